@@ -1,0 +1,1 @@
+"""What the kernel and every generation of code share: settings, the application contract.  Never swapped."""

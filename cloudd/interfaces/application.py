@@ -1,0 +1,139 @@
+"""
+Between the kernel and a generation: what each gives the other.
+
+The kernel (``reload``, ``cloudd.interfaces``, ``cloudd.daemon``, ``cloudd.database``, ``cloudd.protocols.http``) lives
+as long as its process.  A generation is one loaded copy of everything else.  The kernel loads it, calls
+``cloudd.application.build(resources)`` in it and gets an ``IApplication``; requests that begin afterwards go there.
+A generation borrows what is in ``Resources`` and never opens such things itself, so that nothing is lost when it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from .settings import Settings
+
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+
+
+class Threads(Protocol):
+    """The worker's bounded thread pool for disk and hashing."""
+
+    def run(
+        self, function: Callable[Arguments, Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Deferred[Result]:
+        """Call ``function`` in a thread; fires in the reactor thread with its result or failure."""
+
+
+class Transactions(Protocol):
+    """
+    One database, reached from the reactor; the functions run in threads and get an open connection.
+
+    For the control database that is a ``sqlalchemy.Connection``, for the object index a ``sqlite3.Connection``.
+    """
+
+    def read(
+        self, function: Callable[Concatenate[Any, Arguments], Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Deferred[Result]:
+        """Run ``function(connection, *args)`` on a consistent snapshot; it must not write."""
+
+    def write(
+        self, function: Callable[Concatenate[Any, Arguments], Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Deferred[Result]:
+        """
+        Run ``function(connection, *args)`` as one transaction, by itself or inside a group commit.
+
+        Fires when the commit is on disk.  If ``function`` raises, its changes alone are undone and the
+        Deferred fails with what it raised.  It may run again after a busy database: it must have no other effects.
+        """
+
+
+class Metrics(Protocol):
+    """Metric objects of the worker.  Asking twice for one name gives the same object, whatever the generation."""
+
+    def counter(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Any:
+        """A ``prometheus_client.Counter``."""
+
+    def gauge(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Any:
+        """A ``prometheus_client.Gauge``."""
+
+    def histogram(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Any:
+        """A ``prometheus_client.Histogram`` of seconds."""
+
+
+class Host(Protocol):
+    """The whole host, asked from one worker: the anchor gathers from every worker."""
+
+    def health(self) -> Deferred[dict[str, Any]]:
+        """``{"status": "ok"|"failing", "parts": {name: {"status", "cause"}}}`` over all workers."""
+
+    def metrics(self) -> Deferred[bytes]:
+        """The Prometheus text exposition, summed over all workers."""
+
+
+@frozen
+class PartHealth:
+    """How one part is doing.  ``cause`` is empty when ``ok``, else a sentence with the next step."""
+
+    part: str
+    ok: bool
+    cause: str = ""
+
+
+@frozen(kw_only=True)
+class Resources:
+    """What the kernel lends to a generation."""
+
+    reactor: Any
+    settings: Settings
+    threads: Threads
+    database: Transactions
+    object_index: Transactions
+    metrics: Metrics
+    host: Host
+    role: str  # "front", "agent" or "all"
+    generation: int
+    urls: Mapping[str, str]  # face ("api", "object", "s3") -> base URL without a slash at its end
+    secrets: Path  # folder of key files, mode 0700
+    extra: Mapping[str, Any] = field(factory=dict)
+
+
+class IApplication(Interface):
+    """One generation's answer to all requests of a worker; made by ``cloudd.application.build(resources)``."""
+
+    health = Attribute("``() -> list[PartHealth]``: cheap, called on the reactor.")
+
+    def self_check() -> Deferred[None]:
+        """
+        Try every module that can be tried without changing data, before the first request.
+
+        :raises SelfCheckFailed: with the module's name and the cause in words
+        """
+
+    def start(state: Mapping[str, Any]) -> None:
+        """Start timers; ``state`` is what the previous generation's ``snapshot`` gave, or empty."""
+
+    def snapshot() -> dict[str, Any]:
+        """Pure: caches worth keeping, as plain data in versioned envelopes (``reload.Snapshot``)."""
+
+    def handle(request: Any) -> Any:
+        """Answer one ``cloudd.protocols.http.Request``; may return a coroutine, which the kernel drives."""
+
+    def retire() -> None:
+        """A newer generation took over: stop timers and listening; requests in flight still end here."""
+
+
+class SelfCheckFailed(Exception):
+    """A module of the new code does not pass its own check; nothing was changed."""
+
+    def __init__(self, module: str, cause: str) -> None:
+        super().__init__(f"{module}: {cause}")
+        self.module = module
+        self.cause = cause

@@ -1,0 +1,1 @@
+"""Everything that cloudd speaks on a socket, one folder a protocol."""

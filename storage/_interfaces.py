@@ -1,0 +1,407 @@
+"""
+The interface that every storage engine shares, and the values that cross it.
+
+Names (account, container, object) are ``str`` that encode to UTF-8; listings are in the order of their UTF-8 bytes.
+Times are whole microseconds since the epoch, as ``int``.  Metadata is a flat mapping of ``str`` to ``str``; the
+store keeps it and never reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+
+class Hasher(Protocol):
+    """The part of ``hashlib``'s objects that an upload needs; checksums wrap themselves in it."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
+
+
+@frozen(kw_only=True)
+class AccountFacts:
+    name: str
+    metadata: Mapping[str, str]
+    container_count: int
+    object_count: int
+    bytes_used: int
+    created_us: int
+
+
+@frozen(kw_only=True)
+class ContainerFacts:
+    account: str
+    name: str
+    metadata: Mapping[str, str]
+    object_count: int
+    bytes_used: int
+    created_us: int
+    modified_us: int
+
+
+@frozen
+class Extent:
+    """``length`` bytes of one data file; only the engine knows what ``file`` means."""
+
+    file: str
+    length: int
+
+
+@frozen(kw_only=True)
+class ObjectFacts:
+    """One version of an object.  ``etag`` is its entity tag without quotes: MD5 in hex, or S3's ``md5-N``."""
+
+    name: str
+    size: int
+    etag: str
+    content_type: str
+    modified_us: int
+    metadata: Mapping[str, str]
+    extents: tuple[Extent, ...] = field(default=(), repr=False)
+
+
+@frozen
+class CommonPrefix:
+    """A roll-up row of a listing with a delimiter; ends with the delimiter."""
+
+    name: str
+
+
+@frozen(kw_only=True)
+class Listing:
+    """
+    What part of a listing is asked for.  Bounds are exclusive; ``""`` means no bound.
+
+    In reverse, ``marker`` is the upper and ``end_marker`` the lower bound, as in Swift.  A ``marker`` that equals a
+    common prefix skips everything under that prefix.
+    """
+
+    prefix: str = ""
+    delimiter: str = ""
+    marker: str = ""
+    end_marker: str = ""
+    limit: int = 10_000
+    reverse: bool = False
+
+
+@frozen(kw_only=True)
+class Precondition:
+    """
+    What must hold for the version that a write replaces, tested inside the write's own transaction.
+
+    ``if_absent``: there is no object (``If-None-Match: *``).  ``if_match``: its etag is one of these; ``("*",)``
+    means that it exists.  ``if_none_match``: its etag is none of these.
+    """
+
+    if_absent: bool = False
+    if_match: tuple[str, ...] = ()
+    if_none_match: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class MultipartFacts:
+    upload_id: str
+    container: str
+    name: str
+    content_type: str
+    metadata: Mapping[str, str]
+    created_us: int
+
+
+@frozen(kw_only=True)
+class PartFacts:
+    number: int
+    size: int
+    etag: str
+    modified_us: int
+    metadata: Mapping[str, str]
+
+
+class StoreError(Exception):
+    """Base of what a store refuses; nothing was changed."""
+
+
+class NoSuchAccount(StoreError): ...
+
+
+class NoSuchContainer(StoreError): ...
+
+
+class NoSuchObject(StoreError): ...
+
+
+class NoSuchUpload(StoreError):
+    """The multipart upload was completed, aborted or never begun."""
+
+
+class InvalidPart(StoreError):
+    """A part named at completion is missing or has another etag; ``number`` says which."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"part {number} is missing or has another etag")
+        self.number = number
+
+
+class ContainerExists(StoreError): ...
+
+
+class ContainerNotEmpty(StoreError): ...
+
+
+class PreconditionFailed(StoreError):
+    """The present version (``found``, or None) does not satisfy the precondition of the write."""
+
+    def __init__(self, found: ObjectFacts | None) -> None:
+        super().__init__("the object's present version does not satisfy the precondition")
+        self.found = found
+
+
+class StoreFull(StoreError):
+    """Free space would fall below the reserve, or the disk said ENOSPC; nothing was kept, earlier data is whole."""
+
+
+class IUpload(Interface):
+    """
+    The data of one object on its way to disk; not yet visible under any name.
+
+    Ends in exactly one of: given to ``put_object`` or ``put_part``, or ``discard``.
+    """
+
+    size = Attribute("Bytes written so far: ``int``.")
+
+    def write(data: bytes) -> Deferred[None] | None:
+        """
+        Take the next bytes.  Returns None when more is welcome at once, else a Deferred that fires when it is
+        (back-pressure: at most a few hundred KiB are held in memory).
+
+        :raises StoreFull: by the Deferred; call ``discard``
+        """
+
+    def finish() -> Deferred[Mapping[str, bytes]]:
+        """
+        Make the data durable (fsync) and give the digests that were asked for, by name.  Writes nothing visible.
+
+        :raises StoreFull: call ``discard``
+        """
+
+    def discard() -> Deferred[None]:
+        """Forget the data and free its space.  Safe in any state and more than once."""
+
+
+class IReading(Interface):
+    """One open version of an object; stays readable while newer versions come and the object is deleted."""
+
+    facts = Attribute("The version that is open: ``ObjectFacts``.")
+
+    def regions(start: int, length: int) -> Sequence[tuple[int, int, int]]:
+        """The bytes ``start`` to ``start + length`` as ``(descriptor, offset, length)``, in order."""
+
+    def close() -> None:
+        """Close the descriptors.  Safe more than once."""
+
+
+class IObjectStore(Interface):
+    """
+    Accounts, containers and objects.  Calls for different names may overlap.  A write's Deferred fires only when
+    data and name are on disk and every process of the host sees it.
+
+    Account rows come into being with their first container; ``account`` of an unknown name gives empty facts.
+    """
+
+    def account(account: str) -> Deferred[AccountFacts]: ...
+
+    def update_account(account: str, changes: Mapping[str, str | None]) -> Deferred[None]:
+        """Set metadata keys, remove those whose value is None."""
+
+    def containers(account: str, listing: Listing) -> Deferred[list[ContainerFacts | CommonPrefix]]: ...
+
+    def create_container(
+        account: str, container: str, metadata: Mapping[str, str | None], exclusive: bool = False
+    ) -> Deferred[bool]:
+        """
+        Create, or with ``exclusive=False`` update the metadata of an existing one.
+
+        :return: whether it was new
+        :raises ContainerExists: only with ``exclusive=True``
+        """
+
+    def container(account: str, container: str) -> Deferred[ContainerFacts]:
+        """:raises NoSuchContainer:"""
+
+    def update_container(account: str, container: str, changes: Mapping[str, str | None]) -> Deferred[None]:
+        """:raises NoSuchContainer:"""
+
+    def delete_container(account: str, container: str) -> Deferred[None]:
+        """
+        Unfinished multipart uploads in it are aborted.
+
+        :raises NoSuchContainer:
+        :raises ContainerNotEmpty:
+        """
+
+    def objects(account: str, container: str, listing: Listing) -> Deferred[list[ObjectFacts | CommonPrefix]]:
+        """:raises NoSuchContainer:"""
+
+    def object(account: str, container: str, name: str) -> Deferred[ObjectFacts]:
+        """
+        :raises NoSuchContainer:
+        :raises NoSuchObject:
+        """
+
+    def open(account: str, container: str, name: str) -> Deferred[IReading]:
+        """
+        Open the present version for reading; the caller closes it.
+
+        :raises NoSuchContainer:
+        :raises NoSuchObject:
+        """
+
+    def receive(digests: Mapping[str, Callable[[], Hasher]], expected_bytes: int | None = None) -> Deferred[IUpload]:
+        """
+        Begin to take data.  Digests are computed in threads, each fed every byte.
+
+        :param expected_bytes: the declared length, to refuse early what cannot fit
+        :raises StoreFull:
+        """
+
+    def put_object(
+        account: str,
+        container: str,
+        name: str,
+        upload: IUpload,
+        *,
+        etag: str,
+        content_type: str,
+        metadata: Mapping[str, str],
+        precondition: Precondition | None = None,
+    ) -> Deferred[ObjectFacts]:
+        """
+        Give the finished upload its name, replacing the present version.  On any failure the upload is discarded.
+
+        :raises NoSuchContainer:
+        :raises PreconditionFailed:
+        :raises StoreFull:
+        """
+
+    def copy_object(
+        source: ObjectFacts,
+        account: str,
+        container: str,
+        name: str,
+        *,
+        content_type: str,
+        metadata: Mapping[str, str],
+        precondition: Precondition | None = None,
+        etag: str | None = None,
+    ) -> Deferred[ObjectFacts]:
+        """
+        A second object with the same bytes, without moving them; the source may be deleted at any time.
+
+        :param etag: when it is not the source's
+        :raises NoSuchContainer: of the destination
+        :raises NoSuchObject: the source's version has gone meanwhile; ask for it again
+        :raises PreconditionFailed:
+        """
+
+    def update_object(
+        account: str, container: str, name: str, *, content_type: str | None, metadata: Mapping[str, str]
+    ) -> Deferred[None]:
+        """
+        Replace all metadata, keep the data.
+
+        :raises NoSuchContainer:
+        :raises NoSuchObject:
+        """
+
+    def delete_object(
+        account: str, container: str, name: str, precondition: Precondition | None = None
+    ) -> Deferred[None]:
+        """
+        :raises NoSuchContainer:
+        :raises NoSuchObject:
+        :raises PreconditionFailed:
+        """
+
+    def delete_objects(account: str, container: str, names: Collection[str]) -> Deferred[set[str]]:
+        """
+        Delete many in one transaction.
+
+        :return: the names that existed
+        :raises NoSuchContainer:
+        """
+
+    def begin_multipart(
+        account: str, container: str, name: str, *, content_type: str, metadata: Mapping[str, str]
+    ) -> Deferred[MultipartFacts]:
+        """:raises NoSuchContainer:"""
+
+    def multipart(account: str, container: str, name: str, upload_id: str) -> Deferred[MultipartFacts]:
+        """:raises NoSuchUpload:"""
+
+    def multiparts(
+        account: str, container: str, *, prefix: str = "", key_marker: str = "", id_marker: str = "", limit: int = 1000
+    ) -> Deferred[list[MultipartFacts]]:
+        """
+        Unfinished uploads, by name, then by upload id.
+
+        :raises NoSuchContainer:
+        """
+
+    def put_part(
+        account: str,
+        container: str,
+        name: str,
+        upload_id: str,
+        number: int,
+        upload: IUpload,
+        *,
+        etag: str,
+        metadata: Mapping[str, str],
+    ) -> Deferred[PartFacts]:
+        """
+        Keep a part, replacing an earlier one of that number.
+
+        :raises NoSuchUpload: the upload's data is discarded
+        """
+
+    def parts(
+        account: str, container: str, name: str, upload_id: str, *, marker: int = 0, limit: int = 1000
+    ) -> Deferred[list[PartFacts]]:
+        """:raises NoSuchUpload:"""
+
+    def complete_multipart(
+        account: str,
+        container: str,
+        name: str,
+        upload_id: str,
+        parts: Sequence[tuple[int, str]],
+        *,
+        etag: str,
+        metadata: Mapping[str, str],
+        precondition: Precondition | None = None,
+    ) -> Deferred[ObjectFacts]:
+        """
+        One object of these parts (number, etag) in this order; the other parts are freed, the upload id ends.
+        No data moves.
+
+        :param metadata: the object's whole metadata
+        :raises NoSuchUpload:
+        :raises InvalidPart: nothing was changed
+        :raises PreconditionFailed: nothing was changed
+        """
+
+    def abort_multipart(account: str, container: str, name: str, upload_id: str) -> Deferred[None]:
+        """:raises NoSuchUpload:"""
+
+    def recover() -> Deferred[int]:
+        """
+        Once per host, before the first request: end what a killed process left half done.
+
+        :return: how many orphaned files were removed
+        """
