@@ -40,12 +40,20 @@ class Transactions(Protocol):
     """
 
     def read(
-        self, function: Callable[Concatenate[Any, Arguments], Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+        self,
+        function: Callable[Concatenate[Any, Arguments], Result],
+        /,
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
     ) -> Deferred[Result]:
         """Run ``function(connection, *args)`` on a consistent snapshot; it must not write."""
 
     def write(
-        self, function: Callable[Concatenate[Any, Arguments], Result], /, *args: Arguments.args, **kwargs: Arguments.kwargs
+        self,
+        function: Callable[Concatenate[Any, Arguments], Result],
+        /,
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
     ) -> Deferred[Result]:
         """
         Run ``function(connection, *args)`` as one transaction, by itself or inside a group commit.

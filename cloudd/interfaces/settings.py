@@ -93,7 +93,9 @@ class LogSettings:
 class UpgradeSettings:
     """What an upgrade may load."""
 
-    trees: tuple[str, ...] = setting((), "folders an upgrade may load besides the one cloudd started from", unit="paths")
+    trees: tuple[str, ...] = setting(
+        (), "folders an upgrade may load besides the one cloudd started from", unit="paths"
+    )
     require_manifest: bool = setting(False, "refuse a tree without a manifest of hashes")
 
 

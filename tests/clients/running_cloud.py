@@ -1,0 +1,127 @@
+"""
+A real cloudd for tests that drive real clients: its own state folder, free ports, one per test process.
+
+``running_cloud()`` starts it at the first call and ends it when the test process ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from functools import cache
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CLIENTS = CHECKOUT / ".venv-clients" / "bin"
+READY_TIMEOUT_S = 60
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RunningCloud:
+    """One daemon, from ``start`` to ``stop``; the state folder outlives a stop and goes with ``remove``."""
+
+    def __init__(self, settings: str = "") -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="cloudd-test-"))
+        self.state = self.folder / "state"
+        self.ports = {face: free_port() for face in ("api", "object", "s3")}
+        self.settings_file = self.folder / "cloudd.toml"
+        self.settings_file.write_text(settings)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def url(self, face: str) -> str:
+        return f"http://127.0.0.1:{self.ports[face]}"
+
+    def start(self) -> None:
+        """Start twistd in the foreground and wait until ``/health`` says 200."""
+        command = [
+            str(Path(sys.executable).parent / "twistd"),
+            "--nodaemon",
+            "--pidfile=",
+            "cloudd",
+            "--config",
+            str(self.settings_file),
+            "--state",
+            str(self.state),
+        ]
+        for face, port in self.ports.items():
+            command += [f"--{face}", f"tcp:{port}:interface=127.0.0.1"]
+        with (self.folder / "daemon.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=CHECKOUT,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self.process is not None and self.process.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(self.url("api") + "/health", timeout=5) as answer:
+                    if answer.status == 200:
+                        return
+            except (urllib.error.URLError, OSError):
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"cloudd did not become ready:\n{self.log()}")
+
+    def log(self) -> str:
+        return (self.folder / "daemon.log").read_text(errors="replace")[-8000:]
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        """Send one signal to the anchor and wait for its end."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(sign)
+        self.process.wait(60)
+        self.process = None
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def environment(self, cloud: str = "cloudd") -> dict[str, str]:
+        """Environment for the OpenStack and S3 clients: nothing of the caller's but what a shell needs."""
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+        kept.setdefault("LC_ALL", "C.UTF-8")
+        kept["PATH"] = f"{CLIENTS}:{kept['PATH']}"
+        kept["HOME"] = str(self.folder)
+        kept["OS_CLIENT_CONFIG_FILE"] = str(self.state / "clouds.yaml")
+        kept["OS_CLOUD"] = cloud
+        for line in (self.state / "s3.env").read_text().splitlines():
+            name, found, value = line.removeprefix("export ").partition("=")
+            if found and not name.startswith("#"):
+                kept[name.strip()] = value.strip().strip("'\"")
+        kept["AWS_ENDPOINT_URL"] = self.url("s3")
+        kept["AWS_DEFAULT_REGION"] = kept["AWS_REGION"] = "us-east-1"
+        return kept
+
+
+@cache
+def running_cloud() -> RunningCloud:
+    """The daemon that all walks of this process share."""
+    cloud = RunningCloud()
+    atexit.register(cloud.remove)
+    cloud.start()
+    return cloud

@@ -1,0 +1,135 @@
+"""The ``openstack`` command line against a real daemon: identity, then objects."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .walk import ClientWalk
+
+
+class OpenStackWalk(ClientWalk):
+    program = "openstack"
+
+    def openstack(self, *words: str, login: dict[str, str] | None = None) -> str:
+        return self.runs("openstack", *words, environment=login)
+
+    def json(self, *words: str, login: dict[str, str] | None = None) -> Any:
+        return json.loads(self.openstack(*words, "-f", "json", login=login))
+
+
+class IdentityAsAdmin(OpenStackWalk):
+    cloud_name = "cloudd-admin"
+
+    def test_token_and_catalog(self) -> None:
+        """A token can be issued, the catalog names identity and object-store, and a revoked token is refused."""
+        token = self.json("token", "issue")
+        self.assertTrue(token["id"])
+        self.assertRegex(token["expires"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+0000$")
+        types = {entry["Type"] for entry in self.json("catalog", "list")}
+        self.assertIn("identity", types)
+        self.assertIn("object-store", types)
+        endpoints = {entry["Service Type"] for entry in self.json("endpoint", "list")}
+        self.assertIn("object-store", endpoints)
+        self.openstack("token", "revoke", token["id"])
+
+    def test_projects_users_roles(self) -> None:
+        """The life of a project, a user and an assignment; the user can log in with the role given."""
+        project = self.json("project", "create", "walk-project", "--description", "first")
+        self.openstack("project", "set", "walk-project", "--description", "ändert sich")
+        self.assertEqual(self.json("project", "show", "walk-project")["description"], "ändert sich")
+        self.assertIn("walk-project", {row["Name"] for row in self.json("project", "list")})
+        user = self.json("user", "create", "walk-user", "--password", "first-Secret-1", "--email", "u@example.org")
+        self.openstack("role", "add", "--project", "walk-project", "--user", "walk-user", "member")
+        rows = self.json("role", "assignment", "list", "--user", "walk-user", "--names")
+        self.assertEqual([row["Role"] for row in rows], ["member"])
+        login = {
+            "OS_CLOUD": "",
+            "OS_AUTH_URL": self.cloud.url("api") + "/identity/v3",
+            "OS_USERNAME": "walk-user",
+            "OS_PASSWORD": "first-Secret-1",
+            "OS_PROJECT_NAME": "walk-project",
+            "OS_USER_DOMAIN_NAME": "Default",
+            "OS_PROJECT_DOMAIN_NAME": "Default",
+            "OS_IDENTITY_API_VERSION": "3",
+        }
+        token = self.json("token", "issue", login=login)
+        self.assertEqual((token["project_id"], token["user_id"]), (project["id"], user["id"]))
+        self.assertIn("403", self.refused("openstack", "user", "create", "nobody", environment=login))
+        self.openstack("user", "set", "walk-user", "--password", "second-Secret-2")
+        self.assertIn("401", self.refused("openstack", "token", "issue", environment=login))
+        login["OS_PASSWORD"] = "second-Secret-2"
+        self.json("token", "issue", login=login)
+        self.openstack("role", "remove", "--project", "walk-project", "--user", "walk-user", "member")
+        self.refused("openstack", "token", "issue", environment=login)
+        self.openstack("user", "delete", "walk-user")
+        self.openstack("project", "delete", "walk-project")
+        self.assertNotIn("walk-project", {row["Name"] for row in self.json("project", "list")})
+
+    def test_roles_and_domains(self) -> None:
+        """The four standing roles exist; roles and domains can be made, renamed and removed."""
+        names = {row["Name"] for row in self.json("role", "list")}
+        self.assertLessEqual({"reader", "member", "manager", "admin"}, names)
+        self.openstack("role", "create", "walk-role")
+        self.openstack("role", "set", "walk-role", "--name", "walk-role-2")
+        self.openstack("role", "delete", "walk-role-2")
+        self.openstack("domain", "create", "walk-domain")
+        self.assertIn("walk-domain", {row["Name"] for row in self.json("domain", "list")})
+        self.openstack("domain", "set", "walk-domain", "--disable")
+        self.openstack("domain", "delete", "walk-domain")
+
+
+class IdentityAsTenant(OpenStackWalk):
+    def test_application_credential(self) -> None:
+        """A tenant makes an application credential, logs in with it, and it ends when deleted."""
+        made = self.json("application", "credential", "create", "walk-app", "--role", "member")
+        login = {
+            "OS_CLOUD": "",
+            "OS_AUTH_TYPE": "v3applicationcredential",
+            "OS_AUTH_URL": self.cloud.url("api") + "/identity",
+            "OS_APPLICATION_CREDENTIAL_ID": made.get("id") or made["ID"],
+            "OS_APPLICATION_CREDENTIAL_SECRET": made.get("secret") or made["Secret"],
+        }
+        self.json("token", "issue", login=login)
+        self.openstack("container", "list", login=login)
+        self.assertIn("walk-app", {row["Name"] for row in self.json("application", "credential", "list")})
+        self.openstack("application", "credential", "delete", "walk-app")
+        self.refused("openstack", "token", "issue", environment=login)
+
+    def test_ec2_credentials(self) -> None:
+        """EC2 credentials are made, listed, shown and deleted by their owner."""
+        made = self.json("ec2", "credentials", "create")
+        self.assertIn(made["access"], {row["Access"] for row in self.json("ec2", "credentials", "list")})
+        self.assertEqual(self.json("ec2", "credentials", "show", made["access"])["secret"], made["secret"])
+        self.openstack("ec2", "credentials", "delete", made["access"])
+        self.assertNotIn(made["access"], {row["Access"] for row in self.json("ec2", "credentials", "list")})
+
+    def test_a_tenant_sees_no_one_else(self) -> None:
+        """Listing users or foreign projects is refused."""
+        self.assertIn("403", self.refused("openstack", "user", "list"))
+        self.assertEqual([row["Name"] for row in self.json("project", "list")], ["demo"])
+
+
+class Objects(OpenStackWalk):
+    def test_containers_and_objects(self) -> None:
+        """Create, list, save, show, describe and delete, with awkward names."""
+        self.openstack("container", "create", "os walk ü")
+        self.assertIn("os walk ü", {row["Name"] for row in self.json("container", "list")})
+        tree = self.tree("files", (0, 5, 70_000))
+        names = sorted(str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file())
+        for name in names:
+            self.openstack("object", "create", "os walk ü", str(tree / name), "--name", name)
+        self.assertEqual(sorted(row["Name"] for row in self.json("object", "list", "os walk ü")), names)
+        for name in names:
+            target = self.folder / "back" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.openstack("object", "save", "os walk ü", name, "--file", str(target))
+        self.assert_same_tree(tree, self.folder / "back")
+        self.openstack("object", "set", "os walk ü", "plain.txt", "--property", "colour=blue")
+        self.assertIn("blue", json.dumps(self.json("object", "show", "os walk ü", "plain.txt")))
+        self.openstack("container", "set", "os walk ü", "--property", "owner=me")
+        self.assertIn("me", json.dumps(self.json("container", "show", "os walk ü")))
+        self.assertEqual(str(self.json("object", "store", "account", "show")["Containers"]).isdigit(), True)
+        self.refused("openstack", "container", "delete", "os walk ü")
+        self.openstack("container", "delete", "--recursive", "os walk ü")
+        self.assertNotIn("os walk ü", {row["Name"] for row in self.json("container", "list")})
