@@ -26,6 +26,8 @@ class Hasher(Protocol):
 
 @frozen(kw_only=True)
 class AccountFacts:
+    """An account and its exact counters; all zero for an account that has no row yet."""
+
     name: str
     metadata: Mapping[str, str]
     container_count: int
@@ -36,6 +38,8 @@ class AccountFacts:
 
 @frozen(kw_only=True)
 class ContainerFacts:
+    """A container and its exact counters; ``modified_us`` is when its metadata was set last."""
+
     account: str
     name: str
     metadata: Mapping[str, str]
@@ -106,6 +110,8 @@ class Precondition:
 
 @frozen(kw_only=True)
 class MultipartFacts:
+    """An unfinished multipart upload."""
+
     upload_id: str
     container: str
     name: str
@@ -116,6 +122,8 @@ class MultipartFacts:
 
 @frozen(kw_only=True)
 class PartFacts:
+    """One part of an unfinished multipart upload; ``number`` is the client's, from 1 on."""
+
     number: int
     size: int
     etag: str
@@ -123,17 +131,29 @@ class PartFacts:
     metadata: Mapping[str, str]
 
 
+@frozen(kw_only=True)
+class SpaceFacts:
+    """Bytes free for objects on the store's file system, the reserve that writes leave free, and its whole size."""
+
+    free_bytes: int
+    reserve_bytes: int
+    total_bytes: int
+
+
 class StoreError(Exception):
     """Base of what a store refuses; nothing was changed."""
 
 
-class NoSuchAccount(StoreError): ...
+class NoSuchAccount(StoreError):
+    """The account has no row yet: it never had a container or metadata."""
 
 
-class NoSuchContainer(StoreError): ...
+class NoSuchContainer(StoreError):
+    """The container does not exist, or no longer."""
 
 
-class NoSuchObject(StoreError): ...
+class NoSuchObject(StoreError):
+    """The object, or the version asked for, does not exist, or no longer."""
 
 
 class NoSuchUpload(StoreError):
@@ -148,10 +168,12 @@ class InvalidPart(StoreError):
         self.number = number
 
 
-class ContainerExists(StoreError): ...
+class ContainerExists(StoreError):
+    """Exclusive creation found a container of that name."""
 
 
-class ContainerNotEmpty(StoreError): ...
+class ContainerNotEmpty(StoreError):
+    """The container still holds objects: delete them first."""
 
 
 class PreconditionFailed(StoreError):
@@ -160,6 +182,14 @@ class PreconditionFailed(StoreError):
     def __init__(self, found: ObjectFacts | None) -> None:
         super().__init__("the object's present version does not satisfy the precondition")
         self.found = found
+
+
+class UnknownFormat(StoreError):
+    """
+    The folder or its index was written by a newer cloudd, or is no store of ours; nothing was touched.
+
+    Start the newer version again, or point the store at another folder.
+    """
 
 
 class StoreFull(StoreError):
@@ -186,6 +216,7 @@ class IUpload(Interface):
     def finish() -> Deferred[Mapping[str, bytes]]:
         """
         Make the data durable (fsync) and give the digests that were asked for, by name.  Writes nothing visible.
+        Asking again gives the same digests.
 
         :raises StoreFull: call ``discard``
         """
@@ -198,6 +229,10 @@ class IReading(Interface):
     """One open version of an object; stays readable while newer versions come and the object is deleted."""
 
     facts = Attribute("The version that is open: ``ObjectFacts``.")
+    content = Attribute(
+        "The whole content as ``bytes`` when it is small (at most 64 KiB) and was read while opening, else ``None``. "
+        "``regions`` works in both cases."
+    )
 
     def regions(start: int, length: int) -> Sequence[tuple[int, int, int]]:
         """The bytes ``start`` to ``start + length`` as ``(descriptor, offset, length)``, in order."""
@@ -303,6 +338,8 @@ class IObjectStore(Interface):
         """
         A second object with the same bytes, without moving them; the source may be deleted at any time.
 
+        Source and destination may be one object, to replace its metadata.
+
         :param etag: when it is not the source's
         :raises NoSuchContainer: of the destination
         :raises NoSuchObject: the source's version has gone meanwhile; ask for it again
@@ -401,7 +438,23 @@ class IObjectStore(Interface):
 
     def recover() -> Deferred[int]:
         """
-        Once per host, before the first request: end what a killed process left half done.
+        Once per host, before the first request: create or migrate the layout, end what a killed process left.
+
+        Its cost grows with what was pending, not with what is stored.
+
+        :return: how many orphaned files were removed
+        :raises UnknownFormat:
+        """
+
+    def upkeep() -> Deferred[int]:
+        """
+        Now and then, by one worker of the host, while all serve: end what a killed worker left half done.
 
         :return: how many orphaned files were removed
         """
+
+    def space() -> Deferred[SpaceFacts]:
+        """How much room is left; at most a second old."""
+
+    def close() -> Deferred[None]:
+        """Fires when background work has ended.  Nothing is lost when it is not called."""
