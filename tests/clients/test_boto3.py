@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .running_cloud import CLIENTS
+from tests.running_cloud import CLIENTS
+
 from .walk import ClientWalk
 
 SCRIPT = Path(__file__).with_name("boto3_walk.py")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from .walk import ClientWalk
 
 
@@ -33,31 +31,16 @@ class SwiftWalk(ClientWalk):
 
     def test_tempauth(self) -> None:
         """Swift's own v1 log-in gives a storage URL and a token that work."""
-        secrets = self.passwords()
-        auth = (
-            "-A",
-            self.cloud.url("object") + "/auth/v1.0",
-            "-U",
-            f"demo:{secrets['username']}",
-            "-K",
-            secrets["password"],
-        )
+        user, password = self.cloud.tenant()
+        auth = ("-A", self.cloud.url("object") + "/auth/v1.0", "-U", f"demo:{user}", "-K", password)
         source = self.file("one.bin", 300_000)
-        self.runs("swift", *auth, "upload", "tempauth-walk", str(source), "--object-name", "one.bin", OS_CLOUD="")
-        self.runs("swift", *auth, "download", "tempauth-walk", "one.bin", "-o", "two.bin", environment={"OS_CLOUD": ""})
+
+        def swift(*words: str) -> None:
+            self.runs("swift", *auth, *words, environment={"OS_CLOUD": ""})
+
+        swift("upload", "tempauth-walk", str(source), "--object-name", "one.bin")
+        swift("download", "tempauth-walk", "one.bin", "-o", "two.bin")
         self.assert_same_file(source, self.folder / "two.bin")
-        self.runs("swift", *auth, "delete", "tempauth-walk", environment={"OS_CLOUD": ""})
+        swift("delete", "tempauth-walk")
         wrong = (*auth[:-1], "wrong")
         self.refused("swift", *wrong, "list", environment={"OS_CLOUD": ""})
-
-    def passwords(self) -> dict[str, str]:
-        """User name and password of the tenant's cloud in ``clouds.yaml``."""
-        found = {}
-        inside = False
-        for line in Path(self.cloud.state / "clouds.yaml").read_text().splitlines():
-            if line.startswith("  ") and line[2] != " ":
-                inside = line.strip() == "cloudd:"
-            name, _, value = line.strip().partition(": ")
-            if inside and name in ("username", "password"):
-                found[name] = value.strip("\"'")
-        return found

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from .running_cloud import CLIENTS, RunningCloud, running_cloud
+from tests.running_cloud import CLIENTS, RunningCloud, running_cloud
 
 COMMAND_TIMEOUT_S = 300
 

@@ -20,7 +20,7 @@ import urllib.request
 from functools import cache
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CHECKOUT = Path(__file__).resolve().parent.parent
 CLIENTS = CHECKOUT / ".venv-clients" / "bin"
 READY_TIMEOUT_S = 60
 
@@ -46,8 +46,8 @@ class RunningCloud:
     def url(self, face: str) -> str:
         return f"http://127.0.0.1:{self.ports[face]}"
 
-    def start(self) -> None:
-        """Start twistd in the foreground and wait until ``/health`` says 200."""
+    def start(self, tree: Path = CHECKOUT) -> None:
+        """Start twistd from ``tree`` in the foreground and wait until ``/health`` says 200."""
         command = [
             str(Path(sys.executable).parent / "twistd"),
             "--nodaemon",
@@ -100,6 +100,18 @@ class RunningCloud:
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def tenant(self) -> tuple[str, str]:
+        """User name and password of the tenant's cloud in ``clouds.yaml``."""
+        found = {}
+        inside = False
+        for line in (self.state / "clouds.yaml").read_text().splitlines():
+            if line.startswith("  ") and line[2] != " ":
+                inside = line.strip() == "cloudd:"
+            name, _, value = line.strip().partition(": ")
+            if inside:
+                found[name] = value.strip("\"'")
+        return found["username"], found["password"]
 
     def environment(self, cloud: str = "cloudd") -> dict[str, str]:
         """Environment for the OpenStack and S3 clients: nothing of the caller's but what a shell needs."""
