@@ -1,0 +1,138 @@
+"""The objects service: what both faces ask, beside the store's own calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
+from storage import IObjectStore, NoSuchContainer, SpaceFacts
+
+from ._authorization import Action, Asker, allowed_by_list, allowed_by_role
+from ._checksums import warm_up
+from ._errors import Forbidden, Unauthorized
+
+UPKEEP_S = 60.0
+SPACE_S = 5.0
+
+
+class Objects:
+    """
+    One generation's view of the object store.
+
+    :param store: where the faces call the store's own methods, after ``authorize``
+    """
+
+    log = Logger()
+
+    def __init__(self, resources: Resources, store: IObjectStore) -> None:
+        self.store = store
+        self._resources = resources
+        self._space: SpaceFacts | None = None
+        self._trouble = ""
+        self._timers: list[LoopingCall] = []
+        metrics = resources.metrics
+        self._free_bytes = metrics.gauge("cloudd_store_free_bytes", "Bytes free for objects on the store's disk")
+        self._orphans = metrics.counter("cloudd_store_orphans_removed", "Files of killed processes that upkeep removed")
+
+    async def authorize(
+        self,
+        access: Asker | None,
+        account: str,
+        action: Action,
+        container: str | None = None,
+        referrer: str = "",
+    ) -> None:
+        """
+        Return if allowed.  Waits only when role and project are not enough and the container must be asked.
+
+        :param access: who asks; None for somebody without a token or signature
+        :param container: its name, where the action concerns one
+        :param referrer: the ``Referer`` header
+        :raises Unauthorized: nobody is logged in; also for a container that does not exist
+        :raises Forbidden: also for another's container that does not exist
+        """
+        if allowed_by_role(access, account, action):
+            return
+        if container is not None and await self._let_in(access, account, action, container, referrer):
+            return
+        if access is None:
+            raise Unauthorized("authentication is required")
+        raise Forbidden(f"you may not {action.value} of {account}")
+
+    def start(self, state: Mapping[str, Any]) -> None:
+        """Start the timers: disk space in every worker, upkeep in the agent's."""
+        self._every(SPACE_S, self._measure)
+        if self._resources.role in ("agent", "all"):
+            self._every(UPKEEP_S, self._keep_up)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Nothing here is worth keeping over a swap."""
+        return {}
+
+    def retire(self) -> None:
+        """Stop the timers; requests in flight go on."""
+        for timer in self._timers:
+            if timer.running:
+                timer.stop()
+        self._timers.clear()
+
+    def health(self) -> list[PartHealth]:
+        """Whether there is room to write, and the index answers."""
+        return [PartHealth("objects", not self._trouble, self._trouble)]
+
+    def self_check(self) -> Deferred[None]:
+        """
+        Try the checksums and ask the store for its space.
+
+        :raises SelfCheckFailed:
+        """
+        return Deferred.fromCoroutine(self._self_check())
+
+    async def _self_check(self) -> None:
+        try:
+            await self._resources.threads.run(warm_up)
+            await self.store.space()
+        except Exception as error:
+            raise SelfCheckFailed("cloudd.objects", str(error) or type(error).__name__) from error
+
+    async def _let_in(self, access: Asker | None, account: str, action: Action, container: str, referrer: str) -> bool:
+        try:
+            facts = await self.store.container(account, container)
+        except NoSuchContainer:
+            return False
+        return allowed_by_list(access, facts, action, referrer)
+
+    def _every(self, seconds: float, call: Any) -> None:
+        timer = LoopingCall(lambda: Deferred.fromCoroutine(call()))
+        timer.clock = self._resources.reactor
+        self._timers.append(timer)
+        # The call catches everything, so the timer ends only by stop().
+        timer.start(seconds, now=True).addErrback(lambda failure: self.log.failure("timer ended", failure=failure))
+
+    async def _measure(self) -> None:
+        try:
+            space = await self.store.space()
+        except Exception as error:
+            self._trouble = f"the object store does not answer: {error}; see the daemon's log"
+            self.log.failure("cannot measure the store's space")
+            return
+        self._free_bytes.set(space.free_bytes)
+        self._trouble = "" if space.free_bytes > space.reserve_bytes else _full(space)
+
+    async def _keep_up(self) -> None:
+        try:
+            self._orphans.inc(await self.store.upkeep())
+        except Exception:
+            self.log.failure("upkeep of the object store failed; it is tried again")
+
+
+def _full(space: SpaceFacts) -> str:
+    return (
+        f"{space.free_bytes} bytes are free and {space.reserve_bytes} are kept in reserve, so uploads get 507: "
+        "delete objects, enlarge the disk, or lower [objects] reserve_bytes"
+    )
