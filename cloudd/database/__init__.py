@@ -1,0 +1,35 @@
+"""
+Databases reached from the reactor: reads in a few threads, writes in one thread with group commit.
+
+::
+
+    migrate(control_url(state / "cloud.sqlite"))             # once per start, before workers open it
+    database = open_control_database(state / "cloud.sqlite", reactor=reactor)
+
+    def rename(connection: sqlalchemy.Connection, project_id: str, name: str) -> int:
+        ...
+    changed = await database.write(rename, project_id, name)  # fires when the commit is on disk
+    await database.close()
+
+``open_control_database`` gives functions a ``sqlalchemy.Connection``, ``open_object_index`` a plain
+``sqlite3.Connection``; both are ``cloudd.interfaces.application.Transactions``.  The tables are in
+``cloudd.database.tables``.  This package is kernel: connections and statements outlive a generation of code, so
+nothing here keeps a function after it ran.
+"""
+
+from ._control import control_url, open_control_database
+from ._group_commit import DatabaseBusy, DatabaseClosed, GroupCommit
+from ._index import open_object_index
+from ._migrate import HEAD, MigrationFailed, migrate
+
+__all__ = [
+    "HEAD",
+    "DatabaseBusy",
+    "DatabaseClosed",
+    "GroupCommit",
+    "MigrationFailed",
+    "control_url",
+    "migrate",
+    "open_control_database",
+    "open_object_index",
+]

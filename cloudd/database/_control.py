@@ -1,0 +1,105 @@
+# -*- test-case-name: tests.database.test_control -*-
+"""The control database: SQLAlchemy Core, on SQLite today; other dialects meet the same ``Driver``."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from attrs import define, field
+from sqlalchemy import Connection, Engine, NestedTransaction, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from . import _sqlite
+from ._group_commit import GroupCommit
+
+_WRITES = "cloudd_writes"
+
+
+def control_url(path: Path | str) -> str:
+    """The database URL of a SQLite file; a string that is a URL already stays as it is."""
+    text = str(path)
+    return text if "://" in text else f"sqlite:///{text}"
+
+
+def make_engine(url: str) -> Engine:
+    """An engine without a pool: each thread holds its own connection for good."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return sqlalchemy.create_engine(parsed, poolclass=NullPool)
+    path = Path(parsed.database or "")
+
+    def connect() -> sqlite3.Connection:
+        return _sqlite.connect(path, writes=True)
+
+    engine = sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    event.listen(engine, "begin", _begin_on_sqlite)
+    return engine
+
+
+def _begin_on_sqlite(connection: Connection) -> None:
+    # The sqlite3 module is in autocommit (`_sqlite.connect`), so that a transaction begins where we say.
+    writes = connection.get_execution_options().get(_WRITES, True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@define(eq=False)
+class _ControlDriver:
+    """Functions get a ``sqlalchemy.Connection`` inside a transaction that is begun and ended for them."""
+
+    engine: Engine = field()
+
+    def connect(self, *, writes: bool) -> Connection:
+        connection = self.engine.connect().execution_options(**{_WRITES: writes})
+        raw = connection.connection.driver_connection
+        if not writes and isinstance(raw, sqlite3.Connection):
+            raw.execute("PRAGMA query_only = ON")
+        return connection
+
+    def close(self, connection: Connection, /) -> None:
+        connection.invalidate()
+        connection.close()
+
+    def begin(self, connection: Connection, /, *, writes: bool) -> None:
+        connection.begin()
+
+    def commit(self, connection: Connection, /) -> None:
+        connection.commit()
+
+    def rollback(self, connection: Connection, /) -> None:
+        connection.rollback()
+
+    def savepoint(self, connection: Connection, /) -> NestedTransaction:
+        return connection.begin_nested()
+
+    def release(self, _: Connection, savepoint: NestedTransaction, /) -> None:
+        savepoint.commit()
+
+    def undo(self, _: Connection, savepoint: NestedTransaction, /) -> None:
+        savepoint.rollback()
+
+    def is_busy(self, error: BaseException, /) -> bool:
+        return _sqlite.is_busy(getattr(error, "orig", None) or error)
+
+
+class ControlDatabase(GroupCommit[Connection]):
+    """The control database of one process."""
+
+    def forget_statements(self) -> None:
+        """Empty the cache of compiled statements: it can hold values of a generation that is to be freed."""
+        driver = self._driver
+        assert isinstance(driver, _ControlDriver)
+        driver.engine.clear_compiled_cache()
+
+
+def open_control_database(database: Path | str, *, reactor: Any, threads: int = 4) -> ControlDatabase:
+    """
+    The control database, already migrated (``migrate``); nothing is opened before the first call.
+
+    :param database: path of a SQLite file, or a database URL
+    :param threads: most reads at one time, each on its own connection
+    """
+    return ControlDatabase(_ControlDriver(make_engine(control_url(database))), reactor, "control database", threads)

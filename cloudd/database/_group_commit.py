@@ -1,0 +1,414 @@
+# -*- test-case-name: tests.database.test_group_commit -*-
+"""
+One writer thread that commits in groups, and a few reader threads; for any SQL driver.
+
+**Why groups.**  A durable commit waits for the disk.  While one is under way, more functions queue up; the writer
+then runs all of them in one transaction and pays for the disk once.  Each runs in its own savepoint, so that a
+function that raises undoes only itself, and no Deferred fires before the commit they share is on disk.
+
+**When the whole transaction is lost** (disk full, an I/O error, or a database that rolled back by itself), the
+functions of the group run again, each in a transaction of its own: who is not to blame succeeds, who is to blame
+gets the error.  That is why a function given to ``write`` has no effect but in the database.
+
+**Busy.**  Three processes write to one SQLite file.  SQLite's own busy handler sleeps in fixed steps and lets one
+process starve; here the wait is short and random, up to ``BUSY_LIMIT_S``.
+
+Threads keep no reference to a finished function: it belongs to a generation of code that must be freed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+Connection = TypeVar("Connection")
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+
+BUSY_LIMIT_S = 15.0
+FIRST_WAIT_S = 0.0005
+LONGEST_WAIT_S = 0.02
+GROUP_LIMIT = 256
+GROUP_TIME_S = 0.02
+WAITING_LIMIT = 20_000
+
+log = Logger()
+
+
+class DatabaseBusy(Exception):
+    """
+    Another process held the database too long, or more calls wait than ``WAITING_LIMIT``.
+
+    Nothing of the refused call was written; it may be tried again.
+    """
+
+
+class DatabaseClosed(Exception):
+    """The process is stopping: the database takes no more calls."""
+
+
+class Driver(Protocol[Connection]):
+    """What differs between databases.  Every method is called in the thread that owns the connection."""
+
+    def connect(self, *, writes: bool) -> Connection: ...
+
+    def close(self, connection: Connection, /) -> None: ...
+
+    def begin(self, connection: Connection, /, *, writes: bool) -> None: ...
+
+    def commit(self, connection: Connection, /) -> None: ...
+
+    def rollback(self, connection: Connection, /) -> None: ...
+
+    def savepoint(self, connection: Connection, /) -> Any: ...
+
+    def release(self, connection: Connection, savepoint: Any, /) -> None: ...
+
+    def undo(self, connection: Connection, savepoint: Any, /) -> None: ...
+
+    def is_busy(self, error: BaseException, /) -> bool: ...
+
+
+@define(eq=False)
+class _Job:
+    """One call on its way.  ``cancelled`` is set by the reactor thread and read by the others."""
+
+    call: Callable[[Any], Any]
+    cancelled: bool = False
+    deferred: Deferred[Any] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.deferred = Deferred(self._cancel)
+
+    def _cancel(self, _: Deferred[Any]) -> None:
+        self.cancelled = True
+
+
+@define(eq=False)
+class _Outcome:
+    """What came of a job: ``result`` is a ``Failure`` or its value."""
+
+    job: _Job
+    result: Any
+
+
+class _GroupLost(Exception):
+    """The transaction that a group shared is gone; nobody's changes were kept."""
+
+
+class _Patience:
+    """Random, growing waits until ``BUSY_LIMIT_S`` have passed."""
+
+    def __init__(self) -> None:
+        self._deadline = time.monotonic() + BUSY_LIMIT_S
+        self._wait_s = FIRST_WAIT_S
+
+    def wait(self) -> bool:
+        """Sleep a little; false when the limit is reached."""
+        if time.monotonic() >= self._deadline:
+            return False
+        time.sleep(self._wait_s * (0.5 + random.random()))  # noqa: S311 - spreads retries, guards nothing
+        self._wait_s = min(self._wait_s * 1.6, LONGEST_WAIT_S)
+        return True
+
+
+@define(eq=False)
+class GroupCommit(Generic[Connection]):
+    """
+    ``cloudd.interfaces.application.Transactions`` over a ``Driver``.
+
+    Threads start with the first call.  ``close`` ends them.  Cancelling a Deferred drops a call that has not begun;
+    one that has begun goes on, and its result is ignored.
+    """
+
+    _driver: Driver[Connection]
+    _reactor: Any
+    _name: str
+    _read_threads: int = 4
+    _reads: SimpleQueue[_Job | None] = field(init=False, factory=SimpleQueue)
+    _writes: SimpleQueue[_Job | None] = field(init=False, factory=SimpleQueue)
+    _threads: int = field(init=False, default=0)  # reactor thread; running ones
+    _readers: int = field(init=False, default=0)  # reactor thread; started ones
+    _has_writer: bool = field(init=False, default=False)
+    _waiting: int = field(init=False, default=0)  # reactor thread
+    _closed: Deferred[None] | None = field(init=False, default=None)
+
+    def read(
+        self,
+        function: Callable[Concatenate[Any, Arguments], Result],
+        /,
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Deferred[Result]:
+        """
+        Run ``function(connection, *args)`` on a consistent snapshot; a write in it fails.
+
+        :raises DatabaseBusy: the database stayed locked, or too many calls wait
+        :raises DatabaseClosed: after ``close``
+        """
+        if self._waiting >= self._readers and self._readers < self._read_threads and self._closed is None:
+            self._readers += 1
+            self._start(_Reader(self._driver, self._reads, self._deliver).run, f"reader {self._readers}")
+        return self._submit(self._reads, lambda connection: function(connection, *args, **kwargs))
+
+    def write(
+        self,
+        function: Callable[Concatenate[Any, Arguments], Result],
+        /,
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Deferred[Result]:
+        """
+        Run ``function(connection, *args)`` as one transaction; fires when its commit is on disk.
+
+        It runs in the order of the calls, and again when the database lost the transaction.
+
+        :raises DatabaseBusy: the database stayed locked, or too many calls wait; nothing was written
+        :raises DatabaseClosed: after ``close``
+        """
+        if not self._has_writer and self._closed is None:
+            self._has_writer = True
+            self._start(_Writer(self._driver, self._writes, self._deliver).run, "writer")
+        return self._submit(self._writes, lambda connection: function(connection, *args, **kwargs))
+
+    def close(self) -> Deferred[None]:
+        """Take no more calls, finish those that wait, close all connections; fires when the threads have ended."""
+        if self._closed is None:
+            self._closed = Deferred()
+            for _ in range(self._readers):
+                self._reads.put(None)
+            if self._has_writer:
+                self._writes.put(None)
+            if not self._threads:
+                self._closed.callback(None)
+        if self._closed.called:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._closed.chainDeferred(done)
+        self._closed.addCallback(lambda _: None)
+        return done
+
+    def _submit(self, queue: SimpleQueue[_Job | None], call: Callable[[Connection], Result]) -> Deferred[Result]:
+        deferred: Deferred[Result]
+        if self._closed is not None:
+            deferred = Deferred()
+            deferred.errback(DatabaseClosed(f"{self._name} is closed: the daemon is stopping"))
+            return deferred
+        if self._waiting >= WAITING_LIMIT:
+            deferred = Deferred()
+            deferred.errback(DatabaseBusy(f"{self._waiting} calls wait for {self._name} already; try again later"))
+            return deferred
+        job = _Job(call)
+        self._waiting += 1
+        queue.put(job)
+        return job.deferred
+
+    def _start(self, run: Callable[[], None], role: str) -> None:
+        self._threads += 1
+
+        def body() -> None:
+            try:
+                run()
+            finally:
+                self._reactor.callFromThread(self._ended)
+
+        # Daemon threads: a process that ends without `close` is not held up; what was acknowledged is on disk.
+        Thread(target=body, name=f"{self._name} {role}", daemon=True).start()
+
+    def _ended(self) -> None:
+        self._threads -= 1
+        if self._closed is not None and not self._threads:
+            self._closed.callback(None)
+
+    def _deliver(self, outcomes: list[_Outcome]) -> None:
+        self._reactor.callFromThread(self._fire, outcomes)
+
+    def _fire(self, outcomes: list[_Outcome]) -> None:
+        self._waiting -= len(outcomes)
+        for outcome in outcomes:
+            if not outcome.job.deferred.called:
+                outcome.job.deferred.callback(outcome.result)  # a Failure goes down the errbacks
+
+
+@define(eq=False)
+class _Connected(Generic[Connection]):
+    """A thread's connection: opened when needed, dropped when it is broken."""
+
+    _driver: Driver[Connection]
+    _queue: SimpleQueue[_Job | None]
+    _deliver: Callable[[list[_Outcome]], None]
+    _connection: Connection | None = field(init=False, default=None)
+
+    def _connected(self, *, writes: bool) -> Connection:
+        if self._connection is None:
+            patience = _Patience()
+            while True:
+                try:
+                    self._connection = self._driver.connect(writes=writes)
+                    break
+                except Exception as error:
+                    if not self._driver.is_busy(error) or not patience.wait():
+                        raise
+        return self._connection
+
+    def _begin(self, *, writes: bool) -> Connection:
+        connection = self._connected(writes=writes)
+        patience = _Patience()
+        while True:
+            try:
+                self._driver.begin(connection, writes=writes)
+                return connection
+            except Exception as error:
+                if not self._driver.is_busy(error):
+                    self._drop()
+                    raise
+                if not patience.wait():
+                    cause = f"another process has kept the database locked for {BUSY_LIMIT_S:.0f} s"
+                    raise DatabaseBusy(cause) from error
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                self._driver.close(connection)
+            except Exception:
+                log.failure("closing a database connection")
+
+
+class _Reader(_Connected[Connection]):
+    """One reader thread."""
+
+    def run(self) -> None:
+        while (job := self._queue.get()) is not None:
+            outcome = _Outcome(job, None)
+            if not job.cancelled:
+                outcome.result = self._read(job.call)
+            self._deliver([outcome])
+            del job, outcome
+        self._drop()
+
+    def _read(self, call: Callable[[Connection], Any]) -> Any:
+        patience = _Patience()
+        while True:
+            try:
+                connection = self._begin(writes=False)
+                try:
+                    return call(connection)
+                finally:
+                    self._end()
+            except Exception as error:
+                if not self._driver.is_busy(error) or not patience.wait():
+                    return Failure()
+            except BaseException:
+                return Failure()
+
+    def _end(self) -> None:
+        assert self._connection is not None
+        try:
+            self._driver.rollback(self._connection)
+        except Exception:
+            log.failure("ending a read")
+            self._drop()
+
+
+class _Writer(_Connected[Connection]):
+    """The writer thread."""
+
+    _stopping = False
+
+    def run(self) -> None:
+        while not self._stopping and (job := self._queue.get()) is not None:
+            group: list[_Outcome] = [_Outcome(job, None)]
+            del job
+            try:
+                self._commit_group(group)
+            except Exception as error:
+                self._drop()
+                self._one_by_one(group, error)
+            self._deliver(group)
+            del group
+        self._drop()
+
+    def _commit_group(self, group: list[_Outcome]) -> None:
+        """
+        Run the first of ``group``, then whatever waits, and commit; each adds its outcome to ``group``.
+
+        :raises Exception: the transaction was lost; ``group`` is complete, its outcomes are void
+        """
+        connection = self._begin(writes=True)
+        deadline = time.monotonic() + GROUP_TIME_S
+        # A call that is alone needs no savepoint: its failure rolls back a transaction that holds nothing else.
+        if self._queue.empty():
+            group[0].result = self._attempt(group[0].job, connection)
+            if isinstance(group[0].result, Failure):
+                self._driver.rollback(connection)
+                return
+        else:
+            group[0].result = self._attempt_in_savepoint(group[0].job, connection)
+        while len(group) < GROUP_LIMIT and time.monotonic() < deadline and (job := self._next()) is not None:
+            group.append(_Outcome(job, None))
+            group[-1].result = self._attempt_in_savepoint(job, connection)
+        self._driver.commit(connection)
+
+    def _one_by_one(self, group: list[_Outcome], cause: Exception) -> None:
+        """After a lost transaction: each call again, in a transaction of its own."""
+        if len(group) == 1 and not self._driver.is_busy(cause) and not isinstance(cause, _GroupLost):
+            group[0].result = Failure(cause)
+            return
+        for outcome in group:
+            outcome.result = self._commit_alone(outcome.job)
+
+    def _commit_alone(self, job: _Job) -> Any:
+        patience = _Patience()
+        while True:
+            try:
+                connection = self._begin(writes=True)
+                result = self._attempt(job, connection)
+                if isinstance(result, Failure):
+                    self._driver.rollback(connection)
+                    busy = result.value is not None and self._driver.is_busy(result.value)
+                else:
+                    self._driver.commit(connection)
+                    busy = False
+            except Exception as error:
+                self._drop()
+                result, busy = Failure(), self._driver.is_busy(error)
+            if not busy or not patience.wait():
+                return result
+
+    def _attempt(self, job: _Job, connection: Connection) -> Any:
+        if job.cancelled:
+            return None
+        try:
+            return job.call(connection)
+        except BaseException:
+            return Failure()
+
+    def _attempt_in_savepoint(self, job: _Job, connection: Connection) -> Any:
+        savepoint = self._driver.savepoint(connection)
+        result = self._attempt(job, connection)
+        try:
+            if isinstance(result, Failure):
+                self._driver.undo(connection, savepoint)
+            else:
+                self._driver.release(connection, savepoint)
+        except Exception as error:
+            raise _GroupLost("the database rolled the shared transaction back") from error
+        return result
+
+    def _next(self) -> _Job | None:
+        try:
+            job = self._queue.get_nowait()
+        except Empty:
+            return None
+        self._stopping = job is None
+        return job

@@ -1,0 +1,91 @@
+# -*- test-case-name: tests.database.test_migrate -*-
+"""
+Bring the control database to this code's tables, once per start and before workers open it.
+
+Alembic costs a quarter of a second to import, so it is imported only when the revision differs.  A migration is one
+transaction: a killed one changes nothing.  Of two processes that migrate at once, the second waits and finds the
+work done.  Steps only expand (new tables, new nullable columns), so that the previous release still runs on the
+result; what it no longer needs goes away with a later release's contracting step.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from ._control import control_url, make_engine
+from ._sqlite import is_busy
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+HEAD = "0001"
+"""The revision that this code needs; the newest file in ``migrations/versions`` has it."""
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+_VERSION_TABLE = "alembic_version"
+
+
+class MigrationFailed(Exception):
+    """The database cannot be brought to this release; it is as it was before."""
+
+
+def migrate(database: Path | str) -> bool:
+    """
+    Make or upgrade the tables.  Blocks; safe to call again and from several processes.
+
+    :param database: path of a SQLite file (made when missing, in an existing folder), or a database URL
+    :return: whether anything was changed
+    :raises MigrationFailed: with the cause and the next step
+    """
+    engine = make_engine(control_url(database))
+    try:
+        with engine.connect() as connection:
+            if current_revision(connection) == HEAD:
+                return False
+            connection.rollback()
+            return _upgrade(connection)
+    except SQLAlchemyError as error:
+        busy = is_busy(getattr(error, "orig", None) or error)
+        advice = "another process holds it; stop the other daemon" if busy else "check the disk and the file"
+        raise MigrationFailed(f"the control database cannot be migrated ({error}): {advice}") from error
+    finally:
+        engine.dispose()
+
+
+def current_revision(connection: Connection) -> str | None:
+    """The revision of the tables in the database; ``None`` for an empty one."""
+    if not inspect(connection).has_table(_VERSION_TABLE):
+        return None
+    revision: str | None = connection.execute(text(f"SELECT version_num FROM {_VERSION_TABLE}")).scalar()  # noqa: S608
+    return revision
+
+
+def script_location() -> Config:
+    """Alembic's configuration, as an object: there is no ini file."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    return config
+
+
+def _upgrade(connection: Connection) -> bool:
+    from alembic import command
+    from alembic.util import CommandError
+
+    config = script_location()
+    with connection.begin():  # takes the write lock, so the revision is read again under it
+        before = current_revision(connection)
+        if before == HEAD:
+            return False
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, HEAD)
+        except CommandError as error:
+            cause = f"the control database has revision {before}, which this release (revision {HEAD}) does not know"
+            raise MigrationFailed(f"{cause}: start the release that wrote it, or restore a backup") from error
+    return True

@@ -1,0 +1,41 @@
+"""How every SQLite connection of cloudd is opened, and how its errors are told apart."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+# SQLite's result codes, https://www.sqlite.org/rescode.html; the low byte is the primary code.
+_BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_PRIMARY = 0xFF
+
+
+def connect(path: Path, *, writes: bool, synchronous: str = "FULL") -> sqlite3.Connection:
+    """
+    Open ``path`` (made with mode 0600) in WAL mode with foreign keys on, in autocommit: who begins also commits.
+
+    :param writes: false: the connection refuses to write
+    :param synchronous: ``FULL`` syncs the log at every commit, ``NORMAL`` only at checkpoints
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # No time-out of SQLite's: it sleeps in fixed steps, see `_group_commit`.
+    connection = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
+    try:
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        if not writes:
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether another connection was in the way, so that trying again makes sense."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY in _BUSY_CODES

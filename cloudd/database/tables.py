@@ -1,0 +1,176 @@
+"""
+The tables of the control database, as SQLAlchemy metadata; ``migrations/`` makes the same, step by step.
+
+Rules: ids are text (32 hex digits, or a well-known word such as ``default``); times are whole microseconds since the
+epoch; only types and clauses that SQLite and PostgreSQL share; constraints are named by ``NAMING``, so that a
+migration can refer to them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    true,
+)
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata = MetaData(naming_convention=NAMING)
+
+_CASCADE = "CASCADE"
+
+
+def _id() -> Column[str]:
+    return Column("id", String(64), primary_key=True)
+
+
+def _reference(name: str, target: str, *, key: bool = False, ondelete: str | None = _CASCADE) -> Column[str]:
+    return Column(name, String(64), ForeignKey(target, ondelete=ondelete), primary_key=key, nullable=False)
+
+
+def _enabled() -> Column[bool]:
+    return Column("enabled", Boolean, nullable=False, server_default=true())
+
+
+domain = Table(
+    "identity_domain",
+    metadata,
+    _id(),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("description", Text, nullable=False, server_default=""),
+    _enabled(),
+    Column("created_us", BigInteger, nullable=False),
+)
+
+project = Table(
+    "identity_project",
+    metadata,
+    _id(),
+    _reference("domain_id", "identity_domain.id", ondelete=None),
+    Column("parent_id", String(64), ForeignKey("identity_project.id"), nullable=True),  # null: the domain
+    Column("name", String(64), nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    _enabled(),
+    Column("created_us", BigInteger, nullable=False),
+    UniqueConstraint("domain_id", "name"),
+    Index(None, "parent_id"),
+)
+
+user = Table(
+    "identity_user",
+    metadata,
+    _id(),
+    _reference("domain_id", "identity_domain.id", ondelete=None),
+    Column("name", String(255), nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("email", String(255), nullable=True),
+    Column("default_project_id", String(64), nullable=True),  # may outlive its project, as in Keystone
+    _enabled(),
+    Column("password_hash", Text, nullable=True),  # null: this user cannot log in by password
+    Column("created_us", BigInteger, nullable=False),
+    UniqueConstraint("domain_id", "name"),
+)
+
+role = Table(
+    "identity_role",
+    metadata,
+    _id(),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("created_us", BigInteger, nullable=False),
+)
+
+implied_role = Table(
+    "identity_implied_role",
+    metadata,
+    _reference("prior_id", "identity_role.id", key=True),
+    _reference("implied_id", "identity_role.id", key=True),
+    CheckConstraint("prior_id <> implied_id", name="not_itself"),
+)
+
+project_role = Table(
+    "identity_project_role",
+    metadata,
+    _reference("user_id", "identity_user.id", key=True),
+    _reference("project_id", "identity_project.id", key=True),
+    _reference("role_id", "identity_role.id", key=True),
+    Index(None, "project_id"),
+    Index(None, "role_id"),
+)
+
+domain_role = Table(
+    "identity_domain_role",
+    metadata,
+    _reference("user_id", "identity_user.id", key=True),
+    _reference("domain_id", "identity_domain.id", key=True),
+    _reference("role_id", "identity_role.id", key=True),
+    Index(None, "domain_id"),
+    Index(None, "role_id"),
+)
+
+application_credential = Table(
+    "identity_application_credential",
+    metadata,
+    _id(),
+    _reference("user_id", "identity_user.id"),
+    _reference("project_id", "identity_project.id"),
+    Column("name", String(255), nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("secret_hash", Text, nullable=False),
+    Column("unrestricted", Boolean, nullable=False, server_default=false()),
+    Column("expires_us", BigInteger, nullable=True),
+    Column("created_us", BigInteger, nullable=False),
+    UniqueConstraint("user_id", "name"),
+    Index(None, "project_id"),
+)
+
+application_credential_role = Table(
+    "identity_application_credential_role",
+    metadata,
+    _reference("credential_id", "identity_application_credential.id", key=True),
+    _reference("role_id", "identity_role.id", key=True),
+    Index(None, "role_id"),
+)
+
+ec2_credential = Table(
+    "identity_ec2_credential",
+    metadata,
+    Column("access", String(64), primary_key=True),
+    _reference("user_id", "identity_user.id"),
+    _reference("project_id", "identity_project.id"),
+    Column("sealed_secret", Text, nullable=False),  # encrypted with the keys in the state folder
+    Column("created_us", BigInteger, nullable=False),
+    Index(None, "user_id"),
+    Index(None, "project_id"),
+)
+
+# What workers must forget, and which tokens are refused: see `cloudd.identity._revocation`.
+revocation = Table(
+    "identity_revocation",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("subject", String(160), nullable=False),
+    Column("issued_before_us", BigInteger, nullable=False),  # 0: refuses nothing, only empties caches
+    Column("created_us", BigInteger, nullable=False),
+    Index(None, "subject", "issued_before_us"),
+    Index(None, "created_us"),
+    sqlite_autoincrement=True,  # ids are never used again after a purge: readers resume by id
+)
