@@ -1,0 +1,178 @@
+# -*- test-case-name: tests.reload.test_generation -*-
+"""
+A generation: one loaded copy of all swappable modules, beside older and newer ones in the same process.
+
+Generation 7 loads ``cloudd.objects`` as the module ``_g7.cloudd.objects``.  It stands in ``sys.modules`` under that
+name, so whatever looks a class's module up by name (dataclasses, attrs, enum, ``typing.get_type_hints``,
+``inspect``) finds the right one.  Which imports end in the generation is decided by ``reload._imports``; this module
+finds, loads and releases.
+
+What cannot be redirected, and so must not be used in swappable code for swappable modules: a public name given
+as a string to ``importlib.import_module``, ``twisted.python.reflect.namedAny``, ``pkgutil`` or ``pickle`` loads
+the plain module (``__package__`` and relative names given to ``import_module`` stay inside).  The same holds for code
+in third-party packages that imports swappable modules by name.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import linecache
+import sys
+import threading
+import typing
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ._boundaries import Boundaries
+from ._holders import Watch
+from ._imports import Redirection
+from ._tree import CodeTree
+
+_living: dict[str, Generation] = {}
+"""Generations by the name of their root module.  Changed under ``_lock``, read without it."""
+_lock = threading.Lock()
+
+
+class GenerationReleased(ImportError):
+    """Code of a generation that was released tried to import something: a request outlived its generation."""
+
+
+class Generation:
+    """
+    One copy of the swappable modules of a tree.  Nothing is loaded before ``load``; modules load when first imported.
+
+    All methods but ``release`` may be called in any thread.
+
+    :param number: never used before in this process
+    :param tree: normally a staged copy (``CodeTree.stage``): late imports read from it as long as the generation lives
+    :raises ValueError: a generation of this number is alive
+    """
+
+    def __init__(self, number: int, tree: CodeTree, boundaries: Boundaries) -> None:
+        self.number = number
+        self.tree = tree
+        self.boundaries = boundaries
+        self.name = f"_g{number}"
+        self.released = False
+        self._redirection = Redirection(self.name, boundaries)
+        self._watch = Watch(self.name)
+        root = ModuleType(self.name, f"Root of generation {number} of the code, made by ``reload``.")
+        root.__spec__ = ModuleSpec(self.name, None, is_package=True)
+        root.__path__ = []
+        with _lock:
+            if self.name in sys.modules:
+                raise ValueError(f"there is already a generation {number}")
+            if not any(isinstance(finder, _GenerationFinder) for finder in sys.meta_path):
+                sys.meta_path.insert(0, _GenerationFinder())
+            _living[self.name] = self
+            sys.modules[self.name] = root
+
+    def __repr__(self) -> str:
+        return f"<Generation {self.number} of {self.tree.hash[:12]}{' released' if self.released else ''}>"
+
+    def load(self, name: str) -> ModuleType:
+        """
+        Import a module of the generation, and what it imports.
+
+        :param name: the public name, for example ``cloudd.application``; a kernel name gives the kernel's own module
+        :raises Exception: whatever the module's code raises; a module that failed is not kept
+        :raises ModuleNotFoundError: the tree has no such module
+        :raises GenerationReleased: too late
+        """
+        return self._redirection.import_(name, fromlist=("__name__",))
+
+    def modules(self) -> dict[str, str]:
+        """What is loaded: public name -> SHA-256 of the source."""
+        known = self.tree.modules()
+        loaded = (name.removeprefix(self.name + ".") for name in self._loaded_names())
+        return {name: known.get(name, "") for name in sorted(loaded)}
+
+    def release(self) -> None:
+        """
+        Let go of the modules; they are freed when nobody else holds them (``holders``).  Safe to call again.
+
+        Call it when the last work of the generation has ended, in the reactor thread.  Python frees a
+        module with its cycles at the next full ``gc.collect()``.
+        """
+        if self.released:
+            return
+        self.released = True
+        names = [*self._loaded_names(), self.name]
+        self._watch.note(sys.modules[name] for name in names)
+        self._redirection.close()
+        with _lock:
+            for name in names:
+                sys.modules.pop(name, None)
+            _living.pop(self.name, None)
+        _forget_in_caches(self.name, self.tree.root)
+
+    def living(self) -> int:
+        """How many modules, classes and functions of a released generation still exist.  Cheap; 0 means freed."""
+        return self._watch.living()
+
+    def holders(self) -> list[str]:
+        """
+        What keeps a released generation in memory; empty when it is freed.
+
+        Each line names a holder outside the generation and the way from there, for an operator's report.  Runs a full
+        garbage collection and walks all objects, up to seconds on a big heap: not for the hot path.
+        """
+        return self._watch.holders()
+
+    def find_spec(self, full_name: str) -> ModuleSpec | None:
+        """Where the import system finds ``_g<number>.<name>``; for the finder alone."""
+        name = full_name.removeprefix(self.name + ".")
+        found = self.tree.find(name) if self.boundaries.is_swappable(name) else None
+        if found is None:
+            return None
+        path, is_package = found
+        if path.is_dir():
+            spec = ModuleSpec(full_name, None, is_package=True)
+            spec.submodule_search_locations = [str(path)]
+            return spec
+        loader = _GenerationLoader(full_name, str(path), self._redirection.builtins)
+        search = [str(path.parent)] if is_package else None
+        return importlib.util.spec_from_file_location(full_name, path, loader=loader, submodule_search_locations=search)
+
+    def _loaded_names(self) -> list[str]:
+        return [name for name in list(sys.modules) if name.startswith(self.name + ".")]
+
+
+class _GenerationFinder:
+    """
+    Finds the modules of all living generations.
+
+    One for all: a list that is read while an import runs in another thread must not be changed with each generation.
+    """
+
+    @staticmethod
+    def find_spec(full_name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
+        generation = _living.get(full_name.partition(".")[0])
+        return generation.find_spec(full_name) if generation is not None else None
+
+
+class _GenerationLoader(SourceFileLoader):
+    """Loads bytecode (or, without it, source) of one module and gives it the generation's own builtins."""
+
+    def __init__(self, full_name: str, path: str, builtins: dict[str, Any]) -> None:
+        super().__init__(full_name, path)
+        self._builtins = builtins
+
+    def exec_module(self, module: ModuleType) -> None:
+        # CPython takes ``__import__`` from the builtins of the frame, and functions inherit them from their module
+        module.__dict__["__builtins__"] = self._builtins
+        super().exec_module(module)
+
+    def set_data(self, _path: Any, _data: Any, *, _mode: int = 0o666) -> None:
+        """Write nothing: the copy is read-only, and its bytecode was made with it."""
+
+
+def _forget_in_caches(name: str, root: Path) -> None:
+    """Drop what the standard library caches about a generation's classes and lines."""
+    for key in list(linecache.cache):
+        if f"{name}." in key or key.startswith(f"{root}/"):
+            linecache.cache.pop(key, None)
+    for clear in getattr(typing, "_cleanups", ()):  # Optional[C] and the like keep C in an lru_cache
+        clear()

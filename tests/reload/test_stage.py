@@ -1,0 +1,108 @@
+"""Staged copies: whole or absent, checked, compiled."""
+
+from __future__ import annotations
+
+import importlib.util
+import marshal
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from reload import CodeTree, TreeChanged, TreeError, prune_copies
+
+from .trees import BOUNDARIES, TreeCase
+
+
+class StageTests(TreeCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.code = self.folder / "code"
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.code.iterdir())
+
+    def test_the_copy_is_equal_and_compiled(self) -> None:
+        """The copy scans to the same hash, and its bytecode names the copy's own paths."""
+        tree = self.tree({"shopx/a.py": "A = 1", "shopx/doors/page.html": "<p>"})
+        copy = tree.stage(self.code)
+        self.assertEqual((copy.root, copy.hash), (self.code / tree.hash, tree.hash))
+        self.assertEqual(CodeTree.scan(copy.root, BOUNDARIES).hash, tree.hash)
+        data = Path(importlib.util.cache_from_source(str(copy.root / "shopx/a.py"))).read_bytes()
+        self.assertEqual(data[4:8], b"\x01\0\0\0")  # PEP 552: by hash, not checked at import
+        self.assertEqual(marshal.loads(data[16:]).co_filename, str(copy.root / "shopx/a.py"))
+        self.assertEqual(self.names(), [tree.hash])
+
+    def test_again_is_the_same_copy(self) -> None:
+        """A second call changes nothing, also when the original is gone meanwhile."""
+        tree = self.tree({"shopx/a.py": "A = 1"})
+        copy = tree.stage(self.code)
+        before = (copy.root / "shopx/a.py").stat().st_ino
+        (tree.root / "shopx/a.py").unlink()
+        self.assertEqual(tree.stage(self.code), copy)
+        self.assertEqual((copy.root / "shopx/a.py").stat().st_ino, before)
+
+    def test_concurrent_callers_get_one_copy(self) -> None:
+        """Threads that stage the same tree at once all succeed and leave nothing else behind."""
+        tree = self.tree({f"shopx/m{number}.py": f"A = {number}" for number in range(20)})
+        with ThreadPoolExecutor(4) as pool:
+            copies = list(pool.map(lambda _: tree.stage(self.code), range(4)))
+        self.assertEqual({copy.root for copy in copies}, {self.code / tree.hash})
+        self.assertEqual(self.names(), [tree.hash])
+        self.assertEqual(CodeTree.scan(copies[0].root, BOUNDARIES).hash, tree.hash)
+
+    def test_a_tree_that_changes_meanwhile_leaves_nothing(self) -> None:
+        """A file that is no longer what was scanned, or is gone, stops the copy."""
+        tree = self.tree({"shopx/a.py": "A = 1"})
+        (tree.root / "shopx/a.py").write_text("A = 2")
+        error = self.assertRaises(TreeChanged, tree.stage, self.code)
+        self.assertEqual(error.path, str(tree.root / "shopx/a.py"))
+        (tree.root / "shopx/a.py").unlink()
+        self.assertRaises(TreeError, tree.stage, self.code)
+        self.assertEqual(self.names(), [])
+
+    def test_code_that_does_not_compile_leaves_nothing(self) -> None:
+        """The error has the original's path, the line and Python's words."""
+        tree = self.tree({"shopx/a.py": "A = 1\ndef broken(:\n"})
+        error = self.assertRaises(TreeError, tree.stage, self.code)
+        self.assertEqual(error.path, str(tree.root / "shopx/a.py"))
+        self.assertIn("line 2", error.cause)
+        self.assertEqual(self.names(), [])
+        error = self.assertRaises(TreeError, self.tree({"shopx/a.py": b"A = '\0'"}).stage, self.code)
+        self.assertIn("does not compile", error.cause)
+
+    def test_a_damaged_copy_is_made_anew(self) -> None:
+        """A file that was changed or removed in the copy is found when it is staged again."""
+        tree = self.tree({"shopx/a.py": "A = 1"})
+        copy = tree.stage(self.code)
+        for spoil in (lambda path: os.truncate(path, 0), os.unlink):
+            spoil(copy.root / "shopx/a.py")
+            self.assertEqual(tree.stage(self.code), copy)
+            self.assertEqual((copy.root / "shopx/a.py").read_text(), "A = 1")
+
+    def test_missing_bytecode_is_made_again(self) -> None:
+        """A copy that another interpreter made gets this one's bytecode."""
+        tree = self.tree({"shopx/a.py": "A = 1"})
+        bytecode = Path(importlib.util.cache_from_source(str(tree.stage(self.code).root / "shopx/a.py")))
+        good = bytecode.read_bytes()
+        bytecode.unlink()
+        tree.stage(self.code)
+        self.assertEqual(bytecode.read_bytes(), good)
+
+    def test_another_error_than_a_faster_caller_is_told(self) -> None:
+        """When the copy cannot take its place for another reason, that reason comes out."""
+        tree = self.tree({})
+        self.code.mkdir()
+        (self.code / tree.hash).write_text("in the way")
+        self.assertRaises(OSError, tree.stage, self.code)
+
+    def test_prune(self) -> None:
+        """Unneeded copies and what a dead process left go; kept ones, living stagings and strangers stay."""
+        kept, old = self.tree({}).stage(self.code), self.tree({"shopx/a.py": ""}).stage(self.code)
+        child = os.posix_spawn("/bin/true", ["true"], {})
+        os.waitpid(child, 0)
+        living = f".staging-{os.getpid()}-00"
+        for name in (f".staging-{child}-00", f".bad-{child}-00", living, "notes"):
+            (self.code / name).mkdir()
+        self.assertEqual(prune_copies(self.code, {kept.hash}), [old.hash])
+        self.assertEqual(self.names(), sorted([kept.hash, living, "notes"]))
+        self.assertEqual(prune_copies(self.folder / "absent", ()), [])
