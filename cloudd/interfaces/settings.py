@@ -1,64 +1,119 @@
 """
 The settings of one cloudd host, as checked values.
 
-Every field says in its metadata what it means and in which unit; ``cloudd.daemon.settings`` reads them from TOML,
-refuses unknown keys and wrong types, and ``docs/settings.md`` is made from this file.  A field is one TOML key:
-``ListenSettings.api`` is ``api`` in the table ``[listen]``.
+Every field says in its metadata what it means, in which unit and in which range; ``cloudd.daemon.settings`` reads them
+from TOML and refuses unknown keys and wrong values, and ``docs/settings.md`` is made from this file.  A field is one
+TOML key: ``ListenSettings.api`` is ``api`` in the table ``[listen]``; ``Settings.state`` is ``state`` above all tables.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import Factory, field, frozen
 
 
-def setting(default: Any, meaning: str, *, unit: str = "", reload: bool = False) -> Any:
+def setting(
+    default: Any,
+    meaning: str,
+    *,
+    unit: str = "",
+    reload: bool = False,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
     """
     One settings key.
 
     :param default: the value without a settings file; decides the type in the documentation
     :param meaning: one sentence for the operator
     :param unit: unit or form of the value, for example ``seconds``, ``bytes``, ``endpoint string``
-    :param reload: whether a change takes effect without a restart
+    :param reload: whether a change takes effect on SIGHUP, without a restart
+    :param minimum: smallest number allowed
+    :param maximum: largest number allowed
+    :param choices: the only texts allowed; none: any
     """
-    return field(default=default, metadata={"meaning": meaning, "unit": unit, "reload": reload})
+    facts = {
+        "meaning": meaning,
+        "unit": unit,
+        "reload": reload,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+    }
+    return field(default=default, metadata=facts)
+
+
+def default_state(environment: Mapping[str, str], user_id: int) -> Path:
+    """
+    The state folder when nobody names one: ``$CLOUDD_STATE``, for root ``/var/lib/cloudd``, for others below home.
+
+    :param environment: usually ``os.environ``
+    :param user_id: effective user id
+    """
+    named = environment.get("CLOUDD_STATE", "")
+    if named:
+        return Path(named).absolute()
+    if user_id == 0:
+        return Path("/var/lib/cloudd")
+    data = environment.get("XDG_DATA_HOME", "")
+    home = Path(environment.get("HOME", "/"))
+    return (Path(data) if data else home / ".local" / "share") / "cloudd"
 
 
 @frozen(kw_only=True)
 class ListenSettings:
-    """Where the faces listen: Twisted endpoint strings; an empty string turns a face off."""
+    """Where the faces listen: Twisted endpoint strings (tcp, tcp6, unix); an empty string turns a face off."""
 
     api: str = setting("tcp:5000:interface=127.0.0.1", "OpenStack APIs, health, metrics", unit="endpoint string")
     object: str = setting("tcp:8080:interface=127.0.0.1", "Swift API", unit="endpoint string")
     s3: str = setting("tcp:9000:interface=127.0.0.1", "S3 API", unit="endpoint string")
     api_url: str = setting("", "URL clients reach the API port by; empty: made from the endpoint", unit="URL")
-    object_url: str = setting("", "URL clients reach the object port by", unit="URL")
-    s3_url: str = setting("", "URL clients reach the S3 port by", unit="URL")
+    object_url: str = setting("", "URL clients reach the object port by; empty: made from the endpoint", unit="URL")
+    s3_url: str = setting("", "URL clients reach the S3 port by; empty: made from the endpoint", unit="URL")
 
 
 @frozen(kw_only=True)
 class WorkerSettings:
     """Which processes a host runs."""
 
-    front: int = setting(0, "HTTP worker processes; 0: one per core", unit="processes")
+    front: int = setting(0, "HTTP worker processes; 0: one per core", unit="processes", minimum=0, maximum=256)
     agent: bool = setting(True, "run the upkeep worker as a process of its own; false: the first front does it")
-    threads: int = setting(8, "threads per worker for disk and hashing", unit="threads")
-    stop_timeout_s: float = setting(30.0, "longest wait at shutdown for requests in flight", unit="seconds")
+    threads: int = setting(8, "threads per worker for disk and hashing", unit="threads", minimum=1, maximum=256)
+    stop_timeout_s: float = setting(
+        30.0,
+        "longest wait at shutdown for requests in flight",
+        unit="seconds",
+        minimum=0,
+        maximum=3600,
+        reload=True,
+    )
 
 
 @frozen(kw_only=True)
 class HTTPSettings:
     """Limits of the HTTP server; beyond them a client gets 408, 413, 414 or 431."""
 
-    max_line_bytes: int = setting(16_384, "longest request line", unit="bytes")
-    max_headers: int = setting(128, "most header fields in one request", unit="fields")
-    max_head_bytes: int = setting(65_536, "longest request line and header together", unit="bytes")
-    idle_timeout_s: float = setting(75.0, "idle keep-alive connection is closed after", unit="seconds")
-    head_timeout_s: float = setting(30.0, "whole request head must arrive within", unit="seconds")
-    body_timeout_s: float = setting(120.0, "longest silence inside a request body", unit="seconds")
-    max_json_bytes: int = setting(1_048_576, "largest JSON or XML document", unit="bytes")
+    max_line_bytes: int = setting(16_384, "longest request line", unit="bytes", minimum=1024, maximum=1_048_576)
+    max_headers: int = setting(128, "most header fields in one request", unit="fields", minimum=16, maximum=10_000)
+    max_head_bytes: int = setting(
+        65_536, "longest request line and header together", unit="bytes", minimum=4096, maximum=4_194_304
+    )
+    idle_timeout_s: float = setting(
+        75.0, "idle keep-alive connection is closed after", unit="seconds", minimum=1, maximum=86_400
+    )
+    head_timeout_s: float = setting(
+        30.0, "whole request head must arrive within", unit="seconds", minimum=1, maximum=3600
+    )
+    body_timeout_s: float = setting(
+        120.0, "longest silence inside a request body", unit="seconds", minimum=1, maximum=86_400
+    )
+    max_json_bytes: int = setting(
+        1_048_576, "largest JSON or XML document", unit="bytes", minimum=65_536, maximum=67_108_864
+    )
 
 
 @frozen(kw_only=True)
@@ -66,19 +121,27 @@ class IdentitySettings:
     """Tokens and passwords."""
 
     region: str = setting("RegionOne", "region name in the catalog")
-    token_lifetime_s: int = setting(14_400, "lifetime of a token", unit="seconds")
-    revocation_poll_s: float = setting(0.4, "how often each worker looks for revocations", unit="seconds")
+    token_lifetime_s: int = setting(14_400, "lifetime of a token", unit="seconds", minimum=60, maximum=31_536_000)
+    revocation_poll_s: float = setting(
+        0.4, "how often each worker looks for revocations", unit="seconds", minimum=0.05, maximum=1
+    )
 
 
 @frozen(kw_only=True)
 class ObjectSettings:
     """The object store and its two faces."""
 
-    max_object_bytes: int = setting(5_368_709_122, "largest object in one PUT", unit="bytes")
-    reserve_bytes: int = setting(67_108_864, "free space below which writes get 507", unit="bytes")
+    max_object_bytes: int = setting(
+        5_368_709_122, "largest object in one PUT", unit="bytes", minimum=1, maximum=1 << 50
+    )
+    reserve_bytes: int = setting(
+        67_108_864, "free space below which writes get 507", unit="bytes", minimum=0, maximum=1 << 60
+    )
     tempauth: bool = setting(True, "answer Swift's v1 log-in at /auth/v1.0")
     s3_host: str = setting("", "domain of virtual-host style buckets; empty: path style only", unit="domain")
-    clock_skew_s: int = setting(900, "largest clock difference in an S3 signature", unit="seconds")
+    clock_skew_s: int = setting(
+        900, "largest clock difference in an S3 signature", unit="seconds", minimum=1, maximum=86_400
+    )
 
 
 @frozen(kw_only=True)
@@ -86,7 +149,9 @@ class LogSettings:
     """Access lines and the daemon's own log."""
 
     access_file: str = setting("", "access log; empty: log/access.log in the state folder", unit="path")
-    access_format: str = setting("text", "form of access lines", unit="text or json")
+    access_format: str = setting(
+        "text", "form of access lines", unit="text or json", choices=("text", "json"), reload=True
+    )
 
 
 @frozen(kw_only=True)

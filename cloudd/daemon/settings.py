@@ -1,0 +1,177 @@
+# -*- test-case-name: tests.daemon.test_settings -*-
+"""
+Settings from TOML text, and as plain data for other processes.
+
+Every refusal names the key, what is wrong with it and what to write instead.  The same checks read the file an operator
+wrote and the plain data that the anchor sends to its workers.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+
+from cloudd.interfaces.settings import Settings
+
+
+class SettingsError(Exception):
+    """
+    The settings cannot be used; nothing was started or changed.
+
+    :param key: the key with its table, for example ``listen.api``, or the file's path
+    :param cause: what is wrong
+    :param remedy: what to do about it
+    """
+
+    def __init__(self, key: str, cause: str, remedy: str) -> None:
+        super().__init__(f"{key}: {cause}; {remedy}")
+        self.key = key
+        self.cause = cause
+        self.remedy = remedy
+
+
+def read_settings(file: Path | None, state: Path | None, default: Path, listen: Mapping[str, str]) -> Settings:
+    """
+    What the settings file and the command line say together; the command line wins.
+
+    :param file: a TOML file, or None for defaults only
+    :param state: the state folder named on the command line, if any
+    :param default: the state folder when neither the command line nor the file names one
+    :param listen: endpoint strings from the command line by face
+    :raises SettingsError: the file cannot be read, or something in it is not allowed
+    """
+    table = _load(file) if file is not None else {}
+    if state is not None:
+        table["state"] = str(state)
+    elif "state" not in table:
+        table["state"] = str(default)
+    section = table.setdefault("listen", {})
+    if listen and isinstance(section, dict):
+        section.update(listen)
+    return settings_from_plain(table)
+
+
+def settings_from_plain(table: Mapping[str, Any]) -> Settings:
+    """
+    Check a table such as ``tomllib`` gives.
+
+    :raises SettingsError: a key is unknown, or a value has the wrong type or lies outside its range
+    """
+    sections = {section.name: section for section in attrs.fields(Settings)}
+    _refuse_unknown(table, sections, "")
+    values: dict[str, Any] = {"state": _state_path(table.get("state"))}
+    for name, section in sections.items():
+        if name != "state" and name in table:
+            values[name] = _read_section(name, _section_class(section), table[name])
+    return Settings(**values)
+
+
+def settings_to_plain(settings: Settings) -> dict[str, Any]:
+    """The settings as JSON can carry them; ``settings_from_plain`` reads it back to an equal value."""
+    plain = attrs.asdict(settings)
+    plain["state"] = str(settings.state)
+    return plain
+
+
+def section_classes() -> dict[str, type[attrs.AttrsInstance]]:
+    """The tables of the settings file in order: name -> attrs class."""
+    return {section.name: _section_class(section) for section in attrs.fields(Settings) if section.name != "state"}
+
+
+def changed_settings(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
+    """Keys that differ: those that take effect at once, and those that need a restart."""
+    at_once: list[str] = []
+    at_restart: list[str] = ["state"] if old.state != new.state else []
+    for name, section in section_classes().items():
+        before, after = getattr(old, name), getattr(new, name)
+        for key in attrs.fields(section):
+            if getattr(before, key.name) != getattr(after, key.name):
+                (at_once if key.metadata["reload"] else at_restart).append(f"{name}.{key.name}")
+    return at_once, at_restart
+
+
+def apply_reloadable(old: Settings, new: Settings) -> Settings:
+    """``old`` with the values of ``new`` for those keys that may change while the daemon runs."""
+    sections = {}
+    for name, section in section_classes().items():
+        after = getattr(new, name)
+        hot = {key.name: getattr(after, key.name) for key in attrs.fields(section) if key.metadata["reload"]}
+        sections[name] = attrs.evolve(getattr(old, name), **hot)
+    return attrs.evolve(old, **sections)
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError(str(file), f"cannot be read: {reason}", "check the path and its permissions") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(str(file), f"is not TOML: {error}", "mend that line (https://toml.io)") from error
+
+
+def _section_class(section: attrs.Attribute[Any]) -> type[attrs.AttrsInstance]:
+    # Every section's default is attrs' Factory of its own class.
+    return cast("type[attrs.AttrsInstance]", cast(Any, section.default).factory)
+
+
+def _read_section(name: str, section: type[attrs.AttrsInstance], table: object) -> attrs.AttrsInstance:
+    if not isinstance(table, Mapping):
+        raise SettingsError(name, "is a value", f"write it as a table: [{name}]")
+    keys = {key.name: key for key in attrs.fields(section)}
+    _refuse_unknown(table, keys, f"{name}.")
+    return section(**{key: _check(f"{name}.{key}", keys[key], value) for key, value in table.items()})
+
+
+def _refuse_unknown(given: Iterable[str], known: Iterable[str], prefix: str) -> None:
+    names = list(known)
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+            remedy = f"did you mean {prefix}{near[0]}?" if near else f"known here are {', '.join(sorted(names))}"
+            raise SettingsError(f"{prefix}{name}", "there is no such key", remedy)
+
+
+def _state_path(value: object) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise SettingsError("state", "is not the path of a folder", 'write a text such as "/var/lib/cloudd"')
+    return Path(value).expanduser().absolute()
+
+
+def _check(key: str, facts: attrs.Attribute[Any], value: Any) -> Any:
+    default = facts.default
+    if isinstance(default, bool):
+        return _expect(key, value, isinstance(value, bool), "true or false")
+    if isinstance(default, int | float):
+        return _check_number(key, facts, value)
+    if isinstance(default, tuple):
+        texts = isinstance(value, list | tuple) and all(isinstance(item, str) and item for item in value)
+        return tuple(_expect(key, value, texts, 'a list of texts, for example ["/srv/cloudd"]'))
+    _expect(key, value, isinstance(value, str) and value.isprintable(), "a text in quotes, without control characters")
+    choices = facts.metadata["choices"]
+    if choices and value not in choices:
+        raise SettingsError(key, f"is {value!r}", f"write one of {', '.join(choices)}")
+    return value
+
+
+def _check_number(key: str, facts: attrs.Attribute[Any], value: Any) -> int | float:
+    whole = isinstance(facts.default, int)
+    unit = facts.metadata["unit"]
+    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    _expect(key, value, fits, f"a {'whole ' if whole else ''}number of {unit}, without quotes")
+    low, high = facts.metadata["minimum"], facts.metadata["maximum"]
+    # "not (low <= value)" refuses NaN too, which TOML can write.
+    if not ((low is None or value >= low) and (high is None or value <= high)):
+        raise SettingsError(key, f"is {value}", f"write a number from {low:g} to {high:g} ({unit})")
+    return int(value) if whole else float(value)
+
+
+def _expect(key: str, value: Any, fits: bool, wanted: str) -> Any:
+    if not fits:
+        raise SettingsError(key, f"is {value!r:.60}", f"write {wanted}")
+    return value
