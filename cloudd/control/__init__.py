@@ -1,0 +1,78 @@
+"""
+Controlling a running cloudd: the messages, and what they ask for.
+
+``cloudd.protocols.control`` serves them on ``STATE/control.sock``, ``cloudd.cli`` (``cloudctl``) speaks to it, and the
+daemon's anchor provides ``IControlled``::
+
+    status = msgspec.json.decode(body, type=Status)
+    for line in stream:
+        event = msgspec.json.decode(line, type=Progress | Outcome)
+
+Version 1 of the API, all below ``/v1``: ``GET status``, ``GET health``, ``GET audit?limit=N``, ``POST plan`` (``PlanRequest``
+to ``Plan``), ``POST upgrade`` (``UpgradeRequest``) and ``POST rollback``; the last two stream ``Progress`` lines and end with an
+``Outcome``.
+"""
+
+from cloudd.interfaces.settings import default_state
+from reload import TreeError
+
+from ._code import BOUNDARIES, MANIFEST_NAME, write_manifest
+from ._interfaces import IControlled, IUpgrades, Listener
+from ._messages import (
+    API_VERSION,
+    STEPS,
+    Action,
+    Actor,
+    Audit,
+    AuditEntry,
+    CodeStatus,
+    GenerationStatus,
+    Health,
+    Message,
+    Outcome,
+    Plan,
+    PlanRequest,
+    Progress,
+    Refusal,
+    Result,
+    Status,
+    UpgradeRequest,
+    WorkerStatus,
+    plain,
+    to_json,
+)
+
+SOCKET_NAME = "control.sock"
+
+__all__ = [
+    "API_VERSION",
+    "BOUNDARIES",
+    "MANIFEST_NAME",
+    "SOCKET_NAME",
+    "STEPS",
+    "Action",
+    "Actor",
+    "Audit",
+    "AuditEntry",
+    "CodeStatus",
+    "GenerationStatus",
+    "Health",
+    "IControlled",
+    "IUpgrades",
+    "Listener",
+    "Message",
+    "Outcome",
+    "Plan",
+    "PlanRequest",
+    "Progress",
+    "Refusal",
+    "Result",
+    "Status",
+    "TreeError",
+    "UpgradeRequest",
+    "WorkerStatus",
+    "default_state",
+    "plain",
+    "to_json",
+    "write_manifest",
+]

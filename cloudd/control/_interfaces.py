@@ -1,0 +1,55 @@
+"""What the control protocol asks of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from ._messages import Actor, Audit, Health, Outcome, Plan, Progress, Status
+
+Listener = Callable[[Progress], None]
+
+
+class IUpgrades(Interface):
+    """The code of one host: what runs, what may replace it.  One change at a time."""
+
+    def plan(tree: str) -> Deferred[Plan]:
+        """
+        Find out what an upgrade would do; changes nothing but the folder of staged copies.
+
+        :param tree: path of a code tree; empty: the tree that the daemon was started from
+        :return: the plan; what stands against it is in there (``kind`` is ``refused`` or ``hand-over``), not raised
+        """
+
+    def upgrade(tree: str, expected_hash: str, actor: Actor, listener: Listener) -> Deferred[Outcome]:
+        """
+        Load a tree's swappable modules in every worker.
+
+        Afterwards all workers serve the new generation or all serve the old one.  Cancelling has no effect.
+
+        :param tree: as for ``plan``
+        :param expected_hash: refuse a tree of another hash; empty: any
+        :param actor: written into the audit log
+        :param listener: called for each step; what it raises is logged and ignored
+        :return: how it ended; refusals and failures are outcomes, not raised
+        """
+
+    def rollback(actor: Actor, listener: Listener) -> Deferred[Outcome]:
+        """Load the code that ran before the last upgrade, as a new generation; otherwise as ``upgrade``."""
+
+    def audit(limit: int) -> Deferred[Audit]:
+        """The last ``limit`` entries of the audit log, at least 1."""
+
+
+class IControlled(Interface):
+    """The daemon as the control socket sees it; the anchor provides it."""
+
+    upgrades = Attribute("An ``IUpgrades``.")
+
+    def status() -> Deferred[Status]:
+        """The host with all its workers; a worker that does not answer is listed as not ready."""
+
+    def health() -> Deferred[Health]:
+        """Health summed over all workers."""

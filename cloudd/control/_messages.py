@@ -1,0 +1,200 @@
+"""
+What the control socket says, version 1.  The server and ``cloudctl`` share these types; JSON is their form on the wire.
+
+Within one version fields are only added, with defaults: both sides ignore fields of answers that they do not know,
+so that a ``cloudctl`` of the next release still speaks to the daemon that it is about to upgrade.  Times are seconds
+since the epoch, hashes are those of ``reload.CodeTree`` (64 hex digits, empty when there is none).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+API_VERSION = 1
+
+PlanKind = Literal["nothing", "swap", "hand-over", "refused"]
+Result = Literal["committed", "unchanged", "refused", "failed", "busy"]
+Action = Literal["start", "upgrade", "rollback"]
+Part = dict[str, str]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all control messages."""
+
+
+class Actor(Message, frozen=True, kw_only=True):
+    """Who asks, as the kernel vouches for at the socket."""
+
+    uid: int
+    pid: int
+    user: str
+
+
+class GenerationStatus(Message, frozen=True, kw_only=True):
+    """
+    One generation in one worker.
+
+    ``state`` is ``serving`` (new requests go there), ``loaded`` (prepared, not yet decided) or ``ending`` (old requests
+    are still in it); ``holders`` says what keeps one in memory that should be gone.
+    """
+
+    number: int
+    hash: str
+    state: str
+    connections: int = 0
+    requests_running: int = 0
+    requests_total: int = 0
+    modules: dict[str, str] = {}
+    holders: list[str] = []
+
+
+class WorkerStatus(Message, frozen=True, kw_only=True):
+    """One worker process."""
+
+    name: str
+    role: str
+    pid: int
+    ready: bool
+    started_at: float
+    restarts: int = 0
+    generations: list[GenerationStatus] = []
+
+
+class Progress(Message, frozen=True, kw_only=True, tag="progress", tag_field="type"):
+    """
+    One step of an upgrade or a rollback has begun or went on.
+
+    ``step`` is one of ``STEPS``; ``text`` is a sentence for people; ``done`` of ``total`` counts within the step.
+    """
+
+    step: str
+    text: str
+    done: int = 0
+    total: int = 0
+    elapsed_s: float = 0.0
+
+
+STEPS = ("check", "stage", "compare", "prepare", "commit", "clean")
+
+
+class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type"):
+    """
+    How an upgrade or a rollback ended; the last line of its stream.
+
+    ``committed``: the new code serves; ``unchanged``: the tree holds what runs already; ``refused``: not tried, or
+    another one is running (``busy``); ``failed``: tried, and everything is as before.  ``warnings`` are for people.
+    """
+
+    action: Action
+    result: Result
+    cause: str = ""
+    old_hash: str = ""
+    new_hash: str = ""
+    generation: int = 0
+    changed: list[str] = []
+    warnings: list[str] = []
+    duration_s: float = 0.0
+
+
+class Plan(Message, frozen=True, kw_only=True):
+    """
+    What an upgrade to a tree would do.
+
+    ``kind``: ``swap`` (the modules in ``swappable`` get a new generation), ``nothing``, ``hand-over`` (the modules in
+    ``kernel`` live as long as their process) or ``refused``; for the last two ``cause`` says why it cannot be done.
+    """
+
+    tree: str
+    kind: PlanKind
+    cause: str = ""
+    running_hash: str = ""
+    target_hash: str = ""
+    generation: int = 0
+    swappable: list[str] = []
+    kernel: list[str] = []
+    manifest: str = ""
+
+
+class CodeStatus(Message, frozen=True, kw_only=True):
+    """Which code the host runs.  ``previous_hash`` is what a rollback would load."""
+
+    start_tree: str
+    started_from: str
+    hash: str
+    previous_hash: str
+    generation: int
+    since: float
+
+
+class Status(Message, frozen=True, kw_only=True):
+    """The whole host at one moment."""
+
+    version: str
+    pid: int
+    state: str
+    started_at: float
+    code: CodeStatus
+    urls: dict[str, str] = {}
+    workers: list[WorkerStatus] = []
+    upgrade: Progress | None = None
+    api: int = API_VERSION
+
+
+class Health(Message, frozen=True, kw_only=True):
+    """``status`` is ``ok`` or ``failing``; each part has ``status`` and, where it fails, ``cause``."""
+
+    status: str
+    parts: dict[str, Part] = {}
+
+
+class AuditEntry(Message, frozen=True, kw_only=True):
+    """Who loaded which code when, with which result."""
+
+    time: float
+    who: Actor
+    action: Action
+    result: str
+    old_hash: str = ""
+    new_hash: str = ""
+    generation: int = 0
+    cause: str = ""
+    duration_s: float = 0.0
+
+
+class Audit(Message, frozen=True, kw_only=True):
+    """The latest entries, oldest first; ``more`` when older ones were left out."""
+
+    entries: list[AuditEntry]
+    more: bool = False
+
+
+class PlanRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An empty ``tree`` means the one that the daemon was started from."""
+
+    tree: str = ""
+
+
+class UpgradeRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``expected_hash``: refuse when the tree is no longer what the plan showed; empty: take what is there."""
+
+    tree: str = ""
+    expected_hash: str = ""
+
+
+class Refusal(Message, frozen=True, kw_only=True):
+    """The body of every answer of 400 and above."""
+
+    cause: str
+    status: int
+
+
+def to_json(message: Message) -> bytes:
+    """One message as JSON without line breaks."""
+    return msgspec.json.encode(message)
+
+
+def plain(message: Message) -> Any:
+    """One message as dicts and lists, for ``json.dumps``."""
+    return msgspec.to_builtins(message)
