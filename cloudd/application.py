@@ -1,0 +1,108 @@
+# -*- test-case-name: tests.test_application -*-
+"""
+One generation, put together: services, then the faces that serve them.
+
+The kernel knows this module by name and nothing else that an upgrade swaps.  ``prepare`` runs once per start of the
+daemon, in a process of its own and before any worker; ``build`` runs in every worker, once per generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from cloudd.identity import Identity, bootstrap
+from cloudd.interfaces.application import IApplication, PartHealth, Resources
+from cloudd.objects import Objects
+from cloudd.protocols.http import Handler, Request
+from cloudd.protocols.monitoring import monitoring_face
+from cloudd.protocols.rest.identity import identity_face
+from cloudd.protocols.s3 import s3_face
+from cloudd.protocols.swift import swift_face
+from storage import FileStore, IObjectStore
+
+
+def build(resources: Resources) -> IApplication:
+    """Make one generation's application; nothing runs until ``start``."""
+    return Application(resources, open_store(resources))
+
+
+async def prepare(resources: Resources) -> dict[str, Any]:
+    """
+    Once per start, before the workers: make the first users, and end what a killed process left half done.
+
+    :return: ``identity``: the credentials made on the first start, else empty; ``orphans``: how many files of killed
+        processes were removed
+    """
+    credentials = await bootstrap(resources.database, resources.settings, resources.secrets)
+    orphans = await open_store(resources).recover()
+    return {"identity": credentials, "orphans": orphans}
+
+
+def open_store(resources: Resources) -> IObjectStore:
+    """The object store of this host, on the databases and threads that the kernel lends."""
+    return FileStore(
+        resources.settings.state / "objects",
+        resources.object_index,
+        resources.threads,
+        reserve_bytes=resources.settings.objects.reserve_bytes,
+    )
+
+
+@implementer(IApplication)
+class Application:
+    """
+    The parts of one generation in the order in which they start.
+
+    ``state`` and ``snapshot`` are keyed by the part's name, so that a part may come or go with an upgrade.
+    """
+
+    def __init__(self, resources: Resources, store: IObjectStore) -> None:
+        self.identity = Identity(resources)
+        self.objects = Objects(resources, store)
+        self._parts: dict[str, Identity | Objects] = {"identity": self.identity, "objects": self.objects}
+        monitoring = monitoring_face(resources, self.health)
+        rest = identity_face(self.identity, resources)
+        self._faces: dict[str, Handler] = {
+            "api": api_port({b"/health": monitoring, b"/metrics": monitoring}, rest),
+            "object": swift_face(self.identity, self.objects, resources),
+            "s3": s3_face(self.identity, self.objects, resources),
+        }
+
+    def self_check(self) -> Deferred[None]:
+        """Try each part; the first that fails ends it."""
+        return Deferred.fromCoroutine(self._self_check())
+
+    async def _self_check(self) -> None:
+        for part in self._parts.values():
+            await part.self_check()
+
+    def start(self, state: Mapping[str, Any]) -> None:
+        for name, part in self._parts.items():
+            part.start(state.get(name, {}))
+
+    def snapshot(self) -> dict[str, Any]:
+        return {name: part.snapshot() for name, part in self._parts.items()}
+
+    def health(self) -> list[PartHealth]:
+        return [found for part in self._parts.values() for found in part.health()]
+
+    def handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
+        return self._faces[request.face](request)
+
+    def retire(self) -> None:
+        for part in self._parts.values():
+            part.retire()
+
+
+def api_port(by_path: Mapping[bytes, Handler], rest: Handler) -> Handler:
+    """The API port: a few paths of their own, all others are REST."""
+    find: Callable[[bytes], Handler | None] = by_path.get
+
+    def handle(request: Request) -> Coroutine[Any, Any, None] | None:
+        return (find(request.path) or rest)(request)
+
+    return handle
