@@ -76,7 +76,7 @@ class Progress(Message, frozen=True, kw_only=True, tag="progress", tag_field="ty
     elapsed_s: float = 0.0
 
 
-STEPS = ("check", "stage", "compare", "prepare", "commit", "clean")
+STEPS = ("check", "stage", "prepare", "commit", "clean")
 
 
 class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type"):

@@ -1,0 +1,426 @@
+# -*- test-case-name: tests.daemon.test_upgrade -*-
+"""
+Upgrades and rollbacks: one generation of code after the other, in all workers or in none.
+
+The anchor has one ``Upgrades``.  A change goes through check, stage, prepare, commit and clean.  The record that
+``_committed`` writes is the point of no return: what fails before it is undone everywhere, what fails after it is
+completed, by a worker's restart at worst.  The anchor itself loads nothing; ``Workers`` do.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as WaitedTooLong
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from cloudd.control import (
+    BOUNDARIES,
+    Action,
+    Actor,
+    Audit,
+    AuditEntry,
+    CodeStatus,
+    IUpgrades,
+    Listener,
+    Outcome,
+    Plan,
+    Progress,
+    Result,
+)
+from cloudd.interfaces.application import Threads
+from cloudd.interfaces.settings import Settings
+from reload import Changes, CodeTree, TreeError, compare, prune_copies
+
+from ._allowed import allowed_tree, scan_allowed
+from ._audit import AuditLog
+from ._committed import Boot, Committed, find_copy, write_committed
+
+PREPARE_TIMEOUT_S = 60.0
+COMMIT_TIMEOUT_S = 15.0
+NO_HAND_OVER = "needs a hand-over, which this version does not have"
+
+T = TypeVar("T")
+
+
+class Workers(Protocol):
+    """All worker processes of the host.  Each call reaches every worker that runs; they work at the same time."""
+
+    async def prepare(self, generation: int, tree: CodeTree) -> None:
+        """
+        Load a staged tree as a new generation and let it check itself; requests stay where they are.
+
+        :raises Exception: a worker could not, or ended meanwhile; the text names the worker and the cause
+        """
+
+    async def commit(self, generation: int) -> Sequence[str]:
+        """
+        From now on new requests go to the prepared generation; older ones end where they began.
+
+        :return: names of workers that did not confirm; the provider ends them, and what it starts in their place
+            boots ``Upgrades.current``
+        """
+
+    async def abort(self, generation: int) -> None:
+        """Drop a prepared generation; a worker that has none of that number does nothing."""
+
+    def hashes_in_use(self) -> Collection[str]:
+        """Hashes of all trees from which a worker still has a generation."""
+
+
+@frozen
+class Decided:
+    """What a worker that starts now boots."""
+
+    generation: int
+    tree: CodeTree
+
+
+@frozen
+class _Target:
+    """A tree that a change would load; ``tree`` is not staged yet when it is another one than what runs."""
+
+    tree: CodeTree
+    changes: Changes
+    manifest: str = ""
+
+
+class _Ended(Exception):
+    """The change ends here, with everything as before."""
+
+    def __init__(self, result: Result, cause: str, target: _Target | None = None) -> None:
+        super().__init__(cause)
+        self.result: Result = result
+        self.cause = cause
+        self.target = target
+
+
+@implementer(IUpgrades)
+class Upgrades:
+    """
+    The host's code, and the one change that may be under way.
+
+    :param start: root of the tree that the daemon was started from
+    :param boot: what ``choose_boot_tree`` decided
+    :param threads: disks are touched there
+    :param now: seconds since the epoch
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        start: Path,
+        boot: Boot,
+        workers: Workers,
+        threads: Threads,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        audit: AuditLog,
+    ) -> None:
+        self.current = Decided(boot.committed.generation, boot.tree)
+        self.committed = boot.committed
+        self.progress: Progress | None = None  # of the change under way
+        self._settings = settings
+        self._start = start
+        self._code_folder = settings.state / "code"
+        self._workers = workers
+        self._threads = threads
+        self._clock = clock
+        self._now = now
+        self._audit = audit
+        self._last_number = boot.committed.generation  # also counts numbers that were prepared and dropped
+        self._began = 0.0
+        self._listener: Listener = _nobody
+
+    def code_status(self) -> CodeStatus:
+        """For ``cloudctl status``."""
+        return CodeStatus(
+            start_tree=str(self._start),
+            started_from=self.committed.started_from,
+            hash=self.committed.hash,
+            previous_hash=self.committed.previous,
+            generation=self.committed.generation,
+            since=self.committed.since,
+        )
+
+    async def note_start(self, cause: str) -> None:
+        """Write the daemon's start with the code it booted into the audit log; a failure is logged, not raised."""
+        outcome = Outcome(
+            action="start",
+            result="committed",
+            cause=cause,
+            new_hash=self.committed.hash,
+            generation=self.committed.generation,
+        )
+        await self._write_audit(own_actor(), outcome)
+
+    def plan(self, tree: str) -> Deferred[Plan]:
+        return Deferred.fromCoroutine(self._plan(tree))
+
+    def upgrade(self, tree: str, expected_hash: str, actor: Actor, listener: Listener) -> Deferred[Outcome]:
+        async def find() -> _Target:
+            target = await self._examine(tree)
+            if expected_hash and target.tree.hash != expected_hash:
+                raise _Ended("refused", "the tree has changed since the plan was shown: look at the new plan", target)
+            return target
+
+        return _shielded(self._change("upgrade", find, actor, listener))
+
+    def rollback(self, actor: Actor, listener: Listener) -> Deferred[Outcome]:
+        return _shielded(self._change("rollback", self._find_previous, actor, listener))
+
+    def audit(self, limit: int) -> Deferred[Audit]:
+        return Deferred.fromCoroutine(self._audit.read(limit))
+
+    async def _plan(self, named: str) -> Plan:
+        running = self.committed.hash
+        try:
+            target = await self._examine(named)
+        except TreeError as error:
+            return Plan(tree=named or str(self._start), kind="refused", cause=str(error), running_hash=running)
+        plan = Plan(
+            tree=str(target.tree.root),
+            kind="swap",
+            running_hash=running,
+            target_hash=target.tree.hash,
+            generation=self._last_number + 1,
+            swappable=list(target.changes.swappable),
+            kernel=list(target.changes.kernel),
+            manifest=target.manifest,
+        )
+        if not target.changes:
+            return msgspec.structs.replace(plan, kind="nothing", generation=self.committed.generation)
+        if target.changes.kernel:
+            return msgspec.structs.replace(plan, kind="hand-over", cause=_kernel_cause(target.changes.kernel))
+        try:
+            await self._threads.run(target.tree.stage, self._code_folder)
+        except (TreeError, OSError) as error:
+            return msgspec.structs.replace(plan, kind="refused", cause=str(error))
+        return plan
+
+    async def _change(
+        self, action: Action, find: Callable[[], Awaitable[_Target]], actor: Actor, listener: Listener
+    ) -> Outcome:
+        if self.progress is not None:
+            cause = f"another change is under way: {self.progress.step}: {self.progress.text}"
+            return await self._ended(actor, Outcome(action=action, result="busy", cause=cause))
+        self._listener, self._began = listener, self._clock.seconds()
+        old = self.committed
+        try:
+            outcome = await self._attempt(action, find)
+        except _Ended as ended:
+            new_hash = ended.target.tree.hash if ended.target else ""
+            outcome = Outcome(action=action, result=ended.result, cause=ended.cause, new_hash=new_hash)
+        except TreeError as error:
+            outcome = Outcome(action=action, result="refused", cause=str(error))
+        except Exception as error:
+            self.log.failure("{action} failed for a reason that was not foreseen", action=action)
+            outcome = Outcome(action=action, result="failed", cause=_cause_of(error))
+        finally:
+            self.progress, self._listener = None, _nobody
+        return await self._ended(
+            actor,
+            msgspec.structs.replace(
+                outcome,
+                old_hash=old.hash,
+                generation=self.committed.generation,
+                duration_s=round(self._clock.seconds() - self._began, 3),
+            ),
+        )
+
+    async def _attempt(self, action: Action, find: Callable[[], Awaitable[_Target]]) -> Outcome:
+        self._report("check", "reading the tree")
+        target = await find()
+        if not target.changes:
+            raise _Ended("unchanged", "the tree holds the code that runs already", target)
+        if target.changes.kernel:
+            raise _Ended("refused", _kernel_cause(target.changes.kernel), target)
+        self._report("stage", f"copying {target.tree.hash[:12]}", total=len(target.tree.files))
+        staged = await self._threads.run(target.tree.stage, self._code_folder)
+        number = await self._prepare(target, staged)
+        record = self._next_record(action, staged.hash, number)
+        await self._decide(record, target)
+        self.committed, self.current = record, Decided(number, staged)
+        warnings = [*await self._commit(number), *await self._clean()]
+        return Outcome(
+            action=action,
+            result="committed",
+            new_hash=staged.hash,
+            changed=list(target.changes.swappable),
+            warnings=warnings,
+        )
+
+    async def _examine(self, named: str) -> _Target:
+        """
+        :raises TreeError: it must not be loaded
+        """
+        path = await self._threads.run(allowed_tree, named, self._start, self._settings.upgrade.trees)
+        required = self._settings.upgrade.require_manifest
+        tree, manifest = await self._threads.run(scan_allowed, path, require_manifest=required)
+        return _Target(tree, compare(self.current.tree, tree, BOUNDARIES), manifest)
+
+    async def _find_previous(self) -> _Target:
+        if not self.committed.previous:
+            raise _Ended("refused", "there is nothing to go back to: no upgrade was made yet")
+        tree = await self._threads.run(find_copy, self._code_folder, self.committed.previous)
+        return _Target(tree, compare(self.current.tree, tree, BOUNDARIES))
+
+    async def _prepare(self, target: _Target, staged: CodeTree) -> int:
+        self._last_number += 1
+        number = self._last_number
+        self._report("prepare", f"loading generation {number} in all workers and letting it check itself")
+        try:
+            await self._within(PREPARE_TIMEOUT_S, self._workers.prepare(number, staged))
+        except Exception as error:
+            await self._abort(number)
+            raise _Ended("failed", _cause_of(error), target) from error
+        return number
+
+    async def _decide(self, record: Committed, target: _Target) -> None:
+        try:
+            await self._threads.run(write_committed, self._code_folder, record)
+        except OSError as error:
+            await self._abort(record.generation)
+            cause = f"the decision could not be recorded: {error.strerror or error}"
+            raise _Ended("failed", cause, target) from error
+
+    async def _abort(self, number: int) -> None:
+        try:
+            await self._within(COMMIT_TIMEOUT_S, self._workers.abort(number))
+        except Exception:
+            self.log.failure("generation {number} could not be dropped everywhere", number=number)
+
+    async def _commit(self, number: int) -> list[str]:
+        self._report("commit", f"generation {number} takes over")
+        try:
+            silent = await self._within(COMMIT_TIMEOUT_S, self._workers.commit(number))
+        except Exception as error:
+            self.log.failure("generation {number} was not confirmed", number=number)
+            return [f"the decision stands, but not all workers confirmed it: {_cause_of(error)}"]
+        return [f"{name} did not confirm and was restarted with the new code" for name in silent]
+
+    async def _clean(self) -> list[str]:
+        self._report("clean", "removing copies that nobody needs")
+        record = self.committed
+        keep = {record.hash, record.previous, record.started_from, *self._workers.hashes_in_use()}
+        try:
+            await self._threads.run(prune_copies, self._code_folder, keep)
+        except OSError as error:
+            return [f"old copies could not be removed: {error}"]
+        return []
+
+    def _next_record(self, action: Action, new_hash: str, number: int) -> Committed:
+        return Committed(
+            hash=new_hash,
+            previous=self.committed.hash,
+            generation=number,
+            started_from=self.committed.started_from,
+            rolled_back=self.committed.hash if action == "rollback" else "",
+            since=self._now(),
+        )
+
+    async def _ended(self, actor: Actor, outcome: Outcome) -> Outcome:
+        self.log.info(
+            "{action} asked for by {user}: {result} {cause}",
+            action=outcome.action,
+            user=actor.user,
+            result=outcome.result,
+            cause=outcome.cause,
+            old_hash=outcome.old_hash,
+            new_hash=outcome.new_hash,
+        )
+        if await self._write_audit(actor, outcome):
+            return outcome
+        warnings = [*outcome.warnings, "the audit log could not be written: see the daemon's log"]
+        return msgspec.structs.replace(outcome, warnings=warnings)
+
+    async def _write_audit(self, actor: Actor, outcome: Outcome) -> bool:
+        entry = AuditEntry(
+            time=self._now(),
+            who=actor,
+            action=outcome.action,
+            result=outcome.result,
+            old_hash=outcome.old_hash,
+            new_hash=outcome.new_hash,
+            generation=outcome.generation,
+            cause="; ".join(filter(None, [outcome.cause, *outcome.warnings])),
+            duration_s=outcome.duration_s,
+        )
+        try:
+            await self._audit.append(entry)
+        except OSError:
+            self.log.failure("the audit log cannot be written")
+            return False
+        return True
+
+    def _report(self, step: str, text: str, total: int = 0) -> None:
+        elapsed = round(self._clock.seconds() - self._began, 3)
+        self.progress = Progress(step=step, text=text, total=total, elapsed_s=elapsed)
+        try:
+            self._listener(self.progress)
+        except Exception:
+            self.log.failure("a listener of the upgrade's progress failed")
+
+    async def _within(self, seconds: float, work: Awaitable[T]) -> T:
+        async def run() -> T:
+            return await work
+
+        timed: Deferred[T] = Deferred.fromCoroutine(run()).addTimeout(seconds, self._clock)
+        try:
+            return await timed
+        except WaitedTooLong:
+            raise WaitedTooLong(f"not all workers answered within {seconds:g} s") from None
+
+
+def own_actor() -> Actor:
+    """The daemon itself, for what it does on its own."""
+    return actor_of(os.geteuid(), os.getpid())
+
+
+def actor_of(uid: int, pid: int) -> Actor:
+    """A process by its ids; the user's name is its number where the host knows none."""
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = str(uid)
+    return Actor(uid=uid, pid=pid, user=user)
+
+
+def _kernel_cause(modules: tuple[str, ...]) -> str:
+    shown = ", ".join(modules[:8]) + (f" and {len(modules) - 8} more" if len(modules) > 8 else "")
+    return f"{shown} changed: this {NO_HAND_OVER}; restart the daemon to take it"
+
+
+def _cause_of(error: Exception) -> str:
+    """The error's words, with module names as the source has them."""
+    text = str(error) or type(error).__name__
+    return re.sub(r"\b_g\d+\.", "", text)
+
+
+def _nobody(_progress: Progress) -> None:
+    """Listens when no change is under way."""
+
+
+def _shielded(work: Any) -> Deferred[Outcome]:
+    """Who waits may stop waiting; the work goes on."""
+    waiting: Deferred[Outcome] = Deferred()
+
+    def ended(outcome: Any) -> None:
+        if not waiting.called:
+            waiting.callback(outcome)
+
+    Deferred.fromCoroutine(work).addBoth(ended)
+    return waiting
