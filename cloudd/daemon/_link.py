@@ -210,7 +210,7 @@ class Link(Protocol):
             self.log.failure("{call} failed", failure, call=message.call)
         self._answer_error(message, failure.value)
 
-    def _answer_error(self, message: Message, error: BaseException) -> None:
+    def _answer_error(self, message: Message, error: BaseException | None) -> None:
         if message.id:
             self._send(Message(id=message.id, error=(type(error).__name__, str(error))))
 

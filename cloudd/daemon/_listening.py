@@ -60,16 +60,16 @@ def parse_endpoint(face: str, text: str) -> Endpoint:
     plain = [part for part in rest if "=" not in part]
     try:
         if kind in {"tcp", "tcp6"}:
-            port = int(options.pop("port", None) or plain.pop(0))
+            port = int(options.pop("port", "") or plain.pop(0))
             interface = options.pop("interface", "")
             if not 0 <= port <= 65535:
                 raise ListenError(face, text, "the port must be from 0 to 65535")
             kind = "tcp6" if ":" in interface else kind
             result = Endpoint(kind, port, interface, backlog=int(options.pop("backlog", BACKLOG)))
         elif kind == "unix":
-            path = options.pop("address", None) or plain.pop(0)
+            path = options.pop("address", "") or plain.pop(0)
             mode = int(options.pop("mode", "666"), 8)
-            options.pop("lockfile", None)
+            options.pop("lockfile", "")
             result = Endpoint(kind, path=path, mode=mode, backlog=int(options.pop("backlog", BACKLOG)))
         else:
             raise ListenError(face, text, "write tcp:PORT:interface=ADDRESS, or unix:PATH")

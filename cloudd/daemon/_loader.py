@@ -1,0 +1,174 @@
+# -*- test-case-name: tests.daemon.test_loader -*-
+"""
+The loader: imports the tree once, then forks workers on command.  Run as ``python -P -m cloudd.daemon._loader``.
+
+It has one thread, no reactor and no database, so that a fork copies nothing that a child could not use.  What it has
+imported is shared by all workers as long as nobody writes to it; ``gc.freeze`` keeps the garbage collector
+from doing so.  The channel to the anchor is descriptor 3; when it ends, so does the loader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import twisted.internet
+from attrs import define
+
+from ._channel import Booted, ChannelClosed, Exited, Fork, Forked, ForkFailed, receive, send
+from ._spec import WorkerSpec
+
+CHANNEL_DESCRIPTOR = 3
+
+SHARED_LIBRARIES = (
+    "argon2",
+    "awscrt.checksums",
+    "cryptography.hazmat.primitives.ciphers.aead",
+    "defusedxml.ElementTree",
+    "encodings.idna",
+    "httptools",
+    "klein",
+    "msgspec",
+    "prometheus_client",
+    "sqlalchemy",
+    "sqlalchemy.dialects.sqlite",
+    "twisted.internet.unix",
+    "twisted.python.threadpool",
+    "xml.sax.saxutils",
+)
+"""What generations and the kernel import anyway."""
+
+
+def import_shared() -> None:
+    """
+    Import the libraries and the kernel.
+
+    klein binds the global reactor at import, for ``Klein.run`` alone; a stand-in keeps that from making one here.
+
+    :raises ImportError: a library is missing
+    """
+    stand_in: Any = ModuleType("twisted.internet.reactor")
+    sys.modules["twisted.internet.reactor"] = stand_in
+    twisted.internet.reactor = stand_in
+    try:
+        for name in SHARED_LIBRARIES:
+            importlib.import_module(name)
+        importlib.import_module("cloudd.daemon._worker")
+    finally:
+        del sys.modules["twisted.internet.reactor"]
+        del twisted.internet.reactor
+
+
+@define
+class _Child:
+    number: int
+    pid: int
+
+
+class Loader:
+    """
+    Forks and reaps.
+
+    :param channel: to the anchor; blocking
+    """
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._poll = select.poll()
+        self._poll.register(channel, select.POLLIN)
+        self._children: dict[int, _Child] = {}  # by pidfd
+
+    def run(self) -> None:
+        """Serve until the anchor has gone."""
+        with contextlib.suppress(ChannelClosed):
+            while True:
+                for descriptor, _events in self._poll.poll():
+                    if descriptor in self._children:
+                        self._reap(descriptor)
+                    else:
+                        self._serve()
+
+    def _serve(self) -> None:
+        message, descriptors = receive(self._channel)
+        try:
+            if isinstance(message, Fork):
+                self._fork(message, descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _fork(self, command: Fork, descriptors: list[int]) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            send(self._channel, ForkFailed(command.number, f"cannot fork: {error.strerror}"))
+            return
+        if pid == 0:
+            self._become_worker(command, descriptors)
+        pidfd = os.pidfd_open(pid)
+        self._children[pidfd] = _Child(command.number, pid)
+        self._poll.register(pidfd, select.POLLIN)
+        send(self._channel, Forked(command.number, pid), [pidfd])
+
+    def _become_worker(self, command: Fork, descriptors: list[int]) -> None:
+        """In the child; never returns."""
+        status = 1
+        try:
+            self._channel.close()
+            for pidfd in self._children:
+                os.close(pidfd)
+            from ._worker import run_worker
+
+            spec = msgspec.json.decode(command.spec, type=WorkerSpec)
+            link, *listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+            status = run_worker(spec, link, listeners)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+
+    def _reap(self, pidfd: int) -> None:
+        child = self._children.pop(pidfd)
+        self._poll.unregister(pidfd)
+        os.close(pidfd)
+        _pid, status = os.waitpid(child.pid, 0)
+        send(self._channel, Exited(child.number, os.waitstatus_to_exitcode(status)))
+
+
+def main() -> int:
+    """The process: set up, import, serve."""
+    began = time.monotonic()
+    # The anchor hears the terminal's and systemd's signals and ends its workers in order.
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
+        signal.signal(ignored, signal.SIG_IGN)
+    with contextlib.suppress(PermissionError):
+        os.setsid()
+    os.set_inheritable(CHANNEL_DESCRIPTOR, False)
+    channel = socket.socket(fileno=CHANNEL_DESCRIPTOR)
+    import_shared()
+    gc.collect()
+    gc.freeze()
+    with contextlib.suppress(ChannelClosed):
+        send(channel, Booted(round(time.monotonic() - began, 3)))
+        Loader(channel).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+# -*- test-case-name: tests.daemon.test_site -*-
+"""
+What the connections of a worker ask: which code answers a request, and what is noted when it has ended.
+
+This is the hot path of every request: two method calls, no allocation that can be avoided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from cloudd.protocols.http import Request
+
+from ._access_log import FORMATTERS, AccessLog, Formatter
+from ._generations import Generations
+from ._metrics import RequestCounts
+
+
+class WorkerSite:
+    """
+    ``cloudd.protocols.http.Site`` of one worker.
+
+    :param access_format: ``text`` or ``json``
+    :param now: seconds since the epoch; the same clock as ``Request.began``
+    """
+
+    def __init__(
+        self,
+        generations: Generations,
+        counts: RequestCounts,
+        access_log: AccessLog,
+        access_format: str,
+        now: Callable[[], float],
+    ) -> None:
+        self._generations = generations
+        self._count = counts.add
+        self._write_line = access_log.write
+        self._format: Formatter = FORMATTERS[access_format]()
+        self._now = now
+
+    def set_access_format(self, access_format: str) -> None:
+        """Form of the lines from now on."""
+        self._format = FORMATTERS[access_format]()
+
+    def handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
+        """Let the current generation answer; the request ends there, whatever is committed meanwhile."""
+        running = self._generations.begin()
+        request.generation = running.number
+        application = running.application
+        assert application is not None
+        answer: Coroutine[Any, Any, None] | None = application.handle(request)
+        return answer
+
+    def finished(self, request: Request) -> None:
+        """Count it, log it, and let go of its generation."""
+        now = self._now()
+        seconds = max(0.0, now - request.began)
+        received = request.body.received
+        self._count(request.face, request.route, request.method, request.status, seconds, received, request.sent_bytes)
+        self._write_line(self._format(request, now, seconds, received))
+        if request.generation:
+            self._generations.end(request.generation)

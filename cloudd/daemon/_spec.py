@@ -1,0 +1,36 @@
+"""What a worker process is told when it is forked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+ROLES = ("prepare", "front", "agent", "all")
+
+
+class WorkerSpec(msgspec.Struct, kw_only=True):
+    """
+    One worker process.
+
+    :param name: for logs and status, for example ``front-1``
+    :param role: ``front`` answers requests, ``agent`` does upkeep, ``all`` both, ``prepare`` runs once before them
+    :param generation: number of the generation to boot
+    :param tree_hash: the staged copy it loads from
+    :param settings: as ``settings_to_plain`` gives them
+    :param urls: face -> base URL
+    :param faces: the faces in the order of the listening descriptors that come with this
+    """
+
+    name: str
+    role: str
+    generation: int
+    tree_hash: str
+    settings: dict[str, Any]
+    urls: dict[str, str]
+    faces: list[str]
+
+    @property
+    def serves(self) -> bool:
+        """Whether it accepts connections."""
+        return self.role in {"front", "all"}

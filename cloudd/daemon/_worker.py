@@ -1,0 +1,310 @@
+# -*- test-case-name: tests.daemon.test_processes -*-
+"""
+A worker process: what the loader's fork becomes.
+
+It opens what the kernel lends to generations, loads the generation it was told to boot, accepts connections, and
+does what the anchor asks over the link: health, metrics, status, swap, stop.  When the link ends, the anchor is dead:
+the worker stops accepting at once, lets its requests end for a short time, and goes.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
+
+from cloudd.database import open_control_database, open_object_index
+from cloudd.interfaces.application import PartHealth, Resources
+from cloudd.interfaces.settings import Settings
+from cloudd.protocols.http import HTTPServerFactory, install_lean
+
+from ._access_log import AccessLog
+from ._generations import Generations, PrepareFailed
+from ._link import Link
+from ._metrics import WorkerMetrics
+from ._prepare import prepare_host
+from ._site import WorkerSite
+from ._spec import WorkerSpec
+from ._state_folder import ProcessLock, StateFolder
+from ._threads import WorkerThreads
+from .settings import settings_from_plain
+
+ORPHAN_TIMEOUT_S = 5.0
+HOST_TIMEOUT_S = 3.0
+
+
+class LinkedHost:
+    """``cloudd.interfaces.application.Host``: the anchor gathers from every worker."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def health(self) -> Deferred[dict[str, Any]]:
+        """Health over all workers."""
+        return Deferred.fromCoroutine(self._link.call("host_health", timeout_s=HOST_TIMEOUT_S))
+
+    def metrics(self) -> Deferred[bytes]:
+        """The Prometheus text exposition over all workers."""
+        return Deferred.fromCoroutine(self._metrics())
+
+    async def _metrics(self) -> bytes:
+        text: str = await self._link.call("host_metrics", timeout_s=HOST_TIMEOUT_S)
+        return text.encode()
+
+
+class Worker:
+    """
+    One worker, from ``start`` until it stops the reactor.
+
+    :param link_socket: its end of the link; closed here
+    :param listeners: in the order of ``spec.faces``; closed here
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, spec: WorkerSpec, reactor: Any, link_socket: socket.socket, listeners: list[socket.socket]
+    ) -> None:
+        self._spec = spec
+        self._reactor = reactor
+        self._link_socket = link_socket
+        self._listeners = listeners
+        self._settings: Settings = settings_from_plain(spec.settings)
+        self._state = StateFolder(self._settings.state)
+        self._threads = WorkerThreads(reactor, self._settings.workers.threads)
+        self._database = open_control_database(self._state.control_database, reactor=reactor)
+        self._object_index = open_object_index(self._state.object_index, reactor=reactor)
+        self._metrics = WorkerMetrics()
+        access_file = self._settings.log.access_file
+        self._access_log = AccessLog(self._state.path / (access_file or "log/access.log"))
+        self._generations = Generations(
+            reactor, self._threads, self._state, self._make_resources, self._database.forget_statements
+        )
+        self._site = WorkerSite(
+            self._generations,
+            self._metrics.requests,
+            self._access_log,
+            self._settings.log.access_format,
+            reactor.seconds,
+        )
+        callees = {
+            "health": self._health,
+            "metrics": self._metrics.export,
+            "status": self._status,
+            "prepare": self._generations.prepare,
+            "commit": self._generations.commit,
+            "abort": self._generations.abort,
+            "stop": self._stop_soon,
+            "reload": self._reload,
+        }
+        self._link = Link(callees, reactor, self._anchor_has_gone)
+        self._host = LinkedHost(self._link)
+        self._factories: dict[str, HTTPServerFactory] = {}
+        self._ports: list[Any] = []
+        self._began = reactor.seconds()
+        self._ready = False
+        self._stopping = False
+        self.status = 0
+        self._add_gauges()
+
+    def start(self) -> None:
+        """Begin; to be called in the running reactor."""
+        factory = ServerFactory.forProtocol(lambda: self._link)
+        self._reactor.adoptStreamConnection(self._link_socket.fileno(), socket.AF_UNIX, factory)
+        self._link_socket.close()
+        self._threads.start()
+        signal.signal(signal.SIGTERM, lambda *_: self._reactor.callFromThread(self._asked_to_end))
+        Deferred.fromCoroutine(self._boot()).addErrback(self._failed)
+
+    async def _boot(self) -> None:
+        if self._spec.role == "prepare":
+            await self._prepare_host()
+            return
+        lock = ProcessLock(self._state.workers_lock, shared=True)
+        lock.take()
+        self._access_log.start()
+        await self._generations.boot(self._spec.generation, self._spec.tree_hash)
+        if self._stopping:
+            return
+        for face, listener in zip(self._spec.faces, self._listeners, strict=True):
+            self._accept(face, listener)
+        self._ready = True
+        self._link.cast("ready", generation=self._spec.generation)
+
+    async def _prepare_host(self) -> None:
+        spec = self._spec
+        resources = self._make_resources(spec.generation)
+        written = await prepare_host(spec, self._state, self._threads, resources)
+        self._link.cast("prepared", written=written)
+        await self._end(0)
+
+    def _failed(self, failure: Any) -> None:
+        if failure.check(PrepareFailed):
+            self.log.error("{worker} cannot start: {cause}", worker=self._spec.name, cause=failure.getErrorMessage())
+        else:
+            self.log.failure("{worker} cannot start", failure, worker=self._spec.name)
+        self._link.cast("failed", cause=f"{failure.type.__name__}: {failure.getErrorMessage()}")
+        Deferred.fromCoroutine(self._end(1))
+
+    def _accept(self, face: str, listener: socket.socket) -> None:
+        factory = HTTPServerFactory(self._site, self._settings.http, face, self._reactor)
+        self._factories[face] = factory
+        # Adopted ports never call shutdown(2), which would end the other workers' listening too.
+        self._ports.append(self._reactor.adoptStreamPort(listener.fileno(), listener.family, factory))
+        listener.close()
+
+    def _make_resources(self, generation: int) -> Resources:
+        return Resources(
+            reactor=self._reactor,
+            settings=self._settings,
+            threads=self._threads,
+            database=self._database,
+            object_index=self._object_index,
+            metrics=self._metrics,
+            host=self._host,
+            role=self._spec.role,
+            generation=generation,
+            urls=dict(self._spec.urls),
+            secrets=self._state.secrets,
+        )
+
+    # what the anchor asks
+
+    def _health(self) -> list[dict[str, Any]]:
+        parts = self._generations.health()
+        if self._access_log.failure:
+            parts.append(PartHealth("access-log", False, self._access_log.failure))
+        return [attrs.asdict(part) for part in parts]
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "ready": self._ready,
+            "started_at": self._began,
+            "connections": {face: len(factory.connections) for face, factory in self._factories.items()},
+            "generations": self._generations.status(),
+        }
+
+    def _reload(self, settings: Mapping[str, Any]) -> None:
+        """SIGHUP at the anchor: new values of those settings that may change, and a fresh log file."""
+        self._settings = settings_from_plain(settings)
+        self._site.set_access_format(self._settings.log.access_format)
+        self._access_log.reopen()
+
+    # the end
+
+    def _asked_to_end(self) -> None:
+        self._stop_soon(self._settings.workers.stop_timeout_s)
+
+    def _anchor_has_gone(self) -> None:
+        if not self._stopping:
+            self.log.error("{worker}: the anchor has gone, ending", worker=self._spec.name)
+            self._stop_soon(min(ORPHAN_TIMEOUT_S, self._settings.workers.stop_timeout_s))
+
+    def _stop_soon(self, timeout_s: float) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._deadline = self._reactor.seconds() + timeout_s
+            Deferred.fromCoroutine(self._drain()).addErrback(
+                lambda failure: self.log.failure("stopping", failure)
+            ).addBoth(lambda _: Deferred.fromCoroutine(self._end(0)))
+        else:
+            self._deadline = min(self._deadline, self._reactor.seconds() + timeout_s)
+
+    async def _drain(self) -> None:
+        for port in self._ports:
+            port.stopListening()
+        for factory in self._factories.values():
+            factory.drain()
+        while self._reactor.seconds() < self._deadline:
+            if not any(factory.connections for factory in self._factories.values()):
+                return
+            await self._sleep(0.02)
+
+    def _sleep(self, seconds: float) -> Deferred[None]:
+        done: Deferred[None] = Deferred()
+        self._reactor.callLater(seconds, done.callback, None)
+        return done
+
+    async def _end(self, status: int) -> None:
+        self.status = status
+        self._stopping = True
+        try:
+            self._generations.stop()
+            await self._database.close()
+            await self._object_index.close()
+        finally:
+            if self._spec.role != "prepare" and self._access_log.is_open:
+                self._access_log.stop()
+            self._reactor.stop()
+
+    def _add_gauges(self) -> None:
+        metrics = self._metrics
+        metrics.gauge_callback(
+            "cloudd_connections",
+            "Open client connections",
+            ("face",),
+            lambda: [((face,), len(factory.connections)) for face, factory in self._factories.items()],
+        )
+        metrics.gauge_callback(
+            "cloudd_requests_running",
+            "Requests in flight by generation",
+            ("generation",),
+            lambda: [((str(row["number"]),), row["requests_running"]) for row in self._generations.status()],
+        )
+        metrics.gauge_callback(
+            "cloudd_generation",
+            "Generation that answers new requests",
+            (),
+            lambda: [((), self._generations.current.number if self._generations.current else 0)],
+        )
+        metrics.gauge_callback(
+            "cloudd_thread_backlog", "Calls waiting for a thread", (), lambda: [((), self._threads.backlog())]
+        )
+        metrics.gauge_callback(
+            "cloudd_access_lines_dropped",
+            "Access lines lost to a slow disk",
+            (),
+            lambda: [((), self._access_log.dropped)],
+        )
+
+
+def run_worker(spec: WorkerSpec, link: socket.socket, listeners: list[socket.socket]) -> int:
+    """
+    Become a worker; to be called in a fresh fork of a process without threads and reactor.
+
+    :return: the exit status of the process
+    """
+    os.umask(0o077)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    gc.enable()
+    observer = textFileLogObserver(sys.stderr)
+
+    def observe(event: Any) -> None:
+        observer({**event, "log_system": f"{spec.name} {event.get('log_namespace', '-')}"})
+
+    globalLogBeginner.beginLoggingTo([observe], redirectStandardIO=False, discardBuffer=True)
+    install_lean()
+    from twisted.internet import reactor
+
+    worker = Worker(spec, reactor, link, listeners)
+    reactor.callWhenRunning(worker.start)
+    reactor.run(installSignalHandlers=False)
+    _die_after(1.0)
+    return worker.status
+
+
+def _die_after(seconds: float) -> None:
+    """End the process soon even if a thread does not."""
+    time.sleep(0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
