@@ -9,6 +9,15 @@ from typing import Any
 
 from cloudd import __version__
 from cloudd.interfaces.settings import Settings
+from cloudd.objects import (
+    MAX_ACCOUNT_BYTES,
+    MAX_CONTAINER_BYTES,
+    MAX_META_COUNT,
+    MAX_META_NAME_BYTES,
+    MAX_META_OVERALL_BYTES,
+    MAX_META_VALUE_BYTES,
+    MAX_OBJECT_BYTES,
+)
 
 from . import _limits as limits
 from ._listings import POLICY
@@ -23,15 +32,15 @@ def capabilities(settings: Settings) -> dict[str, Any]:
             "account_listing_limit": limits.LISTING_ROWS,
             "allow_account_management": False,
             "container_listing_limit": limits.LISTING_ROWS,
-            "max_account_name_length": limits.ACCOUNT_NAME_BYTES,
-            "max_container_name_length": limits.CONTAINER_NAME_BYTES,
+            "max_account_name_length": MAX_ACCOUNT_BYTES,
+            "max_container_name_length": MAX_CONTAINER_BYTES,
             "max_file_size": settings.objects.max_object_bytes,
             "max_header_size": limits.HEADER_VALUE_BYTES,
-            "max_meta_count": limits.META_ITEMS,
-            "max_meta_name_length": limits.META_NAME_BYTES,
-            "max_meta_overall_size": limits.META_BYTES,
-            "max_meta_value_length": limits.META_VALUE_BYTES,
-            "max_object_name_length": limits.OBJECT_NAME_BYTES,
+            "max_meta_count": MAX_META_COUNT,
+            "max_meta_name_length": MAX_META_NAME_BYTES,
+            "max_meta_overall_size": MAX_META_OVERALL_BYTES,
+            "max_meta_value_length": MAX_META_VALUE_BYTES,
+            "max_object_name_length": MAX_OBJECT_BYTES,
             "policies": [{"name": POLICY, "aliases": POLICY, "default": True}],
             "strict_cors_mode": True,
             "valid_api_versions": ["v1", "v1.0"],
@@ -40,7 +49,7 @@ def capabilities(settings: Settings) -> dict[str, Any]:
             "max_deletes_per_request": limits.BULK_DELETES,
             "max_failed_deletes": limits.BULK_DELETE_FAILURES,
         },
-        "dlo": {"max_segments": limits.LISTING_ROWS},
+        "dlo": {},
     }
     if settings.objects.tempauth:
         info["tempauth"] = {"account_acls": False}

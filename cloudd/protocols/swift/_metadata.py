@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ._answers import Refusal, bad_request, not_served
-from ._limits import HEADER_VALUE_BYTES, META_BYTES, META_ITEMS, META_NAME_BYTES, META_VALUE_BYTES
+from cloudd.objects import READ_LIST, WRITE_LIST, check_metadata, clean_access_list
+
+from ._answers import bad_request, not_served
+from ._limits import HEADER_VALUE_BYTES
 
 if TYPE_CHECKING:
     from cloudd.protocols.http import Header
@@ -27,8 +29,8 @@ OBJECT_HEADERS = (
     b"expires",
     b"x-robots-tag",
 )
-ACL_HEADERS = {b"x-container-read": "acl:read", b"x-container-write": "acl:write"}
-ACL_REMOVALS = {b"x-remove-container-read": "acl:read", b"x-remove-container-write": "acl:write"}
+ACL_HEADERS = {b"x-container-read": READ_LIST, b"x-container-write": WRITE_LIST}
+ACL_REMOVALS = {b"x-remove-container-read": READ_LIST, b"x-remove-container-write": WRITE_LIST}
 
 # Headers and metadata names that switch on a feature of Swift which is not here.
 REFUSED_HEADERS = {
@@ -77,23 +79,23 @@ def read_changes(headers: Iterable[Header], kind: str) -> dict[str, str | None]:
 
     :param kind: ``account``, ``container`` or ``object``
     :return: value by key; None: remove.  For accounts and containers an empty value removes too, as in Swift
-    :raises Refusal: 400 beyond a limit or for bytes that are not UTF-8, 501 for a feature's switch
+    :raises InvalidMetadata: beyond a limit
+    :raises Refusal: 400 for bytes that are not UTF-8, 501 for a feature's switch
     """
     prefix = b"x-%s-meta-" % kind.encode()
     removal = b"x-remove-%s-meta-" % kind.encode()
     changes: dict[str, str | None] = {}
     for name, value in headers:
         if len(value) > HEADER_VALUE_BYTES:
-            raise bad_request(f"Header value too long: {name[:META_NAME_BYTES].decode('latin-1')}")
+            raise bad_request(f"Header value too long: {name[:128].decode('latin-1')}")
         if name.startswith(removal):
-            changes[f"meta:{_meta_name(name, removal)}"] = None
+            changes[f"meta:{_key(name, removal)}"] = None
         elif name.startswith(prefix):
-            key = _meta_name(name, prefix)
-            text = _meta_value(key, value, prefix)
-            if kind != "object" and key in REFUSED_META and text:
+            key, content = _key(name, prefix), text(name, value)
+            if kind != "object" and key in REFUSED_META and content:
                 raise not_served(REFUSED_META[key])
-            changes[f"meta:{key}"] = text if text or kind == "object" else None
-    check_total(changes)
+            changes[f"meta:{key}"] = content if content or kind == "object" else None
+    check_metadata(changes)
     return changes
 
 
@@ -101,81 +103,39 @@ def read_object_metadata(headers: Iterable[Header]) -> dict[str, str]:
     """
     The whole metadata that an object PUT or POST sets.
 
-    :raises Refusal: 400 beyond a limit, 501 for a feature's switch
+    :raises InvalidMetadata: beyond a limit
+    :raises Refusal: 400 for bytes that are not UTF-8, 501 for a feature's switch
     """
     headers = list(headers)
     refuse_features(headers)
     metadata = {key: value for key, value in read_changes(headers, "object").items() if value is not None}
     for name, value in headers:
         if name in OBJECT_HEADERS:
-            metadata[f"header:{name.decode()}"] = _text(name, value)
+            metadata[f"header:{name.decode()}"] = text(name, value)
     return metadata
-
-
-def check_total(metadata: Mapping[str, str | None]) -> None:
-    """
-    Number and size of user metadata together.
-
-    :raises Refusal: 400
-    """
-    items = [(key[5:], value) for key, value in metadata.items() if key.startswith("meta:") and value is not None]
-    if len(items) > META_ITEMS:
-        raise bad_request(f"Too many metadata items; max {META_ITEMS}")
-    if sum(len(key.encode()) + len(value.encode()) for key, value in items) > META_BYTES:
-        raise bad_request(f"Total metadata too large; max {META_BYTES}")
 
 
 def read_acls(headers: Iterable[Header]) -> dict[str, str | None]:
     """
     Container ACLs as sent, cleaned as Swift cleans them.
 
-    :raises Refusal: 400 for a malformed ACL
+    :raises InvalidAccessList: for an element that means nothing
     """
     changes: dict[str, str | None] = {}
     for name, value in headers:
         if name in ACL_HEADERS:
-            changes[ACL_HEADERS[name]] = clean_acl(name, _text(name, value)) or None
+            key = ACL_HEADERS[name]
+            changes[key] = clean_access_list(text(name, value), writing=key == WRITE_LIST) or None
         elif name in ACL_REMOVALS:
             changes[ACL_REMOVALS[name]] = None
     return changes
-
-
-def clean_acl(header: bytes, value: str) -> str:
-    """
-    One ACL in Swift's tidy form: ``.referrer : *`` becomes ``.r:*``, blanks and empty entries go.
-
-    :raises Refusal: 400 for an unknown designator, or for a referrer in a write ACL
-    """
-    entries = []
-    for raw in value.split(","):
-        entry = raw.strip()
-        first, colon, second = (part.strip() for part in entry.partition(":"))
-        if not colon or not first.startswith("."):
-            entries.append(entry)
-        elif first in (".r", ".ref", ".referer", ".referrer"):
-            entries.append(_clean_referrer(header, entry, second))
-        else:
-            raise Refusal(400, f"Unknown designator {first!r} in ACL: {entry!r}", plain=True)
-    return ",".join(entry for entry in entries if entry)
-
-
-def _clean_referrer(header: bytes, entry: str, host: str) -> str:
-    if b"write" in header:
-        raise Refusal(400, f"Referrers not allowed in write ACL: {entry!r}", plain=True)
-    sign = "-" if host.startswith("-") else ""
-    host = host[len(sign) :].strip()
-    if host != "*":
-        host = host.removeprefix("*").strip()
-    if host in ("", "."):
-        raise Refusal(400, f"No host/domain value after referrer designation in ACL: {entry!r}", plain=True)
-    return f".r:{sign}{host}"
 
 
 def container_headers(metadata: Mapping[str, str], owner: bool) -> list[Header]:
     """A container's metadata as answer headers; its ACLs are shown to owners only, as in Swift."""
     headers = _user_headers(metadata, b"X-Container-Meta-")
     if owner:
-        for name, key in ((b"X-Container-Read", "acl:read"), (b"X-Container-Write", "acl:write")):
+        for name, key in ((b"X-Container-Read", READ_LIST), (b"X-Container-Write", WRITE_LIST)):
             if metadata.get(key):
                 headers.append((name, metadata[key].encode()))
     return headers
@@ -184,6 +144,13 @@ def container_headers(metadata: Mapping[str, str], owner: bool) -> list[Header]:
 def account_headers(metadata: Mapping[str, str]) -> list[Header]:
     """An account's metadata as answer headers."""
     return _user_headers(metadata, b"X-Account-Meta-")
+
+
+def kept_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What a POST leaves as it is: what the other face knows about the data."""
+    return {
+        key: value for key, value in metadata.items() if not key.startswith(("meta:", "header:")) and key != MANIFEST
+    }
 
 
 def object_headers(metadata: Mapping[str, str]) -> list[Header]:
@@ -205,29 +172,17 @@ def _user_headers(metadata: Mapping[str, str], prefix: bytes) -> list[Header]:
     ]
 
 
-def _meta_name(name: bytes, prefix: bytes) -> str:
-    key = name[len(prefix) :]
-    if not key:
-        raise bad_request("Metadata name cannot be empty")
-    if len(key) > META_NAME_BYTES:
-        raise bad_request(f"Metadata name too long: {name.decode('latin-1')}")
-    try:
-        return key.decode("utf-8").lower()
-    except UnicodeDecodeError:
-        raise bad_request("Metadata must be valid UTF-8") from None
+def _key(name: bytes, prefix: bytes) -> str:
+    return text(name, name[len(prefix) :]).lower()
 
 
-def _meta_value(key: str, value: bytes, prefix: bytes) -> str:
-    if len(value) > META_VALUE_BYTES:
-        shown = prefix.decode() + key
-        raise bad_request(f"Metadata value longer than {META_VALUE_BYTES}: {shown}")
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        raise bad_request("Metadata must be valid UTF-8") from None
+def text(name: bytes, value: bytes) -> str:
+    """
+    A header value as text.
 
-
-def _text(name: bytes, value: bytes) -> str:
+    :param name: of the field, for the refusal
+    :raises Refusal: 400
+    """
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

@@ -13,6 +13,8 @@ from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
 
+from cloudd.objects import InvalidName, decode_name
+
 from ._answers import Refusal, bad_request
 
 VERSIONS = ("v1", "v1.0")
@@ -34,19 +36,16 @@ class Place:
         return "/v1/{account}/{container}" if self.container else "/v1/{account}"
 
 
-def decode_name(raw: bytes) -> str:
+def decode(raw: bytes) -> str:
     """
-    Percent-decode once and check.
+    Percent-decode once.
 
     :raises Refusal: 412, as Swift, for bytes that are not UTF-8 and for NUL
     """
     try:
-        name = (unquote_to_bytes(raw) if b"%" in raw else raw).decode("utf-8")
-    except UnicodeDecodeError:
-        name = "\0"
-    if "\0" in name:
-        raise Refusal(412, "Invalid UTF8 or contains NULL", plain=True)
-    return name
+        return decode_name(raw, "path")
+    except InvalidName:
+        raise Refusal(412, "Invalid UTF8 or contains NULL", plain=True) from None
 
 
 def parse_place(path: bytes) -> Place:
@@ -56,7 +55,7 @@ def parse_place(path: bytes) -> Place:
     :param path: raw, not yet percent-decoded, without query
     :raises Refusal: with the status that Swift's proxy gives for paths of another shape
     """
-    version, _, rest = decode_name(path).removeprefix("/").partition("/")
+    version, _, rest = decode(path).removeprefix("/").partition("/")
     if not version:
         raise Refusal(404)
     account, _, rest = rest.partition("/")
@@ -74,7 +73,7 @@ def parse_header_path(value: bytes, header: str) -> tuple[str, str]:
 
     :raises Refusal: 412 when one of the two is missing
     """
-    container, _, name = decode_name(value).removeprefix("/").partition("/")
+    container, _, name = decode(value).removeprefix("/").partition("/")
     if not container or not name:
         raise Refusal(412, f"{header} header must be of the form <container name>/<object name>", plain=True)
     return container, name

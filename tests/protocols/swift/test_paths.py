@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.protocols.swift._answers import Refusal
-from cloudd.protocols.swift._paths import Place, Query, decode_name, parse_header_path, parse_place
+from cloudd.protocols.swift._paths import Place, Query, decode, parse_header_path, parse_place
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 SEGMENTS = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1)
@@ -17,7 +17,8 @@ SEGMENTS = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_s
 
 class PlaceTests(SynchronousTestCase):
     def refused(self, path: bytes) -> int:
-        return self.assertRaises(Refusal, parse_place, path).status
+        refusal: Refusal = self.assertRaises(Refusal, parse_place, path)
+        return refusal.status
 
     def test_levels(self) -> None:
         """Account, container and object are told apart; a slash at the end names nothing more."""
@@ -84,7 +85,7 @@ class HeaderPathTests(SynchronousTestCase):
 
     def test_bad_text(self) -> None:
         """Names in headers are checked like names in paths."""
-        self.assertEqual(self.assertRaises(Refusal, decode_name, b"%00").status, 412)
+        self.assertEqual(self.assertRaises(Refusal, decode, b"%00").status, 412)
 
 
 class QueryTests(SynchronousTestCase):

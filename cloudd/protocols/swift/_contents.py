@@ -1,0 +1,165 @@
+# -*- test-case-name: tests.protocols.swift.test_contents -*-
+"""
+The bytes of one answer: an object, or the segments of a dynamic large object in a row.
+
+Nothing holds more than one piece in memory.  Whoever opens contents closes them, in every path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from cloudd.interfaces.application import Threads
+from cloudd.protocols.http import Request
+from storage import CommonPrefix, IObjectStore, IReading, Listing, ObjectFacts
+
+PIECE_BYTES = 262_144
+
+
+class SegmentChanged(Exception):
+    """A segment was replaced or deleted while the object that it is part of was read."""
+
+
+class Contents(Protocol):
+    """What can be sent: ``size`` bytes under the entity tag ``etag``, as it stands in the header."""
+
+    size: int
+    etag: str
+    header_etag: bytes
+
+    async def send(self, request: Request, start: int, length: int) -> None:
+        """Send these bytes; the answer was started, and is finished by the caller."""
+
+    def close(self) -> None:
+        """Free what is open.  Safe more than once."""
+
+
+class ObjectContents:
+    """One open object."""
+
+    def __init__(self, reading: IReading) -> None:
+        facts: ObjectFacts = reading.facts
+        self.size = facts.size
+        self.etag = facts.etag
+        self.header_etag = facts.etag.encode()
+        self._reading = reading
+
+    async def send(self, request: Request, start: int, length: int) -> None:
+        """See ``Contents``."""
+        for descriptor, offset, count in self._reading.regions(start, length):
+            await request.send_file(descriptor, offset, count)
+
+    def close(self) -> None:
+        """See ``Contents``."""
+        self._reading.close()
+
+
+class SegmentedContents:
+    """
+    The segments of a dynamic large object.  Its entity tag is the MD5 of theirs, in quotes, as Swift sends it.
+
+    :param account: whose ``container`` the segments are in
+    """
+
+    def __init__(self, store: IObjectStore, account: str, container: str, segments: Sequence[ObjectFacts]) -> None:
+        joined = "".join(segment.etag for segment in segments).encode()
+        self.size = sum(segment.size for segment in segments)
+        self.etag = hashlib.md5(joined, usedforsecurity=False).hexdigest()
+        self.header_etag = f'"{self.etag}"'.encode()
+        self._store = store
+        self._account = account
+        self._container = container
+        self._segments = segments
+
+    async def send(self, request: Request, start: int, length: int) -> None:
+        """See ``Contents``.
+
+        :raises SegmentChanged: the answer is broken and has to be aborted
+        """
+        async for reading, first, count in self.readings(start, length):
+            for descriptor, offset, region in reading.regions(first, count):
+                await request.send_file(descriptor, offset, region)
+
+    async def readings(self, start: int, length: int) -> AsyncIterator[tuple[IReading, int, int]]:
+        """
+        Open one segment after the other; each is closed before the next.
+
+        :return: the reading, and which of its bytes are wanted
+        :raises SegmentChanged:
+        """
+        stop, position = start + length, 0
+        for segment in self._segments:
+            first, last = max(start - position, 0), min(stop - position, segment.size)
+            position += segment.size
+            if first >= last:
+                continue
+            reading = await open_reading(self._store, self._account, self._container, segment.name)
+            try:
+                if reading.facts.etag != segment.etag:
+                    raise SegmentChanged(segment.name)
+                yield reading, first, last - first
+            finally:
+                reading.close()
+
+    def close(self) -> None:
+        """Nothing is open between two segments."""
+
+
+def open_reading(store: IObjectStore, account: str, container: str, name: str) -> Deferred[IReading]:
+    """
+    Open an object for a request that may be cancelled while the disk is busy: the descriptors are closed then.
+
+    :raises NoSuchContainer:
+    :raises NoSuchObject:
+    """
+    abandoned: list[bool] = []
+    opened: Deferred[IReading] = Deferred(lambda _: abandoned.append(True))
+
+    def give(reading: IReading) -> None:
+        if abandoned:
+            reading.close()
+        else:
+            opened.callback(reading)
+
+    def fail(failure: Failure) -> None:
+        if not abandoned:
+            opened.errback(failure)
+
+    store.open(account, container, name).addCallbacks(give, fail)
+    return opened
+
+
+async def list_segments(store: IObjectStore, account: str, container: str, prefix: str) -> list[ObjectFacts]:
+    """
+    All objects whose names begin with ``prefix``, in the order of their names.
+
+    :raises NoSuchContainer:
+    """
+    segments: list[ObjectFacts] = []
+    listing = Listing(prefix=prefix)
+    while True:
+        rows = await store.objects(account, container, listing)
+        segments += [row for row in rows if not isinstance(row, CommonPrefix)]
+        if len(rows) < listing.limit:
+            return segments
+        listing = evolve(listing, marker=rows[-1].name)
+
+
+async def read_pieces(threads: Threads, contents: SegmentedContents) -> AsyncIterator[bytes]:
+    """The bytes of a large object, piece by piece, read in threads."""
+    async for reading, first, count in contents.readings(0, contents.size):
+        for descriptor, offset, length in reading.regions(first, count):
+            position, stop = offset, offset + length
+            while position < stop:
+                piece = await threads.run(os.pread, descriptor, min(PIECE_BYTES, stop - position), position)
+                if not piece:
+                    raise SegmentChanged(reading.facts.name)
+                position += len(piece)
+                yield piece

@@ -1,0 +1,142 @@
+# -*- test-case-name: tests.protocols.swift.test_object_reads -*-
+"""GET and HEAD of objects: conditions, ranges, dynamic large objects."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+
+from cloudd.objects import Action, ByteRange, Conditions, MultipartRanges, Verdict, parse_range
+from cloudd.protocols.http import ClientGone, Header
+from storage import ObjectFacts
+
+from ._answers import Refusal
+from ._call import Call
+from ._contents import Contents, ObjectContents, SegmentedContents, list_segments, open_reading
+from ._formats import header_date, timestamp
+from ._metadata import MANIFEST, object_headers
+from ._paths import decode
+
+SECOND_US = 1_000_000
+
+
+async def head_object(call: Call) -> None:
+    """HEAD: what a GET would say, without the data."""
+    await call.authorize(Action.READ_OBJECT)
+    place = call.place
+    facts = await call.store.object(place.account, place.container, place.object)
+    segmented = await segments_of(call, facts)
+    size, header_etag = (segmented.size, segmented.header_etag) if segmented else (facts.size, facts.etag.encode())
+    etag = segmented.etag if segmented else facts.etag
+    if not _stopped(call, facts, etag, header_etag):
+        request = call.request
+        request.start(200, describe(facts, header_etag), size)
+        request.finish()
+
+
+async def get_object(call: Call) -> None:
+    """GET: the data, or the parts of it that were asked for."""
+    await call.authorize(Action.READ_OBJECT)
+    place = call.place
+    reading = await open_reading(call.store, place.account, place.container, place.object)
+    contents: Contents = ObjectContents(reading)
+    try:
+        facts: ObjectFacts = reading.facts
+        if MANIFEST in facts.metadata:
+            contents = await segments_of(call, facts) or contents
+        if not _stopped(call, facts, contents.etag, contents.header_etag):
+            await _answer(call, facts, contents)
+    except ClientGone:
+        return
+    finally:
+        reading.close()
+
+
+def describe(facts: ObjectFacts, header_etag: bytes) -> list[Header]:
+    """An object's facts as headers."""
+    return [
+        (b"Content-Type", facts.content_type.encode()),
+        (b"Etag", header_etag),
+        (b"Last-Modified", header_date(facts.modified_us)),
+        (b"X-Timestamp", timestamp(facts.modified_us)),
+        (b"Accept-Ranges", b"bytes"),
+        *object_headers(facts.metadata),
+    ]
+
+
+async def segments_of(call: Call, facts: ObjectFacts, account: str = "") -> SegmentedContents | None:
+    """
+    What a manifest stands for; None for any other object, and where the manifest itself is asked for.
+
+    :param account: of the manifest, when it is not the path's
+    :raises Unauthorized: the client may not read the segments' container
+    :raises Forbidden: the same
+    """
+    manifest = facts.metadata.get(MANIFEST)
+    if manifest is None or call.query.text("multipart-manifest") == "get":
+        return None
+    account = account or call.place.account
+    container, _, prefix = decode(manifest.encode()).removeprefix("/").partition("/")
+    await call.authorize(Action.READ_OBJECT, account, container)
+    segments = await list_segments(call.store, account, container, prefix)
+    return SegmentedContents(call.store, account, container, segments)
+
+
+def _stopped(call: Call, facts: ObjectFacts, etag: str, header_etag: bytes) -> bool:
+    """Answer 304 or 412 if a condition says so; whether it was answered."""
+    conditions = Conditions.from_headers(call.request.header)
+    verdict = conditions.evaluate(etag, whole_seconds(facts.modified_us), reading=True)
+    if verdict is Verdict.FAILED:
+        raise Refusal(412, headers=[(b"Etag", header_etag)])
+    if verdict is Verdict.NOT_MODIFIED:
+        call.request.respond(304, describe(facts, header_etag))
+    return verdict is not Verdict.PROCEED
+
+
+def whole_seconds(time_us: int) -> int:
+    """The time as ``Last-Modified`` shows it: rounded up, so that conditions fit what clients were told."""
+    return -(-time_us // SECOND_US) * SECOND_US
+
+
+async def _answer(call: Call, facts: ObjectFacts, contents: Contents) -> None:
+    request = call.request
+    headers = describe(facts, contents.header_etag)
+    ranges = _ranges(call, facts, contents)
+    if ranges is None:
+        request.start(200, headers, contents.size)
+        await contents.send(request, 0, contents.size)
+    elif len(ranges) == 1:
+        headers.append((b"Content-Range", ranges[0].content_range(contents.size)))
+        request.start(206, headers, ranges[0].length)
+        await contents.send(request, ranges[0].start, ranges[0].length)
+    else:
+        await _answer_several(call, facts, contents, ranges)
+    request.finish()
+
+
+def _ranges(call: Call, facts: ObjectFacts, contents: Contents) -> Sequence[ByteRange] | None:
+    value = call.request.header(b"range")
+    if value is None:
+        return None
+    conditions = Conditions.from_headers(call.request.header)
+    if not conditions.range_applies(contents.etag, whole_seconds(facts.modified_us)):
+        return None
+    return parse_range(value, contents.size)
+
+
+async def _answer_several(call: Call, facts: ObjectFacts, contents: Contents, ranges: Sequence[ByteRange]) -> None:
+    request = call.request
+    parts = MultipartRanges(ranges, contents.size, facts.content_type.encode(), secrets.token_hex(16).encode())
+    headers = [header for header in describe(facts, contents.header_etag) if header[0] != b"Content-Type"]
+    request.start(206, [(b"Content-Type", parts.media_type), *headers], parts.length)
+    for head, part in zip(parts.heads, ranges, strict=True):
+        await _written(request.write(head))
+        await contents.send(request, part.start, part.length)
+    await _written(request.write(parts.tail))
+
+
+async def _written(waiting: Deferred[None] | None) -> None:
+    if waiting is not None:
+        await waiting
