@@ -1,0 +1,144 @@
+# -*- test-case-name: tests.cli.test_client -*-
+"""
+The control socket from a program that may block: one HTTP request on a fresh connection a call.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from cloudd.control import (
+    SOCKET_NAME,
+    Audit,
+    Health,
+    Message,
+    Outcome,
+    Plan,
+    PlanRequest,
+    Progress,
+    Refusal,
+    Status,
+    UpgradeRequest,
+    to_json,
+)
+
+ANSWER_TIMEOUT_S = 30.0
+STEP_TIMEOUT_S = 180.0  # longest silence between two steps of an upgrade
+
+M = TypeVar("M", bound=Message)
+
+
+class Unreachable(Exception):
+    """No daemon answers on the control socket; the text says why and what to do."""
+
+
+class RefusedByDaemon(Exception):
+    """The daemon answered, with a refusal: its words."""
+
+
+class ControlClient:
+    """
+    A daemon by its state folder.  Every method blocks and raises ``Unreachable`` or ``RefusedByDaemon``.
+
+    :param state: the folder that holds ``control.sock``
+    """
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+
+    def status(self) -> Status:
+        return self._ask("GET", "/v1/status", Status)
+
+    def health(self) -> Health:
+        return self._ask("GET", "/v1/health", Health)
+
+    def audit(self, limit: int) -> Audit:
+        return self._ask("GET", f"/v1/audit?limit={limit}", Audit)
+
+    def plan(self, tree: str) -> Plan:
+        return self._ask("POST", "/v1/plan", Plan, PlanRequest(tree=tree))
+
+    def upgrade(self, tree: str, expected_hash: str) -> Iterator[Progress | Outcome]:
+        """Steps as they begin, at last the outcome; the change goes on when nobody iterates any more."""
+        return self._stream("/v1/upgrade", UpgradeRequest(tree=tree, expected_hash=expected_hash))
+
+    def rollback(self) -> Iterator[Progress | Outcome]:
+        """As ``upgrade``."""
+        return self._stream("/v1/rollback", None)
+
+    def _ask(self, method: str, path: str, kind: type[M], body: Message | None = None) -> M:
+        with self._request(method, path, body, ANSWER_TIMEOUT_S) as answer:
+            try:
+                return msgspec.json.decode(answer.read(), type=kind)
+            except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
+                raise Unreachable(f"the daemon's answer cannot be read: {error}") from error
+
+    def _stream(self, path: str, body: Message | None) -> Iterator[Progress | Outcome]:
+        with self._request("POST", path, body, STEP_TIMEOUT_S) as answer:
+            ended = False
+            try:
+                while line := answer.readline():
+                    event = msgspec.json.decode(line, type=Progress | Outcome)
+                    ended = isinstance(event, Outcome)
+                    yield event
+            except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
+                raise Unreachable(f"the connection broke off ({error}): see `cloudctl status` and `audit`") from error
+            if not ended:
+                raise Unreachable("the connection ended before the change did: see `cloudctl status` and `audit`")
+
+    def _request(self, method: str, path: str, body: Message | None, timeout_s: float) -> http.client.HTTPResponse:
+        connection = _UnixConnection(self.state / SOCKET_NAME, timeout_s)
+        payload = to_json(body) if body is not None else None
+        headers = {"Content-Type": "application/json"} if payload is not None else {}
+        try:
+            connection.request(method, path, body=payload, headers={**headers, "Connection": "close"})
+            answer = connection.getresponse()
+            if answer.status >= 400:
+                raise RefusedByDaemon(_cause_in(answer.read(), answer.status))
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise Unreachable(_explain(error, self.state)) from error
+        return answer
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        # A socket's path has at most 107 bytes; through an open folder it is short whatever the folder's depth.
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self.sock.connect(f"/proc/self/fd/{folder}/{self._path.name}")
+        finally:
+            os.close(folder)
+
+
+def _cause_in(body: bytes, status: int) -> str:
+    try:
+        return msgspec.json.decode(body, type=Refusal).cause
+    except msgspec.DecodeError:
+        return f"the daemon answered with status {status}: {body[:200]!r}"
+
+
+def _explain(error: Exception, state: Path) -> str:
+    where = f"{state / SOCKET_NAME}"
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return f"no daemon runs on the state folder {state}: start it, or name another folder with --state"
+    if isinstance(error, ConnectionRefusedError):
+        return f"the daemon of {state} has ended ({where} is left over): start it again"
+    if isinstance(error, PermissionError):
+        return f"{where} may be used only by the daemon's own user and root: become one of them"
+    if isinstance(error, TimeoutError):
+        return f"the daemon does not answer on {where}: see its log in {state / 'log'}"
+    return f"the daemon on {where} cannot be spoken to: {error or type(error).__name__}"

@@ -1,0 +1,210 @@
+# -*- test-case-name: tests.cli.test_commands -*-
+"""The commands of ``cloudctl``: read options, ask the daemon, show the answer, choose the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import click
+from attrs import frozen
+from rich.console import Console, RenderableType
+
+from cloudd.control import (
+    MANIFEST_NAME,
+    STEPS,
+    Message,
+    Outcome,
+    Progress,
+    TreeError,
+    default_state,
+    plain,
+    write_manifest,
+)
+
+from ._client import ControlClient, RefusedByDaemon, Unreachable
+from ._tables import audit_view, health_view, outcome_view, plan_view, short, status_view
+
+Answer = TypeVar("Answer", bound=Message)
+
+
+class Exit(IntEnum):
+    """The exit codes of ``cloudctl``; ``docs/operators.md`` lists them."""
+
+    OK = 0
+    REFUSED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+
+
+@frozen
+class Context:
+    """What all commands share."""
+
+    client: ControlClient
+    as_json: bool
+    console: Console
+
+    def show(self, message: Message, view: RenderableType) -> None:
+        """One message, as JSON for programs or in ``view``'s form for people."""
+        if self.as_json:
+            click.echo(json.dumps(plain(message), indent=2))
+        else:
+            self.console.print(view)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="The daemon's state folder.  Default: $CLOUDD_STATE, /var/lib/cloudd for root, else ~/.local/share/cloudd.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON for programs instead of tables; streams are JSON lines.")
+@click.version_option(package_name="cloudd", prog_name="cloudctl")
+@click.pass_context
+def main(context: click.Context, state: Path | None, as_json: bool) -> None:
+    """
+    Look after a running cloudd.
+
+    Exit codes: 0 done (or nothing to do), 1 refused or failed, 2 wrong usage, 3 the daemon cannot be reached.
+    """
+    folder = state if state is not None else default_state(os.environ, os.geteuid())
+    context.obj = Context(ControlClient(folder), as_json, Console(soft_wrap=not sys.stdout.isatty(), highlight=False))
+
+
+@main.command()
+@click.option("--modules", is_flag=True, help="Show each module's hash too.")
+@click.pass_obj
+def status(context: Context, modules: bool) -> None:
+    """Processes, generations of code, connections and requests."""
+    found = _ask(context, context.client.status)
+    context.show(found, status_view(found, time.time(), modules=modules))
+
+
+@main.command()
+@click.pass_obj
+def health(context: Context) -> None:
+    """How is production doing right now?  Exits with 1 when a part fails."""
+    found = _ask(context, context.client.health)
+    context.show(found, health_view(found))
+    sys.exit(Exit.OK if found.status == "ok" else Exit.REFUSED)
+
+
+@main.command()
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many entries at most."
+)
+@click.pass_obj
+def audit(context: Context, limit: int) -> None:
+    """Who loaded which code when, with which result."""
+    found = _ask(context, lambda: context.client.audit(limit))
+    context.show(found, audit_view(found))
+
+
+@main.command()
+@click.argument("tree", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.pass_obj
+def manifest(context: Context, tree: Path) -> None:
+    """Write the hashes of TREE's files into it, as cloudd.manifest.  Needs no daemon."""
+    try:
+        code = write_manifest(tree)
+    except (TreeError, OSError) as error:
+        _fail(context, Exit.REFUSED, str(error))
+    if context.as_json:
+        click.echo(
+            json.dumps({"manifest": str(code.root / MANIFEST_NAME), "hash": code.hash, "files": len(code.files)})
+        )
+    else:
+        click.echo(f"{code.root / MANIFEST_NAME}: {len(code.files)} files, tree {short(code.hash)}")
+
+
+@main.command()
+@click.option(
+    "--to",
+    "tree",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder with the new code.  Default: the one the daemon was started from.",
+)
+@click.option("--check", is_flag=True, help="Show the plan and stop; exits with 1 when it cannot be done.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def upgrade(context: Context, tree: Path | None, check: bool, yes: bool) -> None:
+    """Load new code into all running workers; connections stay."""
+    named = str(tree.absolute()) if tree is not None else ""
+    plan = _ask(context, lambda: context.client.plan(named))
+    if check or plan.kind != "swap":
+        context.show(plan, plan_view(plan))
+        sys.exit(Exit.OK if plan.kind in {"swap", "nothing"} else Exit.REFUSED)
+    if not context.as_json:
+        context.console.print(plan_view(plan))
+    _confirm("Load it?", yes=yes)
+    _follow(context, lambda: context.client.upgrade(named, plan.target_hash))
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def rollback(context: Context, yes: bool) -> None:
+    """Load the code that ran before the last upgrade; data and connections stay."""
+    if not yes:
+        code = _ask(context, context.client.status).code
+        _confirm(f"Go back from {short(code.hash)} to {short(code.previous_hash) or 'nothing'}?", yes=yes)
+    _follow(context, context.client.rollback)
+
+
+def _ask(context: Context, call: Callable[[], Answer]) -> Answer:
+    try:
+        return call()
+    except RefusedByDaemon as error:
+        _fail(context, Exit.REFUSED, str(error))
+    except Unreachable as error:
+        _fail(context, Exit.UNREACHABLE, str(error))
+
+
+def _follow(context: Context, begin: Callable[[], Iterator[Progress | Outcome]]) -> NoReturn:
+    """Show a change as it goes, and end with the exit code of its outcome."""
+    outcome: Outcome | None = None
+    try:
+        for event in begin():
+            if context.as_json:
+                click.echo(json.dumps(plain(event)))
+            elif isinstance(event, Progress):
+                _show_step(context, event)
+            if isinstance(event, Outcome):
+                outcome = event
+    except RefusedByDaemon as error:
+        _fail(context, Exit.REFUSED, str(error))
+    except Unreachable as error:
+        _fail(context, Exit.UNREACHABLE, str(error))
+    assert outcome is not None, "the client ends a stream without an outcome by raising"
+    if not context.as_json:
+        context.console.print(outcome_view(outcome))
+    sys.exit(Exit.OK if outcome.result in {"committed", "unchanged"} else Exit.REFUSED)
+
+
+def _show_step(context: Context, progress: Progress) -> None:
+    place = STEPS.index(progress.step) + 1 if progress.step in STEPS else 0
+    context.console.print(f"{place}/{len(STEPS)} {progress.elapsed_s:6.2f} s  {progress.text}", markup=False)
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked here: give --yes")
+    if not click.confirm(question):
+        click.echo("Nothing was changed.")
+        sys.exit(Exit.REFUSED)
+
+
+def _fail(context: Context, code: Exit, cause: str) -> NoReturn:
+    if context.as_json:
+        click.echo(json.dumps({"error": cause, "exit": int(code)}))
+    click.echo(f"cloudctl: {cause}", err=True)
+    sys.exit(code)

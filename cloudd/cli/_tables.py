@@ -1,0 +1,179 @@
+# -*- test-case-name: tests.cli.test_tables -*-
+"""What ``cloudctl`` shows to people: messages in, rich tables and texts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cloudd.control import Audit, GenerationStatus, Health, Outcome, Plan, Status, WorkerStatus
+
+SHORT_HASH = 12
+MAX_MODULES = 20
+_RESULT_STYLES = {"committed": "green", "unchanged": "green", "refused": "yellow", "busy": "yellow", "failed": "red"}
+
+
+def status_view(status: Status, now: float, *, modules: bool = False) -> RenderableType:
+    """The host in three parts: facts, code, workers with their generations."""
+    facts = _grid()
+    facts.add_row("cloudd", f"{status.version}, process {status.pid}, up {_span(now - status.started_at)}")
+    facts.add_row("state", status.state)
+    for face, url in status.urls.items():
+        facts.add_row(face, url)
+    code = status.code
+    facts.add_row("code", f"{short(code.hash)}, generation {code.generation}, since {_when(code.since)}")
+    facts.add_row("previous", short(code.previous_hash) or "none")
+    facts.add_row("started from", f"{code.start_tree} ({short(code.started_from)})")
+    if status.upgrade is not None:
+        facts.add_row("under way", f"{status.upgrade.step}: {status.upgrade.text}")
+    parts: list[RenderableType] = [facts, _workers_table(status.workers, now)]
+    parts += _holder_lines(status.workers)
+    if modules:
+        parts.append(_modules_table(status.workers))
+    return Group(*parts)
+
+
+def health_view(health: Health) -> RenderableType:
+    """Each part with its state and, where it fails, the cause."""
+    table = Table("part", "status", "cause")
+    for name, part in sorted(health.parts.items()):
+        state = part.get("status", "")
+        table.add_row(Text(name), Text(state, style="green" if state == "ok" else "red"), Text(part.get("cause", "")))
+    return Group(Text(health.status, style="green" if health.status == "ok" else "red"), table)
+
+
+def plan_view(plan: Plan) -> RenderableType:
+    """What an upgrade would do, in a sentence, and with which modules."""
+    sentences = {
+        "nothing": "Nothing to do: the tree holds the code that runs already.",
+        "swap": f"A swap is enough: {_count(plan.swappable, 'module')} will be loaded as generation {plan.generation}.",
+        "hand-over": f"Cannot be done now: {plan.cause}.",
+        "refused": f"Refused: {plan.cause}.",
+    }
+    grid = _grid()
+    grid.add_row("tree", Text(plan.tree))
+    grid.add_row("code", f"{short(plan.running_hash)} -> {short(plan.target_hash) or 'unknown'}")
+    if plan.manifest:
+        grid.add_row("manifest", Text(plan.manifest))
+    for label, names in (("swap", plan.swappable), ("kernel", plan.kernel)):
+        if names:
+            grid.add_row(label, Text("\n".join(_shortened(names))))
+    return Group(grid, Text(sentences[plan.kind]))
+
+
+def outcome_view(outcome: Outcome) -> RenderableType:
+    """How a change ended."""
+    name = {"upgrade": "upgrade", "rollback": "roll back", "start": "start"}[outcome.action]
+    sentences = {
+        "committed": f"{name}: done in {outcome.duration_s:.2f} s; generation {outcome.generation} "
+        f"({short(outcome.new_hash)}) serves, {_count(outcome.changed, 'module')} changed",
+        "unchanged": f"{name}: nothing to do: {outcome.cause}",
+        "refused": f"{name}: refused: {outcome.cause}",
+        "busy": f"{name}: not now: {outcome.cause}",
+        "failed": f"{name}: failed, everything is as before: {outcome.cause}",
+    }
+    lines = [Text(sentences[outcome.result], style=_RESULT_STYLES[outcome.result])]
+    lines += [Text(f"warning: {warning}", style="yellow") for warning in outcome.warnings]
+    return Group(*lines)
+
+
+def audit_view(audit: Audit) -> RenderableType:
+    """Entries, oldest first."""
+    table = Table("time", "who", "action", "result", "from", "to", "generation", "seconds", "cause")
+    for entry in audit.entries:
+        table.add_row(
+            _when(entry.time),
+            Text(f"{entry.who.user} ({entry.who.pid})"),
+            entry.action,
+            Text(entry.result, style=_RESULT_STYLES.get(entry.result, "")),
+            short(entry.old_hash),
+            short(entry.new_hash),
+            str(entry.generation or ""),
+            f"{entry.duration_s:.2f}",
+            Text(entry.cause),
+        )
+    return Group(table, Text("older entries were left out: see --limit")) if audit.more else table
+
+
+def short(digest: str) -> str:
+    """The beginning of a hash, enough to tell trees apart."""
+    return digest[:SHORT_HASH]
+
+
+def _workers_table(workers: list[WorkerStatus], now: float) -> Table:
+    table = Table(
+        "worker", "pid", "up", "restarts", "generation", "code", "state", "connections", "running", "requests"
+    )
+    for worker in workers:
+        head = [worker.name, str(worker.pid or ""), _span(now - worker.started_at), str(worker.restarts)]
+        if not worker.ready:
+            table.add_row(*head, "", "", Text("not ready", style="red"), "", "", "")
+        for generation in worker.generations:
+            table.add_row(*head, *_generation_cells(generation))
+            head = ["", "", "", ""]
+    return table
+
+
+def _generation_cells(generation: GenerationStatus) -> list[str]:
+    return [
+        str(generation.number),
+        short(generation.hash),
+        generation.state,
+        str(generation.connections),
+        str(generation.requests_running),
+        str(generation.requests_total),
+    ]
+
+
+def _holder_lines(workers: list[WorkerStatus]) -> list[RenderableType]:
+    return [
+        Text(f"{worker.name}: generation {generation.number} is still held: {holder}", style="yellow")
+        for worker in workers
+        for generation in worker.generations
+        for holder in generation.holders
+    ]
+
+
+def _modules_table(workers: list[WorkerStatus]) -> Table:
+    table = Table("module", "generation", "hash", "workers")
+    found: dict[tuple[str, int, str], int] = {}
+    for worker in workers:
+        for generation in worker.generations:
+            for name, digest in generation.modules.items():
+                key = (name, generation.number, digest)
+                found[key] = found.get(key, 0) + 1
+    for (name, number, digest), count in sorted(found.items()):
+        table.add_row(name, str(number), short(digest), str(count))
+    return table
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def _shortened(names: list[str]) -> Iterable[str]:
+    rest = len(names) - MAX_MODULES
+    return [*names[:MAX_MODULES], f"and {rest} more (--json shows all)"] if rest > 0 else names
+
+
+def _count(names: list[str], noun: str) -> str:
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _span(seconds: float) -> str:
+    whole = max(0, int(seconds))
+    for size, unit, smaller_size, smaller in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // smaller_size} {smaller}"
+    return f"{whole} s"
