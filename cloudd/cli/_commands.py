@@ -75,7 +75,11 @@ def main(context: click.Context, state: Path | None, as_json: bool) -> None:
     Exit codes: 0 done (or nothing to do), 1 refused or failed, 2 wrong usage, 3 the daemon cannot be reached.
     """
     folder = state if state is not None else default_state(os.environ, os.geteuid())
-    context.obj = Context(ControlClient(folder), as_json, Console(soft_wrap=not sys.stdout.isatty(), highlight=False))
+    context.obj = Context(
+        ControlClient(folder),
+        as_json,
+        Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False, emoji=False),
+    )
 
 
 @main.command()
@@ -190,7 +194,7 @@ def _follow(context: Context, begin: Callable[[], Iterator[Progress | Outcome]])
 
 def _show_step(context: Context, progress: Progress) -> None:
     place = STEPS.index(progress.step) + 1 if progress.step in STEPS else 0
-    context.console.print(f"{place}/{len(STEPS)} {progress.elapsed_s:6.2f} s  {progress.text}", markup=False)
+    context.console.print(f"{place}/{len(STEPS)} {progress.elapsed_s:6.2f} s  {progress.text}")
 
 
 def _confirm(question: str, *, yes: bool) -> None:
