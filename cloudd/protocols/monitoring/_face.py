@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as NoAnswer
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import PartHealth, Resources
@@ -84,7 +85,7 @@ class _Monitoring:
         return await waiting.addTimeout(_PATIENCE_S, self.resources.reactor)
 
     def _local_report(self, error: Exception) -> dict[str, Any]:
-        if not isinstance(error, TimeoutError):
+        if not isinstance(error, NoAnswer):
             _log.failure("asking the host for its health failed")
         cause = f"The anchor could not be asked, only this worker's parts are shown: {_cause(error)}"
         parts = {part.part: _shown(part) for part in _guarded(self.health)}
@@ -104,6 +105,6 @@ def _shown(part: PartHealth) -> dict[str, str]:
 
 
 def _cause(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
+    if isinstance(error, NoAnswer):
         return f"no answer within {_PATIENCE_S:g} s."
     return f"{type(error).__name__}: {error}."

@@ -25,6 +25,7 @@ from ._face import Call, FaceFacts, RestFace
 from ._faults import Fault, FaultBody, bad_request, error_body, not_found, not_implemented
 from ._query import Links, Query, page_of, parse_query
 from ._routes import Answer, route, route_table
+from ._times import naive, parse_time, zulu
 from ._tokens import access_of, fault_of, token_of, unauthorized
 
 __all__ = [
@@ -45,14 +46,17 @@ __all__ = [
     "decode_document",
     "error_body",
     "fault_of",
+    "naive",
     "not_found",
     "not_implemented",
     "page_of",
     "parse_query",
+    "parse_time",
     "read_bytes",
     "read_document",
     "route",
     "route_table",
     "token_of",
     "unauthorized",
+    "zulu",
 ]

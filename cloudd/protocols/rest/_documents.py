@@ -154,7 +154,9 @@ def _members(schema: type[Struct], path: str) -> list[str]:
     kinds: list[Any] = [msgspec.inspect.type_info(schema)]
     for step in re.findall(r"\[[^\]]*\]|[^.\[\]]+", path):
         kinds = [inner for kind in kinds for inner in _inside(kind, step)]
-    return [member.encode_name for kind in kinds if isinstance(kind, msgspec.inspect.StructType) for member in kind.fields]
+    return [
+        member.encode_name for kind in kinds if isinstance(kind, msgspec.inspect.StructType) for member in kind.fields
+    ]
 
 
 def _inside(kind: Any, step: str) -> list[Any]:

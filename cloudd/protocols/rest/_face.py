@@ -9,7 +9,7 @@ by which it is found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -23,7 +23,7 @@ from cloudd.identity import Access, Identity, IdentityError
 from cloudd.protocols.http import Header, Request
 
 from ._documents import Schema, read_document
-from ._faults import Fault, FaultBody, error_body
+from ._faults import Fault, FaultBody, error_body, not_implemented
 from ._query import Links, Query, parse_query
 from ._routes import Answer, Declared, RouteMethod, routes_of
 from ._tokens import access_of, fault_of
@@ -32,6 +32,7 @@ _log = Logger()
 
 _JSON: Header = (b"Content-Type", b"application/json")
 _VARY: Header = (b"Vary", b"X-Auth-Token")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @frozen
@@ -89,7 +90,17 @@ class RestFace:
     :ivar app: the ``klein.Klein`` to run with ``cloudd.protocols.http.KleinApp``
     """
 
-    def __init__(self, facts: FaceFacts, identity: Identity, subjects: Iterable[object]) -> None:
+    def __init__(
+        self,
+        facts: FaceFacts,
+        identity: Identity,
+        subjects: Iterable[object],
+        absent: Mapping[str, str] | None = None,
+    ) -> None:
+        """
+        :param subjects: instances of route classes
+        :param absent: template -> what the API has there and below, which is not served: answered with 501
+        """
         self.facts = facts
         self._identity = identity
         self._links = Links(facts.base)
@@ -97,6 +108,8 @@ class RestFace:
         for subject in subjects:
             for declared, method in routes_of(subject):
                 self._add(declared, method)
+        for template, what in (absent or {}).items():
+            self._add_absent(template, what)
         self.app.handle_errors(HTTPException)(self._not_routed)
 
     def _add(self, declared: Declared, method: RouteMethod) -> None:
@@ -110,6 +123,14 @@ class RestFace:
             strict_slashes=False,
             merge_slashes=False,
         )(answer)
+
+    def _add_absent(self, template: str, what: str) -> None:
+        async def refuse(call: Call, **parameters: str) -> Answer:
+            raise not_implemented(what)
+
+        for method in _METHODS:
+            for path in (template, template + "/*"):
+                self._add(Declared(method, path, token=False), refuse)
 
     async def _answer(
         self, request: Request, declared: Declared, method: RouteMethod, parameters: dict[str, str]
@@ -154,8 +175,15 @@ def write_answer(request: Request, answer: Answer) -> None:
 
 def accident(request: Request) -> Fault:
     """500 for the exception being handled, which goes to the log under the request's id."""
-    _log.failure("{method} {route} failed, request {request_id}", method=request.method, route=request.route, request_id=request.id)
-    return Fault(500, f"An unexpected error prevented the server from fulfilling your request; the log has it as {request.id}.")
+    _log.failure(
+        "{method} {route} failed, request {request_id}",
+        method=request.method,
+        route=request.route,
+        request_id=request.id,
+    )
+    return Fault(
+        500, f"An unexpected error prevented the server from fulfilling your request; the log has it as {request.id}."
+    )
 
 
 def unrouted(error: Any) -> Fault:

@@ -68,4 +68,4 @@ def not_found(kind: str, name: str) -> Fault:
 
 def not_implemented(what: str) -> Fault:
     """501: known from the API's reference, not served here."""
-    return Fault(501, f"{what} is not implemented by cloudd; docs/identity.md lists what is.")
+    return Fault(501, f"cloudd does not implement this part of the API: {what}.")

@@ -110,9 +110,7 @@ def parse_query(raw: bytes) -> Query:
     if not raw:
         return Query()
     try:
-        pairs = parse_qsl(
-            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
-        )
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
     except UnicodeDecodeError:
         raise bad_request("The query is not percent-encoded UTF-8.") from None
     except ValueError:

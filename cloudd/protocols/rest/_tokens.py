@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Mapping
+
+from twisted.logger import Logger
 
 from cloudd.identity import (
     Access,
@@ -12,13 +14,25 @@ from cloudd.identity import (
     Forbidden,
     Identity,
     IdentityError,
+    IdentityUnavailable,
     InvalidToken,
     NotFound,
+    NotOffered,
     Unauthorized,
 )
 from cloudd.protocols.http import Request
 
-from ._faults import Fault, not_found
+from ._faults import Fault, bad_request
+
+_log = Logger()
+
+_STATUS: Mapping[type[IdentityError], int] = {
+    BadValue: 400,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    NotOffered: 501,
+}
 
 AUTHENTICATE = "The request you have made requires authentication."
 
@@ -53,23 +67,17 @@ def unauthorized(cause: str, keystone: str) -> Fault:
     return Fault(401, message, headers=[(b"WWW-Authenticate", f'Keystone uri="{keystone}"'.encode("latin-1"))])
 
 
-def raise_fault(error: IdentityError, keystone: str) -> NoReturn:
-    """:raises Fault: what ``error`` means to an HTTP client"""
-    raise fault_of(error, keystone) from None
-
-
 def fault_of(error: IdentityError, keystone: str) -> Fault:
     """What a refusal of the identity service means to an HTTP client."""
     match error:
-        case NotFound():
-            return not_found(error.kind, error.id)
-        case InvalidToken() | Unauthorized():
+        case Unauthorized():
+            _log.info("log-in refused: {reason}", reason=error.reason)
+            return unauthorized("", keystone)
+        case InvalidToken():
             return unauthorized(error.cause, keystone)
-        case Forbidden():
-            return Fault(403, error.cause)
-        case Conflict():
-            return Fault(409, error.cause)
-        case BadValue():
-            return Fault(400, error.cause)
-        case _:
-            return Fault(400, error.cause)
+        case IdentityUnavailable():
+            return Fault(503, error.cause, headers=[(b"Retry-After", b"1")])
+    for kind, status in _STATUS.items():
+        if isinstance(error, kind):
+            return Fault(status, error.cause)
+    return bad_request(error.cause)

@@ -76,7 +76,11 @@ class DecodeTests(SynchronousTestCase):
 
     def test_nul(self) -> None:
         """U+0000 is refused escaped and plain; an escaped backslash before ``u0000`` is text."""
-        for data in (b'{"thing": {"name": "a\\u0000"}}', b'{"thing": {"name": "a\0"}}', b'{"thing":{"name":"\\\\\\u0000"}}'):
+        for data in (
+            b'{"thing": {"name": "a\\u0000"}}',
+            b'{"thing": {"name": "a\0"}}',
+            b'{"thing":{"name":"\\\\\\u0000"}}',
+        ):
             self.assertIn("U+0000", self.refusal(data))
         document = decode_document(b'{"thing": {"name": "a\\\\u0000"}}', ThingDocument)
         self.assertEqual(document.thing.name, "a\\u0000")
@@ -154,8 +158,10 @@ class DecodeTests(SynchronousTestCase):
     @given(
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-            lambda inner: st.lists(inner, max_size=3)
-            | st.dictionaries(st.sampled_from(["thing", "name", "tags", "marks", "label", "x"]), inner, max_size=3),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.sampled_from(["thing", "name", "tags", "marks", "label", "x"]), inner, max_size=3)
+            ),
             max_leaves=12,
         )
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cloudd.identity import Identity
+
 from .._face import Call
 from .._routes import Answer, route
 
@@ -21,6 +23,9 @@ _MEDIA_TYPE = {"base": "application/json", "type": "application/vnd.openstack.id
 class DiscoveryRoutes:
     """Which versions there are, at the root and at the version itself."""
 
+    def __init__(self, identity: Identity) -> None:
+        """Versions are the same for everybody; the argument is what every route class gets."""
+
     @route("GET", "", token=False)
     async def list_versions(self, call: Call) -> Answer:
         """300: a choice of one."""
@@ -30,6 +35,18 @@ class DiscoveryRoutes:
     async def show_version(self, call: Call) -> Answer:
         """200: this version."""
         return Answer(200, {"version": _version(call)})
+
+
+class RootRoutes:
+    """``GET /`` of the API port: a client that was given only host and port finds the identity service from there."""
+
+    def __init__(self, identity: Identity) -> None:
+        """As for ``DiscoveryRoutes``."""
+
+    @route("GET", "/", token=False)
+    async def list_versions(self, call: Call) -> Answer:
+        """300, as at ``/identity``."""
+        return Answer(300, {"versions": {"values": [_version(call)]}})
 
 
 def _version(call: Call) -> dict[str, Any]:

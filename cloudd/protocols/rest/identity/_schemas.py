@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from .._documents import Document, Id, Name, Text
 
 Password = Annotated[str, Meta(min_length=1, max_length=1024)]
+ProjectName = Annotated[str, Meta(min_length=1, max_length=64)]
 Email = Annotated[str, Meta(max_length=255)]
 Options = dict[str, bool | int | str | None]
 
@@ -36,7 +37,7 @@ class ProjectRef(Document):
     domain: DomainRef | None = None
 
 
-class UserRef(Document):
+class UserName(Document):
     """A user by their id, or their name and domain."""
 
     id: Id | None = None
@@ -44,7 +45,7 @@ class UserRef(Document):
     domain: DomainRef | None = None
 
 
-class PasswordUser(UserRef):
+class PasswordUser(UserName):
     """A user with their password."""
 
     password: Annotated[str, Meta(max_length=4096)]
@@ -68,7 +69,7 @@ class ApplicationCredentialMethod(Document):
     secret: Annotated[str, Meta(min_length=1, max_length=1024)]
     id: Id | None = None
     name: Name | None = None
-    user: UserRef | None = None
+    user: UserName | None = None
 
 
 class AuthIdentity(Document):
@@ -131,7 +132,7 @@ class DomainChange(Document):
     """What of a domain to change."""
 
     name: Name | UnsetType = UNSET
-    description: Text | None | UnsetType = UNSET
+    description: Text | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
     options: Options | UnsetType = UNSET
     tags: list[str] | UnsetType = UNSET
@@ -140,7 +141,7 @@ class DomainChange(Document):
 class NewProject(Document):
     """A project to create."""
 
-    name: Name
+    name: ProjectName
     domain_id: Id | None = None
     parent_id: Id | None = None
     description: Text | None = None
@@ -153,12 +154,12 @@ class NewProject(Document):
 class ProjectChange(Document):
     """What of a project to change; ``domain_id``, ``parent_id`` and ``is_domain`` may only repeat what they are."""
 
-    name: Name | UnsetType = UNSET
-    description: Text | None | UnsetType = UNSET
+    name: ProjectName | UnsetType = UNSET
+    description: Text | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
-    domain_id: Id | None | UnsetType = UNSET
-    parent_id: Id | None | UnsetType = UNSET
-    is_domain: bool | None | UnsetType = UNSET
+    domain_id: Id | UnsetType | None = UNSET
+    parent_id: Id | UnsetType | None = UNSET
+    is_domain: bool | UnsetType | None = UNSET
     options: Options | UnsetType = UNSET
     tags: list[str] | UnsetType = UNSET
 
@@ -180,12 +181,12 @@ class UserChange(Document):
     """What of a user to change."""
 
     name: Name | UnsetType = UNSET
-    password: Password | None | UnsetType = UNSET
-    default_project_id: Id | None | UnsetType = UNSET
-    description: Text | None | UnsetType = UNSET
-    email: Email | None | UnsetType = UNSET
+    password: Password | UnsetType | None = UNSET
+    default_project_id: Id | UnsetType | None = UNSET
+    description: Text | UnsetType | None = UNSET
+    email: Email | UnsetType | None = UNSET
     enabled: bool | UnsetType = UNSET
-    domain_id: Id | None | UnsetType = UNSET
+    domain_id: Id | UnsetType | None = UNSET
     options: Options | UnsetType = UNSET
 
 
@@ -209,8 +210,8 @@ class RoleChange(Document):
     """What of a role to change."""
 
     name: Name | UnsetType = UNSET
-    description: Text | None | UnsetType = UNSET
-    domain_id: Id | None | UnsetType = UNSET
+    description: Text | UnsetType | None = UNSET
+    domain_id: Id | UnsetType | None = UNSET
     options: Options | UnsetType = UNSET
 
 

@@ -1,0 +1,139 @@
+# -*- test-case-name: tests.protocols.rest.identity.test_catalog -*-
+"""
+Services, endpoints and regions: read-only, since cloudd's catalog is made from its settings.
+
+Source: Identity API v3, "Service catalog and endpoints", "Regions".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cloudd.identity import Identity
+
+from .._face import Call
+from .._faults import Fault, not_found
+from .._query import Links
+from .._routes import Answer, route
+from ._shown import list_answer
+
+_READ_ONLY = "The catalog is made from the settings of cloudd ([listen], [identity] region) and cannot be changed here."
+
+
+class CatalogRoutes:
+    """``/v3/services``, ``/v3/endpoints`` and ``/v3/regions``."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    @route("GET", "/v3/services")
+    async def list_services(self, call: Call) -> Answer:
+        """Filters: ``name``, ``type``."""
+        services = [one for one in self._services(call) if _matches(call, one, "name", "type")]
+        return list_answer(call, "services", ("v3", "services"), services, _show_service, _id)
+
+    @route("GET", "/v3/services/{service_id}")
+    async def show_service(self, call: Call, service_id: str) -> Answer:
+        """200."""
+        return Answer(200, {"service": _show_service(_find("service", service_id, self._services(call)), call.links)})
+
+    @route("GET", "/v3/endpoints")
+    async def list_endpoints(self, call: Call) -> Answer:
+        """Filters: ``interface``, ``service_id``, ``region_id``."""
+        found = [one for one in self._endpoints(call) if _matches(call, one, "interface", "service_id", "region_id")]
+        return list_answer(call, "endpoints", ("v3", "endpoints"), found, _show_endpoint, _id)
+
+    @route("GET", "/v3/endpoints/{endpoint_id}")
+    async def show_endpoint(self, call: Call, endpoint_id: str) -> Answer:
+        """200."""
+        found = _find("endpoint", endpoint_id, self._endpoints(call))
+        return Answer(200, {"endpoint": _show_endpoint(found, call.links)})
+
+    @route("GET", "/v3/regions")
+    async def list_regions(self, call: Call) -> Answer:
+        """No region has a parent."""
+        regions = [] if call.query.get("parent_region_id") else self._regions(call)
+        return list_answer(call, "regions", ("v3", "regions"), regions, _show_region, _id)
+
+    @route("GET", "/v3/regions/{region_id}")
+    async def show_region(self, call: Call, region_id: str) -> Answer:
+        """200."""
+        return Answer(200, {"region": _show_region(_find("region", region_id, self._regions(call)), call.links)})
+
+    @route("POST", "/v3/services")
+    @route("POST", "/v3/endpoints")
+    @route("POST", "/v3/regions")
+    async def create(self, call: Call) -> Answer:
+        """501."""
+        raise Fault(501, _READ_ONLY)
+
+    @route("PATCH", "/v3/services/{id}")
+    @route("PATCH", "/v3/endpoints/{id}")
+    @route("PATCH", "/v3/regions/{id}")
+    @route("DELETE", "/v3/services/{id}")
+    @route("DELETE", "/v3/endpoints/{id}")
+    @route("DELETE", "/v3/regions/{id}")
+    async def change(self, call: Call, id: str) -> Answer:  # noqa: A002 - the template's word
+        """501."""
+        raise Fault(501, _READ_ONLY)
+
+    def _services(self, call: Call) -> list[dict[str, Any]]:
+        return list(self._identity.catalog(call.access))
+
+    def _endpoints(self, call: Call) -> list[dict[str, Any]]:
+        return [
+            endpoint | {"service_id": service["id"]}
+            for service in self._services(call)
+            for endpoint in service["endpoints"]
+        ]
+
+    def _regions(self, call: Call) -> list[dict[str, Any]]:
+        return [{"id": region} for region in sorted({one["region_id"] for one in self._endpoints(call)})]
+
+
+def _id(record: dict[str, Any]) -> str:
+    return str(record["id"])
+
+
+def _matches(call: Call, record: dict[str, Any], *names: str) -> bool:
+    return all(call.query.matches(name, record[name]) for name in names)
+
+
+def _find(kind: str, wanted: str, records: list[dict[str, Any]]) -> dict[str, Any]:
+    for record in records:
+        if record["id"] == wanted:
+            return record
+    raise not_found(kind, wanted)
+
+
+def _show_service(service: dict[str, Any], links: Links) -> dict[str, Any]:
+    return {
+        "id": service["id"],
+        "type": service["type"],
+        "name": service["name"],
+        "enabled": True,
+        "description": "",
+        "links": links.own("v3", "services", service["id"]),
+    }
+
+
+def _show_endpoint(endpoint: dict[str, Any], links: Links) -> dict[str, Any]:
+    return {
+        "id": endpoint["id"],
+        "interface": endpoint["interface"],
+        "region": endpoint["region"],
+        "region_id": endpoint["region_id"],
+        "service_id": endpoint["service_id"],
+        "url": endpoint["url"],
+        "enabled": True,
+        "links": links.own("v3", "endpoints", endpoint["id"]),
+    }
+
+
+def _show_region(region: dict[str, Any], links: Links) -> dict[str, Any]:
+    return {
+        "id": region["id"],
+        "description": "",
+        "parent_region_id": None,
+        "links": links.own("v3", "regions", region["id"]),
+    }

@@ -1,0 +1,54 @@
+# -*- test-case-name: tests.protocols.rest.identity.test_face -*-
+"""Putting the routes of Identity API v3 together, with the direct handler for token validation before them."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from attrs import frozen
+
+from cloudd.identity import Identity
+from cloudd.interfaces.application import Resources
+from cloudd.protocols.http import Handler, KleinApp, Request
+
+from .._face import FaceFacts, RestFace
+from ._absent import ABSENT
+from ._discovery import RootRoutes
+from ._table import SUBJECTS
+from ._tokens import TokenValidation
+
+PREFIX = "/identity"
+
+_VALIDATION = (b"/identity/v3/auth/tokens", b"/identity/v3/auth/tokens/")
+
+
+def identity_face(identity: Identity, resources: Resources) -> Handler:
+    """
+    :return: the handler of ``/`` and of everything at and below ``/identity``
+    """
+    base = resources.urls["api"] + PREFIX
+    limit = resources.settings.http.max_json_bytes
+    facts = FaceFacts(prefix=PREFIX, base=base, keystone=f"{base}/v3", max_json_bytes=limit)
+    root = FaceFacts(prefix="", base=base, keystone=f"{base}/v3", max_json_bytes=limit)
+    face = RestFace(facts, identity, identity_routes(identity), ABSENT)
+    return _IdentityFace(
+        KleinApp(face.app), KleinApp(RestFace(root, identity, [RootRoutes(identity)]).app), TokenValidation(identity, face)
+    )
+
+
+def identity_routes(identity: Identity) -> list[object]:
+    """One instance of each route class, in the order of the documents."""
+    return [subject(identity) for subject in SUBJECTS]
+
+
+@frozen
+class _IdentityFace:
+    routed: Handler
+    root: Handler
+    validation: TokenValidation
+
+    def __call__(self, request: Request) -> Coroutine[Any, Any, None] | None:
+        if request.path in _VALIDATION and request.method in (b"GET", b"HEAD") and self.validation.answer(request):
+            return None
+        return self.root(request) if request.path == b"/" else self.routed(request)
