@@ -28,6 +28,8 @@ Each kind of record has its own part, and every call of it takes the caller's ``
 ``values`` are the API's own member names; a wrong type, an unknown or a missing name is ``BadValue`` with the field.
 """
 
+from ._bootstrap import bootstrap, first_login_kept
+from ._catalog import Endpoint, Service
 from ._errors import (
     BadValue,
     Conflict,
@@ -40,6 +42,7 @@ from ._errors import (
     NotOffered,
     Unauthorized,
 )
+from ._service import Identity
 from ._values import (
     Access,
     ApplicationCredential,
@@ -75,7 +78,9 @@ __all__ = [
     "DomainScope",
     "Ec2Access",
     "Ec2Credential",
+    "Endpoint",
     "Forbidden",
+    "Identity",
     "IdentityError",
     "IdentityUnavailable",
     "InvalidToken",
@@ -90,8 +95,11 @@ __all__ = [
     "Role",
     "RoleRef",
     "Scope",
+    "Service",
     "Unauthorized",
     "Unscoped",
     "User",
     "UserRef",
+    "bootstrap",
+    "first_login_kept",
 ]

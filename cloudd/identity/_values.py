@@ -131,8 +131,7 @@ class AuthRequest:
     One log-in.
 
     :param methods: ``password``, ``token``, ``application_credential``; each has its part below
-    :param scope: ``None``: the user's default project when there is one, else unscoped; with the method ``token``
-        the scope is ``None`` for an unscoped token
+    :param scope: ``None``: the default project when there is one and the user has a role on it, else unscoped
     """
 
     methods: tuple[str, ...]

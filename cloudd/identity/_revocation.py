@@ -1,0 +1,125 @@
+# -*- test-case-name: tests.identity.test_revocation -*-
+"""
+What must be forgotten, and which tokens are refused: one row per event, written with the change it follows from.
+
+A row names a **subject**, such as ``user:<id>``.  Whatever is cached about it is dropped by every worker when it next
+reads the table.  Tokens of the subject that were issued at or before ``issued_before_us`` are refused for good; with
+0 the row refuses nothing (a role was assigned: look again).
+
+Rows are read in the order of their ids.  On SQLite that is the order of commits, since one writes at a time; another
+database needs the sequencer of the outbox before it may run several writers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from cloudd.database.tables import revocation
+
+from ._tokens import TokenFacts
+
+
+def user(user_id: str) -> str:
+    return f"user:{user_id}"
+
+
+def project(project_id: str) -> str:
+    return f"project:{project_id}"
+
+
+def domain(domain_id: str) -> str:
+    """Users of the domain, and tokens scoped to it or to a project in it."""
+    return f"domain:{domain_id}"
+
+
+def user_in_scope(user_id: str, scope_id: str) -> str:
+    """Tokens of one user for one project or domain."""
+    return f"user:{user_id}/{scope_id}"
+
+
+def application_credential(credential_id: str) -> str:
+    return f"credential:{credential_id}"
+
+
+def ec2(access_key: str) -> str:
+    return f"ec2:{access_key}"
+
+
+def token(audit_id: str) -> str:
+    """One token."""
+    return f"token:{audit_id}"
+
+
+def chain(audit_id: str) -> str:
+    """A token and all that were got with it, by the audit id of the first."""
+    return f"chain:{audit_id}"
+
+
+EVERYBODY = "everybody"
+"""All tokens; as an event with 0: roles themselves changed."""
+
+
+def subjects_of(facts: TokenFacts, domain_ids: Iterable[str]) -> frozenset[str]:
+    """
+    Every subject under which a token can be revoked.
+
+    :param domain_ids: those of the user, of the project, and the one in scope
+    """
+    subjects = {EVERYBODY, user(facts.user_id), token(facts.audit_ids[0]), chain(facts.audit_ids[-1])}
+    subjects.update(domain(domain_id) for domain_id in domain_ids)
+    if facts.project_id:
+        subjects.add(project(facts.project_id))
+    if scope_id := facts.project_id or facts.domain_id:
+        subjects.add(user_in_scope(facts.user_id, scope_id))
+    if facts.application_credential_id:
+        subjects.add(application_credential(facts.application_credential_id))
+    if facts.ec2_access:
+        subjects.add(ec2(facts.ec2_access))
+    return frozenset(subjects)
+
+
+def record(connection: Connection, now_us: int, *, refuse: Iterable[str] = (), forget: Iterable[str] = ()) -> None:
+    """
+    Write the events of a change; call it in the transaction of that change.
+
+    :param refuse: subjects whose tokens of until now are no longer valid
+    :param forget: subjects that are only to be looked at again
+    """
+    rows = [{"subject": subject, "issued_before_us": now_us, "created_us": now_us} for subject in refuse]
+    rows += [{"subject": subject, "issued_before_us": 0, "created_us": now_us} for subject in forget]
+    if rows:
+        connection.execute(insert(revocation), rows)
+
+
+def is_refused(connection: Connection, subjects: Iterable[str], issued_at: int) -> bool:
+    """Whether a token with these subjects was revoked after ``issued_at``."""
+    found = connection.execute(
+        select(revocation.c.id)
+        .where(revocation.c.subject.in_(list(subjects)), revocation.c.issued_before_us >= issued_at)
+        .limit(1)
+    ).first()
+    return found is not None
+
+
+def position(connection: Connection) -> int:
+    """The newest event in this snapshot; 0 when there was never one."""
+    newest: int | None = connection.execute(select(func.max(revocation.c.id))).scalar()
+    return newest or 0
+
+
+def since(connection: Connection, after: int) -> tuple[int, frozenset[str]]:
+    """The newest event, and the subjects of all events after ``after``."""
+    rows = connection.execute(select(revocation.c.id, revocation.c.subject).where(revocation.c.id > after)).all()
+    return max((row.id for row in rows), default=after), frozenset(row.subject for row in rows)
+
+
+def purge(connection: Connection, before_us: int) -> int:
+    """
+    Delete events older than any token can be; how many there were.
+
+    The newest event stays, whatever its age: readers know by it how far they have read.
+    """
+    old = delete(revocation).where(revocation.c.created_us < before_us, revocation.c.id < position(connection))
+    return connection.execute(old).rowcount
