@@ -9,7 +9,7 @@ Source: Amazon S3 API reference, "Error responses".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 ERRORS: Mapping[str, tuple[int, str]] = {
     "AccessDenied": (403, "Access Denied"),
@@ -94,13 +94,17 @@ class S3Error(Exception):
 
     :param code: one of ``ERRORS``; decides the status
     :param message: the sentence for the user; the code's usual one when empty
+    :param headers: further header fields of the answer
     :param facts: further elements of the error document
     """
 
-    def __init__(self, code: str, message: str = "", **facts: str) -> None:
+    def __init__(
+        self, code: str, message: str = "", *, headers: Iterable[tuple[bytes, bytes]] = (), **facts: str
+    ) -> None:
         self.status, usual = ERRORS[code]
         self.code = code
         self.message = message or usual
+        self.headers = tuple(headers)
         self.facts = facts
         super().__init__(f"{code}: {self.message}")
 

@@ -240,7 +240,7 @@ def _check_time(claim: Claim, now: float, skew_s: int) -> None:
     elif signed_at > now + skew_s:
         raise S3Error("AccessDenied", "Request is not valid yet")
     elif now > signed_at + claim.expires_s:
-        raise S3Error("AccessDenied", "Request has expired", **{"X-Amz-Expires": str(claim.expires_s)})
+        raise S3Error("AccessDenied", "Request has expired", RequestLifetimeSeconds=str(claim.expires_s))
 
 
 def _check_signed_headers(claim: Claim, headers: Sequence[Header]) -> None:

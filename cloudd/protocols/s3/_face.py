@@ -1,0 +1,137 @@
+"""From a request to its operation, and from whatever went wrong to S3's error document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from cloudd.identity import Ec2Access, Identity, NoSuchCredential
+from cloudd.interfaces.application import Resources
+from cloudd.objects import Objects
+from cloudd.protocols.http import ClientGone, Request
+
+from ._call import HOST_ID, Address, Call, locate
+from ._canonical import query_pairs
+from ._errors import S3Error
+from ._faults import translate
+from ._operations import choose
+from ._signature import Claim, SigningKeys, read_claim, verify
+from ._xml import CONTENT_TYPE, error_document
+
+
+@define(eq=False)
+class Face:
+    """
+    Answers every request of the S3 port; one per generation.
+
+    The signature is checked before anything else is read: who has no key learns nothing, not even whether a bucket
+    exists.
+    """
+
+    identity: Identity
+    objects: Objects
+    resources: Resources
+    _keys: SigningKeys = field(factory=SigningKeys, init=False)
+    _log: Logger = field(factory=lambda: Logger(namespace="cloudd.protocols.s3"), init=False)
+
+    async def __call__(self, request: Request) -> None:
+        try:
+            await self._answer(request)
+        except (ClientGone, CancelledError):
+            raise
+        except Exception as error:
+            self._refuse(request, error)
+
+    async def _answer(self, request: Request) -> None:
+        if request.method == b"OPTIONS":
+            raise S3Error("AccessDenied", "CORSResponse: CORS is not enabled for this bucket.")
+        settings = self.resources.settings.objects
+        pairs = query_pairs(request.query)
+        claim = read_claim(request.headers, pairs)
+        address = locate(request.path, request.header(b"host"), settings.s3_host)
+        credential = await self._credential(claim)
+        signed = verify(
+            claim,
+            credential.secret,
+            request.method,
+            request.path,
+            pairs,
+            request.headers,
+            now=self.resources.reactor.seconds(),
+            skew_s=settings.clock_skew_s,
+            keys=self._keys,
+        )
+        if credential.access.project_id is None:
+            raise S3Error("AccessDenied", "The EC2 credential has no project, so it owns no buckets.")
+        request.project_id = credential.access.project_id
+        query = _query(pairs)
+        call = Call(
+            request=request,
+            address=address,
+            headers=_headers(request, query, claim),
+            query=query,
+            access=credential.access,
+            signed=signed,
+            objects=self.objects,
+            resources=self.resources,
+        )
+        await self._run(call, address)
+
+    async def _run(self, call: Call, address: Address) -> None:
+        method = call.request.method.decode("latin-1")
+        copies = "x-amz-copy-source" in call.headers
+        operation = choose(address.level, method, call.query, copies=copies)
+        call.request.route = f"s3/{operation.name}"
+        await operation.run(call)
+
+    async def _credential(self, claim: Claim) -> Ec2Access:
+        try:
+            return await self.identity.ec2_access(claim.access_key)
+        except NoSuchCredential as cause:
+            raise S3Error("InvalidAccessKeyId", AWSAccessKeyId=claim.access_key) from cause
+
+    def _refuse(self, request: Request, error: Exception) -> None:
+        refusal = translate(error)
+        if refusal is None:
+            self._log.failure("S3 request {request_id} failed", request_id=request.id)
+            refusal = S3Error("InternalError")
+        if request.started:
+            request.abort()
+            return
+        resource = request.path.decode("utf-8", "replace")
+        body = error_document(refusal, resource, request.id, HOST_ID.decode("ascii"))
+        headers = [CONTENT_TYPE, (b"x-amz-id-2", HOST_ID), *refusal.headers]
+        request.respond(refusal.status, headers, b"" if request.method == b"HEAD" else body)
+
+
+def _query(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """:raises S3Error: ``InvalidURI``: a parameter that is not UTF-8"""
+    query: dict[str, str] = {}
+    try:
+        for name, value in pairs:
+            query.setdefault(name.decode("utf-8"), value.decode("utf-8"))
+    except UnicodeDecodeError as cause:
+        raise S3Error("InvalidURI", "A query parameter is not valid UTF-8.") from cause
+    return query
+
+
+def _headers(request: Request, query: Mapping[str, str], claim: Claim) -> dict[str, str]:
+    """
+    The fields as text; repeated ones joined.
+
+    Some SDKs move ``x-amz-`` fields of a presigned request into its query, where the signature covers them as well.
+    """
+    headers: dict[str, str] = {}
+    if claim.presigned:
+        headers = {name.lower(): text for name, text in query.items() if name.lower().startswith("x-amz-")}
+    for name, value in request.headers:
+        try:
+            text = value.decode("utf-8")
+        except UnicodeDecodeError:
+            text = value.decode("latin-1")
+        key = name.decode("latin-1")
+        headers[key] = f"{headers[key]},{text}" if key in headers else text
+    return headers
