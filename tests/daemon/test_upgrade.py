@@ -1,0 +1,410 @@
+"""Upgrades change all workers or none, and are written down before they are told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from cloudd.control import BOUNDARIES, Actor, AuditEntry, IUpgrades, Outcome, Progress
+from cloudd.daemon import _upgrade
+from cloudd.daemon._audit import AuditLog
+from cloudd.daemon._committed import RECORD_NAME, choose_boot_tree, read_committed
+from cloudd.daemon._upgrade import Upgrades, Workers, actor_of
+from cloudd.interfaces.settings import Settings, UpgradeSettings
+from reload import CodeTree
+
+from .code_trees import CodeTreeCase, ThreadsAtOnce
+
+ANN = Actor(uid=7, pid=8, user="ann")
+
+
+class FakeWorkers:
+    """Two workers that remember what they were told; each call waits for ``gates`` of its name, if there are any."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+        self.trees: dict[int, CodeTree] = {}
+        self.gates: dict[str, Deferred[None]] = {}
+        self.errors: dict[str, Exception] = {}
+        self.silent: list[str] = []
+        self.in_use: set[str] = set()
+        self.before_commit: Callable[[], None] = lambda: None
+
+    async def prepare(self, generation: int, tree: CodeTree) -> None:
+        self.trees[generation] = tree
+        await self._call("prepare", generation)
+
+    async def commit(self, generation: int) -> Sequence[str]:
+        self.before_commit()
+        await self._call("commit", generation)
+        return self.silent
+
+    async def abort(self, generation: int) -> None:
+        await self._call("abort", generation)
+
+    def hashes_in_use(self) -> Collection[str]:
+        return self.in_use
+
+    async def _call(self, name: str, generation: int) -> None:
+        self.calls.append((name, generation))
+        if name in self.gates:
+            await self.gates[name]
+        if name in self.errors:
+            raise self.errors[name]
+
+
+class UpgradeCase(CodeTreeCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.workers = FakeWorkers()
+        self.clock = Clock()
+        self.steps: list[str] = []
+        self.settings = Settings(state=self.state)
+        self.old = self.version(1)
+        self.upgrades = self.boot()
+
+    def boot(self) -> Upgrades:
+        """A daemon's ``Upgrades`` as after a start."""
+        workers: Workers = self.workers
+        boot = choose_boot_tree(self.code, CodeTree.scan(self.start, BOUNDARIES), 100.0)
+        return Upgrades(
+            settings=self.settings,
+            start=self.start,
+            boot=boot,
+            workers=workers,
+            threads=ThreadsAtOnce(),
+            clock=self.clock,
+            now=lambda: 200.0 + self.clock.seconds(),
+            audit=AuditLog(self.state / "log" / "audit.log", ThreadsAtOnce()),
+        )
+
+    def upgrade(self, tree: str = "", expected: str = "") -> Deferred[Outcome]:
+        return self.upgrades.upgrade(tree, expected, ANN, self.listen)
+
+    def rollback(self) -> Deferred[Outcome]:
+        return self.upgrades.rollback(ANN, self.listen)
+
+    def listen(self, progress: Progress) -> None:
+        self.steps.append(progress.step)
+
+    async def entries(self) -> list[AuditEntry]:
+        return (await self.upgrades.audit(100)).entries
+
+    def assertUnchanged(self) -> None:
+        """Old code in memory and on disk, and nothing under way."""
+        self.assertEqual((self.upgrades.current.tree.hash, self.upgrades.current.generation), (self.old.hash, 1))
+        record = read_committed(self.code)
+        self.assertEqual(record, self.upgrades.committed)
+        self.assertEqual(record and record.hash, self.old.hash)
+        self.assertIsNone(self.upgrades.progress)
+
+
+class UpgradeTests(UpgradeCase):
+    def test_interface(self) -> None:
+        """It provides what the control protocol asks for."""
+        verifyObject(IUpgrades, self.upgrades)
+
+    async def test_a_swap(self) -> None:
+        """All workers prepare the staged copy, the decision is on disk before they commit, and all is written down."""
+        new = self.version(2)
+        recorded: list[str] = []
+        self.workers.before_commit = lambda: recorded.append(getattr(read_committed(self.code), "hash", ""))
+        outcome = await self.upgrade()
+        self.assertEqual(outcome.result, "committed", outcome.cause)
+        self.assertEqual((outcome.old_hash, outcome.new_hash, outcome.generation), (self.old.hash, new.hash, 2))
+        self.assertEqual(outcome.changed, ["cloudd.application"])
+        self.assertEqual(self.workers.calls, [("prepare", 2), ("commit", 2)])
+        self.assertEqual(self.workers.trees[2].root, self.code / new.hash)
+        self.assertEqual(recorded, [new.hash])
+        self.assertEqual((self.upgrades.current.generation, self.upgrades.current.tree.hash), (2, new.hash))
+        self.assertEqual(self.steps, ["check", "stage", "prepare", "commit", "clean"])
+        self.assertIsNone(self.upgrades.progress)
+        (entry,) = await self.entries()
+        self.assertEqual((entry.who, entry.action, entry.result), (ANN, "upgrade", "committed"))
+        self.assertEqual((entry.old_hash, entry.new_hash, entry.time), (self.old.hash, new.hash, 200.0))
+        status = self.upgrades.code_status()
+        self.assertEqual((status.hash, status.previous_hash, status.generation), (new.hash, self.old.hash, 2))
+
+    async def test_a_restarted_daemon_boots_what_was_decided(self) -> None:
+        """The next start boots the committed copy with its number, and numbers go on from there."""
+        self.version(2, "releases/2")
+        self.settings = evolve(self.settings, upgrade=UpgradeSettings(trees=(str(self.folder / "releases"),)))
+        self.upgrades = self.boot()
+        outcome = await self.upgrade(str(self.folder / "releases/2"))
+        self.assertEqual(outcome.result, "committed", outcome.cause)
+        self.upgrades = self.boot()
+        self.assertEqual((self.upgrades.current.tree.hash, self.upgrades.current.generation), (outcome.new_hash, 2))
+        self.assertEqual((await self.rollback()).generation, 3)
+
+    async def test_equal_code(self) -> None:
+        """A tree that holds what runs is told so; no worker is asked."""
+        outcome = await self.upgrade()
+        self.assertEqual((outcome.result, self.workers.calls), ("unchanged", []))
+        self.assertUnchanged()
+
+    async def test_a_kernel_change_is_refused_by_name(self) -> None:
+        """The modules, the reason and the way out are named; nothing is staged."""
+        self.write_tree(self.start, {"cloudd/daemon/__init__.py": "new = 1", "cloudd/application.py": "new = 1"})
+        outcome = await self.upgrade()
+        self.assertEqual(outcome.result, "refused")
+        self.assertIn("cloudd.daemon changed", outcome.cause)
+        self.assertIn("needs a hand-over, which this version does not have", outcome.cause)
+        self.assertIn("restart", outcome.cause)
+        self.assertEqual(sorted(os.listdir(self.code)), sorted([RECORD_NAME, self.old.hash]))
+        self.assertUnchanged()
+
+    async def test_a_worker_that_cannot_prepare_changes_nothing(self) -> None:
+        """The generation is dropped everywhere, and the cause names modules as their source does."""
+        self.version(2)
+        self.workers.errors["prepare"] = RuntimeError("front-1: _g2.cloudd.application line 1: NameError: x")
+        outcome = await self.upgrade()
+        self.assertEqual(outcome.result, "failed")
+        self.assertEqual(outcome.cause, "front-1: cloudd.application line 1: NameError: x")
+        self.assertEqual(self.workers.calls, [("prepare", 2), ("abort", 2)])
+        self.assertUnchanged()
+        (entry,) = await self.entries()
+        self.assertEqual((entry.result, entry.cause), ("failed", outcome.cause))
+
+    async def test_numbers_only_grow(self) -> None:
+        """A number that was prepared and dropped is not used again."""
+        self.version(2)
+        self.workers.errors["prepare"] = RuntimeError()
+        self.assertEqual((await self.upgrade()).cause, "RuntimeError")
+        self.workers.errors.clear()
+        self.assertEqual((await self.upgrade()).generation, 3)
+
+    async def test_workers_that_do_not_answer_in_time(self) -> None:
+        """Preparing ends after its time: dropped, and told."""
+        self.version(2)
+        self.workers.gates["prepare"] = Deferred()
+        waiting = self.upgrade()
+        self.clock.advance(_upgrade.PREPARE_TIMEOUT_S)
+        outcome = self.successResultOf(waiting)
+        self.assertEqual(outcome.result, "failed")
+        self.assertIn("not all workers answered within 60 s", outcome.cause)
+        self.assertEqual(self.workers.calls[-1], ("abort", 2))
+        self.assertUnchanged()
+
+    async def test_a_failing_abort_is_logged_and_no_harm(self) -> None:
+        """What a worker says to the abort does not hide the cause."""
+        self.version(2)
+        self.workers.errors = {"prepare": RuntimeError("why"), "abort": RuntimeError("gone")}
+        self.assertEqual((await self.upgrade()).cause, "why")
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    async def test_a_decision_that_cannot_be_recorded_is_none(self) -> None:
+        """Without the record on disk nobody commits."""
+        self.version(2)
+
+        def full(_folder: Path, _record: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        self.patch(_upgrade, "write_committed", full)
+        outcome = await self.upgrade()
+        self.assertEqual(outcome.result, "failed")
+        self.assertIn("No space left", outcome.cause)
+        self.assertEqual(self.workers.calls, [("prepare", 2), ("abort", 2)])
+        self.assertUnchanged()
+
+    async def test_after_the_decision_it_stands(self) -> None:
+        """Workers that do not confirm are told of, and what starts now boots the new code."""
+        new = self.version(2)
+        self.workers.silent = ["front-1"]
+        outcome = await self.upgrade()
+        self.assertEqual(outcome.result, "committed")
+        self.assertEqual(outcome.warnings, ["front-1 did not confirm and was restarted with the new code"])
+        self.version(3)
+        self.workers.errors["commit"] = RuntimeError("lost")
+        outcome = await self.upgrade()
+        self.assertEqual(outcome.result, "committed")
+        self.assertIn("lost", outcome.warnings[0])
+        self.assertNotEqual(self.upgrades.current.tree.hash, new.hash)
+        self.assertIn("lost", (await self.entries())[-1].cause)
+        self.flushLoggedErrors(RuntimeError)
+
+    async def test_a_worker_that_starts_during_commit_boots_the_new_code(self) -> None:
+        """``current`` is the decided code before any worker is told to commit."""
+        self.version(2)
+        seen: list[int] = []
+        self.workers.before_commit = lambda: seen.append(self.upgrades.current.generation)
+        await self.upgrade()
+        self.assertEqual(seen, [2])
+
+    async def test_one_at_a_time(self) -> None:
+        """A second change is refused with what the first one is doing; the first goes on."""
+        self.version(2)
+        self.workers.gates["prepare"] = Deferred()
+        first = self.upgrade()
+        for second in (self.upgrade(), self.rollback()):
+            outcome = self.successResultOf(second)
+            self.assertEqual(outcome.result, "busy")
+            self.assertIn("prepare: loading generation 2", outcome.cause)
+        self.assertNoResult(first)
+        self.workers.gates["prepare"].callback(None)
+        self.assertEqual(self.successResultOf(first).result, "committed")
+        self.assertEqual([entry.result for entry in await self.entries()], ["busy", "busy", "committed"])
+
+    async def test_who_waits_may_leave(self) -> None:
+        """Cancelling stops the waiting alone."""
+        new = self.version(2)
+        self.workers.gates["prepare"] = Deferred()
+        waiting = self.upgrade()
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.workers.gates["prepare"].callback(None)
+        self.assertEqual(self.upgrades.current.tree.hash, new.hash)
+
+    async def test_a_listener_that_fails_is_ignored(self) -> None:
+        """Whoever shows the progress cannot stop it."""
+
+        def fail(_progress: Progress) -> None:
+            raise ValueError("no screen")
+
+        self.version(2)
+        outcome = await self.upgrades.upgrade("", "", ANN, fail)
+        self.assertEqual(outcome.result, "committed")
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 5)
+
+    async def test_a_tree_that_changed_since_the_plan_is_refused(self) -> None:
+        """What was shown is what is loaded, or nothing."""
+        plan = await self.upgrades.plan("")
+        self.version(3)
+        outcome = await self.upgrade(expected=plan.target_hash)
+        self.assertEqual(outcome.result, "refused")
+        self.assertIn("since the plan", outcome.cause)
+        self.assertUnchanged()
+
+    async def test_trees_that_must_not_be_loaded(self) -> None:
+        """A folder that is not allowed, and code that does not compile, are refused with the cause."""
+        outcome = await self.upgrade(str(self.folder))
+        self.assertEqual(outcome.result, "refused")
+        self.assertIn("[upgrade] trees", outcome.cause)
+        self.write_tree(self.start, {"cloudd/application.py": "def broken(:\n"})
+        outcome = await self.upgrade()
+        self.assertEqual((outcome.result, self.workers.calls), ("refused", []))
+        self.assertIn("does not compile: line 1", outcome.cause)
+        self.assertUnchanged()
+
+    async def test_the_unforeseen_is_a_failure_and_logged(self) -> None:
+        """An error that nobody thought of ends the change, not the anchor."""
+        self.version(2)
+        self.patch(_upgrade, "compare", lambda *_args: 1 / 0)
+        outcome = await self.upgrade()
+        self.assertEqual((outcome.result, outcome.cause), ("failed", "division by zero"))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertUnchanged()
+
+    async def test_an_audit_log_that_cannot_be_written_is_told(self) -> None:
+        """The change stands; the operator is warned."""
+        self.version(2)
+        (self.state / "log" / "audit.log").mkdir(parents=True)
+        outcome = await self.upgrade()
+        self.assertEqual(outcome.result, "committed")
+        self.assertIn("audit log could not be written", outcome.warnings[0])
+        self.flushLoggedErrors(OSError)
+
+    async def test_old_copies_are_removed(self) -> None:
+        """The current, the previous, the start's and those in use stay; the others go with the next change."""
+        hashes = [self.old.hash]
+        for number in (2, 3, 4, 5):
+            hashes.append(self.version(number).hash)
+            self.workers.in_use = {hashes[1]}
+            self.assertEqual((await self.upgrade()).warnings, [])
+        kept = {name for name in os.listdir(self.code) if len(name) == 64}
+        self.assertEqual(kept, {hashes[0], hashes[1], hashes[3], hashes[4]})
+
+        def refuse(_folder: Path, _keep: object) -> None:
+            raise OSError("not now")
+
+        self.patch(_upgrade, "prune_copies", refuse)
+        self.version(6)
+        self.assertIn("not now", (await self.upgrade()).warnings[0])
+
+    async def test_the_start_is_written_down(self) -> None:
+        """Who started which code is in the log too."""
+        await self.upgrades.note_start("first start")
+        (entry,) = await self.entries()
+        self.assertEqual((entry.action, entry.new_hash, entry.cause), ("start", self.old.hash, "first start"))
+        self.assertEqual(entry.who.pid, os.getpid())
+
+    def test_actors_have_names(self) -> None:
+        """A user that the host does not know is named by number."""
+        self.assertEqual(actor_of(0, 1), Actor(uid=0, pid=1, user="root"))
+        self.assertEqual(actor_of(3_999_999, 1).user, "3999999")
+
+
+class RollbackTests(UpgradeCase):
+    async def test_back_and_forth(self) -> None:
+        """The previous code comes back as a new generation; a second rollback undoes the first."""
+        new = self.version(2)
+        await self.upgrade()
+        outcome = await self.rollback()
+        self.assertEqual(outcome.result, "committed", outcome.cause)
+        self.assertEqual((outcome.new_hash, outcome.generation), (self.old.hash, 3))
+        self.assertEqual(self.workers.trees[3].root, self.code / self.old.hash)
+        record = read_committed(self.code)
+        self.assertEqual(record and (record.previous, record.rolled_back), (new.hash, new.hash))
+        outcome = await self.rollback()
+        self.assertEqual((outcome.new_hash, outcome.generation), (new.hash, 4))
+        self.assertEqual([entry.action for entry in await self.entries()], ["upgrade", "rollback", "rollback"])
+
+    async def test_nothing_to_go_back_to(self) -> None:
+        """Before the first upgrade there is no way back."""
+        outcome = await self.rollback()
+        self.assertEqual(outcome.result, "refused")
+        self.assertIn("nothing to go back to", outcome.cause)
+
+    async def test_a_lost_copy(self) -> None:
+        """A previous copy that is damaged is refused, and the running code goes on."""
+        new = self.version(2)
+        await self.upgrade()
+        (self.code / self.old.hash / "cloudd/more.py").write_text("")
+        outcome = await self.rollback()
+        self.assertEqual(outcome.result, "refused")
+        self.assertIn("damaged", outcome.cause)
+        self.assertEqual(self.upgrades.current.tree.hash, new.hash)
+
+    async def test_after_an_upgrade_a_restart_does_not_forget(self) -> None:
+        """The way back is there after a restart of the daemon."""
+        self.version(2)
+        await self.upgrade()
+        self.upgrades = self.boot()
+        self.assertEqual((await self.rollback()).new_hash, self.old.hash)
+
+
+class PlanTests(UpgradeCase):
+    async def test_kinds(self) -> None:
+        """Nothing, a swap, a hand-over, a refusal: each with what it rests on."""
+        plan = await self.upgrades.plan("")
+        self.assertEqual((plan.kind, plan.generation, plan.tree), ("nothing", 1, str(self.start)))
+        new = self.version(2)
+        plan = await self.upgrades.plan("")
+        self.assertEqual((plan.kind, plan.swappable, plan.generation), ("swap", ["cloudd.application"], 2))
+        self.assertEqual((plan.running_hash, plan.target_hash, plan.manifest), (self.old.hash, new.hash, "absent"))
+        self.write_tree(self.start, {"reload/__init__.py": "new = 1"})
+        plan = await self.upgrades.plan("")
+        self.assertEqual((plan.kind, plan.kernel), ("hand-over", ["reload"]))
+        self.assertIn("hand-over", plan.cause)
+        plan = await self.upgrades.plan("/elsewhere")
+        self.assertEqual((plan.kind, plan.tree), ("refused", "/elsewhere"))
+
+    async def test_code_that_does_not_compile_is_refused_in_the_plan(self) -> None:
+        """Nobody has to try it to find out."""
+        self.write_tree(self.start, {"cloudd/application.py": "def broken(:\n"})
+        plan = await self.upgrades.plan("")
+        self.assertEqual(plan.kind, "refused")
+        self.assertIn("does not compile", plan.cause)
+
+    async def test_a_plan_changes_nothing(self) -> None:
+        """No worker is asked, no number is used up, nothing is written into the audit log."""
+        self.version(2)
+        for _ in range(2):
+            self.assertEqual((await self.upgrades.plan("")).generation, 2)
+        self.assertEqual((self.workers.calls, await self.entries()), ([], []))
+        self.assertUnchanged()
