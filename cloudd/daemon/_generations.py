@@ -96,10 +96,11 @@ class Generations:
         self.prepared = Running(number, tree_hash, generation, application)
         return generation.modules()
 
-    def commit(self, number: int) -> None:
+    def commit(self, number: int) -> list[str]:
         """
         From now on requests begin in the prepared generation.
 
+        :return: hashes of the trees that still have a generation here
         :raises PrepareFailed: it is not prepared, or did not start; the current one goes on
         """
         new, old = self.prepared, self.current
@@ -113,6 +114,7 @@ class Generations:
         self.current, self.prepared = new, None
         if old is not None:
             self._retire(old)
+        return sorted({running.tree_hash for _state, running in self._all()})
 
     def abort(self, number: int) -> None:
         """Drop a generation that was prepared and not committed; without effect if there is none."""

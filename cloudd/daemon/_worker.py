@@ -10,18 +10,19 @@ the worker stops accepting at once, lets its requests end for a short time, and 
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
-from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
+from twisted.logger import ILogObserver, Logger, globalLogBeginner, textFileLogObserver
 
 from cloudd.database import open_control_database, open_object_index
 from cloudd.interfaces.application import PartHealth, Resources
@@ -30,7 +31,7 @@ from cloudd.protocols.http import HTTPServerFactory, install_lean
 
 from ._access_log import AccessLog
 from ._generations import Generations, PrepareFailed
-from ._link import Link
+from ._link import Callee, Link
 from ._metrics import WorkerMetrics
 from ._prepare import prepare_host
 from ._site import WorkerSite
@@ -97,7 +98,7 @@ class Worker:
             self._settings.log.access_format,
             reactor.seconds,
         )
-        callees = {
+        callees: dict[str, Callee] = {
             "health": self._health,
             "metrics": self._metrics.export,
             "status": self._status,
@@ -114,6 +115,7 @@ class Worker:
         self._began = reactor.seconds()
         self._ready = False
         self._stopping = False
+        self._leaving = False
         self.status = 0
         self._add_gauges()
 
@@ -206,7 +208,9 @@ class Worker:
         self._stop_soon(self._settings.workers.stop_timeout_s)
 
     def _anchor_has_gone(self) -> None:
-        if not self._stopping:
+        if self._leaving:
+            self._reactor.stop()  # our last words were sent
+        elif not self._stopping:
             self.log.error("{worker}: the anchor has gone, ending", worker=self._spec.name)
             self._stop_soon(min(ORPHAN_TIMEOUT_S, self._settings.workers.stop_timeout_s))
 
@@ -245,7 +249,10 @@ class Worker:
         finally:
             if self._spec.role != "prepare" and self._access_log.is_open:
                 self._access_log.stop()
-            self._reactor.stop()
+            self._leaving = True
+            self._link.close()
+            if self._link.is_lost:
+                self._reactor.stop()
 
     def _add_gauges(self) -> None:
         metrics = self._metrics
@@ -292,10 +299,9 @@ def run_worker(spec: WorkerSpec, link: socket.socket, listeners: list[socket.soc
     def observe(event: Any) -> None:
         observer({**event, "log_system": f"{spec.name} {event.get('log_namespace', '-')}"})
 
-    globalLogBeginner.beginLoggingTo([observe], redirectStandardIO=False, discardBuffer=True)
+    globalLogBeginner.beginLoggingTo([cast(ILogObserver, observe)], redirectStandardIO=False, discardBuffer=True)
     install_lean()
-    from twisted.internet import reactor
-
+    reactor: Any = importlib.import_module("twisted.internet.reactor")
     worker = Worker(spec, reactor, link, listeners)
     reactor.callWhenRunning(worker.start)
     reactor.run(installSignalHandlers=False)

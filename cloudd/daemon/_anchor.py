@@ -1,0 +1,235 @@
+# -*- test-case-name: tests.daemon.test_processes -*-
+"""
+The anchor: the process that twistd starts and everybody else depends on.
+
+It owns the PID, the state folder's lock, the listening sockets and the control socket; it serves no request and loads
+no code that an upgrade swaps, so that it has few reasons to fail.  ``startService`` locks and binds, so that twistd
+reports what cannot work at once; the rest goes on in the reactor.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+import cloudd
+from cloudd.control import BOUNDARIES
+from cloudd.interfaces.settings import Settings
+from reload import CodeTree
+
+from ._committed import Boot, choose_boot_tree
+from ._host import HostView
+from ._listening import bind_all, close_all, url_of
+from ._loader_process import LoaderProcess
+from ._ready import notify_systemd, ready_lines, say
+from ._spec import WorkerSpec
+from ._state_folder import ProcessLock, StateFolder, StateFolderError
+from ._threads import WorkerThreads
+from ._workers import Decided, WorkerPool
+from .settings import settings_to_plain
+
+OLD_WORKERS_S = 12.0
+
+
+class Anchor(Service):
+    """
+    The service of ``twistd cloudd``.
+
+    :param settings: checked; their file and the command line are not looked at again
+    :param environment: usually ``os.environ``
+    :param began: when the process began, of the reactor's clock
+    """
+
+    log = Logger()
+
+    def __init__(self, settings: Settings, reactor: Any, environment: Mapping[str, str], began: float) -> None:
+        self._settings = settings
+        self._reactor = reactor
+        self._environment = environment
+        self._began = began
+        self._state = StateFolder(settings.state)
+        self._threads = WorkerThreads(reactor, 4)
+        self._listeners: dict[str, socket.socket] = {}
+        self._urls: dict[str, str] = {}
+        self._lock: ProcessLock | None = None
+        self._pool: WorkerPool | None = None
+        self._output: int | None = None
+        self._stopping = False
+
+    # twistd
+
+    def startService(self) -> None:
+        """Lock, bind; the rest follows in the reactor.  Raises what an operator has to mend."""
+        super().startService()
+        os.umask(0o077)
+        _raise_descriptor_limit()
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        self._state.create()
+        self._lock = self._take_lock()
+        listen = self._settings.listen
+        self._listeners = bind_all({"api": listen.api, "object": listen.object, "s3": listen.s3})
+        self._urls = {
+            face: url_of(listener, getattr(listen, f"{face}_url")) for face, listener in self._listeners.items()
+        }
+        self._threads.start()
+        self._reactor.callWhenRunning(self._begin)
+
+    def stopService(self) -> Deferred[None]:
+        """End the workers in order; fires when they have gone."""
+        super().stopService()
+        self._stopping = True
+        notify_systemd(self._environment, "STOPPING=1")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self._hasten))
+        return Deferred.fromCoroutine(self._stop())
+
+    # the start
+
+    def _begin(self) -> None:
+        Deferred.fromCoroutine(self._start()).addErrback(self._failed)
+
+    async def _start(self) -> None:
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
+        boot: Boot = await self._threads.run(self._choose_tree)
+        self.log.info("booting {tree}: {cause}", tree=boot.tree.hash[:12], cause=boot.cause)
+        if self._stopping:
+            return
+        self._output = self._open_output()
+        pool = self._pool = WorkerPool(
+            reactor=self._reactor,
+            settings=self._settings,
+            decided=Decided(boot.committed.generation, boot.tree.hash),
+            make_spec=self._make_spec,
+            listeners={face: listener.fileno() for face, listener in self._listeners.items()},
+            start_loader=lambda exited, lost: self._start_loader(boot.tree.root, exited, lost),
+            callees={"host_health": self._host_health, "host_metrics": self._host_metrics},
+        )
+        self.host = HostView(self._reactor, self._settings, pool, self._began, self._urls)
+        pool.boot_loader()
+        await self._await_old_workers()
+        written = await pool.prepare_host()
+        await pool.start()
+        self._say_ready(written)
+
+    def _choose_tree(self) -> Boot:
+        start = CodeTree.scan(source_root(), BOUNDARIES)
+        return choose_boot_tree(self._state.code, start, self._reactor.seconds())
+
+    def _say_ready(self, written: list[str]) -> None:
+        lines = ready_lines(self._urls, self._state, written, self._reactor.seconds() - self._began)
+        say("\n".join(lines))
+        self.log.info("ready: {urls}", urls=", ".join(self._urls.values()))
+        notify_systemd(self._environment, "READY=1", f"STATUS=serving {', '.join(self._urls.values())}")
+
+    def _failed(self, failure: Any) -> None:
+        if self._stopping:
+            return
+        self.log.failure("cloudd cannot start", failure)
+        say(f"cloudd cannot start: {failure.getErrorMessage()}")
+        # twistd knows no exit status of a service; it has removed its pidfile by then.
+        atexit.register(os._exit, 1)
+        self._reactor.stop()
+
+    def _take_lock(self) -> ProcessLock:
+        lock = ProcessLock(self._state.anchor_lock, shared=False)
+        holder = lock.take()
+        if holder:
+            lock.release()
+            raise StateFolderError(
+                f"another cloudd (process {holder}) uses the state folder {self._state.path}: "
+                "stop it, or name another folder with --state"
+            )
+        return lock
+
+    async def _await_old_workers(self) -> None:
+        """After a kill of an anchor its workers need moments to notice; the store must not be prepared before."""
+        lock = ProcessLock(self._state.workers_lock, shared=False)
+        deadline = self._reactor.seconds() + OLD_WORKERS_S
+        holder = lock.take()
+        while holder:
+            if self._reactor.seconds() > deadline:
+                self.log.error("killing process {pid}: a worker of an earlier cloudd that does not end", pid=holder)
+                os.kill(holder, signal.SIGKILL)
+                deadline += 1.0
+            await self._sleep(0.02)
+            holder = lock.take()
+        lock.release()
+
+    def _sleep(self, seconds: float) -> Deferred[None]:
+        done: Deferred[None] = Deferred()
+        self._reactor.callLater(seconds, done.callback, None)
+        return done
+
+    def _open_output(self) -> int | None:
+        """In the background, where twistd has closed standard error, the other processes write to a file."""
+        if not os.path.samestat(os.fstat(2), Path(os.devnull).stat()):
+            return None
+        return os.open(self._state.log / "cloudd.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _start_loader(
+        self, tree: Path, exited: Callable[[LoaderProcess, int, int], None], lost: Callable[[], None]
+    ) -> LoaderProcess:
+        loader = LoaderProcess(
+            self._reactor, tree, self._output, lambda number, status: exited(loader, number, status), lost
+        )
+        loader.start(self._environment)
+        return loader
+
+    def _make_spec(self, name: str, role: str, decided: Decided) -> WorkerSpec:
+        return WorkerSpec(
+            name=name,
+            role=role,
+            generation=decided.generation,
+            tree_hash=decided.tree_hash,
+            settings=settings_to_plain(self._settings),
+            urls=self._urls,
+            faces=list(self._listeners) if role in {"front", "all"} else [],
+        )
+
+    # while it runs
+
+    async def _host_health(self) -> dict[str, Any]:
+        return await self.host.health()
+
+    async def _host_metrics(self) -> str:
+        return (await self.host.metrics()).decode()
+
+    def _reload(self) -> None:
+        if self._pool is not None:
+            self._pool.tell_all("reload", settings=settings_to_plain(self._settings))
+
+    # the end
+
+    async def _stop(self) -> None:
+        if self._pool is not None:
+            await self._pool.stop(self._settings.workers.stop_timeout_s)
+        self._threads.stop()
+        close_all(self._listeners)
+        if self._lock is not None:
+            self._lock.release()
+
+    def _hasten(self) -> None:
+        say("cloudd: asked again to end: requests in flight are cut")
+        if self._pool is not None:
+            self._pool.hasten()
+
+
+def source_root() -> Path:
+    """The folder that holds the packages this process runs from."""
+    assert cloudd.__file__ is not None
+    return Path(cloudd.__file__).resolve().parent.parent
+
+
+def _raise_descriptor_limit() -> None:
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,73 @@
+# -*- test-case-name: tests.daemon.test_host -*-
+"""The whole host as the anchor sees it: health and metrics gathered over all workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from cloudd.interfaces.settings import Settings
+
+from ._health import WorkerFacts, disk_part, merge_health, merge_metrics, ok_part
+from ._link import LinkError
+from ._workers import WorkerPool
+
+
+class HostView:
+    """Asks all workers at the same time; one that does not answer in time is part of the answer."""
+
+    def __init__(
+        self, reactor: Any, settings: Settings, pool: WorkerPool, began: float, urls: Mapping[str, str]
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._pool = pool
+        self._began = began
+        self.urls = dict(urls)
+
+    async def health(self) -> dict[str, Any]:
+        """What ``/health`` says."""
+        answers = await self._pool.ask_all("health")
+        workers = []
+        for slot in self._pool.slots:
+            answer = answers.get(slot.name)
+            silent = isinstance(answer, LinkError)
+            workers.append(
+                WorkerFacts(
+                    slot.name,
+                    slot.is_ready,
+                    slot.loops,
+                    slot.cause,
+                    None if silent or answer is None else answer,
+                    str(answer) if silent else "it ended meanwhile",
+                )
+            )
+        return merge_health(workers, {"anchor": ok_part(), "disk": self._disk()})
+
+    async def metrics(self) -> bytes:
+        """What ``/metrics`` says."""
+        answers = await self._pool.ask_all("metrics")
+        exports = {name: answer for name, answer in answers.items() if not isinstance(answer, LinkError)}
+        return merge_metrics({**exports, "anchor": self._own_metrics()})
+
+    def _disk(self) -> dict[str, str]:
+        facts = os.statvfs(self._settings.state)
+        return disk_part(
+            facts.f_bavail * facts.f_frsize, self._settings.objects.reserve_bytes, str(self._settings.state)
+        )
+
+    def _own_metrics(self) -> list[dict[str, Any]]:
+        slots = self._pool.slots
+        restarts = [["cloudd_worker_restarts_total", {"name": slot.name}, slot.restarts] for slot in slots]
+        ready = [["cloudd_worker_ready", {"name": slot.name}, int(slot.is_ready)] for slot in slots]
+        uptime = [["cloudd_uptime_seconds", {}, self._reactor.seconds() - self._began]]
+        return [
+            _family("cloudd_worker_restarts", "counter", "Times a worker was started again", restarts),
+            _family("cloudd_worker_ready", "gauge", "Whether a worker serves", ready),
+            _family("cloudd_uptime_seconds", "gauge", "Time since twistd started", uptime),
+        ]
+
+
+def _family(name: str, kind: str, meaning: str, samples: list[list[Any]]) -> dict[str, Any]:
+    return {"name": name, "type": kind, "help": meaning, "samples": samples}

@@ -1,0 +1,185 @@
+# -*- test-case-name: tests.daemon.test_processes -*-
+"""The anchor's side of a loader: start it, let it fork, hear of exits."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+
+from ._channel import AnyMessage, Booted, ChannelClosed, Exited, Fork, Forked, ForkFailed, channel_pair, receive, send
+from ._loader import CHANNEL_DESCRIPTOR
+from ._spec import WorkerSpec
+
+NOT_INHERITED = frozenset(
+    {"NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"}
+)
+"""What systemd says to the main process alone."""
+
+
+class LoaderLost(Exception):
+    """The loader has ended; a new one has to be started."""
+
+
+@frozen
+class ForkedWorker:
+    """A worker that was forked; ``pidfd`` belongs to the receiver."""
+
+    pid: int
+    pidfd: int
+
+
+class _Reader:
+    """``IReadDescriptor`` for a descriptor that is read elsewhere."""
+
+    def __init__(self, descriptor: int, readable: Callable[[], None]) -> None:
+        self._descriptor = descriptor
+        self._readable = readable
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def logPrefix(self) -> str:
+        return "descriptor"
+
+    def doRead(self) -> None:
+        self._readable()
+
+    def connectionLost(self, reason: Any) -> None:
+        """The reactor lets go of it; its owner closes it."""
+
+
+@define(eq=False)
+class LoaderProcess:
+    """
+    One loader, from ``start`` to the call of ``lost``.
+
+    :param tree: root of the staged copy that it imports from
+    :param output: descriptor for its standard output and error, and those of its workers; None: those of the anchor
+    :param exited: called with the number of a worker that ended and its status (negative: the signal)
+    :param lost: called once when the loader has ended
+    """
+
+    _reactor: Any
+    _tree: Path
+    _output: int | None
+    _exited: Callable[[int, int], None]
+    _lost: Callable[[], None]
+    pid: int = 0
+    is_lost: bool = False
+    boot_seconds: float = 0.0
+    _channel: socket.socket | None = None
+    _reader: _Reader | None = None
+    _next_number: int = 0
+    _forking: dict[int, Deferred[ForkedWorker]] = field(factory=dict)
+    log = Logger()
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Start the process; it may be asked to fork at once, and does when it has booted."""
+        ours, theirs = channel_pair()
+        stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        output, errors = (1, 2) if self._output is None else (self._output, self._output)
+        inherited = {key: value for key, value in environment.items() if key not in NOT_INHERITED}
+        inherited["PYTHONPATH"] = str(self._tree)
+        try:
+            process = self._reactor.spawnProcess(
+                _Ending(self),
+                sys.executable,
+                [sys.executable, "-P", "-m", "cloudd.daemon._loader"],
+                env=inherited,
+                childFDs={0: stdin, 1: output, 2: errors, CHANNEL_DESCRIPTOR: theirs.fileno()},
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(stdin)
+        self.pid = process.pid
+        ours.setblocking(False)
+        self._channel = ours
+        self._reader = _Reader(ours.fileno(), self._read)
+        self._reactor.addReader(self._reader)
+
+    def fork(self, spec: WorkerSpec, descriptors: list[int]) -> tuple[int, Deferred[ForkedWorker]]:
+        """
+        Ask for a worker.
+
+        :param descriptors: its end of the link, then its listening sockets; copied, the caller's stay open
+        :return: the number that ``exited`` will name, and a Deferred that fires when the worker runs
+        :raises LoaderLost: the loader has ended
+        """
+        if self._channel is None or self.is_lost:
+            raise LoaderLost("the loader has ended")
+        self._next_number += 1
+        number = self._next_number
+        done: Deferred[ForkedWorker] = Deferred()
+        self._forking[number] = done
+        try:
+            send(self._channel, Fork(number, msgspec.Raw(msgspec.json.encode(spec))), descriptors)
+        except (ChannelClosed, BlockingIOError) as error:
+            del self._forking[number]
+            raise LoaderLost(f"the loader takes no commands: {error}") from error
+        return number, done
+
+    def end(self) -> None:
+        """Let it end; its workers stay."""
+        self._close()
+
+    def ended(self) -> None:
+        """The process has been reaped, or its channel closed."""
+        if self.is_lost:
+            return
+        self._close()
+        waiting, self._forking = self._forking, {}
+        for deferred in waiting.values():
+            deferred.errback(LoaderLost("the loader ended before it forked the worker"))
+        self._lost()
+
+    def _close(self) -> None:
+        self.is_lost = True
+        if self._channel is not None and self._reader is not None:
+            self._reactor.removeReader(self._reader)
+            self._channel.close()
+            self._channel = None
+
+    def _read(self) -> None:
+        while self._channel is not None:
+            try:
+                message, descriptors = receive(self._channel)
+            except BlockingIOError:
+                return
+            except ChannelClosed:
+                self.ended()
+                return
+            self._handle(message, descriptors)
+
+    def _handle(self, message: AnyMessage, descriptors: list[int]) -> None:
+        if isinstance(message, Forked):
+            waiting = self._forking.pop(message.number)
+            waiting.callback(ForkedWorker(message.pid, descriptors[0]))
+        elif isinstance(message, ForkFailed):
+            self._forking.pop(message.number).errback(LoaderLost(message.cause))
+        elif isinstance(message, Exited):
+            self._exited(message.number, message.status)
+        elif isinstance(message, Booted):
+            self.boot_seconds = message.seconds
+
+
+class _Ending(ProcessProtocol):
+    """Hears of the loader's end; Twisted reaps it."""
+
+    def __init__(self, loader: LoaderProcess) -> None:
+        self._loader = loader
+
+    def processEnded(self, reason: Any) -> None:
+        self._loader.ended()

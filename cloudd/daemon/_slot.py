@@ -1,0 +1,241 @@
+# -*- test-case-name: tests.daemon.test_processes -*-
+"""
+One place for a worker process: forked into it, watched, and forked again after a crash.
+
+A slot is ``starting`` (forked, not ready), ``ready``, ``waiting`` (ended; a new one comes after the back-off), or
+``stopped``.  The end of a process is known by three signs, whichever comes first counts: the loader's report (which has
+the status), the pidfd (which needs no loader), and the end of the link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
+
+from ._link import Callee, Link
+from ._loader_process import ForkedWorker, LoaderLost, LoaderProcess, _Reader
+from ._spec import WorkerSpec
+
+FIRST_DELAY_S = 0.1
+LONGEST_DELAY_S = 30.0
+STEADY_S = 60.0
+LOOP_FAILURES = 3
+REPORT_WAIT_S = 0.5
+UNKNOWN_STATUS = 255
+
+
+def restart_delay_s(failures: int) -> float:
+    """How long to wait before the next start after so many crashes in a row: nothing after the first."""
+    return 0.0 if failures <= 1 else min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** (failures - 2))
+
+
+@define(eq=False)
+class Slot:
+    """
+    :param make_spec: what the next process is told
+    :param listeners: descriptors of its listening sockets, in the order of the spec's faces
+    :param loader: gives a loader that runs
+    :param callees: what the worker may call besides ``ready``, ``failed`` and ``prepared``
+    :param became_ready: called each time the worker is ready, with the generation it booted
+    """
+
+    name: str
+    role: str
+    _reactor: Any
+    _make_spec: Callable[[], WorkerSpec]
+    _listeners: list[int]
+    _loader: Callable[[], LoaderProcess]
+    _callees: Mapping[str, Callee]
+    _became_ready: Callable[[Slot, int], None] = field(default=lambda _slot, _generation: None)
+    state: str = "stopped"
+    pid: int = 0
+    started_at: float = 0.0
+    generation: int = 0  # booted by the process that runs
+    restarts: int = 0
+    failures: int = 0  # crashes in a row
+    cause: str = ""  # of the last crash, in words
+    link: Link | None = None
+    written: list[str] = field(factory=list)  # what ``prepared`` said
+    ended: Deferred[int] = field(factory=Deferred)  # fires when the process that runs has ended
+    _number: int = 0
+    _used_loader: LoaderProcess | None = None
+    _pidfd: int = -1
+    _pidfd_reader: _Reader | None = None
+    _stopping: bool = False
+    _restart: bool = True
+    _failure: str = ""
+    _status: int | None = None
+    _timer: Any = None
+    log = Logger()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can be asked things."""
+        return self.state == "ready" and self.link is not None and not self.link.is_lost
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a process."""
+        return self.state in {"starting", "ready"}
+
+    @property
+    def loops(self) -> bool:
+        """Whether it crashes again and again."""
+        return self.failures >= LOOP_FAILURES
+
+    def start(self, *, restart: bool = True) -> None:
+        """Fork the process; with ``restart`` again each time it ends."""
+        self._restart = restart
+        self._fork()
+
+    def stop(self, timeout_s: float) -> None:
+        """Ask the process to end within ``timeout_s``; it is not started again."""
+        self._stopping = True
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        if self.runs and self.link is not None:
+            self.link.cast("stop", timeout_s=timeout_s)
+        elif not self.runs:
+            self.state = "stopped"
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process that runs, never to another one of its number."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def process_ended(self, loader: LoaderProcess, number: int, status: int) -> bool:
+        """The loader's report of an exit; false when it means another process."""
+        if loader is not self._used_loader or number != self._number or not self.runs:
+            return False
+        self._reported(status)
+        return True
+
+    def _fork(self) -> None:
+        self._timer = None
+        self.state, self._failure, self._status, self.generation = "starting", "", None, 0
+        self.started_at = self._reactor.seconds()
+        self.ended = Deferred()
+        ours, theirs = socket.socketpair()
+        try:
+            self._used_loader = self._loader()
+            self._number, forked = self._used_loader.fork(self._make_spec(), [theirs.fileno(), *self._listeners])
+        except LoaderLost as error:
+            ours.close()
+            self._failure = str(error)
+            self._reactor.callLater(0, self._over, UNKNOWN_STATUS)
+            return
+        finally:
+            theirs.close()
+        callees: dict[str, Callee] = {
+            **self._callees,
+            "ready": self._is_ready,
+            "failed": self._has_failed,
+            "prepared": self._has_prepared,
+        }
+        link = self.link = Link(callees, self._reactor, self._link_lost)
+        self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(lambda: link))
+        ours.close()
+        forked.addCallbacks(self._has_forked, lambda failure: self._not_forked(failure.getErrorMessage()))
+
+    def _has_forked(self, worker: ForkedWorker) -> None:
+        self.pid, self._pidfd = worker.pid, worker.pidfd
+        self._pidfd_reader = _Reader(worker.pidfd, self._pidfd_says_ended)
+        self._reactor.addReader(self._pidfd_reader)
+
+    def _not_forked(self, cause: str) -> None:
+        self._failure = cause
+        self._over(UNKNOWN_STATUS)
+
+    def _pidfd_says_ended(self) -> None:
+        self._forget_pidfd_reader()
+        # The loader's report, which has the status, is usually on its way.
+        self._later(lambda: self._reported(UNKNOWN_STATUS))
+
+    def _reported(self, status: int) -> None:
+        """The process has ended; its last words may still be in the link."""
+        if self._status is None:
+            self._status = status
+        if self.link is None or self.link.is_lost:
+            self._over(self._status)
+        else:
+            self._later(lambda: self._over(status))
+
+    def _link_lost(self) -> None:
+        if self._status is not None and self.runs:
+            self._over(self._status)
+
+    def _later(self, call: Callable[[], None]) -> None:
+        """Call in a moment, if it is still about the same process."""
+        process = self.ended
+        self._reactor.callLater(REPORT_WAIT_S, lambda: call() if self.ended is process and self.runs else None)
+
+    def _is_ready(self, generation: int) -> None:
+        self.state, self.generation = "ready", generation
+        if self._stopping and self.link is not None:
+            self.link.cast("stop", timeout_s=0)
+            return
+        self._became_ready(self, generation)
+
+    def _has_failed(self, cause: str) -> None:
+        self._failure = cause
+
+    def _has_prepared(self, written: list[str]) -> None:
+        self.written = written
+
+    def _over(self, status: int) -> None:
+        lived_s = self._reactor.seconds() - self.started_at
+        was_ready = self.state == "ready"
+        self._forget_pidfd_reader()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        if self.link is not None:
+            self.link.close()
+        self.pid = 0
+        self.state = "stopped"
+        ended = self.ended
+        if not self._stopping and self._restart:
+            self._note_crash(status, 0 if was_ready and lived_s >= STEADY_S else self.failures)
+            self._timer = self._reactor.callLater(restart_delay_s(self.failures), self._fork_again)
+            self.state = "waiting"
+        elif status != 0:
+            self.cause = self._describe(status)
+        ended.callback(status)
+
+    def _note_crash(self, status: int, failures: int) -> None:
+        self.failures = failures + 1
+        self.cause = self._describe(status)
+        self.log.error(
+            "worker {worker} {cause}; starting it again in {delay_s:g} s",
+            worker=self.name,
+            cause=self.cause,
+            delay_s=restart_delay_s(self.failures),
+        )
+
+    def _fork_again(self) -> None:
+        self.restarts += 1
+        self._fork()
+
+    def _describe(self, status: int) -> str:
+        if self._failure:
+            return f"ended: {self._failure}"
+        if status < 0:
+            return f"was killed by {signal.Signals(-status).name}"
+        if status == UNKNOWN_STATUS:
+            return "ended, its exit status is unknown"
+        return f"ended with status {status}"
+
+    def _forget_pidfd_reader(self) -> None:
+        if self._pidfd_reader is not None:
+            self._reactor.removeReader(self._pidfd_reader)
+            self._pidfd_reader = None
