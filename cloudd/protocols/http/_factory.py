@@ -1,0 +1,152 @@
+# -*- test-case-name: tests.protocols.http.test_factory -*-
+"""All connections of one port: what they share, their one timer, and their ordered end."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from cloudd.interfaces.settings import HTTPSettings
+
+from ._answer import common_lines, id_names
+from ._connection import HTTPConnection
+from ._head import HeadParser
+from ._ids import RequestIds
+from ._request import Request
+
+_log = Logger()
+_SWEEP_S = 1.0
+
+
+class Site(Protocol):
+    """What a connection asks."""
+
+    def handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
+        """
+        Answer ``request``, whose head is complete.
+
+        A coroutine is run by the connection.  It goes on when the client leaves if the method changes state, else it
+        is cancelled.  What it raises becomes a 500, or ends the connection if the answer had begun.
+        """
+
+    def finished(self, request: Request) -> None:
+        """Called exactly once per request: its last byte was queued, or the client left and the handler has ended."""
+
+
+@implementer(IProtocolFactory)
+class HTTPServerFactory(ServerFactory):
+    """
+    Makes the connections of one port.
+
+    :ivar connections: the open ones
+    :ivar accepted: how many there have been
+    :ivar refused: count by status of bytes that were no request
+    :ivar draining: no further request is taken on a connection after its current one
+    """
+
+    noisy = False
+
+    def __init__(self, site: Site, limits: HTTPSettings, face: str, reactor: Any) -> None:
+        self.site = site
+        self.limits = limits
+        self.face = face
+        self.reactor = reactor
+        self.parser = HeadParser()
+        self.ids = RequestIds()
+        self.id_names = id_names(face)
+        self.connections: set[HTTPConnection] = set()
+        self.accepted = 0
+        self.refused: dict[int, int] = {}
+        self.draining = False
+        self.now = 0.0
+        self.common = b""
+        self._sweeping = False
+        self._drained: Deferred[int] | None = None
+        self._cut = 0
+        self._tick()
+
+    def buildProtocol(self, addr: Any) -> HTTPConnection:  # type: ignore[override]
+        """A connection for a client at ``addr``."""
+        return HTTPConnection(self, peer_text(addr))
+
+    def opened(self, connection: HTTPConnection) -> None:
+        """``connection`` has its transport."""
+        self.accepted += 1
+        self.connections.add(connection)
+        if not self._sweeping:
+            self._sweeping = True
+            self._tick()
+            connection.since = self.now
+            self.reactor.callLater(_SWEEP_S, self._sweep)
+
+    def closed(self, connection: HTTPConnection) -> None:
+        """``connection`` is gone."""
+        self.connections.discard(connection)
+        self._check_drained()
+
+    def _tick(self) -> None:
+        self.now = self.reactor.seconds()
+        self.common = common_lines(self.now)
+
+    def _sweep(self) -> None:
+        """The one timer: runs while there are connections."""
+        self._tick()
+        if not self.connections:
+            self._sweeping = False
+            return
+        self.reactor.callLater(_SWEEP_S, self._sweep)
+        now = self.now
+        for connection in list(self.connections):
+            try:
+                connection.check(now)
+            except Exception:
+                _log.failure("a time-out check failed; the connection is dropped")
+                connection.transport.abortConnection()
+
+    # ---- the end
+
+    def drain(self, timeout_s: float) -> Deferred[int]:
+        """
+        End all connections in order: idle ones now, the others after their current request.
+
+        :return: fires when none is left, at the latest after ``timeout_s``, with the number that were cut off
+        """
+        self.draining = True
+        for connection in list(self.connections):
+            if connection.request is None and not connection.unparsed:
+                connection.close(linger=False)
+        if not self.connections:
+            return succeed(0)
+        self._drained = drained = Deferred()
+        timer = self.reactor.callLater(timeout_s, self._cut_off)
+
+        def stop_timer(result: int) -> int:
+            if timer.active():
+                timer.cancel()
+            return result
+
+        return drained.addBoth(stop_timer)
+
+    def _cut_off(self) -> None:
+        for connection in list(self.connections):
+            self._cut += 1
+            connection.transport.abortConnection()
+
+    def _check_drained(self) -> None:
+        if self._drained is not None and not self.connections:
+            drained, self._drained = self._drained, None
+            drained.callback(self._cut)
+
+
+def peer_text(addr: Any) -> str:
+    """A client's address for logs."""
+    host = getattr(addr, "host", None)
+    if host is None:
+        return "local"
+    return f"[{host}]:{addr.port}" if ":" in host else f"{host}:{addr.port}"

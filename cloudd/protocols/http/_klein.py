@@ -1,0 +1,176 @@
+# -*- test-case-name: tests.protocols.http.test_klein -*-
+"""
+klein on our request: the only place with its (that is, twisted.web's) names.
+
+klein is imported when the first ``KleinApp`` is made, because its import installs a reactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+if TYPE_CHECKING:
+    from ._request import Request
+
+_log = Logger()
+
+
+class KleinState:
+    """What klein and its routes have set on one request so far."""
+
+    __slots__ = ("_call_request", "_notified", "headers", "pieces", "postpath", "prepath", "status")
+
+    def __init__(self, path: bytes) -> None:
+        self.prepath: list[bytes] = []
+        self.postpath = segments(path)
+        self.status = 200
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.pieces: list[bytes] = []
+        self._notified: list[Deferred[None]] = []
+        self._call_request: Any = None
+
+    def write(self, data: bytes) -> None:
+        """Keep it: a route's answer is sent as one."""
+        self.pieces.append(data)
+
+    def finish(self, request: Request) -> None:
+        """Send what was kept."""
+        request.respond(self.status, self.headers, b"".join(self.pieces))
+
+    def when_ended(self) -> Deferred[None]:
+        """Fires at the end of the answer, fails when the client leaves before."""
+        ended: Deferred[None] = Deferred()
+        self._notified.append(ended)
+        return ended
+
+    def ended(self) -> None:
+        """The answer has ended."""
+        notified, self._notified = self._notified, []
+        for each in notified:
+            each.callback(None)
+
+    def client_left(self) -> None:
+        """The client has left; klein cancels the route."""
+        notified, self._notified = self._notified, []
+        for each in notified:
+            each.addErrback(lambda _: None)
+            each.errback(Failure(ConnectionDone("the client left before its answer")))
+
+    def conform(self, make: Callable[[], Any]) -> Any:
+        """klein's own object for this request."""
+        if self._call_request is None:
+            self._call_request = make()
+        return self._call_request
+
+
+class KleinGlue:
+    """The members that klein needs; mixed into ``Request``."""
+
+    __slots__ = ()
+
+    _klein: KleinState | None
+
+    def _state(self) -> KleinState:
+        if self._klein is None:
+            self._klein = KleinState(self.path)  # type: ignore[attr-defined]
+        return self._klein
+
+    @property
+    def prepath(self) -> list[bytes]:
+        """Segments of the path that the route has matched."""
+        return self._state().prepath
+
+    @property
+    def postpath(self) -> list[bytes]:
+        """Segments still to match."""
+        return self._state().postpath
+
+    @postpath.setter
+    def postpath(self, value: list[bytes]) -> None:
+        self._state().postpath = value
+
+    def getRequestHostname(self) -> bytes:
+        """The host that the client named, without its port."""
+        host: bytes = self.header(b"host") or b""  # type: ignore[attr-defined]
+        if host.startswith(b"["):
+            return host[: host.find(b"]") + 1]
+        return host.partition(b":")[0] or b"localhost"
+
+    def getHost(self) -> Any:
+        """Our address."""
+        return self._connection.host()  # type: ignore[attr-defined]
+
+    def isSecure(self) -> bool:
+        """TLS ends before us."""
+        return False
+
+    def setResponseCode(self, code: int, _message: bytes | None = None) -> None:
+        """The status of the answer that klein will send."""
+        self._state().status = code
+
+    def setHeader(self, name: bytes | str, value: bytes | str) -> None:
+        """A header of the answer that klein will send; replaces an earlier one."""
+        key = name.encode("latin-1") if isinstance(name, str) else name
+        text = value.encode("latin-1") if isinstance(value, str) else value
+        state = self._state()
+        state.headers = [(known, kept) for known, kept in state.headers if known.lower() != key.lower()]
+        if key.lower() != b"content-length":  # the connection counts for itself
+            state.headers.append((key, text))
+
+    def notifyFinish(self) -> Deferred[None]:
+        """Fires at the end of the answer; fails when the client leaves a request that changes nothing."""
+        return self._state().when_ended()
+
+    def processingFailed(self, failure: Failure) -> None:
+        """A route raised what nobody handles."""
+        self._connection.handler_failed(self, failure)  # type: ignore[attr-defined]
+
+    def __conform__(self, interface: Any) -> Any:
+        return self._state().conform(lambda: _klein_request(interface, self))
+
+
+def _klein_request(interface: Any, request: Any) -> Any:
+    from klein._app import KleinRequest
+    from klein._interfaces import IKleinRequest
+
+    return KleinRequest(request) if interface is IKleinRequest else None
+
+
+def segments(path: bytes) -> list[bytes]:
+    """
+    The path's segments, percent-decoded, except that an encoded slash or NUL stays encoded.
+
+    Decoded, such a byte would make another path of it: ``/users/a%2Froles`` is a user with a strange id.
+    """
+    if b"%" not in path:
+        return path[1:].split(b"/")
+    return [_decoded(segment) for segment in path[1:].split(b"/")]
+
+
+def _decoded(segment: bytes) -> bytes:
+    return unquote_to_bytes(segment).replace(b"/", b"%2F").replace(b"\0", b"%00")
+
+
+class KleinApp:
+    """
+    A handler that runs a ``klein.Klein`` app on our requests.
+
+    :param app: a ``Klein``, bound to its instance if it has one
+    """
+
+    def __init__(self, app: Any) -> None:
+        from klein.resource import KleinResource
+
+        self._resource = KleinResource(app)
+
+    def __call__(self, request: Request) -> None:
+        """Route ``request``; its answer may come later."""
+        request._state()
+        self._resource.render(request)

@@ -1,0 +1,92 @@
+# -*- test-case-name: tests.protocols.http.test_listen -*-
+"""
+Accepting connections on a listening socket that another process has opened and shares.
+
+The socket is never shut down here: ``shutdown(2)`` would stop it for every process that has it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.logger import Logger
+
+from ._factory import HTTPServerFactory
+from ._transport import HTTPTransport
+
+_log = Logger()
+
+#: Connections taken in one go, so that the workers of a host share a rush.
+_ACCEPTS = 32
+#: Pause after the process or the machine has run out of something; clients wait in the kernel's queue meanwhile.
+_REST_S = 0.5
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class HTTPPort(tcp.Port):
+    """A listening socket whose connections have an ``HTTPTransport``."""
+
+    transport = HTTPTransport
+    resting = False
+
+    def doRead(self) -> None:
+        """Take waiting connections."""
+        for _ in range(_ACCEPTS):
+            try:
+                client, address = self.socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._rest(error)
+                    return
+                continue  # ECONNABORTED and the like: this client has given up
+            try:
+                self._take(client, address)
+            except Exception:
+                _log.failure("a connection could not be set up")
+                client.close()
+
+    def _take(self, client: socket.socket, address: tuple[Any, ...]) -> None:
+        protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[union-attr]
+        number = self.sessionno
+        self.sessionno = number + 1
+        transport = self.transport(client, protocol, address, self, number, self.reactor)  # type: ignore[arg-type]
+        protocol.makeConnection(transport)  # type: ignore[union-attr]
+
+    def _rest(self, error: OSError) -> None:
+        """Not accepting leaves the socket readable, so stop looking at it for a moment instead of spinning."""
+        _log.error("no connections are accepted for {seconds} s: {error}", seconds=_REST_S, error=error)
+        self.stopReading()
+        self.resting = True
+        self.reactor.callLater(_REST_S, self._rested)
+
+    def _rested(self) -> None:
+        self.resting = False
+        if self.connected and not self.disconnecting:
+            self.startReading()
+
+
+def listen(reactor: Any, descriptor: int, factory: HTTPServerFactory) -> HTTPPort:
+    """
+    Accept connections on an inherited listening TCP socket.
+
+    The descriptor is duplicated, so the caller's stays its own.  ``port.stopListening()`` stops accepting here and
+    leaves the socket to the other processes.
+
+    :raises OSError: the descriptor is no TCP socket
+    """
+    listener = socket.socket(fileno=os.dup(descriptor))
+    try:
+        listener.setblocking(False)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted sockets inherit both
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        port: HTTPPort = HTTPPort._fromListeningDescriptor(reactor, listener.fileno(), listener.family, factory)
+    finally:
+        listener.close()
+    port.startListening()
+    return port

@@ -1,0 +1,350 @@
+# -*- test-case-name: tests.protocols.http.test_request -*-
+"""One request and its answer, as handlers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+
+from ._answer import BODILESS, CHUNKED, CLOSE, KEEP_ALIVE, LAST_CHUNK, header_block, id_lines, status_line
+from ._body import Body
+from ._errors import AnswerMisused, ClientGone
+from ._head import Head, Header
+from ._klein import KleinGlue, KleinState
+
+if TYPE_CHECKING:
+    from ._connection import HTTPConnection
+
+_log = Logger()
+
+#: Remainders of an unread body up to this size are read and forgotten, so that the connection can be used again.
+DRAIN_BYTES = 65_536
+#: Bodies up to this size go out in one piece with their head.
+_JOIN_BYTES = 65_536
+_READING_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+
+
+def changes_state(method: bytes) -> bool:
+    """Whether a request of this method may change something: all but GET, HEAD and OPTIONS."""
+    return method not in _READING_METHODS
+
+
+class Request(Head, KleinGlue):
+    """
+    One request.  The facts are those of ``Head`` and:
+
+    :ivar peer: the client's address, for example ``127.0.0.1:5123``
+    :ivar face: which port it came by: ``api``, ``object``, ``s3``
+    :ivar id: request id; the client's own if it sent a valid one
+    :ivar began: the reactor's time when the head was complete
+    :ivar generation: of the code that answers; set by the kernel
+    :ivar route: set by the handler for log and metrics: a template out of a small set, ``/v3/projects/{id}``
+    :ivar project_id: set by the handler once it is known
+    :ivar status: of the answer, 0 before it is started
+    :ivar sent_bytes: body bytes of the answer that were queued so far
+    :ivar started: the answer's head was sent
+    :ivar finished: the answer is complete, or was given up
+    :ivar client_gone: the client left before the answer's end
+    :ivar resumed: what the handler's ``on_snapshot`` gave in the process where this request began; ``None`` for a
+        request that began here.  Then ``started``, ``sent_bytes`` and ``body.received`` say how far it had come.
+    """
+
+    __slots__ = (
+        "_bodiless",
+        "_body",
+        "_chunked",
+        "_connection",
+        "_ended_calls",
+        "_klein",
+        "_left",
+        "_running",
+        "_snapshot_call",
+        "began",
+        "client_gone",
+        "face",
+        "finished",
+        "generation",
+        "id",
+        "peer",
+        "project_id",
+        "raw_head",
+        "reported",
+        "resumed",
+        "route",
+        "sent_bytes",
+        "started",
+        "status",
+    )
+
+    id: str
+
+    def __init__(self, connection: HTTPConnection, raw_head: bytes) -> None:
+        factory = connection.factory
+        self._connection = connection
+        self.raw_head = raw_head
+        factory.parser.parse(raw_head, self)
+        self.peer = connection.peer
+        self.face = factory.face
+        self.id = factory.ids.id_for(self.fields.get(b"x-openstack-request-id"))
+        self.began = factory.reactor.seconds()
+        self.generation = 0
+        self.route = "unknown"
+        self.project_id = ""
+        self.status = 0
+        self.sent_bytes = 0
+        self.started = self.finished = self.client_gone = self.reported = False
+        self.resumed: dict[str, Any] | None = None
+        length = self.length
+        self._body = None if length == 0 else Body(connection, length, self.expects_continue)
+        self._bodiless = False
+        self._chunked = False
+        self._left: int | None = None  # bytes of the declared answer still to be written
+        self._running: Deferred[None] | None = None  # the handler's coroutine
+        self._ended_calls: list[Callable[[], None]] | None = None
+        self._snapshot_call: Callable[[], dict[str, Any]] | None = None
+        self._klein: KleinState | None = None
+
+    def __repr__(self) -> str:
+        return f"<Request {self.id} {self.method!r} {self.target!r} status={self.status}>"
+
+    # ---- what came
+
+    @property
+    def body(self) -> Body:
+        """The request's body; an empty one when there is none."""
+        if self._body is None:
+            self._body = Body(self._connection, 0, False)
+        return self._body
+
+    @property
+    def transport(self) -> Any:
+        """The connection's transport, for what only it knows (peer credentials of a local socket)."""
+        return self._connection.transport
+
+    def header(self, name: bytes) -> bytes | None:
+        """The values of header ``name`` (lower case) joined by ``b", "``, or ``None``."""
+        return self.fields.get(name)
+
+    def header_values(self, name: bytes) -> list[bytes]:
+        """Each value of header ``name`` (lower case), in order."""
+        return [value for known, value in self.headers if known == name]
+
+    def when_closed(self, call: Callable[[], None]) -> None:
+        """Call ``call`` if the client leaves before the answer has ended; at once if it has left already."""
+        if self.client_gone:
+            call()
+        elif self._ended_calls is None:
+            self._ended_calls = [call]
+        else:
+            self._ended_calls.append(call)
+
+    def on_snapshot(self, call: Callable[[], dict[str, Any]]) -> None:
+        """
+        Let this request be moved to another process while its handler runs.
+
+        ``call`` gives the handler's state as plain data and must change nothing, since the move may be undone.
+        There the handler is called again, with that state in ``resumed``.
+        """
+        self._snapshot_call = call
+
+    # ---- answering
+
+    def respond(self, status: int, headers: Iterable[Header] = (), body: bytes = b"") -> None:
+        """
+        Send a whole answer.  To HEAD only the length of ``body`` is told.
+
+        :raises ValueError: a header has a line break in it; nothing was sent
+        :raises AnswerMisused: the answer was started before
+        """
+        bodiless = status in BODILESS
+        length = None if bodiless else len(body)
+        head = self._head_bytes(status, headers, length)
+        self.started = True
+        self.status = status
+        if not self.client_gone:
+            connection = self._connection
+            if bodiless or self.method == b"HEAD":
+                connection.send_now(head)
+            else:
+                self.sent_bytes = len(body)
+                if len(body) <= _JOIN_BYTES:
+                    connection.send_now(head + body)
+                else:
+                    connection.send(head)
+                    connection.send(body)
+        self._end()
+
+    def start(self, status: int, headers: Iterable[Header] = (), length: int | None = None) -> None:
+        """
+        Begin an answer whose body comes by ``write`` and ``send_file``.
+
+        :param length: of the body; ``None`` if not known: chunked, and on HTTP/1.0 ended by closing
+        :raises ValueError: a header has a line break in it; nothing was sent
+        :raises AnswerMisused: the answer was started before
+        """
+        self._bodiless = status in BODILESS or self.method == b"HEAD"
+        if length is None and status not in BODILESS:
+            if self.version == (1, 1):
+                self._chunked = True
+            elif not self._bodiless:
+                self.keep = False
+        head = self._head_bytes(status, headers, None if status == 204 else length)
+        self.started = True
+        self.status = status
+        self._left = length
+        if not self.client_gone:
+            self._connection.send(head)
+
+    def _head_bytes(self, status: int, headers: Iterable[Header], length: int | None) -> bytes:
+        if self.started:
+            raise AnswerMisused(f"{self!r} was answered before")
+        factory = self._connection.factory
+        self._decide_keep()
+        if length is not None:
+            framing = b"Content-Length: %d\r\n" % length
+        else:
+            framing = CHUNKED if self._chunked else b""
+        if not self.keep:
+            framing += CLOSE
+        elif self.version == (1, 0):
+            framing += KEEP_ALIVE
+        lines = (
+            status_line(status),
+            factory.common,
+            header_block(headers),
+            id_lines(factory.id_names, self.id),
+            framing,
+            b"\r\n",
+        )
+        return b"".join(lines)
+
+    def _decide_keep(self) -> None:
+        """Say ``Connection: close`` where the next request could not be found behind this one's unread body."""
+        body = self._body
+        if self._connection.factory.draining:
+            self.keep = False
+        elif body is not None and not body.ended and not body.reading:
+            left = body.left()
+            if left is None or left > DRAIN_BYTES or body.awaits_continue or body.failed:
+                self.keep = False
+
+    def write(self, data: bytes) -> Deferred[None] | None:
+        """
+        Send more of the answer's body.
+
+        :return: ``None``: go on.  A Deferred: wait for it; it fires when the client has taken enough, and fails with
+            ``ClientGone``
+        :raises AnswerMisused: before ``start``, after the end, or beyond the declared length
+        """
+        if not self.started and self._klein is not None:
+            return self._klein.write(data)
+        self._check_writable(len(data))
+        if self.client_gone:
+            return fail(ClientGone())
+        if not data or self._bodiless:
+            return None
+        self._count(len(data))
+        connection = self._connection
+        connection.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        return connection.room()
+
+    def _check_writable(self, size: int) -> None:
+        if not self.started or self.finished:
+            raise AnswerMisused(f"{self!r} is not between start and finish")
+        if self._left is not None and size > self._left and not self._bodiless:
+            raise AnswerMisused(f"{self!r} writes more than the length it declared")
+
+    def _count(self, size: int) -> None:
+        self.sent_bytes += size
+        if self._left is not None:
+            self._left -= size
+
+    def send_file(self, descriptor: int, offset: int, length: int) -> Deferred[None]:
+        """
+        Send a part of an open file as the next part of the body, where possible without copying it.
+
+        The descriptor stays the caller's, who closes it after the Deferred has fired.
+
+        :return: fires when the kernel has taken the bytes; fails with ``ClientGone``, or ``FileTooShort`` when the
+            file has fewer bytes (then ``abort``)
+        :raises AnswerMisused: as ``write``
+        """
+        self._check_writable(length)
+        if self.client_gone:
+            return fail(ClientGone())
+        if not length or self._bodiless:
+            return succeed(None)
+        connection = self._connection
+        if self._left is not None:
+            self._left -= length
+        if self._chunked:
+            connection.send(b"%x\r\n" % length)
+        sent = connection.send_file(self, descriptor, offset, length)
+        if self._chunked:
+            connection.send(b"\r\n")
+        return sent
+
+    def finish(self) -> None:
+        """
+        End the answer.
+
+        An answer that is shorter than it declared is broken: the connection is dropped.
+        """
+        if self.finished:
+            return
+        if not self.started:
+            if self._klein is None:
+                raise AnswerMisused(f"{self!r} is finished without an answer")
+            self._klein.finish(self)
+            return
+        if self.client_gone:
+            self._end()
+        elif self._left and not self._bodiless:
+            _log.error("{request} ended {left} bytes before its declared length", request=self, left=self._left)
+            self.abort()
+        else:
+            if self._chunked and not self._bodiless:
+                self._connection.send(LAST_CHUNK)
+            self._end()
+
+    def abort(self) -> None:
+        """Drop the connection, so that the client sees that the answer is broken."""
+        if not self.finished:
+            self.keep = False
+            self.finished = True
+            self._connection.drop(self)
+
+    def _end(self) -> None:
+        self.finished = True
+        if self._klein is not None:
+            self._klein.ended()
+        self._connection.answered(self)
+
+    # ---- what the connection tells
+
+    @property
+    def shielded(self) -> bool:
+        """The handler runs to its end even when the client leaves."""
+        return changes_state(self.method)
+
+    def client_left(self) -> None:
+        """The connection is gone: tell everyone who waits for it."""
+        self.client_gone = True
+        self.keep = False
+        calls, self._ended_calls = self._ended_calls, None
+        for call in calls or ():
+            try:
+                call()
+            except Exception:
+                _log.failure("a call for the end of {request} failed", request=self)
+        if self._klein is not None and not self.shielded:
+            self._klein.client_left()
+        if self._running is not None and not self.shielded:
+            self._running.cancel()
+
+
+#: Answers one request; a coroutine is run by the connection.
+Handler = Callable[[Request], Coroutine[Any, Any, None] | None]
