@@ -27,7 +27,7 @@ from twisted.logger import ILogObserver, Logger, globalLogBeginner, textFileLogO
 from cloudd.database import open_control_database, open_object_index
 from cloudd.interfaces.application import PartHealth, Resources
 from cloudd.interfaces.settings import Settings
-from cloudd.protocols.http import HTTPServerFactory, install_lean
+from cloudd.protocols.http import HTTPServerFactory, install_lean, listen
 
 from ._access_log import AccessLog
 from ._generations import Generations, PrepareFailed
@@ -116,6 +116,7 @@ class Worker:
         self._ready = False
         self._stopping = False
         self._leaving = False
+        self._deadline = 0.0  # of the drain
         self.status = 0
         self._add_gauges()
 
@@ -162,7 +163,10 @@ class Worker:
         factory = HTTPServerFactory(self._site, self._settings.http, face, self._reactor)
         self._factories[face] = factory
         # Adopted ports never call shutdown(2), which would end the other workers' listening too.
-        self._ports.append(self._reactor.adoptStreamPort(listener.fileno(), listener.family, factory))
+        if listener.family == socket.AF_UNIX:
+            self._ports.append(self._reactor.adoptStreamPort(listener.fileno(), listener.family, factory))
+        else:
+            self._ports.append(listen(self._reactor, listener.fileno(), factory))
         listener.close()
 
     def _make_resources(self, generation: int) -> Resources:
@@ -215,24 +219,32 @@ class Worker:
             self._stop_soon(min(ORPHAN_TIMEOUT_S, self._settings.workers.stop_timeout_s))
 
     def _stop_soon(self, timeout_s: float) -> None:
-        if not self._stopping:
-            self._stopping = True
-            self._deadline = self._reactor.seconds() + timeout_s
-            Deferred.fromCoroutine(self._drain()).addErrback(
-                lambda failure: self.log.failure("stopping", failure)
-            ).addBoth(lambda _: Deferred.fromCoroutine(self._end(0)))
-        else:
-            self._deadline = min(self._deadline, self._reactor.seconds() + timeout_s)
+        """End in order within ``timeout_s``; a second call may shorten that."""
+        deadline = self._reactor.seconds() + timeout_s
+        if self._stopping:
+            self._deadline = min(self._deadline, deadline)
+            return
+        self._stopping, self._deadline = True, deadline
+        ending = Deferred.fromCoroutine(self._drain(timeout_s))
+        ending.addErrback(lambda failure: self.log.failure("stopping", failure))
+        ending.addBoth(lambda _: Deferred.fromCoroutine(self._end(0)))
 
-    async def _drain(self) -> None:
+    async def _drain(self, timeout_s: float) -> None:
         for port in self._ports:
             port.stopListening()
         for factory in self._factories.values():
-            factory.drain()
-        while self._reactor.seconds() < self._deadline:
-            if not any(factory.connections for factory in self._factories.values()):
+            factory.drain(timeout_s)
+        # A request that changes something goes on when its client has left: connections alone do not tell.
+        while self._generations.in_flight() or any(factory.connections for factory in self._factories.values()):
+            if self._reactor.seconds() >= self._deadline:
+                self._cut_off()
                 return
             await self._sleep(0.02)
+
+    def _cut_off(self) -> None:
+        for factory in self._factories.values():
+            for connection in list(factory.connections):
+                connection.transport.abortConnection()
 
     def _sleep(self, seconds: float) -> Deferred[None]:
         done: Deferred[None] = Deferred()
