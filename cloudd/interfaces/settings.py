@@ -111,6 +111,9 @@ class HTTPSettings:
     body_timeout_s: float = setting(
         120.0, "longest silence inside a request body", unit="seconds", minimum=1, maximum=86_400
     )
+    write_timeout_s: float = setting(
+        120.0, "longest wait for a client that takes no bytes", unit="seconds", minimum=1, maximum=86_400
+    )
     max_json_bytes: int = setting(
         1_048_576, "largest JSON or XML document", unit="bytes", minimum=65_536, maximum=67_108_864
     )
