@@ -25,12 +25,14 @@ that the store keeps but does not understand.  ``FileStore`` keeps one file per 
 This package knows nothing of HTTP, tenants or clouds and imports neither ``cloudd`` nor ``net`` nor ``reload``.
 """
 
+from ._files import FileStore
 from ._interfaces import (
     AccountFacts,
     CommonPrefix,
     ContainerExists,
     ContainerFacts,
     ContainerNotEmpty,
+    DataDamaged,
     Extent,
     Hasher,
     InvalidPart,
@@ -60,7 +62,9 @@ __all__ = [
     "ContainerExists",
     "ContainerFacts",
     "ContainerNotEmpty",
+    "DataDamaged",
     "Extent",
+    "FileStore",
     "Hasher",
     "IObjectStore",
     "IReading",

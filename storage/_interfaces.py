@@ -192,6 +192,10 @@ class UnknownFormat(StoreError):
     """
 
 
+class DataDamaged(StoreError):
+    """The index names data that the disk does not have, or not whole: restore the file from a backup."""
+
+
 class StoreFull(StoreError):
     """Free space would fall below the reserve, or the disk said ENOSPC; nothing was kept, earlier data is whole."""
 
@@ -235,7 +239,20 @@ class IReading(Interface):
     )
 
     def regions(start: int, length: int) -> Sequence[tuple[int, int, int]]:
-        """The bytes ``start`` to ``start + length`` as ``(descriptor, offset, length)``, in order."""
+        """
+        The bytes ``start`` to ``start + length`` as ``(descriptor, offset, length)``, in order.
+
+        Opens every data file that they lie in, at once: for an object of many parts use ``region``.
+        """
+
+    def region(start: int, length: int) -> Deferred[tuple[int, int, int]]:
+        """
+        The first bytes of ``start`` to ``start + length`` as ``(descriptor, offset, length)``: as many as lie together.
+
+        The descriptor is good until the next call or ``close``.  Opens what it needs in a thread.
+
+        :raises DataDamaged:
+        """
 
     def close() -> None:
         """Close the descriptors.  Safe more than once."""

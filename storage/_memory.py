@@ -319,14 +319,14 @@ class MemoryStore:
             multipart = self._multipart(account, container, name, upload_id)
             held = self._held(account, container)
             check_precondition(precondition, held.objects.get(name))
+            left = dict(multipart.parts)
             extents: list[Extent] = []
             for number, part_etag in parts:
-                if number not in multipart.parts or multipart.parts[number][0].etag != part_etag:
+                if number not in left or left[number][0].etag != part_etag:
                     raise InvalidPart(number)
-                extents += multipart.parts[number][1]
-            used = {number for number, _ in parts}
-            for number, (_, unused) in multipart.parts.items():
-                self._free(() if number in used else unused)
+                extents += left.pop(number)[1]
+            for _, unused in left.values():
+                self._free(unused)
             del held.multiparts[upload_id]
             return self._name(held, name, tuple(extents), etag, multipart.facts.content_type, metadata)
 
@@ -399,7 +399,8 @@ class MemoryStore:
         if container in containers:
             if exclusive:
                 raise ContainerExists(container)
-            self._update_container(account, container, metadata)
+            if metadata:
+                self._update_container(account, container, metadata)
             return False
         containers[container] = Container(self._now(), self._now(), {})
         change(containers[container].metadata, metadata)

@@ -117,6 +117,10 @@ class MemoryReading:
             offset += len(piece)
         return regions
 
+    def region(self, start: int, length: int) -> Deferred[tuple[int, int, int]]:
+        """The first of ``regions``."""
+        return succeed(self.regions(start, length)[0])
+
     def close(self) -> None:
         """Close the descriptor."""
         if self._descriptor is not None:
