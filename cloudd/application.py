@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cloudd.identity import Identity, bootstrap
+from cloudd.identity import Identity, bootstrap, first_login_kept
 from cloudd.interfaces.application import IApplication, PartHealth, Resources
 from cloudd.objects import Objects
 from cloudd.protocols.http import Handler, Request
@@ -40,6 +40,11 @@ async def prepare(resources: Resources) -> dict[str, Any]:
     credentials = await bootstrap(resources.database, resources.settings, resources.secrets)
     orphans = await open_store(resources).recover()
     return {"identity": credentials, "orphans": orphans}
+
+
+def credentials_kept(resources: Resources) -> None:
+    """What ``prepare`` gave under ``identity`` is on disk in ``clouds.yaml`` and ``s3.env``.  Blocks."""
+    first_login_kept(resources.secrets)
 
 
 def open_store(resources: Resources) -> IObjectStore:

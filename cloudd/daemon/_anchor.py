@@ -25,9 +25,9 @@ from twisted.logger import Logger
 import cloudd
 from cloudd.control import BOUNDARIES
 from cloudd.interfaces.settings import Settings
-from reload import CodeTree
+from reload import CodeTree, TreeError
 
-from ._committed import Boot, choose_boot_tree
+from ._committed import Boot, RecordError, choose_boot_tree
 from ._host import HostView
 from ._listening import bind_all, close_all, url_of
 from ._loader_process import LoaderProcess
@@ -35,7 +35,7 @@ from ._ready import notify_systemd, ready_lines, say
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder, StateFolderError
 from ._threads import WorkerThreads
-from ._workers import Decided, WorkerPool
+from ._workers import Decided, SwapFailed, WorkerPool
 from .settings import settings_to_plain
 
 OLD_WORKERS_S = 12.0
@@ -134,7 +134,8 @@ class Anchor(Service):
     def _failed(self, failure: Any) -> None:
         if self._stopping:
             return
-        self.log.failure("cloudd cannot start", failure)
+        if failure.check(SwapFailed, TreeError, RecordError) is None:
+            self.log.failure("cloudd cannot start", failure)
         say(f"cloudd cannot start: {failure.getErrorMessage()}")
         # twistd knows no exit status of a service; it has removed its pidfile by then.
         atexit.register(os._exit, 1)

@@ -92,7 +92,7 @@ class Generations:
         except Exception as error:
             if generation is not None:
                 generation.release()
-            raise PrepareFailed(_cause(error)) from None
+            raise PrepareFailed(cause_of(error)) from None
         self.prepared = Running(number, tree_hash, generation, application)
         return generation.modules()
 
@@ -110,7 +110,7 @@ class Generations:
             new.application.start(old.application.snapshot() if old is not None and old.application else {})
         except Exception as error:
             self.abort(number)
-            raise PrepareFailed(_cause(error)) from None
+            raise PrepareFailed(cause_of(error)) from None
         self.current, self.prepared = new, None
         if old is not None:
             self._retire(old)
@@ -228,7 +228,7 @@ async def _awaitable(result: Any) -> None:
         await result
 
 
-def _cause(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """One line for the operator: where in the new code it went wrong, and what was said."""
     if isinstance(error, PrepareFailed | SelfCheckFailed):
         return str(error)

@@ -30,7 +30,7 @@ from cloudd.interfaces.settings import Settings
 from cloudd.protocols.http import HTTPServerFactory, install_lean, listen
 
 from ._access_log import AccessLog
-from ._generations import Generations, PrepareFailed
+from ._generations import Generations, PrepareFailed, cause_of
 from ._link import Callee, Link
 from ._metrics import WorkerMetrics
 from ._prepare import prepare_host
@@ -152,11 +152,12 @@ class Worker:
         await self._end(0)
 
     def _failed(self, failure: Any) -> None:
+        cause = cause_of(failure.value)
         if failure.check(PrepareFailed):
-            self.log.error("{worker} cannot start: {cause}", worker=self._spec.name, cause=failure.getErrorMessage())
+            self.log.error("{worker} cannot start: {cause}", worker=self._spec.name, cause=cause)
         else:
             self.log.failure("{worker} cannot start", failure, worker=self._spec.name)
-        self._link.cast("failed", cause=f"{failure.type.__name__}: {failure.getErrorMessage()}")
+        self._link.cast("failed", cause=cause)
         Deferred.fromCoroutine(self._end(1))
 
     def _accept(self, face: str, listener: socket.socket) -> None:
