@@ -20,9 +20,10 @@ from cloudd.objects import (
     UnsatisfiableRange,
     allowed_by_role,
 )
-from cloudd.protocols.http import BodyTooLarge, BodyTruncated, Request
+from cloudd.protocols.http import BodyMalformed, BodyTooLarge, BodyTruncated, Request
 from storage import (
     ContainerNotEmpty,
+    DataDamaged,
     IObjectStore,
     NoSuchContainer,
     NoSuchObject,
@@ -103,7 +104,9 @@ REFUSALS: dict[type, Callable[[Any], Refusal]] = {
     InvalidMetadata: lambda error: bad_request(error.cause),
     InvalidAccessList: lambda error: bad_request(error.cause),
     UnsatisfiableRange: lambda error: Refusal(416, headers=[(b"Content-Range", b"bytes */%d" % error.size)]),
+    BodyMalformed: lambda error: bad_request(error.cause),
     BodyTruncated: lambda _: Refusal(499, "The body ended before its declared length; nothing was kept."),
     BodyTooLarge: lambda _: Refusal(413, "Your request is too large.", plain=True),
+    DataDamaged: lambda _: Refusal(503, "The object's data is damaged; the operator has to restore it."),
     StoreFull: lambda _: Refusal(507, "The disk is full; nothing was kept."),
 }

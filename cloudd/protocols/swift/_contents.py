@@ -28,11 +28,16 @@ class SegmentChanged(Exception):
 
 
 class Contents(Protocol):
-    """What can be sent: ``size`` bytes under the entity tag ``etag``, as it stands in the header."""
+    """
+    What can be sent: ``size`` bytes under the entity tag ``etag``, which the header shows as ``header_etag``.
+
+    ``small`` is all of it where that is in memory anyway.
+    """
 
     size: int
     etag: str
     header_etag: bytes
+    small: bytes | None
 
     async def send(self, request: Request, start: int, length: int) -> None:
         """Send these bytes; the answer was started, and is finished by the caller."""
@@ -49,12 +54,12 @@ class ObjectContents:
         self.size = facts.size
         self.etag = facts.etag
         self.header_etag = facts.etag.encode()
+        self.small: bytes | None = reading.content
         self._reading = reading
 
     async def send(self, request: Request, start: int, length: int) -> None:
         """See ``Contents``."""
-        for descriptor, offset, count in self._reading.regions(start, length):
-            await request.send_file(descriptor, offset, count)
+        await send_reading(request, self._reading, start, length)
 
     def close(self) -> None:
         """See ``Contents``."""
@@ -73,6 +78,7 @@ class SegmentedContents:
         self.size = sum(segment.size for segment in segments)
         self.etag = hashlib.md5(joined, usedforsecurity=False).hexdigest()
         self.header_etag = f'"{self.etag}"'.encode()
+        self.small: bytes | None = None
         self._store = store
         self._account = account
         self._container = container
@@ -84,8 +90,7 @@ class SegmentedContents:
         :raises SegmentChanged: the answer is broken and has to be aborted
         """
         async for reading, first, count in self.readings(start, length):
-            for descriptor, offset, region in reading.regions(first, count):
-                await request.send_file(descriptor, offset, region)
+            await send_reading(request, reading, first, count)
 
     async def readings(self, start: int, length: int) -> AsyncIterator[tuple[IReading, int, int]]:
         """
@@ -110,6 +115,19 @@ class SegmentedContents:
 
     def close(self) -> None:
         """Nothing is open between two segments."""
+
+
+async def send_reading(request: Request, reading: IReading, start: int, length: int) -> None:
+    """Send these bytes of an open object."""
+    if reading.content is not None:
+        waiting = request.write(reading.content[start : start + length])
+        if waiting is not None:
+            await waiting
+        return
+    while length:
+        descriptor, offset, count = await reading.region(start, length)
+        await request.send_file(descriptor, offset, count)
+        start, length = start + count, length - count
 
 
 def open_reading(store: IObjectStore, account: str, container: str, name: str) -> Deferred[IReading]:
@@ -154,12 +172,12 @@ async def list_segments(store: IObjectStore, account: str, container: str, prefi
 
 async def read_pieces(threads: Threads, contents: SegmentedContents) -> AsyncIterator[bytes]:
     """The bytes of a large object, piece by piece, read in threads."""
-    async for reading, first, count in contents.readings(0, contents.size):
-        for descriptor, offset, length in reading.regions(first, count):
-            position, stop = offset, offset + length
-            while position < stop:
-                piece = await threads.run(os.pread, descriptor, min(PIECE_BYTES, stop - position), position)
-                if not piece:
-                    raise SegmentChanged(reading.facts.name)
-                position += len(piece)
-                yield piece
+    async for reading, start, length in contents.readings(0, contents.size):
+        position, stop = start, start + length
+        while position < stop:
+            descriptor, offset, count = await reading.region(position, stop - position)
+            piece = await threads.run(os.pread, descriptor, min(PIECE_BYTES, count), offset)
+            if not piece:
+                raise SegmentChanged(reading.facts.name)
+            position += len(piece)
+            yield piece

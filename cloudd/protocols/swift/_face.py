@@ -61,6 +61,7 @@ REFUSED_PARAMETERS = {
     "temp_url_expires": "Temporary URLs",
     "versions": "Versions",
     "part-number": "Parts of static large objects",
+    "extract-archive": "Upload of archives (extract-archive)",
 }
 
 

@@ -104,6 +104,9 @@ async def _answer(call: Call, facts: ObjectFacts, contents: Contents) -> None:
     request = call.request
     headers = describe(facts, contents.header_etag)
     ranges = _ranges(call, facts, contents)
+    if ranges is None and contents.small is not None:
+        request.respond(200, headers, contents.small)
+        return
     if ranges is None:
         request.start(200, headers, contents.size)
         await contents.send(request, 0, contents.size)

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from twisted.internet.defer import Deferred
-
 from cloudd.objects import Action, Conditions, check_object_name, md5
 from storage import IUpload, NoSuchObject, ObjectFacts, Precondition
 
@@ -147,7 +145,7 @@ async def _receive(call: Call, length: int | None, wanted: str) -> tuple[IUpload
     """
     upload = await call.store.receive({"md5": md5}, length)
     try:
-        await call.request.body.stream_to(_Bounded(upload, call.max_object_bytes))
+        await call.request.body.stream_to(upload, call.max_object_bytes)
         digests: Mapping[str, bytes] = await upload.finish()
         etag = digests["md5"].hex()
         if wanted and wanted != etag:
@@ -156,17 +154,3 @@ async def _receive(call: Call, length: int | None, wanted: str) -> tuple[IUpload
         await upload.discard()
         raise
     return upload, etag
-
-
-class _Bounded:
-    """A body's sink that refuses what is beyond the greatest object; chunked bodies do not say their length."""
-
-    def __init__(self, upload: IUpload, limit: int) -> None:
-        self._upload = upload
-        self._limit = limit
-
-    def write(self, data: bytes) -> Deferred[None] | None:
-        if self._upload.size + len(data) > self._limit:
-            raise too_large()
-        waiting: Deferred[None] | None = self._upload.write(data)
-        return waiting

@@ -21,8 +21,6 @@ def refuse_parameters(query: Query) -> None:
 
     :raises Refusal: 501
     """
-    if "extract-archive" in query:
-        raise not_served("Upload of archives (extract-archive)")
     if query.text("multipart-manifest") in ("put", "delete"):
         raise not_served("Static large objects (use X-Object-Manifest)")
     if "version-id" in query:
