@@ -313,8 +313,9 @@ class _MemoryTransport(StringTransport):
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         super().registerProducer(producer, streaming)
-        while not streaming and self.producer is producer:
-            producer.resumeProducing()
+        pulling: Any = producer
+        while not streaming and self.producer is pulling:
+            pulling.resumeProducing()
 
     def loseConnection(self) -> None:
         self.end()

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import frozen
-from klein import Klein
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -104,6 +103,8 @@ class RestFace:
         self.facts = facts
         self._identity = identity
         self._links = Links(facts.base)
+        from klein import Klein  # late: its import installs a reactor
+
         self.app = Klein()
         for subject in subjects:
             for declared, method in routes_of(subject):
@@ -113,8 +114,8 @@ class RestFace:
         self.app.handle_errors(HTTPException)(self._not_routed)
 
     def _add(self, declared: Declared, method: RouteMethod) -> None:
-        async def answer(klein_request: Any, **parameters: str) -> None:
-            await self._answer(request_of(klein_request), declared, method, parameters)
+        async def answer(request: Request, **parameters: str) -> None:
+            await self._answer(request, declared, method, parameters)
 
         self.app.route(
             declared.rule(self.facts.prefix),
@@ -152,18 +153,13 @@ class RestFace:
         else:
             write_answer(request, answer)
 
-    def _not_routed(self, klein_request: Any, failure: Failure) -> None:
-        self.refuse(request_of(klein_request), unrouted(failure.value))
+    def _not_routed(self, request: Any, failure: Failure) -> None:
+        self.refuse(request, unrouted(failure.value))
 
     def refuse(self, request: Request, fault: Fault) -> None:
         """Answer with ``fault`` in this API's form."""
         headers = [_JSON, _VARY, *fault.headers]
         request.respond(fault.status, headers, self.facts.fault_body(fault))
-
-
-def request_of(klein_request: Any) -> Request:
-    """Our request behind what klein calls a route with."""
-    return klein_request  # type: ignore[no-any-return]
 
 
 def write_answer(request: Request, answer: Answer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -57,7 +56,7 @@ class MonitoringTests(TestCase):
         request = FakeRequest(method, path)
         running = self.face(cast(Request, request))
         if running is not None:
-            self.running = Deferred.fromCoroutine(cast(Coroutine[Any, Any, None], running))
+            self.running = Deferred.fromCoroutine(running)
         return request
 
     def test_well(self) -> None:

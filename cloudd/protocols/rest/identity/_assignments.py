@@ -28,7 +28,7 @@ class AssignmentRoutes:
     """``/v3/role_assignments``, and grants on projects and domains."""
 
     def __init__(self, identity: Identity) -> None:
-        self._assignments = identity.assignments
+        self._identity = identity
 
     @route("GET", "/v3/role_assignments")
     async def list_assignments(self, call: Call) -> Answer:
@@ -41,7 +41,7 @@ class AssignmentRoutes:
         if not any(call.query.get(name) for name in _NOTHING):
             filters = {argument: value for name, argument in _FILTERS.items() if (value := call.query.get(name))}
             effective = call.query.present("effective")
-            page = await self._assignments.list(call.access, **filters, effective=effective, names=names)
+            page = await self._identity.assignments.list(call.access, **filters, effective=effective, names=names)
             items = page.items
         shown = [_show(one, call.links, names=names) for one in items]
         links = call.links.of_list(call.query, None, "v3", "role_assignments")
@@ -50,25 +50,25 @@ class AssignmentRoutes:
     @route("PUT", "/v3/projects/{project_id}/users/{user_id}/roles/{role_id}")
     async def grant_on_project(self, call: Call, project_id: str, user_id: str, role_id: str) -> Answer:
         """204, also when the user has it already."""
-        await self._assignments.grant(call.access, role_id=role_id, user_id=user_id, project_id=project_id)
+        await self._identity.assignments.grant(call.access, role_id=role_id, user_id=user_id, project_id=project_id)
         return Answer(204)
 
     @route("GET", "/v3/projects/{project_id}/users/{user_id}/roles/{role_id}")
     async def check_on_project(self, call: Call, project_id: str, user_id: str, role_id: str) -> Answer:
         """204 when the user has it, else 404."""
-        await self._assignments.check(call.access, role_id=role_id, user_id=user_id, project_id=project_id)
+        await self._identity.assignments.check(call.access, role_id=role_id, user_id=user_id, project_id=project_id)
         return Answer(204)
 
     @route("DELETE", "/v3/projects/{project_id}/users/{user_id}/roles/{role_id}")
     async def revoke_on_project(self, call: Call, project_id: str, user_id: str, role_id: str) -> Answer:
         """204; 404 when the user had it not."""
-        await self._assignments.revoke(call.access, role_id=role_id, user_id=user_id, project_id=project_id)
+        await self._identity.assignments.revoke(call.access, role_id=role_id, user_id=user_id, project_id=project_id)
         return Answer(204)
 
     @route("GET", "/v3/projects/{project_id}/users/{user_id}/roles")
     async def roles_on_project(self, call: Call, project_id: str, user_id: str) -> Answer:
         """The roles given to the user on the project."""
-        roles = await self._assignments.roles(call.access, user_id=user_id, project_id=project_id)
+        roles = await self._identity.assignments.roles(call.access, user_id=user_id, project_id=project_id)
         shown = [show_role(role, call.links) for role in roles]
         links = call.links.of_list(call.query, None, "v3", "projects", project_id, "users", user_id, "roles")
         return Answer(200, {"roles": shown, "links": links})
@@ -76,25 +76,25 @@ class AssignmentRoutes:
     @route("PUT", "/v3/domains/{domain_id}/users/{user_id}/roles/{role_id}")
     async def grant_on_domain(self, call: Call, domain_id: str, user_id: str, role_id: str) -> Answer:
         """204, also when the user has it already."""
-        await self._assignments.grant(call.access, role_id=role_id, user_id=user_id, domain_id=domain_id)
+        await self._identity.assignments.grant(call.access, role_id=role_id, user_id=user_id, domain_id=domain_id)
         return Answer(204)
 
     @route("GET", "/v3/domains/{domain_id}/users/{user_id}/roles/{role_id}")
     async def check_on_domain(self, call: Call, domain_id: str, user_id: str, role_id: str) -> Answer:
         """204 when the user has it, else 404."""
-        await self._assignments.check(call.access, role_id=role_id, user_id=user_id, domain_id=domain_id)
+        await self._identity.assignments.check(call.access, role_id=role_id, user_id=user_id, domain_id=domain_id)
         return Answer(204)
 
     @route("DELETE", "/v3/domains/{domain_id}/users/{user_id}/roles/{role_id}")
     async def revoke_on_domain(self, call: Call, domain_id: str, user_id: str, role_id: str) -> Answer:
         """204; 404 when the user had it not."""
-        await self._assignments.revoke(call.access, role_id=role_id, user_id=user_id, domain_id=domain_id)
+        await self._identity.assignments.revoke(call.access, role_id=role_id, user_id=user_id, domain_id=domain_id)
         return Answer(204)
 
     @route("GET", "/v3/domains/{domain_id}/users/{user_id}/roles")
     async def roles_on_domain(self, call: Call, domain_id: str, user_id: str) -> Answer:
         """The roles given to the user on the domain."""
-        roles = await self._assignments.roles(call.access, user_id=user_id, domain_id=domain_id)
+        roles = await self._identity.assignments.roles(call.access, user_id=user_id, domain_id=domain_id)
         shown = [show_role(role, call.links) for role in roles]
         links = call.links.of_list(call.query, None, "v3", "domains", domain_id, "users", user_id, "roles")
         return Answer(200, {"roles": shown, "links": links})

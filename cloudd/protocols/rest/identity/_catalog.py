@@ -7,7 +7,9 @@ Source: Identity API v3, "Service catalog and endpoints", "Regions".
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from cloudd.identity import Identity
 
@@ -16,6 +18,10 @@ from .._faults import Fault, not_found
 from .._query import Links
 from .._routes import Answer, route
 from ._shown import list_answer
+
+Item = TypeVar("Item")
+
+_ID = itemgetter("id")
 
 _READ_ONLY = "The catalog is made from the settings of cloudd ([listen], [identity] region) and cannot be changed here."
 
@@ -29,36 +35,48 @@ class CatalogRoutes:
     @route("GET", "/v3/services")
     async def list_services(self, call: Call) -> Answer:
         """Filters: ``name``, ``type``."""
-        services = [one for one in self._services(call) if _matches(call, one, "name", "type")]
-        return list_answer(call, "services", ("v3", "services"), services, _show_service, _id)
+        query = call.query
+        services = [
+            service
+            for service in self._identity.catalog(call.access)
+            if all(query.matches(name, service[name]) for name in ("name", "type"))
+        ]
+        return list_answer(call, "services", ("v3", "services"), services, _show_service, _ID)
 
     @route("GET", "/v3/services/{service_id}")
     async def show_service(self, call: Call, service_id: str) -> Answer:
         """200."""
-        return Answer(200, {"service": _show_service(_find("service", service_id, self._services(call)), call.links)})
+        service = _found("service", service_id, self._identity.catalog(call.access), _ID)
+        return Answer(200, {"service": _show_service(service, call.links)})
 
     @route("GET", "/v3/endpoints")
     async def list_endpoints(self, call: Call) -> Answer:
         """Filters: ``interface``, ``service_id``, ``region_id``."""
-        found = [one for one in self._endpoints(call) if _matches(call, one, "interface", "service_id", "region_id")]
-        return list_answer(call, "endpoints", ("v3", "endpoints"), found, _show_endpoint, _id)
+        query = call.query
+        endpoints = [
+            one
+            for one in self._endpoints(call)
+            if all(query.matches(name, one[name]) for name in ("interface", "service_id", "region_id"))
+        ]
+        return list_answer(call, "endpoints", ("v3", "endpoints"), endpoints, _show_endpoint, _ID)
 
     @route("GET", "/v3/endpoints/{endpoint_id}")
     async def show_endpoint(self, call: Call, endpoint_id: str) -> Answer:
         """200."""
-        found = _find("endpoint", endpoint_id, self._endpoints(call))
-        return Answer(200, {"endpoint": _show_endpoint(found, call.links)})
+        endpoint = _found("endpoint", endpoint_id, self._endpoints(call), _ID)
+        return Answer(200, {"endpoint": _show_endpoint(endpoint, call.links)})
 
     @route("GET", "/v3/regions")
     async def list_regions(self, call: Call) -> Answer:
         """No region has a parent."""
         regions = [] if call.query.get("parent_region_id") else self._regions(call)
-        return list_answer(call, "regions", ("v3", "regions"), regions, _show_region, _id)
+        return list_answer(call, "regions", ("v3", "regions"), regions, _show_region, str)
 
     @route("GET", "/v3/regions/{region_id}")
     async def show_region(self, call: Call, region_id: str) -> Answer:
         """200."""
-        return Answer(200, {"region": _show_region(_find("region", region_id, self._regions(call)), call.links)})
+        region = _found("region", region_id, self._regions(call), str)
+        return Answer(200, {"region": _show_region(region, call.links)})
 
     @route("POST", "/v3/services")
     @route("POST", "/v3/endpoints")
@@ -77,63 +95,32 @@ class CatalogRoutes:
         """501."""
         raise Fault(501, _READ_ONLY)
 
-    def _services(self, call: Call) -> list[dict[str, Any]]:
-        return list(self._identity.catalog(call.access))
-
     def _endpoints(self, call: Call) -> list[dict[str, Any]]:
         return [
             endpoint | {"service_id": service["id"]}
-            for service in self._services(call)
+            for service in self._identity.catalog(call.access)
             for endpoint in service["endpoints"]
         ]
 
-    def _regions(self, call: Call) -> list[dict[str, Any]]:
-        return [{"id": region} for region in sorted({one["region_id"] for one in self._endpoints(call)})]
+    def _regions(self, call: Call) -> list[str]:
+        return sorted({endpoint["region_id"] for endpoint in self._endpoints(call)})
 
 
-def _id(record: dict[str, Any]) -> str:
-    return str(record["id"])
-
-
-def _matches(call: Call, record: dict[str, Any], *names: str) -> bool:
-    return all(call.query.matches(name, record[name]) for name in names)
-
-
-def _find(kind: str, wanted: str, records: list[dict[str, Any]]) -> dict[str, Any]:
+def _found(kind: str, wanted: str, records: Iterable[Item], key: Callable[[Item], str]) -> Item:
     for record in records:
-        if record["id"] == wanted:
+        if key(record) == wanted:
             return record
     raise not_found(kind, wanted)
 
 
 def _show_service(service: dict[str, Any], links: Links) -> dict[str, Any]:
-    return {
-        "id": service["id"],
-        "type": service["type"],
-        "name": service["name"],
-        "enabled": True,
-        "description": "",
-        "links": links.own("v3", "services", service["id"]),
-    }
+    own = {"enabled": True, "description": "", "links": links.own("v3", "services", service["id"])}
+    return {name: service[name] for name in ("id", "type", "name")} | own
 
 
 def _show_endpoint(endpoint: dict[str, Any], links: Links) -> dict[str, Any]:
-    return {
-        "id": endpoint["id"],
-        "interface": endpoint["interface"],
-        "region": endpoint["region"],
-        "region_id": endpoint["region_id"],
-        "service_id": endpoint["service_id"],
-        "url": endpoint["url"],
-        "enabled": True,
-        "links": links.own("v3", "endpoints", endpoint["id"]),
-    }
+    return endpoint | {"enabled": True, "links": links.own("v3", "endpoints", endpoint["id"])}
 
 
-def _show_region(region: dict[str, Any], links: Links) -> dict[str, Any]:
-    return {
-        "id": region["id"],
-        "description": "",
-        "parent_region_id": None,
-        "links": links.own("v3", "regions", region["id"]),
-    }
+def _show_region(region: str, links: Links) -> dict[str, Any]:
+    return {"id": region, "description": "", "parent_region_id": None, "links": links.own("v3", "regions", region)}

@@ -28,13 +28,14 @@ class CredentialRoutes:
     """Below ``/v3/users/{user_id}``."""
 
     def __init__(self, identity: Identity) -> None:
-        self._application = identity.application_credentials
-        self._ec2 = identity.ec2_credentials
+        self._identity = identity
 
     @route("GET", _OPEN)
     async def list_application(self, call: Call, user_id: str) -> Answer:
         """Filter: ``name``; never with secrets."""
-        page = await self._application.list(call.access, user_id, **exact_filters(call.query, ("name",)))
+        page = await self._identity.application_credentials.list(
+            call.access, user_id, **exact_filters(call.query, ("name",))
+        )
         steps = ("v3", "users", user_id, "application_credentials")
         return page_answer(call, "application_credentials", steps, page, show_application_credential)
 
@@ -42,33 +43,35 @@ class CredentialRoutes:
     async def create_application(self, call: Call, user_id: str) -> Answer:
         """201; the only answer with the secret."""
         wanted = (await call.read(NewApplicationCredentialDocument)).application_credential
-        credential = await self._application.create(call.access, user_id, _application_values(wanted))
+        credential = await self._identity.application_credentials.create(
+            call.access, user_id, _application_values(wanted)
+        )
         shown = show_application_credential(credential, call.links) | {"secret": credential.secret}
         return Answer(201, {"application_credential": shown})
 
     @route("GET", _OPEN + "/{credential_id}")
     async def show_application(self, call: Call, user_id: str, credential_id: str) -> Answer:
         """200, without the secret."""
-        credential = await self._application.get(call.access, user_id, credential_id)
+        credential = await self._identity.application_credentials.get(call.access, user_id, credential_id)
         return Answer(200, {"application_credential": show_application_credential(credential, call.links)})
 
     @route("DELETE", _OPEN + "/{credential_id}")
     async def delete_application(self, call: Call, user_id: str, credential_id: str) -> Answer:
         """204; tokens got with it are refused from then on."""
-        await self._application.delete(call.access, user_id, credential_id)
+        await self._identity.application_credentials.delete(call.access, user_id, credential_id)
         return Answer(204)
 
     @route("GET", "/v3/users/{user_id}/access_rules")
     async def access_rules(self, call: Call, user_id: str) -> Answer:
         """No credential has rules."""
-        await self._application.list(call.access, user_id, limit=1)
+        await self._identity.application_credentials.list(call.access, user_id, limit=1)
         links = call.links.of_list(call.query, None, "v3", "users", user_id, "access_rules")
         return Answer(200, {"access_rules": [], "links": links})
 
     @route("GET", _EC2)
     async def list_ec2(self, call: Call, user_id: str) -> Answer:
         """With secrets, as the API has it: they sign, so their owner must be able to read them."""
-        page = await self._ec2.list(call.access, user_id)
+        page = await self._identity.ec2_credentials.list(call.access, user_id)
         steps = ("v3", "users", user_id, "credentials", "OS-EC2")
         return list_answer(call, "credentials", steps, page.items, show_ec2, lambda one: one.access)
 
@@ -76,19 +79,19 @@ class CredentialRoutes:
     async def create_ec2(self, call: Call, user_id: str) -> Answer:
         """201."""
         wanted = await call.read(NewEC2Credential)
-        credential = await self._ec2.create(call.access, user_id, wanted.tenant_id)
+        credential = await self._identity.ec2_credentials.create(call.access, user_id, wanted.tenant_id)
         return Answer(201, {"credential": show_ec2(credential, call.links)})
 
     @route("GET", _EC2 + "/{access_key}")
     async def show_one_ec2(self, call: Call, user_id: str, access_key: str) -> Answer:
         """200."""
-        credential = await self._ec2.get(call.access, user_id, access_key)
+        credential = await self._identity.ec2_credentials.get(call.access, user_id, access_key)
         return Answer(200, {"credential": show_ec2(credential, call.links)})
 
     @route("DELETE", _EC2 + "/{access_key}")
     async def delete_ec2(self, call: Call, user_id: str, access_key: str) -> Answer:
         """204; signatures with it are refused from a second later on."""
-        await self._ec2.delete(call.access, user_id, access_key)
+        await self._identity.ec2_credentials.delete(call.access, user_id, access_key)
         return Answer(204)
 
 

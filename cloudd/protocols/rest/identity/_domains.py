@@ -16,36 +16,36 @@ class DomainRoutes:
     """``/v3/domains``."""
 
     def __init__(self, identity: Identity) -> None:
-        self._domains = identity.domains
+        self._identity = identity
 
     @route("GET", "/v3/domains")
     async def list_domains(self, call: Call) -> Answer:
         """Filters: ``name``, ``enabled``."""
-        page = await self._domains.list(call.access, **exact_filters(call.query, ("name",), ("enabled",)))
+        page = await self._identity.domains.list(call.access, **exact_filters(call.query, ("name",), ("enabled",)))
         return page_answer(call, "domains", ("v3", "domains"), page, show_domain)
 
     @route("POST", "/v3/domains")
     async def create(self, call: Call) -> Answer:
         """201."""
         wanted = (await call.read(NewDomainDocument)).domain
-        domain = await self._domains.create(call.access, given(values_of(wanted)))
+        domain = await self._identity.domains.create(call.access, given(values_of(wanted)))
         return Answer(201, {"domain": show_domain(domain, call.links)})
 
     @route("GET", "/v3/domains/{domain_id}")
     async def show(self, call: Call, domain_id: str) -> Answer:
         """200."""
-        domain = await self._domains.get(call.access, domain_id)
+        domain = await self._identity.domains.get(call.access, domain_id)
         return Answer(200, {"domain": show_domain(domain, call.links)})
 
     @route("PATCH", "/v3/domains/{domain_id}")
     async def update(self, call: Call, domain_id: str) -> Answer:
         """200; disabling one refuses the tokens of its users and projects."""
         wanted = (await call.read(DomainChangeDocument)).domain
-        domain = await self._domains.update(call.access, domain_id, values_of(wanted))
+        domain = await self._identity.domains.update(call.access, domain_id, values_of(wanted))
         return Answer(200, {"domain": show_domain(domain, call.links)})
 
     @route("DELETE", "/v3/domains/{domain_id}")
     async def delete(self, call: Call, domain_id: str) -> Answer:
         """204; only a disabled domain can be deleted, and all that is in it goes with it."""
-        await self._domains.delete(call.access, domain_id)
+        await self._identity.domains.delete(call.access, domain_id)
         return Answer(204)

@@ -33,7 +33,9 @@ def identity_face(identity: Identity, resources: Resources) -> Handler:
     root = FaceFacts(prefix="", base=base, keystone=f"{base}/v3", max_json_bytes=limit)
     face = RestFace(facts, identity, identity_routes(identity), ABSENT)
     return _IdentityFace(
-        KleinApp(face.app), KleinApp(RestFace(root, identity, [RootRoutes(identity)]).app), TokenValidation(identity, face)
+        KleinApp(face.app),
+        KleinApp(RestFace(root, identity, [RootRoutes(identity)]).app),
+        TokenValidation(identity, face),
     )
 
 

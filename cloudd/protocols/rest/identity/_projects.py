@@ -16,7 +16,7 @@ class ProjectRoutes:
     """``/v3/projects``."""
 
     def __init__(self, identity: Identity) -> None:
-        self._projects = identity.projects
+        self._identity = identity
 
     @route("GET", "/v3/projects")
     async def list_projects(self, call: Call) -> Answer:
@@ -24,7 +24,7 @@ class ProjectRoutes:
         if call.query.flag("is_domain") or "tags" in call.query or "tags-any" in call.query:
             return list_answer(call, "projects", ("v3", "projects"), [], show_project)
         filters = exact_filters(call.query, ("name", "domain_id", "parent_id"), ("enabled",))
-        page = await self._projects.list(call.access, **filters)
+        page = await self._identity.projects.list(call.access, **filters)
         return page_answer(call, "projects", ("v3", "projects"), page, show_project)
 
     @route("POST", "/v3/projects")
@@ -32,32 +32,32 @@ class ProjectRoutes:
         """201; without ``domain_id`` in the domain of the token's scope."""
         wanted = (await call.read(NewProjectDocument)).project
         values = {"domain_id": home_domain(call.access)} | given(values_of(wanted))
-        project = await self._projects.create(call.access, values)
+        project = await self._identity.projects.create(call.access, values)
         return Answer(201, {"project": show_project(project, call.links)})
 
     @route("GET", "/v3/projects/{project_id}")
     async def show(self, call: Call, project_id: str) -> Answer:
         """200."""
-        project = await self._projects.get(call.access, project_id)
+        project = await self._identity.projects.get(call.access, project_id)
         return Answer(200, {"project": show_project(project, call.links)})
 
     @route("PATCH", "/v3/projects/{project_id}")
     async def update(self, call: Call, project_id: str) -> Answer:
         """200; disabling one refuses the tokens for it."""
         wanted = (await call.read(ProjectChangeDocument)).project
-        project = await self._projects.update(call.access, project_id, values_of(wanted))
+        project = await self._identity.projects.update(call.access, project_id, values_of(wanted))
         return Answer(200, {"project": show_project(project, call.links)})
 
     @route("DELETE", "/v3/projects/{project_id}")
     async def delete(self, call: Call, project_id: str) -> Answer:
         """204; assignments and credentials for it go with it."""
-        await self._projects.delete(call.access, project_id)
+        await self._identity.projects.delete(call.access, project_id)
         return Answer(204)
 
     @route("GET", "/v3/projects/{project_id}/tags")
     async def tags(self, call: Call, project_id: str) -> Answer:
         """No project has tags."""
-        await self._projects.get(call.access, project_id)
+        await self._identity.projects.get(call.access, project_id)
         return Answer(
             200, {"tags": [], "links": call.links.of_list(call.query, None, "v3", "projects", project_id, "tags")}
         )

@@ -20,20 +20,20 @@ class RoleRoutes:
     """``/v3/roles`` and ``/v3/role_inferences``."""
 
     def __init__(self, identity: Identity) -> None:
-        self._roles = identity.roles
+        self._identity = identity
 
     @route("GET", "/v3/roles")
     async def list_roles(self, call: Call) -> Answer:
         """Filter: ``name``.  No role belongs to a domain."""
         if call.query.get("domain_id"):
             return list_answer(call, "roles", ("v3", "roles"), [], show_role)
-        page = await self._roles.list(call.access, **exact_filters(call.query, ("name",)))
+        page = await self._identity.roles.list(call.access, **exact_filters(call.query, ("name",)))
         return page_answer(call, "roles", ("v3", "roles"), page, show_role)
 
     @route("POST", "/v3/roles")
     async def create(self, call: Call) -> Answer:
         """201."""
-        role = await self._roles.create(
+        role = await self._identity.roles.create(
             call.access, _role_values(given(values_of((await call.read(NewRoleDocument)).role)))
         )
         return Answer(201, {"role": show_role(role, call.links)})
@@ -41,38 +41,42 @@ class RoleRoutes:
     @route("GET", "/v3/roles/{role_id}")
     async def show(self, call: Call, role_id: str) -> Answer:
         """200."""
-        return Answer(200, {"role": show_role(await self._roles.get(call.access, role_id), call.links)})
+        return Answer(200, {"role": show_role(await self._identity.roles.get(call.access, role_id), call.links)})
 
     @route("PATCH", "/v3/roles/{role_id}")
     async def update(self, call: Call, role_id: str) -> Answer:
         """200."""
         values = _role_values(values_of((await call.read(RoleChangeDocument)).role))
-        return Answer(200, {"role": show_role(await self._roles.update(call.access, role_id, values), call.links)})
+        return Answer(
+            200, {"role": show_role(await self._identity.roles.update(call.access, role_id, values), call.links)}
+        )
 
     @route("DELETE", "/v3/roles/{role_id}")
     async def delete(self, call: Call, role_id: str) -> Answer:
         """204; its assignments go with it."""
-        await self._roles.delete(call.access, role_id)
+        await self._identity.roles.delete(call.access, role_id)
         return Answer(204)
 
     @route("GET", "/v3/role_inferences")
     async def inferences(self, call: Call) -> Answer:
         """Every role that implies others, with them."""
-        rules = [_inference(prior, implied, call.links) for prior, implied in await self._roles.implied(call.access)]
+        rules = [
+            _inference(prior, implied, call.links) for prior, implied in await self._identity.roles.implied(call.access)
+        ]
         return Answer(200, {"role_inferences": rules, "links": call.links.own("v3", "role_inferences")})
 
     @route("GET", "/v3/roles/{role_id}/implies")
     async def implies(self, call: Call, role_id: str) -> Answer:
         """The roles that one role implies."""
-        prior = await self._roles.get(call.access, role_id)
+        prior = await self._identity.roles.get(call.access, role_id)
         rule = _inference(prior, await self._implied_by(call, prior.id), call.links)
         return Answer(200, {"role_inference": rule, "links": call.links.own("v3", "roles", role_id, "implies")})
 
     @route("GET", "/v3/roles/{role_id}/implies/{implied_id}")
     async def implication(self, call: Call, role_id: str, implied_id: str) -> Answer:
         """One rule; 404 when the role does not imply the other."""
-        prior = await self._roles.get(call.access, role_id)
-        implied = await self._roles.get(call.access, implied_id)
+        prior = await self._identity.roles.get(call.access, role_id)
+        implied = await self._identity.roles.get(call.access, implied_id)
         if implied.id not in {role.id for role in await self._implied_by(call, prior.id)}:
             raise Fault(404, f"Role {prior.id} does not imply role {implied.id}.")
         rule = {"prior_role": _reference(prior, call.links), "implies": _reference(implied, call.links)}
@@ -80,7 +84,7 @@ class RoleRoutes:
         return Answer(200, {"role_inference": rule, "links": links})
 
     async def _implied_by(self, call: Call, prior_id: str) -> tuple[Role, ...]:
-        rules = await self._roles.implied(call.access)
+        rules = await self._identity.roles.implied(call.access)
         return next((implied for prior, implied in rules if prior.id == prior_id), ())
 
 

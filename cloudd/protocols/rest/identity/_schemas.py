@@ -45,7 +45,7 @@ class UserName(Document):
     domain: DomainRef | None = None
 
 
-class PasswordUser(UserName):
+class PasswordUser(UserName, kw_only=True):
     """A user with their password."""
 
     password: Annotated[str, Meta(max_length=4096)]

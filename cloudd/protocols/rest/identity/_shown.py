@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from cloudd.identity import Domain, Page, Project, Role, User
@@ -94,7 +95,7 @@ def list_answer(
     steps: tuple[str, ...],
     records: Iterable[Record],
     show: Callable[[Record, Links], dict[str, Any]],
-    key: Callable[[Any], str] = lambda record: str(record.id),
+    key: Callable[[Any], str] = attrgetter("id"),
 ) -> Answer:
     """
     200 with one page of ``records``, which are all there are.

@@ -51,17 +51,19 @@ class TokenRoutes:
         """200 with the facts of ``X-Subject-Token``; 404 when it is not valid now."""
         token = subject_of(call.request)
         try:
-            subject = await self._identity.authenticate_token(token)
+            subject = await self._identity.validate(call.access, token)
         except InvalidToken as error:
-            raise Fault(404, f"Could not find token: {error.cause}") from None
-        self._identity.require_validation(call.access, subject)
+            raise no_token(error.cause) from None
         shown = show_token(self._identity, subject, call.query)
         return Answer(200, {"token": shown}, (subject_header(token),))
 
     @route("DELETE", "/v3/auth/tokens")
     async def revoke(self, call: Call) -> Answer:
         """204: every worker refuses the token from a second later on."""
-        await self._identity.revoke(call.access, subject_of(call.request))
+        try:
+            await self._identity.revoke(subject_of(call.request), call.access)
+        except InvalidToken as error:
+            raise no_token(error.cause) from None
         return Answer(204)
 
     @route("GET", "/v3/auth/catalog")
@@ -70,7 +72,11 @@ class TokenRoutes:
         if not _scoped(call.access):
             raise Fault(403, "The catalog belongs to a scope; this token is unscoped.")
         return Answer(
-            200, {"catalog": self._identity.catalog(call.access), "links": call.links.own("v3", "auth", "catalog")}
+            200,
+            {
+                "catalog": self._identity.catalog(call.access),
+                "links": call.links.own("v3", "auth", "catalog"),
+            },
         )
 
     @route("GET", "/v3/auth/projects")
@@ -152,8 +158,13 @@ def subject_of(request: Request) -> str:
     """
     token = token_of(request, b"x-subject-token")
     if token is None:
-        raise Fault(404, "Could not find token: the request has no X-Subject-Token.")
+        raise no_token("the request has no X-Subject-Token")
     return token
+
+
+def no_token(cause: str) -> Fault:
+    """404: the subject of the call is no token that is valid now."""
+    return Fault(404, f"Could not find token: {cause.rstrip('.')}.")
 
 
 def show_token(identity: Identity, access: Access, query: Query) -> dict[str, Any]:

@@ -1,0 +1,125 @@
+"""The identity face over the real identity service, on a database in memory: what the tests here speak to."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.pool import StaticPool
+from twisted.internet.defer import Deferred, execute
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
+
+from cloudd.database.tables import metadata
+from cloudd.identity import Identity, bootstrap
+from cloudd.interfaces.application import Resources
+from cloudd.interfaces.settings import Settings
+from cloudd.protocols.rest.identity import identity_face
+from tests.http_client import Answer, HTTPClient
+
+URLS = {"api": "http://cloud:5000", "object": "http://cloud:8080", "s3": "http://cloud:9000"}
+
+
+class InlineThreads:
+    """``Threads`` that call at once."""
+
+    def run(self, function: Any, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        return execute(function, *args, **kwargs)
+
+
+class InlineDatabase:
+    """``Transactions`` on one connection in memory, at once; a function that raises leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self.engine: Engine = create_engine("sqlite://", poolclass=StaticPool)
+        event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON"))
+        metadata.create_all(self.engine)
+        self.failing: Exception | None = None
+
+    def read(self, function: Any, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
+        return execute(self._run, function, args, kwargs)
+
+    write = read
+
+    def _run(self, function: Any, args: Any, kwargs: Any) -> Any:
+        if self.failing is not None:
+            raise self.failing
+        with self.engine.begin() as connection:
+            return function(connection, *args, **kwargs)
+
+
+class CloudTests(TestCase):
+    """
+    Base of the tests: a cloud after its first start.
+
+    :ivar first: what ``bootstrap`` made
+    :ivar client: the API port
+    """
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.clock = Clock()
+        self.clock.rightNow = time.time()
+        self.database = InlineDatabase()
+        secrets = Path(self.mktemp())
+        secrets.mkdir(parents=True)
+        self.resources = Resources(
+            reactor=self.clock,
+            settings=Settings(state=secrets.parent),
+            threads=InlineThreads(),
+            database=self.database,
+            object_index=cast(Any, None),
+            metrics=cast(Any, None),
+            host=cast(Any, None),
+            role="front",
+            generation=1,
+            urls=URLS,
+            secrets=secrets,
+        )
+        self.first = await bootstrap(self.database, self.resources.settings, secrets)
+        self.identity = Identity(self.resources)
+        self.identity.start({})
+        self.addCleanup(self.identity.retire)
+        self.client = HTTPClient(identity_face(self.identity, self.resources))
+
+    async def log_in(self, user: str = "admin", project: str | None = "", **more: Any) -> str:
+        """A token: for the project of the same name, another one, or with ``None`` unscoped."""
+        answer = await self.issue(user, more.pop("password", None) or self.first[f"{user}_password"], project, **more)
+        self.assertEqual(answer.status, 201, answer.text)
+        return answer.headers["x-subject-token"]
+
+    async def issue(self, user: str, password: str, project: str | None = "", **scope: Any) -> Answer:
+        """``POST /v3/auth/tokens`` with a password."""
+        default = {"id": "default"}
+        login = {"user": {"name": user, "domain": default, "password": password}}
+        auth: dict[str, Any] = {"identity": {"methods": ["password"], "password": login}}
+        if scope:
+            auth["scope"] = scope
+        elif project is not None:
+            auth["scope"] = {"project": {"name": project or user, "domain": default}}
+        else:
+            auth["scope"] = "unscoped"
+        return await self.client.json("POST", "/identity/v3/auth/tokens", {"auth": auth})
+
+    async def call(self, token: str, method: str, path: str, document: Any = None, **headers: str) -> Answer:
+        """A call below ``/identity/v3`` with a token; further headers have ``_`` for ``-``."""
+        fields = {"X-Auth-Token": token} | {name.replace("_", "-"): value for name, value in headers.items()}
+        return await self.client.json(method, f"/identity/v3{path}", document, headers=fields)
+
+    async def good(self, status: int, token: str, method: str, path: str, document: Any = None, **headers: str) -> Any:
+        """A call that must have this status; gives its JSON, or ``None`` for an empty body."""
+        answer = await self.call(token, method, path, document, **headers)
+        self.assertEqual(answer.status, status, f"{method} {path}: {answer.text}")
+        return answer.json() if answer.body else None
+
+    async def refused(
+        self, status: int, token: str, method: str, path: str, document: Any = None, **headers: str
+    ) -> str:
+        """A call that must be refused; gives the message of its fault."""
+        answer = await self.call(token, method, path, document, **headers)
+        self.assertEqual(answer.status, status, f"{method} {path}: {answer.text}")
+        error = answer.json()["error"]
+        self.assertEqual(set(error), {"code", "title", "message"})
+        self.assertEqual(error["code"], status)
+        return str(error["message"])
