@@ -53,6 +53,7 @@ def open_store(resources: Resources) -> IObjectStore:
         resources.settings.state / "objects",
         resources.object_index,
         resources.threads,
+        resources.reactor,
         reserve_bytes=resources.settings.objects.reserve_bytes,
     )
 
