@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +33,7 @@ ANSWER_TIMEOUT_S = 30.0
 STEP_TIMEOUT_S = 180.0  # longest silence between two steps of an upgrade
 
 M = TypeVar("M", bound=Message)
+Connect = Callable[[Path, float], http.client.HTTPConnection]
 
 
 class Unreachable(Exception):
@@ -48,10 +49,12 @@ class ControlClient:
     A daemon by its state folder.  Every method blocks and raises ``Unreachable`` or ``RefusedByDaemon``.
 
     :param state: the folder that holds ``control.sock``
+    :param connect: path of the socket and time-out in seconds -> an HTTP connection that is not open yet
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, connect: Connect | None = None) -> None:
         self.state = state
+        self._connect: Connect = connect or UnixConnection
 
     def status(self) -> Status:
         return self._ask("GET", "/v1/status", Status)
@@ -94,7 +97,7 @@ class ControlClient:
                 raise Unreachable("the connection ended before the change did: see `cloudctl status` and `audit`")
 
     def _request(self, method: str, path: str, body: Message | None, timeout_s: float) -> http.client.HTTPResponse:
-        connection = _UnixConnection(self.state / SOCKET_NAME, timeout_s)
+        connection = self._connect(self.state / SOCKET_NAME, timeout_s)
         payload = to_json(body) if body is not None else None
         headers = {"Content-Type": "application/json"} if payload is not None else {}
         try:
@@ -108,7 +111,9 @@ class ControlClient:
         return answer
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
+    """An HTTP connection over a unix socket."""
+
     def __init__(self, path: Path, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
         self._path = path

@@ -16,6 +16,7 @@ and end with an ``Outcome``.
 from cloudd.interfaces.settings import default_state
 from reload import TreeError
 
+from ._actors import actor_of, own_actor
 from ._code import BOUNDARIES, MANIFEST_NAME, write_manifest
 from ._interfaces import IControlled, IUpgrades, Listener
 from ._messages import (
@@ -71,7 +72,9 @@ __all__ = [
     "TreeError",
     "UpgradeRequest",
     "WorkerStatus",
+    "actor_of",
     "default_state",
+    "own_actor",
     "plain",
     "to_json",
     "write_manifest",

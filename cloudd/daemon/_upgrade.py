@@ -9,8 +9,6 @@ completed, by a worker's restart at worst.  The anchor itself loads nothing; ``W
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
@@ -37,6 +35,7 @@ from cloudd.control import (
     Plan,
     Progress,
     Result,
+    own_actor,
 )
 from cloudd.interfaces.application import Threads
 from cloudd.interfaces.settings import Settings
@@ -383,20 +382,6 @@ class Upgrades:
             return await timed
         except WaitedTooLong:
             raise WaitedTooLong(f"not all workers answered within {seconds:g} s") from None
-
-
-def own_actor() -> Actor:
-    """The daemon itself, for what it does on its own."""
-    return actor_of(os.geteuid(), os.getpid())
-
-
-def actor_of(uid: int, pid: int) -> Actor:
-    """A process by its ids; the user's name is its number where the host knows none."""
-    try:
-        user = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        user = str(uid)
-    return Actor(uid=uid, pid=pid, user=user)
 
 
 def _kernel_cause(modules: tuple[str, ...]) -> str:

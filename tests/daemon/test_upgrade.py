@@ -15,7 +15,7 @@ from cloudd.control import BOUNDARIES, Actor, AuditEntry, IUpgrades, Outcome, Pr
 from cloudd.daemon import _upgrade
 from cloudd.daemon._audit import AuditLog
 from cloudd.daemon._committed import RECORD_NAME, choose_boot_tree, read_committed
-from cloudd.daemon._upgrade import Upgrades, Workers, actor_of
+from cloudd.daemon._upgrade import Upgrades, Workers
 from cloudd.interfaces.settings import Settings, UpgradeSettings
 from reload import CodeTree
 
@@ -332,11 +332,6 @@ class UpgradeTests(UpgradeCase):
         (entry,) = await self.entries()
         self.assertEqual((entry.action, entry.new_hash, entry.cause), ("start", self.old.hash, "first start"))
         self.assertEqual(entry.who.pid, os.getpid())
-
-    def test_actors_have_names(self) -> None:
-        """A user that the host does not know is named by number."""
-        self.assertEqual(actor_of(0, 1), Actor(uid=0, pid=1, user="root"))
-        self.assertEqual(actor_of(3_999_999, 1).user, "3999999")
 
 
 class RollbackTests(UpgradeCase):

@@ -1,0 +1,169 @@
+# -*- test-case-name: tests.protocols.control.test_site -*-
+"""
+The control API's calls, on our own HTTP server: read, ask ``IControlled``, write.
+
+One ``ControlSite`` belongs to one connection and so to one caller, whose ids the kernel gave.  Changes are streamed as
+JSON lines; they go on when the caller hangs up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+from urllib.parse import parse_qs
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from cloudd.control import (
+    Actor,
+    IControlled,
+    IUpgrades,
+    Listener,
+    Message,
+    Outcome,
+    PlanRequest,
+    Progress,
+    Refusal,
+    UpgradeRequest,
+    to_json,
+)
+from cloudd.protocols.http import BodyTooLarge, BodyTruncated, ClientGone, Request
+
+MAX_BODY_BYTES = 65_536
+MAX_AUDIT = 10_000
+JSON = (b"content-type", b"application/json")
+JSON_LINES = (b"content-type", b"application/x-ndjson")
+
+M = TypeVar("M", bound=Message)
+Change = Callable[[Listener], Deferred[Outcome]]
+
+
+class CallRefused(Exception):
+    """The call is not carried out; becomes the answer of that status."""
+
+    def __init__(self, status: int, cause: str) -> None:
+        super().__init__(cause)
+        self.status = status
+        self.cause = cause
+
+
+class ControlSite:
+    """
+    All calls of one connection; a ``Site`` of ``cloudd.protocols.http``.
+
+    :param actor: who is at the other end
+    """
+
+    log = Logger()
+
+    def __init__(self, controlled: IControlled, actor: Actor) -> None:
+        self._controlled = controlled
+        self._actor = actor
+        self._calls: dict[bytes, tuple[bytes, Callable[[Request], Coroutine[Any, Any, None]]]] = {
+            b"/v1/status": (b"GET", self._status),
+            b"/v1/health": (b"GET", self._health),
+            b"/v1/audit": (b"GET", self._audit),
+            b"/v1/plan": (b"POST", self._plan),
+            b"/v1/upgrade": (b"POST", self._upgrade),
+            b"/v1/rollback": (b"POST", self._rollback),
+        }
+
+    async def handle(self, request: Request) -> None:
+        """Carry out one call; every error becomes an answer with a cause."""
+        try:
+            method, call = self._calls.get(request.path, (b"", None))
+            if call is None:
+                raise CallRefused(404, f"there is no {request.path.decode('latin-1')} in version 1 of the control API")
+            if request.method != method:
+                raise CallRefused(405, f"{request.path.decode('latin-1')} takes {method.decode()} alone")
+            request.route = request.path.decode()
+            await call(request)
+        except CallRefused as error:
+            _refuse(request, error.status, error.cause)
+        except BodyTooLarge as error:
+            _refuse(request, 413, str(error))
+        except BodyTruncated as error:
+            _refuse(request, 400, f"the body ended early: {error}")
+        except Exception:
+            self.log.failure("{path} failed", path=request.path.decode("latin-1"))
+            if request.started:
+                request.abort()
+            else:
+                _refuse(request, 500, "the daemon failed at this call: see its log")
+
+    def finished(self, request: Request) -> None:
+        """Nothing is kept of a call."""
+
+    async def _status(self, request: Request) -> None:
+        _answer(request, await self._controlled.status())
+
+    async def _health(self, request: Request) -> None:
+        _answer(request, await self._controlled.health())
+
+    async def _audit(self, request: Request) -> None:
+        upgrades = self._upgrades()
+        _answer(request, await upgrades.audit(_limit_in(request.query)))
+
+    async def _plan(self, request: Request) -> None:
+        body = await _read(request, PlanRequest)
+        _answer(request, await self._upgrades().plan(body.tree))
+
+    async def _upgrade(self, request: Request) -> None:
+        body = await _read(request, UpgradeRequest)
+        upgrades = self._upgrades()
+        await self._stream(
+            request, lambda listener: upgrades.upgrade(body.tree, body.expected_hash, self._actor, listener)
+        )
+
+    async def _rollback(self, request: Request) -> None:
+        if await request.body.read(MAX_BODY_BYTES):
+            raise CallRefused(400, "a rollback takes no body")
+        upgrades = self._upgrades()
+        await self._stream(request, lambda listener: upgrades.rollback(self._actor, listener))
+
+    def _upgrades(self) -> IUpgrades:
+        upgrades = self._controlled.upgrades
+        if upgrades is None:
+            raise CallRefused(503, "the daemon is starting: try again in a moment")
+        return upgrades  # type: ignore[no-any-return]
+
+    async def _stream(self, request: Request, change: Change) -> None:
+        def write(event: Progress | Outcome) -> None:
+            if not request.client_gone:
+                waiting = request.write(to_json(event) + b"\n")
+                if waiting is not None:  # few and short lines: nothing waits for the caller
+                    waiting.addErrback(lambda failure: failure.trap(ClientGone) and None)
+
+        request.start(200, [JSON_LINES])
+        write(await change(write))
+        if not request.client_gone:
+            request.finish()
+
+
+def _answer(request: Request, message: Message) -> None:
+    request.respond(200, [JSON], to_json(message))
+
+
+def _refuse(request: Request, status: int, cause: str) -> None:
+    if not request.started and not request.client_gone:
+        request.respond(status, [JSON], to_json(Refusal(cause=cause, status=status)))
+
+
+async def _read(request: Request, kind: type[M]) -> M:
+    data = await request.body.read(MAX_BODY_BYTES)
+    try:
+        return msgspec.json.decode(data or b"{}", type=kind)
+    except msgspec.DecodeError as error:
+        raise CallRefused(400, f"the body is no {kind.__name__}: {error}") from None
+
+
+def _limit_in(query: bytes) -> int:
+    values = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+    limits = values.pop("limit", ["20"])
+    if values or len(limits) != 1:
+        raise CallRefused(400, "the audit log takes one parameter: limit")
+    if not limits[0].isascii() or not limits[0].isdigit() or not 1 <= int(limits[0][:9]) <= MAX_AUDIT:
+        raise CallRefused(400, f"limit is a number from 1 to {MAX_AUDIT}")
+    return int(limits[0])
