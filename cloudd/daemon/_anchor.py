@@ -25,9 +25,12 @@ from twisted.logger import Logger
 import cloudd
 from cloudd.control import BOUNDARIES
 from cloudd.interfaces.settings import Settings
+from cloudd.protocols.control import ControlFactory, bind_control
 from reload import CodeTree, TreeError
 
+from ._audit import AuditLog
 from ._committed import Boot, RecordError, choose_boot_tree
+from ._controlled import Controlled
 from ._host import HostView
 from ._listening import bind_all, close_all, url_of
 from ._loader_process import LoaderProcess
@@ -35,6 +38,7 @@ from ._ready import notify_systemd, ready_lines, say
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder, StateFolderError
 from ._threads import WorkerThreads
+from ._upgrade import Upgrades
 from ._workers import Decided, SwapFailed, WorkerPool
 from .settings import settings_to_plain
 
@@ -62,6 +66,8 @@ class Anchor(Service):
         self._listeners: dict[str, socket.socket] = {}
         self._urls: dict[str, str] = {}
         self._lock: ProcessLock | None = None
+        self._control_listener: socket.socket | None = None
+        self._control_port: Any = None
         self._pool: WorkerPool | None = None
         self._output: int | None = None
         self._stopping = False
@@ -81,6 +87,7 @@ class Anchor(Service):
         self._urls = {
             face: url_of(listener, getattr(listen, f"{face}_url")) for face, listener in self._listeners.items()
         }
+        self._control_listener = bind_control(self._state.control_socket)
         self._threads.start()
         self._reactor.callWhenRunning(self._begin)
 
@@ -114,12 +121,32 @@ class Anchor(Service):
             start_loader=lambda exited, lost: self._start_loader(boot.tree.root, exited, lost),
             callees={"host_health": self._host_health, "host_metrics": self._host_metrics},
         )
-        self.host = HostView(self._reactor, self._settings, pool, self._began, self._urls)
+        self._host = HostView(self._reactor, self._settings, pool, self._began, self._urls)
+        upgrades = self._make_upgrades(boot, pool)
+        self._accept_control(Controlled(upgrades, pool, self._host, self._urls, self._began))
         pool.boot_loader()
         await self._await_old_workers()
         written = await pool.prepare_host()
         await pool.start()
+        await upgrades.note_start(boot.cause)
         self._say_ready(written)
+
+    def _accept_control(self, controlled: Controlled) -> None:
+        assert self._control_listener is not None
+        factory = ControlFactory(controlled, self._reactor)
+        self._control_port = self._reactor.adoptStreamPort(self._control_listener.fileno(), socket.AF_UNIX, factory)
+
+    def _make_upgrades(self, boot: Boot, pool: WorkerPool) -> Upgrades:
+        return Upgrades(
+            settings=self._settings,
+            start=source_root(),
+            boot=boot,
+            workers=pool,
+            threads=self._threads,
+            clock=self._reactor,
+            now=self._reactor.seconds,
+            audit=AuditLog(self._state.log / "audit.log", self._threads),
+        )
 
     def _choose_tree(self) -> Boot:
         start = CodeTree.scan(source_root(), BOUNDARIES)
@@ -200,10 +227,10 @@ class Anchor(Service):
     # while it runs
 
     async def _host_health(self) -> dict[str, Any]:
-        return await self.host.health()
+        return await self._host.health()
 
     async def _host_metrics(self) -> str:
-        return (await self.host.metrics()).decode()
+        return (await self._host.metrics()).decode()
 
     def _reload(self) -> None:
         if self._pool is not None:
@@ -214,8 +241,13 @@ class Anchor(Service):
     async def _stop(self) -> None:
         if self._pool is not None:
             await self._pool.stop(self._settings.workers.stop_timeout_s)
+        if self._control_port is not None:
+            self._control_port.stopListening()
         self._threads.stop()
         close_all(self._listeners)
+        if self._control_listener is not None:
+            self._control_listener.close()
+            self._state.control_socket.unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.release()
 

@@ -10,7 +10,7 @@ nothing that a client can see; ``commit`` is one assignment.  ``abort`` drops wh
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import define, field
@@ -149,15 +149,23 @@ class Generations:
         """What the current generation says of its parts."""
         if self.current is None or self.current.application is None:
             return [PartHealth("generation", False, "no generation of the code is loaded yet")]
-        return list(self.current.application.health())
+        try:
+            return list(self.current.application.health())
+        except Exception as error:
+            return [PartHealth("application", False, f"its health cannot be told: {cause_of(error)}")]
 
-    def status(self) -> list[dict[str, Any]]:
-        """Every generation that is alive, as ``cloudd.control.GenerationStatus`` in plain data."""
+    def status(self, connections: Mapping[int, int]) -> list[dict[str, Any]]:
+        """
+        Every generation that is alive, as ``cloudd.control.GenerationStatus`` in plain data.
+
+        :param connections: how many there are by generation
+        """
         return [
             {
                 "number": running.number,
                 "hash": running.tree_hash,
                 "state": state,
+                "connections": connections.get(running.number, 0),
                 "requests_running": running.in_flight,
                 "requests_total": running.total,
                 "modules": {} if running.generation.released else running.generation.modules(),

@@ -25,6 +25,7 @@ class HostView:
         self._pool = pool
         self._began = began
         self.urls = dict(urls)
+        self.state_folder = settings.state
 
     async def health(self) -> dict[str, Any]:
         """What ``/health`` says."""

@@ -22,7 +22,7 @@ from typing import Any, cast
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
-from twisted.logger import ILogObserver, Logger, globalLogBeginner, textFileLogObserver
+from twisted.logger import ILogObserver, Logger, LogLevel, globalLogBeginner, textFileLogObserver
 
 from cloudd.database import open_control_database, open_object_index
 from cloudd.interfaces.application import PartHealth, Resources
@@ -42,6 +42,7 @@ from .settings import settings_from_plain
 
 ORPHAN_TIMEOUT_S = 5.0
 HOST_TIMEOUT_S = 3.0
+_CHATTER = frozenset({"log_legacy", "twisted.internet.base"})  # Twisted's notes on every port and loop
 
 
 class LinkedHost:
@@ -194,12 +195,19 @@ class Worker:
         return [attrs.asdict(part) for part in parts]
 
     def _status(self) -> dict[str, Any]:
-        return {
-            "ready": self._ready,
-            "started_at": self._began,
-            "connections": {face: len(factory.connections) for face, factory in self._factories.items()},
-            "generations": self._generations.status(),
-        }
+        return {"generations": self._generations.status(self._connections_by_generation())}
+
+    def _connections_by_generation(self) -> dict[int, int]:
+        """Where the request of each connection is answered, or, of an idle one, the next will be."""
+        current = self._generations.current
+        counts: dict[int, int] = {}
+        for factory in self._factories.values():
+            for connection in factory.connections:
+                request = connection.request
+                number = request.generation if request is not None else 0
+                number = number or (current.number if current is not None else 0)
+                counts[number] = counts.get(number, 0) + 1
+        return counts
 
     def _reload(self, settings: Mapping[str, Any]) -> None:
         """SIGHUP at the anchor: new values of those settings that may change, and a fresh log file."""
@@ -279,7 +287,7 @@ class Worker:
             "cloudd_requests_running",
             "Requests in flight by generation",
             ("generation",),
-            lambda: [((str(row["number"]),), row["requests_running"]) for row in self._generations.status()],
+            lambda: [((str(row["number"]),), row["requests_running"]) for row in self._generations.status({})],
         )
         metrics.gauge_callback(
             "cloudd_generation",
@@ -310,6 +318,8 @@ def run_worker(spec: WorkerSpec, link: socket.socket, listeners: list[socket.soc
     observer = textFileLogObserver(sys.stderr)
 
     def observe(event: Any) -> None:
+        if event.get("log_namespace") in _CHATTER and event.get("log_level") == LogLevel.info:
+            return
         observer({**event, "log_system": f"{spec.name} {event.get('log_namespace', '-')}"})
 
     globalLogBeginner.beginLoggingTo([cast(ILogObserver, observe)], redirectStandardIO=False, discardBuffer=True)

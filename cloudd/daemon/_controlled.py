@@ -1,0 +1,86 @@
+# -*- test-case-name: tests.daemon.test_controlled -*-
+"""The daemon as the control socket sees it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import msgspec
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from cloudd.control import GenerationStatus, Health, IControlled, Status, WorkerStatus
+
+from ._host import HostView
+from ._link import LinkError
+from ._slot import Slot
+from ._upgrade import Upgrades
+from ._workers import WorkerPool
+
+
+@implementer(IControlled)
+@frozen
+class Controlled:
+    """
+    :param began: seconds since the epoch
+    """
+
+    upgrades: Upgrades
+    _pool: WorkerPool
+    _host: HostView
+    _urls: Mapping[str, str]
+    _began: float
+
+    def status(self) -> Deferred[Status]:
+        """The host with all its workers; a worker that does not answer is listed as not ready."""
+        return Deferred.fromCoroutine(self._status())
+
+    def health(self) -> Deferred[Health]:
+        """Health summed over all workers."""
+        return Deferred.fromCoroutine(self._health())
+
+    async def _status(self) -> Status:
+        answers = await self._pool.ask_all("status")
+        return Status(
+            version=own_version(),
+            pid=os.getpid(),
+            state=str(self._host.state_folder),
+            started_at=self._began,
+            code=self.upgrades.code_status(),
+            urls=dict(self._urls),
+            workers=[worker_status(slot, answers.get(slot.name)) for slot in self._pool.slots],
+            upgrade=self.upgrades.progress,
+        )
+
+    async def _health(self) -> Health:
+        return msgspec.convert(await self._host.health(), Health)
+
+
+def worker_status(slot: Slot, answer: Any) -> WorkerStatus:
+    """
+    One worker.
+
+    :param answer: what it said, None when it was not asked, or the ``LinkError`` why it said nothing
+    """
+    silent = answer is None or isinstance(answer, LinkError)
+    return WorkerStatus(
+        name=slot.name,
+        role=slot.role,
+        pid=slot.pid,
+        ready=slot.is_ready and not silent,
+        started_at=slot.started_at,
+        restarts=slot.restarts,
+        generations=[] if silent else msgspec.convert(answer["generations"], list[GenerationStatus]),
+    )
+
+
+def own_version() -> str:
+    """The installed version; of a plain checkout ``0``."""
+    try:
+        return version("cloudd")
+    except PackageNotFoundError:
+        return "0"
