@@ -9,7 +9,9 @@ from http import HTTPStatus
 
 from ._head import Header
 
-STATUS_LINES = {status: b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode()) for status in HTTPStatus}
+STATUS_LINES: dict[int, bytes] = {
+    int(status): b"HTTP/1.1 %d %s\r\n" % (status, HTTPStatus(status).phrase.encode()) for status in HTTPStatus
+}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE = b"Connection: close\r\n"
 KEEP_ALIVE = b"Connection: keep-alive\r\n"

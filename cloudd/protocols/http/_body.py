@@ -8,13 +8,14 @@ transport is paused).  Asking sends ``100 Continue`` to a client that waits for 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from ._errors import BodyAlreadyRead, BodyMalformed, BodyTooLarge, BodyTruncated
-from ._framing import ChunkedDecoder, Decoder, Header, decoder_for
+from ._framing import ChunkedDecoder, Decoder, Header, decoder_for, decoder_from
 
 if TYPE_CHECKING:
     from ._connection import HTTPConnection
@@ -75,7 +76,7 @@ class Body:
         self.ended = self.decoder.finished
         self.awaits_continue = awaits_continue
         self.asked = False  # a reader came
-        self.collected: list[bytes] | None = None  # what read() has so far
+        self.collected: list[bytes] | None = None  # what read() has; goes along to another process
         self._sink: BodySink | None = None
         self._done: Deferred[int] | None = None
         self._limit: int | None = None
@@ -101,18 +102,18 @@ class Body:
         """
         if self.length is not None and self.length > limit:
             raise BodyTooLarge(limit)
-        if self.asked and self.collected is None:
-            raise BodyAlreadyRead
         if self.collected is None:
+            if self.asked:
+                raise BodyAlreadyRead
             self.collected = []
-        pieces = self.collected
         if self.received > limit:
             raise BodyTooLarge(limit)
+        pieces = self.collected
         if not self.ended:
             await self._start(_Collector(pieces), limit)
-        self.collected = None
-        self.asked = True
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if len(pieces) != 1:
+            self.collected = pieces = [b"".join(pieces)]
+        return pieces[0]
 
     def stream_to(self, sink: BodySink, limit: int | None = None) -> Deferred[int]:
         """
@@ -136,7 +137,8 @@ class Body:
         self.asked = True
         self._sink = sink
         self._limit = limit
-        self._done = done = Deferred(self._cancelled)
+        done: Deferred[int] = Deferred(self._cancelled)
+        self._done = done
         if self.awaits_continue:
             self.awaits_continue = False
             self._connection.send_continue()
@@ -150,6 +152,11 @@ class Body:
     def reading(self) -> bool:
         """Somebody waits for bytes of it."""
         return self._sink is not None
+
+    @property
+    def reading_document(self) -> bool:
+        """The handler waits in ``read``."""
+        return self._done is not None and self.collected is not None
 
     @property
     def waiting_for_client(self) -> bool:
@@ -245,6 +252,15 @@ class Body:
         if self.ended:
             return 0
         return None if self.length is None else self.length - self.received
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where the body that gave ``state`` was."""
+        self.received = state["received"]
+        self.decoder = decoder_from(state["decoder"])
+        self.ended = self.decoder.finished
+        self.awaits_continue = state["awaits_continue"]
+        collected = state["collected"]
+        self.collected = None if collected is None else [collected]
 
     def export(self) -> dict[str, Any]:
         """Its state as plain data, for ``restore``."""

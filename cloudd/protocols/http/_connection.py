@@ -5,7 +5,7 @@ One HTTP/1.1 connection: requests out of bytes, one after the other, and answers
 What is kept is plain: bytes not yet parsed, the current request (its head's bytes, how far its body was decoded, how
 far its answer went) and a few flags.  The next request is parsed when the current one is answered and its body has
 ended; until then its bytes wait, and the transport is paused when they are many.  So a snapshot is possible at any
-byte.  There is no timer here: the factory's sweep calls ``check``.
+byte.  There is no timer here: see ``_timeouts``.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ._errors import BadRequest, BodyTooLarge, BodyTruncated, ClientGone, FileTo
 from ._files import send_pieces
 from ._head import find_end, skip_empty_lines
 from ._request import Request
+from ._timeouts import OutputWatch
 from ._transport import SMALL_FILE_BYTES, HTTPTransport
 
 if TYPE_CHECKING:
@@ -35,11 +36,9 @@ _log = Logger()
 
 #: Bytes kept for later before the client is paused.
 _WAITING_BYTES = 65_536
-#: Longest wait for a client to notice that it was refused and to stop sending.
-LINGER_S = 5.0
-_LINGER_BYTES = 64 * 1_048_576
-
 _PLAIN = b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
+#: Status, for the log only, of a request whose client left before an answer (as nginx has it).
+CLIENT_LEFT = 499
 _TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
 
 
@@ -51,24 +50,26 @@ class HTTPConnection:
     :ivar unparsed: bytes that came and were not used yet
     :ivar request: the one being received or answered
     :ivar closing: no further request is taken
+    :ivar eof: the client has shut down its sending side
+    :ivar output: bytes that another process had still to send to this client
     :ivar since: the factory's time of the event that the running time-out counts from
     """
 
     __slots__ = (
         "__weakref__",
         "_advancing",
-        "_discarded",
-        "_eof",
         "_host",
         "_native",
         "_output_paused",
         "_paused",
         "_scanned",
-        "_sent_mark",
-        "_sent_since",
         "_waiters",
+        "_watch",
+        "closed_at",
         "closing",
+        "eof",
         "factory",
+        "output",
         "peer",
         "request",
         "since",
@@ -83,18 +84,18 @@ class HTTPConnection:
         self.unparsed = b""
         self.request: Request | None = None
         self.closing = False
+        self.eof = False
+        self.output = b""
         self.since = factory.now
         self._scanned = 0  # bytes of an incomplete head that were searched for its end
         self._advancing = False
         self._paused = False  # we have paused the transport's reading
-        self._eof = False  # the client has shut down its sending side
         self._output_paused = False  # the transport's buffer is full
         self._waiters: list[Deferred[None]] = []
-        self._discarded = 0
+        self.closed_at = 0.0
         self._native = False  # the transport is our own, with sendfile
         self._host: Any = None
-        self._sent_mark = -1
-        self._sent_since = 0.0
+        self._watch: OutputWatch | None = None
 
     # ---- Twisted calls
 
@@ -104,6 +105,22 @@ class HTTPConnection:
         self._native = isinstance(transport, HTTPTransport)
         self.factory.opened(self)
         transport.registerProducer(self, True)
+        if self.request is not None or self.unparsed or self.output or self.eof:
+            self._go_on()
+        else:
+            self.since = self.factory.now
+
+    def _go_on(self) -> None:
+        """Continue from a snapshot."""
+        if self.output:
+            self.transport.write(self.output)
+            self.output = b""
+        request = self.request
+        if request is not None and not request.finished:
+            self.handle(request)
+        elif request is not None and request.unread_body is not None:
+            request.unread_body.discard()
+        self._advance()
 
     def connectionMade(self) -> None:
         """Part of ``IProtocol``; ``makeConnection`` does the work."""
@@ -111,9 +128,7 @@ class HTTPConnection:
     def dataReceived(self, data: bytes) -> None:
         """Bytes have come."""
         if self.closing:
-            self._discarded += len(data)
-            if self._discarded > _LINGER_BYTES:
-                self.transport.abortConnection()
+            self.since = self.factory.now
             return
         if self.request is not None or not self.unparsed:
             self.since = self.factory.now
@@ -122,7 +137,7 @@ class HTTPConnection:
 
     def readConnectionLost(self) -> None:
         """The client has shut down its sending side; it may still wait for answers."""
-        self._eof = True
+        self.eof = True
         if self.closing:
             self.transport.loseConnection()
         else:
@@ -140,8 +155,8 @@ class HTTPConnection:
         request, self.request = self.request, None
         if request is not None and not request.finished:
             request.client_left()
-            if request._body is not None:
-                request._body.no_more(BodyTruncated("the client left in the middle of its request's body"))
+            if request.unread_body is not None:
+                request.unread_body.no_more(BodyTruncated("the client left in the middle of its request's body"))
             self._report_if_over(request)
 
     def pauseProducing(self) -> None:
@@ -180,7 +195,7 @@ class HTTPConnection:
         finally:
             self._advancing = False
         if not self.closing:
-            if self._eof and self.request is None and not self._output_paused:
+            if self.eof and self.request is None and not self._output_paused:
                 self.close(linger=False)
             else:
                 self._regulate()
@@ -211,7 +226,7 @@ class HTTPConnection:
             return
         if running is not None:
             request._running = running
-            running.addCallbacks(self._handler_ended, self._handler_stopped, (request,), None, (request,))
+            running.addCallbacks(self._handler_ended, self._handler_stopped, (request,), {}, (request,))
         elif coroutine is not None and not request.finished:
             self._handler_ended(None, request)
 
@@ -228,11 +243,13 @@ class HTTPConnection:
             return False
         self.request = None
         self.since = self.factory.now
+        if self.factory.draining and not self.unparsed:
+            self.close(linger=False)
         return True
 
     def _pull(self, body: Body) -> None:
         body.pull()
-        if self._eof and body.waiting_for_client and not body.ended:
+        if self.eof and body.waiting_for_client and not body.ended:
             body.no_more(BodyTruncated("the client stopped in the middle of its request's body"))
 
     def body_wanted(self) -> None:
@@ -247,7 +264,7 @@ class HTTPConnection:
 
     def _regulate(self) -> None:
         """Pause or resume the client, by how much of what it sent still waits."""
-        if self._eof:
+        if self.eof:
             return
         request = self.request
         wanted = (
@@ -285,7 +302,7 @@ class HTTPConnection:
         elif isinstance(error, BodyTruncated):
             refusal = BadRequest(400, f"The request body is broken: {error}.")
         elif request.client_gone and isinstance(error, ClientGone | CancelledError):
-            refusal = BadRequest(499, "")
+            refusal = BadRequest(CLIENT_LEFT, "")
         else:
             _log.failure("the handler of {request} failed", failure, request=request)
             refusal = BadRequest(500, f"An accident in the server; its log has it under {request.id}.")
@@ -294,7 +311,9 @@ class HTTPConnection:
     def _give_up(self, request: Request, refusal: BadRequest) -> None:
         if request.finished:
             return
-        if request.started:
+        if request.client_gone:
+            self._report_if_over(request)
+        elif request.started:
             request.abort()
         else:
             request.respond(refusal.status, [_TEXT], refusal.cause.encode() + b"\n")
@@ -369,8 +388,9 @@ class HTTPConnection:
 
     def _report_if_over(self, request: Request) -> None:
         """Tell the site about a request whose client left, once its handler has come to rest."""
-        if request.finished or (request._running is None and not (request._klein is not None and request.shielded)):
+        if request.finished or (request.client_gone and not request.at_work):
             request.finished = True
+            request.status = request.status or CLIENT_LEFT
             self._report(request)
 
     # ---- closing
@@ -403,13 +423,13 @@ class HTTPConnection:
             return
         self.closing = True
         self.unparsed = b""
-        self.request = None
-        self.since = self.factory.now
+        self.since = self.closed_at = self.factory.now
+        self._leave_body()
         transport = self.transport
         transport.unregisterProducer()
         self._output_paused = False
         half = getattr(transport, "loseWriteConnection", None)
-        if linger and half is not None and not self._eof:
+        if linger and half is not None and not self.eof:
             if self._paused:
                 self._paused = False
                 transport.resumeProducing()
@@ -417,53 +437,37 @@ class HTTPConnection:
         else:
             transport.loseConnection()
 
+    def _leave_body(self) -> None:
+        """No further byte of the current request is read; whoever still reads it learns so."""
+        request, self.request = self.request, None
+        if request is not None and request.unread_body is not None:
+            request.unread_body.no_more(BodyTruncated("the connection was closed before the end of the body"))
+
     def drop(self, request: Request) -> None:
         """Break the connection off in the middle of ``request``'s answer."""
         self._report(request)
         if request is self.request:
             self.closing = True
-            self.request = None
             self.unparsed = b""
+            self._leave_body()
             self._fail_waiters()
             self.transport.abortConnection()
 
-    # ---- time
+    # ---- what others ask
 
-    def check(self, now: float) -> None:
-        """Called every second: act on what has taken too long."""
-        limits = self.factory.limits
-        request = self.request
-        silent = now - self.since
-        if self._output_stuck(now):
-            self.transport.abortConnection()
-        elif self.closing:
-            if silent > LINGER_S and not self._unsent():
-                self.transport.abortConnection()
-        elif request is None:
-            if not self.unparsed:
-                if silent > limits.idle_timeout_s:
-                    self.close(linger=False)
-            elif silent > limits.head_timeout_s:
-                self.refuse(BadRequest(408, f"The request head did not arrive within {limits.head_timeout_s:g} s."))
-        elif request._body is not None and request._body.waiting_for_client and silent > limits.body_timeout_s:
-            request.keep = False
-            request._body.no_more(BodyTruncated(f"nothing of the body came for {limits.body_timeout_s:g} s"))
-            if request.finished:
-                self.close(linger=True)
-
-    def _unsent(self) -> bool:
+    @property
+    def unsent(self) -> bool:
+        """Something waits for the client."""
         return bool(getattr(self.transport, "unsent", self._output_paused))
 
-    def _output_stuck(self, now: float) -> bool:
-        """Whether the client has taken nothing of what waits for it for too long."""
-        if not self._unsent():
-            self._sent_mark = -1
-            return False
-        sent = getattr(self.transport, "sent_total", 0)
-        if sent != self._sent_mark:
-            self._sent_mark = sent
-            self._sent_since = now
-        return now - self._sent_since > self.factory.limits.write_timeout_s
+    def stuck_s(self, now: float) -> float:
+        """For how long the client has taken nothing of what waits for it."""
+        if not self.unsent:
+            self._watch = None
+            return 0.0
+        if self._watch is None:
+            self._watch = OutputWatch()
+        return self._watch.stuck_s(getattr(self.transport, "sent_total", 0), now)
 
     def host(self) -> Any:
         """Our address of this connection."""

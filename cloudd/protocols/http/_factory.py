@@ -13,12 +13,16 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cloudd.interfaces.settings import HTTPSettings
+from reload import Snapshot
 
 from ._answer import common_lines, id_names
 from ._connection import HTTPConnection
+from ._errors import NotExportable
 from ._head import HeadParser
 from ._ids import RequestIds
 from ._request import Request
+from ._snapshot import restore, take_snapshot
+from ._timeouts import check
 
 _log = Logger()
 _SWEEP_S = 1.0
@@ -75,6 +79,33 @@ class HTTPServerFactory(ServerFactory):
         """A connection for a client at ``addr``."""
         return HTTPConnection(self, peer_text(addr))
 
+    def resume(self, snapshot: Snapshot, transport: Any) -> HTTPConnection:
+        """
+        Go on with a connection that another process (or this one) has served until ``snapshot``.
+
+        :param transport: of the same client, connected; its protocol is set by the caller
+        :raises ValueError: a snapshot of another kind or version
+        """
+        connection = self.restore(snapshot)
+        connection.makeConnection(transport)
+        return connection
+
+    def restore(self, snapshot: Snapshot) -> HTTPConnection:
+        """The first half of ``resume``: nothing is sent and no handler called before ``makeConnection``."""
+        connection = HTTPConnection(self, snapshot.fields["peer"])
+        restore(connection, snapshot)
+        return connection
+
+    def snapshot_all(self) -> dict[HTTPConnection, Snapshot | NotExportable]:
+        """A snapshot of each connection, or why there is none at this moment; changes nothing."""
+        taken: dict[HTTPConnection, Snapshot | NotExportable] = {}
+        for connection in self.connections:
+            try:
+                taken[connection] = take_snapshot(connection)
+            except NotExportable as error:
+                taken[connection] = error
+        return taken
+
     def opened(self, connection: HTTPConnection) -> None:
         """``connection`` has its transport."""
         self.accepted += 1
@@ -82,7 +113,6 @@ class HTTPServerFactory(ServerFactory):
         if not self._sweeping:
             self._sweeping = True
             self._tick()
-            connection.since = self.now
             self.reactor.callLater(_SWEEP_S, self._sweep)
 
     def closed(self, connection: HTTPConnection) -> None:
@@ -104,7 +134,7 @@ class HTTPServerFactory(ServerFactory):
         now = self.now
         for connection in list(self.connections):
             try:
-                connection.check(now)
+                check(connection, now)
             except Exception:
                 _log.failure("a time-out check failed; the connection is dropped")
                 connection.transport.abortConnection()
@@ -123,7 +153,8 @@ class HTTPServerFactory(ServerFactory):
                 connection.close(linger=False)
         if not self.connections:
             return succeed(0)
-        self._drained = drained = Deferred()
+        drained: Deferred[int] = Deferred()
+        self._drained = drained
         timer = self.reactor.callLater(timeout_s, self._cut_off)
 
         def stop_timer(result: int) -> int:

@@ -3,8 +3,8 @@
 Where a request's body ends: by its declared length, or by its chunks.
 
 A decoder takes the bytes that have come and returns the body's bytes and what it left: the beginning of a line that
-has not ended, or what follows the body.  Left bytes come again in front of the next ones, so that the state of a decoder is
-a few numbers.  No I/O.
+has not ended, or what follows the body.  Left bytes come again in front of the next ones, so that the state of a
+decoder is a few numbers.  No I/O.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ klein is imported when the first ``KleinApp`` is made, because its import instal
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
@@ -16,7 +16,10 @@ from twisted.internet.error import ConnectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ._head import Head
+
 if TYPE_CHECKING:
+    from ._connection import HTTPConnection
     from ._request import Request
 
 _log = Logger()
@@ -70,16 +73,17 @@ class KleinState:
         return self._call_request
 
 
-class KleinGlue:
-    """The members that klein needs; mixed into ``Request``."""
+class KleinGlue(Head):
+    """The members that klein needs; a base of ``Request``."""
 
-    __slots__ = ()
+    __slots__ = ("_connection", "_klein")
 
+    _connection: HTTPConnection
     _klein: KleinState | None
 
     def _state(self) -> KleinState:
         if self._klein is None:
-            self._klein = KleinState(self.path)  # type: ignore[attr-defined]
+            self._klein = KleinState(self.path)
         return self._klein
 
     @property
@@ -98,14 +102,14 @@ class KleinGlue:
 
     def getRequestHostname(self) -> bytes:
         """The host that the client named, without its port."""
-        host: bytes = self.header(b"host") or b""  # type: ignore[attr-defined]
+        host = self.fields.get(b"host") or b""
         if host.startswith(b"["):
             return host[: host.find(b"]") + 1]
         return host.partition(b":")[0] or b"localhost"
 
     def getHost(self) -> Any:
         """Our address."""
-        return self._connection.host()  # type: ignore[attr-defined]
+        return self._connection.host()
 
     def isSecure(self) -> bool:
         """TLS ends before us."""
@@ -130,7 +134,7 @@ class KleinGlue:
 
     def processingFailed(self, failure: Failure) -> None:
         """A route raised what nobody handles."""
-        self._connection.handler_failed(self, failure)  # type: ignore[attr-defined]
+        self._connection.handler_failed(cast("Request", self), failure)
 
     def __conform__(self, interface: Any) -> Any:
         return self._state().conform(lambda: _klein_request(interface, self))
@@ -168,7 +172,7 @@ class KleinApp:
     def __init__(self, app: Any) -> None:
         from klein.resource import KleinResource
 
-        self._resource = KleinResource(app)
+        self._resource: Any = KleinResource(app)
 
     def __call__(self, request: Request) -> None:
         """Route ``request``; its answer may come later."""

@@ -30,7 +30,8 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 class HTTPPort(tcp.Port):
     """A listening socket whose connections have an ``HTTPTransport``."""
 
-    transport = HTTPTransport
+    transport: Any = HTTPTransport
+    reactor: Any
     resting = False
 
     def doRead(self) -> None:
@@ -55,7 +56,7 @@ class HTTPPort(tcp.Port):
         protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[union-attr]
         number = self.sessionno
         self.sessionno = number + 1
-        transport = self.transport(client, protocol, address, self, number, self.reactor)  # type: ignore[arg-type]
+        transport = self.transport(client, protocol, address, self, number, self.reactor)
         protocol.makeConnection(transport)  # type: ignore[union-attr]
 
     def _rest(self, error: OSError) -> None:

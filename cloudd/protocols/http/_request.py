@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from ._answer import BODILESS, CHUNKED, CLOSE, KEEP_ALIVE, LAST_CHUNK, header_block, id_lines, status_line
 from ._body import Body
 from ._errors import AnswerMisused, ClientGone
-from ._head import Head, Header
+from ._head import Header
 from ._klein import KleinGlue, KleinState
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def changes_state(method: bytes) -> bool:
     return method not in _READING_METHODS
 
 
-class Request(Head, KleinGlue):
+class Request(KleinGlue):
     """
     One request.  The facts are those of ``Head`` and:
 
@@ -56,10 +56,9 @@ class Request(Head, KleinGlue):
         "_bodiless",
         "_body",
         "_chunked",
-        "_connection",
         "_ended_calls",
-        "_klein",
-        "_left",
+        "_length",
+        "_promised",
         "_running",
         "_snapshot_call",
         "began",
@@ -101,7 +100,8 @@ class Request(Head, KleinGlue):
         self._body = None if length == 0 else Body(connection, length, self.expects_continue)
         self._bodiless = False
         self._chunked = False
-        self._left: int | None = None  # bytes of the declared answer still to be written
+        self._length: int | None = None  # of the answer's body, as declared
+        self._promised = 0  # bytes of it that the handler has given
         self._running: Deferred[None] | None = None  # the handler's coroutine
         self._ended_calls: list[Callable[[], None]] | None = None
         self._snapshot_call: Callable[[], dict[str, Any]] | None = None
@@ -123,6 +123,12 @@ class Request(Head, KleinGlue):
     def transport(self) -> Any:
         """The connection's transport, for what only it knows (peer credentials of a local socket)."""
         return self._connection.transport
+
+    @property
+    def unread_body(self) -> Body | None:
+        """The body, if bytes of it are still to come."""
+        body = self._body
+        return None if body is None or body.ended else body
 
     def header(self, name: bytes) -> bytes | None:
         """The values of header ``name`` (lower case) joined by ``b", "``, or ``None``."""
@@ -194,7 +200,7 @@ class Request(Head, KleinGlue):
         head = self._head_bytes(status, headers, None if status == 204 else length)
         self.started = True
         self.status = status
-        self._left = length
+        self._length = length
         if not self.client_gone:
             self._connection.send(head)
 
@@ -203,10 +209,9 @@ class Request(Head, KleinGlue):
             raise AnswerMisused(f"{self!r} was answered before")
         factory = self._connection.factory
         self._decide_keep()
-        if length is not None:
-            framing = b"Content-Length: %d\r\n" % length
-        else:
-            framing = CHUNKED if self._chunked else b""
+        framing = b"" if length is None else b"Content-Length: %d\r\n" % length
+        if self._chunked:
+            framing = CHUNKED
         if not self.keep:
             framing += CLOSE
         elif self.version == (1, 0):
@@ -240,13 +245,15 @@ class Request(Head, KleinGlue):
         :raises AnswerMisused: before ``start``, after the end, or beyond the declared length
         """
         if not self.started and self._klein is not None:
-            return self._klein.write(data)
+            self._klein.write(data)
+            return None
         self._check_writable(len(data))
         if self.client_gone:
             return fail(ClientGone())
         if not data or self._bodiless:
             return None
-        self._count(len(data))
+        self._promised += len(data)
+        self.sent_bytes += len(data)
         connection = self._connection
         connection.send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         return connection.room()
@@ -254,13 +261,8 @@ class Request(Head, KleinGlue):
     def _check_writable(self, size: int) -> None:
         if not self.started or self.finished:
             raise AnswerMisused(f"{self!r} is not between start and finish")
-        if self._left is not None and size > self._left and not self._bodiless:
+        if self._length is not None and self._promised + size > self._length and not self._bodiless:
             raise AnswerMisused(f"{self!r} writes more than the length it declared")
-
-    def _count(self, size: int) -> None:
-        self.sent_bytes += size
-        if self._left is not None:
-            self._left -= size
 
     def send_file(self, descriptor: int, offset: int, length: int) -> Deferred[None]:
         """
@@ -278,8 +280,7 @@ class Request(Head, KleinGlue):
         if not length or self._bodiless:
             return succeed(None)
         connection = self._connection
-        if self._left is not None:
-            self._left -= length
+        self._promised += length
         if self._chunked:
             connection.send(b"%x\r\n" % length)
         sent = connection.send_file(self, descriptor, offset, length)
@@ -302,8 +303,8 @@ class Request(Head, KleinGlue):
             return
         if self.client_gone:
             self._end()
-        elif self._left and not self._bodiless:
-            _log.error("{request} ended {left} bytes before its declared length", request=self, left=self._left)
+        elif self._length is not None and self._promised < self._length and not self._bodiless:
+            _log.error("{request} ended before the {length} bytes it declared", request=self, length=self._length)
             self.abort()
         else:
             if self._chunked and not self._bodiless:
@@ -329,6 +330,11 @@ class Request(Head, KleinGlue):
     def shielded(self) -> bool:
         """The handler runs to its end even when the client leaves."""
         return changes_state(self.method)
+
+    @property
+    def at_work(self) -> bool:
+        """The handler still does something, though perhaps for nobody."""
+        return self._running is not None or (self._klein is not None and self.shielded)
 
     def client_left(self) -> None:
         """The connection is gone: tell everyone who waits for it."""

@@ -17,7 +17,7 @@ from twisted.internet import main, tcp
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ._errors import ClientGone, FileTooShort
+from ._errors import ClientGone, FileTooShort, NotExportable
 
 #: Bytes that wait for the client before the protocol is asked to stop writing, and to go on again.
 HIGH_BYTES = 131_072
@@ -234,7 +234,7 @@ class HTTPTransport(tcp.Server):
 
     def _next_parts(self) -> tuple[list[Any], int]:
         """The bytes in front of the queue, and whether a file follows that should share their packet."""
-        parts = []
+        parts: list[Any] = []
         for part in self._queue:
             if type(part) is FilePart:
                 return parts, _MORE
@@ -265,6 +265,22 @@ class HTTPTransport(tcp.Server):
     def _count(self, sent: int) -> None:
         self.unsent -= sent
         self.sent_total += sent
+
+    def export_output(self) -> bytes:
+        """
+        What the client has still to get; changes nothing.  Of a file on its way nothing: ``sent_bytes`` tells how far
+        it came.
+
+        :raises NotExportable: bytes wait behind a file
+        """
+        output: list[bytes | memoryview] = []
+        parts = list(self._queue)
+        for part in parts:
+            if type(part) is not FilePart:
+                output.append(part)  # type: ignore[arg-type]
+            elif part is not parts[-1]:
+                raise NotExportable("bytes wait behind a file that is on its way")
+        return b"".join(output)
 
     # ---- the end
 
