@@ -54,9 +54,7 @@ class Writing:
 
     async def receive(self, digests: Mapping[str, Callable[[], Hasher]], expected_bytes: int) -> FileUpload:
         """Begin an upload; see ``IObjectStore.receive``."""
-        if self._space.is_fresh:
-            self._space.check(expected_bytes)
-        else:
+        if not self._space.surely_fits(expected_bytes):
             await self._threads.run(self._space.check, expected_bytes)
         file = (await self._own()).new_file()
         return FileUpload(self._threads, DataFile(self._layout, self._space, file, digests))

@@ -53,10 +53,11 @@ class DirectIndex:
             result = function(self.connection, *args, **kwargs)
             if error is not None and not self.after_commit:
                 raise error
+            self.connection.execute("COMMIT")
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
             raise
-        self.connection.execute("COMMIT")
         if error is not None:
             raise error
         return result
