@@ -80,6 +80,7 @@ class LoaderProcess:
     _channel: socket.socket | None = None
     _reader: _Reader | None = None
     _next_number: int = 0
+    _reaped: Deferred[None] = field(factory=Deferred)
     _forking: dict[int, Deferred[ForkedWorker]] = field(factory=dict)
     log = Logger()
 
@@ -131,9 +132,10 @@ class LoaderProcess:
             raise LoaderLost(f"the loader takes no commands: {error}") from error
         return number, done
 
-    def end(self) -> None:
-        """Let it end; its workers stay."""
+    def end(self) -> Deferred[None]:
+        """Let it end; its workers stay.  Fires when it has been reaped."""
         self._close()
+        return self._reaped
 
     def ended(self) -> None:
         """The process has been reaped, or its channel closed."""
@@ -144,6 +146,10 @@ class LoaderProcess:
         for deferred in waiting.values():
             deferred.errback(LoaderLost("the loader ended before it forked the worker"))
         self._lost()
+
+    def reaped(self) -> None:
+        """There is no such process any more."""
+        self._reaped.callback(None)
 
     def _close(self) -> None:
         self.is_lost = True
@@ -183,3 +189,4 @@ class _Ending(ProcessProtocol):
 
     def processEnded(self, reason: Any) -> None:
         self._loader.ended()
+        self._loader.reaped()

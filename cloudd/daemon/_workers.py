@@ -178,7 +178,7 @@ class WorkerPool:
         if killer.active():
             killer.cancel()
         if self._loader is not None:
-            self._loader.end()
+            await self._loader.end()
 
     def hasten(self) -> None:
         """Second signal: end now."""

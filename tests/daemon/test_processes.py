@@ -1,0 +1,336 @@
+"""The real processes: start, swap, crashes, signals and the end, as an operator and a client see them."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import stat
+import threading
+import time
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.daemon.small_cloud import SmallCloud
+
+
+class RunningCase(SynchronousTestCase):
+    """A daemon that runs."""
+
+    settings = "[workers]\nfront = 2\n"
+
+    def setUp(self) -> None:
+        self.cloud = SmallCloud(self.settings)
+        self.addCleanup(self.cloud.remove)
+        self.cloud.start()
+
+    def slow_request(self, path: str) -> tuple[threading.Thread, list[object]]:
+        """Begin a request in a thread and wait until a worker has it."""
+        answers: list[object] = []
+
+        def ask() -> None:
+            try:
+                answers.append(self.cloud.get(path))
+            except (OSError, http.client.HTTPException) as error:
+                answers.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        self.cloud.wait(lambda: self.requests_running() >= 1, "the request has begun")
+        return thread, answers
+
+    def requests_running(self) -> int:
+        return sum(
+            generation["requests_running"]
+            for worker in self.cloud.status()["workers"]
+            for generation in worker["generations"]
+        )
+
+
+class ServingTests(RunningCase):
+    def test_serves(self) -> None:
+        """A request is answered, logged with its facts, and counted over all workers."""
+        connection = self.cloud.connect()
+        self.addCleanup(connection.close)
+        bodies = [self.cloud.get("/hello?token=secret", connection) for _ in range(3)]
+        self.assertEqual({(status, body.split()[0]) for status, body in bodies}, {(200, "one")})
+        lines = self.cloud.wait(lambda: [line for line in self.cloud.access_lines() if "/hello" in line][2:], "lines")
+        fields = lines[0].split()
+        self.assertEqual(fields[2:8], ["api", "-", "GET", "/hello", "small", "200"])
+        self.assertEqual(fields[11], "1")
+        self.assertNotIn("secret", lines[0])
+        metrics = self.cloud.get("/metrics")[1]
+        self.assertIn('cloudd_requests_total{face="api",method="GET",route="small",status="2xx"} 3.0', metrics)
+        self.assertIn('cloudd_worker_ready{name="agent",worker="anchor"} 1.0', metrics)
+
+    def test_first_start(self) -> None:
+        """The state folder and credentials are private, and the ready line names them."""
+        state = self.cloud.state
+        self.assertEqual(stat.S_IMODE(state.stat().st_mode), 0o700)
+        for name in ("clouds.yaml", "s3.env", "cloud.sqlite", "log/access.log", "control.sock"):
+            self.assertEqual(stat.S_IMODE((state / name).stat().st_mode) & 0o077, 0, name)
+        self.assertIn(
+            f'auth_url: "http://127.0.0.1:{self.cloud.port}/identity/v3"', (state / "clouds.yaml").read_text()
+        )
+        self.assertIn(str(state / "clouds.yaml"), self.cloud.log())
+        self.assertTrue((state / "kept").exists())
+
+    def test_no_descriptor_leaks(self) -> None:
+        """The loader has its channel and standard streams alone; a front has no lock of the anchor."""
+        fronts = self.cloud.worker_pids()
+        loader = int((Path("/proc") / str(fronts["front-1"]) / "stat").read_text().rpartition(")")[2].split()[1])
+        kept = {os.readlink(path) for path in (Path("/proc") / str(loader) / "fd").iterdir()}
+        self.assertFalse([name for name in kept if "lock" in name or "sqlite" in name or "epoll" in name], kept)
+        front = {os.readlink(path) for path in (Path("/proc") / str(fronts["front-1"]) / "fd").iterdir()}
+        self.assertFalse([name for name in front if "anchor.lock" in name or "control.sock" in name], front)
+
+    def test_second_daemon_is_refused(self) -> None:
+        """Another twistd on the same state folder ends at once and says who has it."""
+        first = self.cloud.process
+        assert first is not None
+        second = self.cloud.spawn()
+        self.cloud.process = first
+        self.assertNotEqual(second.wait(20), 0)
+        self.assertIn(f"another cloudd (process {first.pid}) uses the state folder", self.cloud.log())
+        self.assertEqual(self.cloud.get("/")[0], 200)
+
+
+class SwapTests(RunningCase):
+    def test_swap_on_an_open_connection(self) -> None:
+        """The next request on the same connection has the new code; one in flight ends in the old."""
+        connection = self.cloud.connect()
+        self.addCleanup(connection.close)
+        self.assertIn("one", self.cloud.get("/", connection)[1])
+        sock = connection.sock
+        thread, answers = self.slow_request("/slow/1.5")
+        self.cloud.say("two")
+        outcome = self.cloud.upgrade()
+        self.assertEqual(outcome["result"], "committed", outcome)
+        self.assertIn("two", self.cloud.get("/", connection)[1])
+        self.assertIs(connection.sock, sock)
+        thread.join()
+        self.assertEqual(answers, [(200, "one")])
+        numbers = {worker["generations"][-1]["number"] for worker in self.cloud.status()["workers"]}
+        self.assertEqual(numbers, {2})
+        self.cloud.wait(
+            lambda: all(len(worker["generations"]) == 1 for worker in self.cloud.status()["workers"]),
+            "the old generation is freed",
+        )
+
+    def test_bad_code_changes_nothing(self) -> None:
+        """A module that fails its self-check, or does not import, is refused with its cause."""
+        self.cloud.say("bad")
+        outcome = self.cloud.upgrade()
+        self.assertEqual(outcome["result"], "failed", outcome)
+        self.assertIn("the word is bad", outcome["cause"])
+        (self.cloud.tree / "cloudd" / "words.py").write_text("import nowhere\n")
+        outcome = self.cloud.upgrade()
+        self.assertEqual(outcome["result"], "failed", outcome)
+        self.assertIn("nowhere", outcome["cause"])
+        self.assertIn("one", self.cloud.get("/")[1])
+
+    def test_crashed_worker_boots_the_committed_code(self) -> None:
+        """A worker that is killed after a swap comes back with the new code, and a start of the daemon as well."""
+        self.cloud.say("two")
+        self.assertEqual(self.cloud.upgrade()["result"], "committed")
+        before = self.cloud.worker_pids()
+        for name in ("front-1", "front-2"):
+            os.kill(before[name], signal.SIGKILL)
+        self.cloud.wait(
+            lambda: all(
+                worker["ready"] and worker["pid"] != before["front-1"] for worker in self.cloud.status()["workers"]
+            ),
+            "the workers are back",
+        )
+        self.assertIn("two", self.cloud.get("/")[1])
+        self.assertTrue(self.cloud.words("worker front-1 was killed by SIGKILL"))
+
+    def test_swap_under_load(self) -> None:
+        """Clients that ask without pause see both versions, and no error."""
+        stop = threading.Event()
+        seen: list[str] = []
+        errors: list[BaseException] = []
+
+        def ask() -> None:
+            connection = self.cloud.connect()
+            try:
+                while not stop.is_set():
+                    seen.append(self.cloud.get("/", connection)[1].split()[0])
+            except (OSError, http.client.HTTPException) as error:
+                errors.append(error)
+            finally:
+                connection.close()
+
+        clients = [threading.Thread(target=ask) for _ in range(8)]
+        for client in clients:
+            client.start()
+        for word in ("two", "three", "four"):
+            self.cloud.say(word)
+            self.assertEqual(self.cloud.upgrade()["result"], "committed")
+            count = len(seen)
+            self.cloud.wait(lambda count=count: len(seen) > count + 50, "requests go on")  # type: ignore[misc]
+        stop.set()
+        for client in clients:
+            client.join()
+        self.assertEqual(errors, [])
+        self.assertEqual(set(seen), {"one", "two", "three", "four"})
+
+
+class CrashTests(RunningCase):
+    def test_crash_loop_is_visible(self) -> None:
+        """A worker that crashes again and again is named by health, with the way it ended."""
+        for _ in range(6):
+            try:
+                self.cloud.get("/exit/9")
+            except (OSError, http.client.HTTPException):
+                pass
+            else:
+                self.fail("the worker lives")
+            time.sleep(0.05)
+        health = self.cloud.wait(
+            lambda: (found := self.cloud.health())["status"] == "failing" and found, "health notices"
+        )
+        causes = [part["cause"] for name, part in health["parts"].items() if name.startswith("worker front")]
+        self.assertTrue([cause for cause in causes if "ended with status 9" in cause], causes)
+
+    def test_loader_is_replaced(self) -> None:
+        """Without its loader the host serves on, and the next restart of a worker brings a new loader."""
+        pids = self.cloud.worker_pids()
+        loader = int((Path("/proc") / str(pids["agent"]) / "stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(loader, signal.SIGKILL)
+        self.cloud.wait(lambda: self.cloud.words("the loader has ended"), "the anchor notices")
+        self.assertEqual(self.cloud.get("/")[0], 200)
+        os.kill(pids["agent"], signal.SIGKILL)
+        self.cloud.wait(
+            lambda: (
+                all(worker["ready"] for worker in self.cloud.status()["workers"])
+                and self.cloud.worker_pids()["agent"] != pids["agent"]
+            ),
+            "the agent is back",
+        )
+        self.assertEqual(self.cloud.health()["status"], "ok")
+
+    def test_killed_anchor(self) -> None:
+        """After kill -9 of the anchor all others end, and a new daemon binds and serves at once."""
+        thread, _answers = self.slow_request("/slow/0.5")
+        assert self.cloud.process is not None
+        self.cloud.process.kill()
+        self.cloud.process.wait()
+        began = time.monotonic()
+        self.cloud.start()
+        self.assertLess(time.monotonic() - began, 10)
+        thread.join()
+        self.assertEqual(self.cloud.get("/")[0], 200)
+        self.cloud.stop()
+        self.cloud.wait(lambda: not self.cloud.processes(), "every process has ended")
+
+
+class StopTests(RunningCase):
+    settings = "[workers]\nfront = 2\nstop_timeout_s = 3\n"
+
+    def test_requests_in_flight_end(self) -> None:
+        """SIGTERM: the port is closed to newcomers, a slow request gets its answer, then all end with success."""
+        idle = self.cloud.connect()
+        self.cloud.get("/", idle)
+        thread, answers = self.slow_request("/slow/1")
+        assert self.cloud.process is not None and idle.sock is not None
+        self.cloud.process.send_signal(signal.SIGTERM)
+        idle.sock.settimeout(10)
+        self.assertEqual(idle.sock.recv(1), b"")
+        thread.join()
+        self.assertEqual(answers, [(200, "one")])
+        self.assertIn(self.cloud.process.wait(10), {0, -signal.SIGTERM})
+        self.assertEqual(self.cloud.processes(), [])
+        with self.assertRaises(OSError):
+            self.cloud.get("/")
+
+    def test_the_wait_is_bounded(self) -> None:
+        """A request that never ends is cut after ``stop_timeout_s``."""
+        thread, answers = self.slow_request("/stuck")
+        began = time.monotonic()
+        self.cloud.stop()
+        self.assertLess(time.monotonic() - began, 8)
+        thread.join()
+        self.assertNotIsInstance(answers[0], tuple)
+        self.assertEqual(self.cloud.processes(), [])
+
+    def test_second_signal_hastens(self) -> None:
+        """A second SIGTERM cuts what is in flight."""
+        thread, _answers = self.slow_request("/stuck")
+        assert self.cloud.process is not None
+        began = time.monotonic()
+        self.cloud.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        self.cloud.process.send_signal(signal.SIGTERM)
+        self.cloud.process.wait(10)
+        self.assertLess(time.monotonic() - began, 2.5)
+        thread.join()
+
+    def test_interrupt(self) -> None:
+        """SIGINT to the anchor, as from a terminal, ends it in order as well."""
+        self.cloud.stop(signal.SIGINT)
+        self.assertEqual(self.cloud.processes(), [])
+        self.assertNotIn("Traceback", self.cloud.log())
+
+
+class StartTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.cloud = SmallCloud()
+        self.addCleanup(self.cloud.remove)
+
+    def test_port_in_use(self) -> None:
+        """The port's owner is not disturbed; the message names the endpoint and the remedy."""
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", self.cloud.port))
+            other.listen()
+            self.assertNotEqual(self.cloud.spawn().wait(20), 0)
+        self.assertIn("something listens there already", self.cloud.log())
+
+    def test_application_that_cannot_prepare(self) -> None:
+        """The daemon ends with status 1 and the cause, and leaves no process."""
+        self.cloud.say("unprepared")
+        self.assertEqual(self.cloud.spawn().wait(20), 1)
+        self.assertIn("cannot prepare", self.cloud.log().splitlines()[-3:][0] + self.cloud.log())
+        self.cloud.wait(lambda: not self.cloud.processes(), "every process has ended")
+
+    def test_bad_settings(self) -> None:
+        """A misspelt key is refused with the nearest name, and nothing is made."""
+        self.cloud.settings_file.write_text("[workers]\nfronts = 2\n")
+        self.assertEqual(self.cloud.spawn().wait(20), 1)
+        self.assertIn("workers.fronts: there is no such key; did you mean workers.front?", self.cloud.log())
+        self.assertFalse(self.cloud.state.exists())
+
+    def test_background(self) -> None:
+        """As a daemon: twistd's pidfile, logs in files, an end by signal."""
+        pidfile = self.cloud.folder / "pid"
+        started = self.cloud.spawn(f"--pidfile={pidfile}", f"--logfile={self.cloud.folder / 'twistd.log'}")
+        self.assertEqual(started.wait(20), 0)
+        self.cloud.wait(lambda: "ready:" in (self.cloud.folder / "twistd.log").read_text(), "it is ready")
+        self.assertEqual(self.cloud.get("/")[0], 200)
+        pid = int(pidfile.read_text())
+        os.kill(pid, signal.SIGTERM)
+        self.cloud.wait(lambda: not pidfile.exists() and not self.cloud.processes(), "it has ended")
+        self.assertTrue((self.cloud.state / "log" / "cloudd.log").exists())
+
+    def test_systemd(self) -> None:
+        """systemd hears READY=1 and STOPPING=1."""
+        address = self.cloud.folder / "notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(str(address))
+            listener.settimeout(20)
+            process = self.cloud.spawn(environment={"NOTIFY_SOCKET": str(address)})
+            self.assertIn(b"READY=1", listener.recv(1000))
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(listener.recv(1000), b"STOPPING=1")
+            process.wait(20)
+
+    def test_folded_into_one(self) -> None:
+        """One front and no agent: a single worker does all."""
+        self.cloud.settings_file.write_text("[workers]\nfront = 1\nagent = false\n")
+        self.cloud.start()
+        self.assertEqual(
+            [(worker["name"], worker["role"]) for worker in self.cloud.status()["workers"]], [("front-1", "all")]
+        )
