@@ -176,5 +176,8 @@ class KleinApp:
 
     def __call__(self, request: Request) -> None:
         """Route ``request``; its answer may come later."""
-        request._state()
-        self._resource.render(request)
+        state = request._state()
+        refusal = self._resource.render(request)
+        if isinstance(refusal, bytes):  # a path that is not UTF-8: klein gives the answer instead of writing it
+            state.write(refusal)
+            state.finish(request)
