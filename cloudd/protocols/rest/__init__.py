@@ -13,8 +13,7 @@ A service's face is some classes of routes and the facts of the API::
             widget = await self._widgets.create(call.access, wanted.widget.name)
             return Answer(201, {"widget": shown(widget, call.links)})
 
-    face = RestFace(FaceFacts(prefix="/widget", ...), identity, [WidgetRoutes(widgets)])
-    handler = KleinApp(face.app)
+    handler = RestFace(FaceFacts(prefix="/widget", ...), identity, [WidgetRoutes(widgets)])
 
 Declared like this a route gets a checked token in ``call.access``, a parsed ``call.query``, and a body that fits its
 schema; a ``Fault`` or a refusal of the identity service becomes the API's own error.

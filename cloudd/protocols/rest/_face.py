@@ -9,20 +9,21 @@ by which it is found.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from cloudd.identity import Access, Identity, IdentityError
-from cloudd.protocols.http import Header, Request
+from cloudd.protocols.http import Header, KleinApp, Request
 
 from ._documents import Schema, read_document
-from ._faults import Fault, FaultBody, error_body, not_implemented
+from ._faults import Fault, FaultBody, bad_request, error_body, not_implemented
 from ._query import Links, Query, parse_query
 from ._routes import Answer, Declared, RouteMethod, routes_of
 from ._tokens import access_of, fault_of
@@ -84,9 +85,9 @@ class FaceFacts:
 
 class RestFace:
     """
-    A klein app made from route classes.
+    A klein app made from route classes; itself the handler of the paths below its prefix.
 
-    :ivar app: the ``klein.Klein`` to run with ``cloudd.protocols.http.KleinApp``
+    :ivar facts: what it was made with
     """
 
     def __init__(
@@ -105,19 +106,32 @@ class RestFace:
         self._links = Links(facts.base)
         from klein import Klein  # late: its import installs a reactor
 
-        self.app = Klein()
+        self._app = Klein()
         for subject in subjects:
             for declared, method in routes_of(subject):
                 self._add(declared, method)
         for template, what in (absent or {}).items():
             self._add_absent(template, what)
-        self.app.handle_errors(HTTPException)(self._not_routed)
+        self._app.handle_errors(HTTPException)(self._not_routed)
+        self._routed = KleinApp(self._app)
+
+    def __call__(self, request: Request) -> Coroutine[Any, Any, None] | None:
+        """Answer ``request``; a path that cannot be one of ours does not get to klein."""
+        try:
+            unquote_to_bytes(request.path).decode("utf-8")
+        except UnicodeDecodeError:
+            self.refuse(request, bad_request("The path is not percent-encoded UTF-8."))
+            return None
+        if request.path.startswith(b"//"):
+            self.refuse(request, unrouted(NotFound()))
+            return None
+        return self._routed(request)
 
     def _add(self, declared: Declared, method: RouteMethod) -> None:
         async def answer(request: Request, **parameters: str) -> None:
             await self._answer(request, declared, method, parameters)
 
-        self.app.route(
+        self._app.route(
             declared.rule(self.facts.prefix),
             methods=[declared.method],
             endpoint=f"{declared.method} {declared.template}",

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from cloudd.identity import Identity
 from cloudd.interfaces.application import Resources
-from cloudd.protocols.http import Handler, KleinApp, Request
+from cloudd.protocols.http import Handler, Request
 
 from .._face import FaceFacts, RestFace
 from ._absent import ABSENT
@@ -32,11 +32,7 @@ def identity_face(identity: Identity, resources: Resources) -> Handler:
     facts = FaceFacts(prefix=PREFIX, base=base, keystone=f"{base}/v3", max_json_bytes=limit)
     root = FaceFacts(prefix="", base=base, keystone=f"{base}/v3", max_json_bytes=limit)
     face = RestFace(facts, identity, identity_routes(identity), ABSENT)
-    return _IdentityFace(
-        KleinApp(face.app),
-        KleinApp(RestFace(root, identity, [RootRoutes(identity)]).app),
-        TokenValidation(identity, face),
-    )
+    return _IdentityFace(face, RestFace(root, identity, [RootRoutes(identity)]), TokenValidation(identity, face))
 
 
 def identity_routes(identity: Identity) -> list[object]:
