@@ -29,7 +29,6 @@ Each kind of record has its own part, and every call of it takes the caller's ``
 """
 
 from ._bootstrap import bootstrap, first_login_kept
-from ._catalog import Endpoint, Service
 from ._errors import (
     BadValue,
     Conflict,
@@ -78,7 +77,6 @@ __all__ = [
     "DomainScope",
     "Ec2Access",
     "Ec2Credential",
-    "Endpoint",
     "Forbidden",
     "Identity",
     "IdentityError",
@@ -95,7 +93,6 @@ __all__ = [
     "Role",
     "RoleRef",
     "Scope",
-    "Service",
     "Unauthorized",
     "Unscoped",
     "User",

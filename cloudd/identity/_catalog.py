@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-
-from attrs import frozen
+from typing import Any
 
 INTERFACES = ("public", "internal", "admin")
 _NAMESPACE = uuid.UUID("0d2b7c9a-3f0e-4d61-8f5b-2f9a6f1c4e77")
@@ -18,26 +17,10 @@ _SERVICES = (
 )
 
 
-@frozen
-class Endpoint:
-    id: str
-    service_id: str
-    interface: str
-    region: str
-    url: str
-
-
-@frozen
-class Service:
-    id: str
-    type: str
-    name: str
-    endpoints: tuple[Endpoint, ...]
-
-
-def catalog(urls: Mapping[str, str], region: str, project_id: str | None) -> tuple[Service, ...]:
+def catalog(urls: Mapping[str, str], region: str, project_id: str | None) -> list[dict[str, Any]]:
     """
-    The services as a token shows them; ids are the same in every worker and at every start.
+    The services as a token shows them: ``type``, ``name``, ``id`` and ``endpoints``, each of these with ``id``,
+    ``interface``, ``region``, ``region_id`` and ``url``.  Ids are the same in every worker and at every start.
 
     :param urls: face to base URL without a slash at its end; a face that is off is missing or empty
     :param project_id: ``None``: services whose URL names the project are left out
@@ -47,14 +30,13 @@ def catalog(urls: Mapping[str, str], region: str, project_id: str | None) -> tup
         base = urls.get(face)
         if not base or (project_id is None and "{project_id}" in path):
             continue
-        service_id = _id("service", kind)
-        url = base + path.format(project_id=project_id)
-        endpoints = tuple(
-            Endpoint(_id("endpoint", kind, interface, region), service_id, interface, region, url)
+        place = {"region": region, "region_id": region, "url": base + path.format(project_id=project_id)}
+        endpoints = [
+            {"id": _id("endpoint", kind, interface, region), "interface": interface, **place}
             for interface in INTERFACES
-        )
-        services.append(Service(service_id, kind, name, endpoints))
-    return tuple(services)
+        ]
+        services.append({"type": kind, "name": name, "id": _id("service", kind), "endpoints": endpoints})
+    return services
 
 
 def _id(*words: str) -> str:

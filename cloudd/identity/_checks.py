@@ -64,9 +64,13 @@ def boolean(field: str, value: Any) -> bool:
 def identifier(field: str, value: Any) -> str:
     if not isinstance(value, str):
         raise BadValue(field, f"must be an id, not {_kind(value)}")
-    if not _ID.fullmatch(value):
+    if not is_identifier(value):
         raise BadValue(field, "must be an id: 1 to 64 letters, digits, '-' and '_'")
     return value
+
+
+def is_identifier(value: Any) -> bool:
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def moment(field: str, value: Any) -> int:
@@ -99,27 +103,29 @@ class Fields:
         :raises BadValue: a member is missing, unknown or has the wrong form
         """
         for field in self.required:
-            if field not in values:
+            if isinstance(values, Mapping) and field not in values:
                 raise BadValue(f"{self.kind}.{field}", "is missing")
         return self._checked(values)
 
     def for_update(self, values: Mapping[str, Any], current: Any) -> dict[str, Any]:
         """
-        The checked values that differ in principle from ``current``'s fixed ones.
+        The checked values, without the fixed ones; these may be null, or repeat those of ``current``.
 
-        :raises BadValue: a member is unknown, fixed or has the wrong form
+        :raises BadValue: a member is unknown, would change a fixed one, or has the wrong form
         """
-        checked = self._checked(values)
+        checked = self._checked(values, fixed=self.fixed)
         for field in self.fixed:
-            if field in checked and checked.pop(field) != getattr(current, field):
+            if field in values and values[field] not in (None, getattr(current, field)):
                 raise BadValue(f"{self.kind}.{field}", "cannot be changed")
         return checked
 
-    def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _checked(self, values: Mapping[str, Any], fixed: tuple[str, ...] = ()) -> dict[str, Any]:
         if not isinstance(values, Mapping):
             raise BadValue(self.kind, f"must be an object, not {_kind(values)}")
         checked = {}
         for field, value in values.items():
+            if field in fixed:
+                continue
             check = self.checks.get(field)
             if check is None:
                 raise BadValue(f"{self.kind}.{str(field)[:64]}", "is not a known member")

@@ -102,7 +102,7 @@ def verify(connection: Connection, facts: TokenFacts) -> Verified:
     scope = _scope_of(connection, facts)
     domain_ids.update(scope[key] for key in ("project_domain_id", "domain_id") if scope.get(key))
     subjects = _revocation.subjects_of(facts, domain_ids)
-    if _revocation.is_refused(connection, subjects, facts.issued_at):
+    if _revocation.is_refused(connection, subjects, facts):
         raise Denied("it was revoked")
     roles: tuple[RoleRef, ...] = ()
     if scope:
@@ -113,6 +113,7 @@ def verify(connection: Connection, facts: TokenFacts) -> Verified:
         roles = tuple(role for role in roles if role in chosen)
     if facts.ec2_access:
         _require_ec2(connection, facts)
+        unrestricted = False
     if scope and not roles:
         raise Denied("the user has no role in this scope")
     access = Access(

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from cloudd.database import tables
 
-from . import _facts
+from . import _facts, _revocation
 from ._checks import check_login
 from ._errors import InvalidToken, NoSuchCredential, Unauthorized
 from ._keys import Keys
@@ -46,7 +46,7 @@ class _Proven:
     user_id: str
     password_hash: str | None = None  # checked once more when the token is made
     methods: tuple[str, ...]
-    audit_chain: str | None = None
+    parent: TokenFacts | None = None  # the token it was got with, verified once more when the token is made
     latest_expiry: int | None = None
     application_credential_id: str | None = None
     ec2_access: str | None = None
@@ -132,7 +132,7 @@ class Login:
         return _Proven(
             user_id=access.user_id,
             methods=tuple(dict.fromkeys((*access.methods, "token"))),
-            audit_chain=access.audit_ids[-1],
+            parent=facts,
             latest_expiry=access.expires_at,
             application_credential_id=access.application_credential_id,
             ec2_access=facts.ec2_access,
@@ -161,7 +161,7 @@ class Login:
         facts = TokenFacts(
             user_id=proven.user_id,
             methods=tuple(sorted(proven.methods, key=METHODS.index)),
-            audit_ids=(audit_id, proven.audit_chain) if proven.audit_chain else (audit_id,),
+            audit_ids=(audit_id, proven.parent.audit_ids[-1]) if proven.parent else (audit_id,),
             issued_at=now,
             expires_at=min(expires, proven.latest_expiry or expires),
             application_credential_id=proven.application_credential_id,
@@ -194,7 +194,7 @@ def _both(first: _Proven | None, second: _Proven) -> _Proven:
         user_id=first.user_id,
         password_hash=first.password_hash or second.password_hash,
         methods=tuple(dict.fromkeys(first.methods + second.methods)),
-        audit_chain=first.audit_chain or second.audit_chain,
+        parent=first.parent or second.parent,
         latest_expiry=min(expiries, default=None),
         application_credential_id=first.application_credential_id or second.application_credential_id,
         ec2_access=first.ec2_access or second.ec2_access,
@@ -220,6 +220,10 @@ def _scoped(
     user = _facts.find_user(connection, UserRef(id=proven.user_id))
     if user is None or (proven.password_hash is not None and user.password_hash != proven.password_hash):
         raise _facts.Denied("the password was changed meanwhile")
+    if proven.parent is not None:
+        # On this snapshot: a cached parent may have been revoked a moment ago, and a child outlives the moment.
+        _facts.verify(connection, proven.parent)
+    facts = evolve(facts, seen=_revocation.position(connection))
     if proven.project_id is not None:
         _require_own_scope(connection, proven.project_id, scope)
         facts = evolve(facts, project_id=proven.project_id)

@@ -3,8 +3,12 @@
 What must be forgotten, and which tokens are refused: one row per event, written with the change it follows from.
 
 A row names a **subject**, such as ``user:<id>``.  Whatever is cached about it is dropped by every worker when it next
-reads the table.  Tokens of the subject that were issued at or before ``issued_before_us`` are refused for good; with
-0 the row refuses nothing (a role was assigned: look again).
+reads the table.  A row that refuses ends all earlier tokens of the subject for good; with ``issued_before_us`` 0 it
+refuses nothing (a role was assigned: look again).
+
+**What is earlier** is told by the row's id: a token carries the newest id that was visible when it was issued
+(``TokenFacts.seen``), so a log-in that read the old password just before the new one was committed is refused,
+whatever the clocks say.  The time of issue is compared as well: after a restored backup ids begin lower again.
 
 Rows are read in the order of their ids.  On SQLite that is the order of commits, since one writes at a time; another
 database needs the sequencer of the outbox before it may run several writers.
@@ -14,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from cloudd.database.tables import revocation
 
@@ -93,14 +97,12 @@ def record(connection: Connection, now_us: int, *, refuse: Iterable[str] = (), f
         connection.execute(insert(revocation), rows)
 
 
-def is_refused(connection: Connection, subjects: Iterable[str], issued_at: int) -> bool:
-    """Whether a token with these subjects was revoked after ``issued_at``."""
-    found = connection.execute(
-        select(revocation.c.id)
-        .where(revocation.c.subject.in_(list(subjects)), revocation.c.issued_before_us >= issued_at)
-        .limit(1)
-    ).first()
-    return found is not None
+def is_refused(connection: Connection, subjects: Iterable[str], facts: TokenFacts) -> bool:
+    """Whether a token with these subjects was revoked since it was issued."""
+    event = revocation.c
+    later = or_(event.id > facts.seen, event.issued_before_us >= facts.issued_at)
+    found = select(event.id).where(event.subject.in_(list(subjects)), event.issued_before_us > 0, later).limit(1)
+    return connection.execute(found).first() is not None
 
 
 def position(connection: Connection) -> int:

@@ -11,16 +11,26 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from cloudd.interfaces.application import PartHealth, Resources
+from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
 
-from . import _revocation
-from ._catalog import Service, catalog
-from ._errors import Forbidden, IdentityError, NotFound
+from . import _facts, _revocation
+from ._application_credentials import ApplicationCredentials
+from ._assignments import Assignments
+from ._catalog import catalog
+from ._desk import Desk
+from ._domains import Domains
+from ._ec2_credentials import Ec2Credentials
+from ._errors import IdentityError, InvalidToken, NotFound
 from ._keys import CREDENTIALS, TOKENS, Keys
 from ._login import Login
+from ._own import Own
 from ._passwords import Passwords
+from ._policy import Target, enforce
+from ._projects import Projects
+from ._roles import Roles
 from ._store import Store
 from ._tokens import TokenFacts, new_audit_id, seal, unseal
+from ._users import Users
 from ._values import Access, AuthRequest, Ec2Access, IssuedToken
 from ._verification import Verification
 
@@ -38,6 +48,14 @@ class Identity:
     """Who may do what, in one worker of one generation.  See the package for an overview."""
 
     _resources: Resources
+    domains: Domains = field(init=False)
+    projects: Projects = field(init=False)
+    users: Users = field(init=False)
+    roles: Roles = field(init=False)
+    assignments: Assignments = field(init=False)
+    application_credentials: ApplicationCredentials = field(init=False)
+    ec2_credentials: Ec2Credentials = field(init=False)
+    own: Own = field(init=False)
     _store: Store = field(init=False)
     _token_keys: Keys = field(init=False)
     _verification: Verification = field(init=False)
@@ -55,6 +73,15 @@ class Identity:
         )
         self._verification.watched_every(settings.revocation_poll_s)
         self._login = Login(self._store, passwords, self._verification, self._token_keys, settings.token_lifetime_s)
+        desk = Desk(self._store, passwords, self._verification, credential_keys, self._caught_up)
+        self.domains = Domains(desk)
+        self.projects = Projects(desk)
+        self.users = Users(desk)
+        self.roles = Roles(desk)
+        self.assignments = Assignments(desk)
+        self.application_credentials = ApplicationCredentials(desk)
+        self.ec2_credentials = Ec2Credentials(desk)
+        self.own = Own(self._store)
 
     # --- tokens ---
 
@@ -100,55 +127,60 @@ class Identity:
         """
         return await self._verification.ec2(access_key)
 
-    async def validate(self, access: Access, subject: str) -> Access:
+    def require_validation(self, access: Access, subject: Access) -> None:
         """
-        What another token stands for, shown to its own user and to administrators.
+        Whether what a token stands for may be shown: to its own user, to services and to administrators.
 
-        :raises InvalidToken: the subject is not valid
-        :raises NotFound: it belongs to somebody else
+        :raises Forbidden: the caller is none of these
         """
-        found = await self.authenticate_token(subject)
-        if not access.is_admin and found.user_id != access.user_id:
-            raise NotFound("token", "of another user")
-        return found
+        enforce(access, "validate_token", Target(user_id=subject.user_id))
 
-    async def revoke(self, token: str, access: Access | None = None) -> None:
+    async def revoke(self, access: Access, token: str) -> None:
         """
-        Refuse this token from now on, in every worker within a second; other tokens of its chain stay valid.
+        Refuse ``token`` from now on, in every worker within a second; other tokens of its chain stay valid.
 
-        :param access: who asks; ``None``: the token's own holder
-        :raises InvalidToken: it is not valid now
+        :raises NotFound: it is not valid now
         :raises Forbidden: it belongs to somebody else
         """
-        found = await self.authenticate_token(token)
-        if access is not None and not access.is_admin and found.user_id != access.user_id:
-            raise Forbidden("revoke_token")
+        try:
+            subject = await self.authenticate_token(token)
+        except InvalidToken as error:
+            raise NotFound("token", error.cause) from None
+        enforce(access, "revoke_token", Target(user_id=subject.user_id))
         now = self._verification.now_us()
-        await self._store.write(_revocation.record, now, refuse=[_revocation.token(found.audit_ids[0])])
+        await self._store.write(_revocation.record, now, refuse=[_revocation.token(subject.audit_ids[0])])
         await self._caught_up()
 
-    def catalog(self, access: Access) -> tuple[Service, ...]:
-        """The services for this access; none when it is unscoped."""
+    def catalog(self, access: Access) -> list[dict[str, Any]]:
+        """
+        The services for this access, none when it is unscoped: ``type``, ``name``, ``id``, and ``endpoints`` with
+        ``id``, ``interface``, ``region``, ``region_id`` and ``url``.
+        """
         if access.project_id is None and access.domain_id is None:
-            return ()
+            return []
         return catalog(self._resources.urls, self._resources.settings.identity.region, access.project_id)
 
     # --- life ---
 
     async def self_check(self) -> None:
         """
-        Try the keys, the database and the token layout without changing anything.
+        Try the keys, the token layout and the tables without changing anything.
 
-        :raises IdentityError: what does not work
+        :raises SelfCheckFailed: what does not work
         """
         now = self._verification.now_us()
         facts = TokenFacts(
-            user_id="self-check", methods=("password",), audit_ids=(new_audit_id(),), issued_at=now, expires_at=now
+            user_id="nobody", methods=("password",), audit_ids=(new_audit_id(),), issued_at=now, expires_at=now
         )
-        ring = await self._token_keys.ring()
-        if unseal(seal(facts, ring, now // 1_000_000), ring) != facts:
-            raise IdentityError("a token does not survive being sealed and opened")
-        await self._store.read(_revocation.position)
+        try:
+            ring = await self._token_keys.ring()
+            if unseal(seal(facts, ring, now // 1_000_000), ring) != facts:
+                raise SelfCheckFailed(__name__, "a token does not survive being sealed and opened")
+            await self._store.read(_facts.verify, facts)
+        except _facts.Denied:
+            pass  # there is no such user
+        except IdentityError as error:
+            raise SelfCheckFailed(__name__, error.cause) from error
 
     def start(self, state: Mapping[str, Any]) -> None:
         """Begin to look for revocations; ``state`` is an older generation's ``snapshot``, or empty."""
@@ -171,9 +203,9 @@ class Identity:
                 timer.stop()
         self._timers.clear()
 
-    def health(self) -> PartHealth:
+    def health(self) -> list[PartHealth]:
         cause = self._verification.watch.cause
-        return PartHealth("identity", not cause, cause)
+        return [PartHealth("identity", not cause, cause)]
 
     async def _caught_up(self) -> None:
         """This worker serves what was just written; the others follow with their next look."""

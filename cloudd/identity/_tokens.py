@@ -42,6 +42,7 @@ class TokenFacts:
     domain_id: str | None = None
     application_credential_id: str | None = None
     ec2_access: str | None = field(default=None, repr=False)
+    seen: int = 0  # the newest event of `_revocation` that was considered when it was issued
 
 
 class _Layout(msgspec.Struct, array_like=True, frozen=True):
@@ -57,6 +58,7 @@ class _Layout(msgspec.Struct, array_like=True, frozen=True):
     audit_ids: list[bytes]
     application_credential_id: bytes
     ec2_access: bytes
+    seen: int
 
 
 _DECODER = msgspec.msgpack.Decoder(_Layout)
@@ -81,6 +83,7 @@ def seal(facts: TokenFacts, ring: KeyRing, now_s: int) -> str:
         [_audit_bytes(audit_id) for audit_id in facts.audit_ids],
         _short(facts.application_credential_id or ""),
         _short(facts.ec2_access or ""),
+        facts.seen,
     )
     return ring.fernet.encrypt_at_time(msgspec.msgpack.encode(content), now_s).decode().rstrip("=")
 
@@ -117,6 +120,7 @@ def unseal(token: str, ring: KeyRing) -> TokenFacts:
         domain_id=scope_id if content.scope == _DOMAIN else None,
         application_credential_id=_long(content.application_credential_id) or None,
         ec2_access=_long(content.ec2_access) or None,
+        seen=content.seen,
     )
 
 

@@ -39,7 +39,7 @@ class Access:
     issued_at: int = 0
     expires_at: int = 0
     application_credential_id: str | None = None
-    unrestricted: bool = True  # false: an application credential that may not make further credentials
+    unrestricted: bool = True  # false: got with a credential that may not make or read further ones
     role_names: frozenset[str] = field(init=False, repr=False, eq=False)
 
     @role_names.default

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 
 from cloudd.database import tables
 
-from . import _facts
+from . import _facts, _revocation
 from ._cache import Entry, Remembered
 from ._errors import InvalidToken, NoSuchCredential
 from ._keys import Keys
@@ -206,6 +206,7 @@ def _ec2_facts(connection: Connection, access_key: str, now_us: int, expires_us:
         expires_at=expires_us,
         project_id=row.project_id,
         ec2_access=access_key,
+        seen=_revocation.position(connection),
     )
     return row, _facts.verify(connection, facts)
 

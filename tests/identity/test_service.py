@@ -19,7 +19,7 @@ class TokenLifeTests(TestCase):
         self.assertLess(len(issued.token), 256)
         self.assertEqual(await identity.authenticate_token(issued.token), issued.access)
         self.assertIs(identity.cached(issued.token), await identity.authenticate_token(issued.token))
-        await identity.revoke(issued.token)
+        await identity.revoke(issued.access, issued.token)
         self.assertIsNone(identity.cached(issued.token))
         with self.assertRaises(InvalidToken):
             await identity.authenticate_token(issued.token)
