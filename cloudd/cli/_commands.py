@@ -31,6 +31,8 @@ from cloudd.control import (
 from ._client import ControlClient, RefusedByDaemon, Unreachable
 from ._tables import audit_view, health_view, outcome_view, plan_view, short, status_view
 
+PIPED_WIDTH = 200  # columns where no terminal says how many there are
+
 Answer = TypeVar("Answer", bound=Message)
 
 
@@ -78,7 +80,7 @@ def main(context: click.Context, state: Path | None, as_json: bool) -> None:
     context.obj = Context(
         ControlClient(folder),
         as_json,
-        Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False, emoji=False),
+        Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False, markup=False, emoji=False),
     )
 
 
@@ -200,11 +202,16 @@ def _show_step(context: Context, progress: Progress) -> None:
 def _confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not is_terminal():
         raise click.UsageError("nobody can be asked here: give --yes")
     if not click.confirm(question):
         click.echo("Nothing was changed.")
         sys.exit(Exit.REFUSED)
+
+
+def is_terminal() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty()
 
 
 def _fail(context: Context, code: Exit, cause: str) -> NoReturn:

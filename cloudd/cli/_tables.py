@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -31,7 +32,7 @@ def status_view(status: Status, now: float, *, modules: bool = False) -> Rendera
     if status.upgrade is not None:
         facts.add_row("under way", f"{status.upgrade.step}: {status.upgrade.text}")
     parts: list[RenderableType] = [facts, _workers_table(status.workers, now)]
-    parts += _holder_lines(status.workers)
+    parts += _remarks(status.workers)
     if modules:
         parts.append(_modules_table(status.workers))
     return Group(*parts)
@@ -39,7 +40,8 @@ def status_view(status: Status, now: float, *, modules: bool = False) -> Rendera
 
 def health_view(health: Health) -> RenderableType:
     """Each part with its state and, where it fails, the cause."""
-    table = Table("part", "status", "cause")
+    table = _table("part", "status")
+    table.add_column("cause", overflow="fold")
     for name, part in sorted(health.parts.items()):
         state = part.get("status", "")
         table.add_row(Text(name), Text(state, style="green" if state == "ok" else "red"), Text(part.get("cause", "")))
@@ -82,21 +84,16 @@ def outcome_view(outcome: Outcome) -> RenderableType:
 
 
 def audit_view(audit: Audit) -> RenderableType:
-    """Entries, oldest first."""
-    table = Table("time", "who", "action", "result", "from", "to", "generation", "seconds", "cause")
+    """Entries, oldest first: a line each, and below it the cause."""
+    lines: list[RenderableType] = [Text("older entries were left out: see --limit")] if audit.more else []
     for entry in audit.entries:
-        table.add_row(
-            _when(entry.time),
-            Text(f"{entry.who.user} ({entry.who.pid})"),
-            entry.action,
-            Text(entry.result, style=_RESULT_STYLES.get(entry.result, "")),
-            short(entry.old_hash),
-            short(entry.new_hash),
-            str(entry.generation or ""),
-            f"{entry.duration_s:.2f}",
-            Text(entry.cause),
-        )
-    return Group(table, Text("older entries were left out: see --limit")) if audit.more else table
+        who = f"{entry.who.user} ({entry.who.pid})"
+        head = Text(f"{_when(entry.time)}  {who:<14} {entry.action:<8} ")
+        head.append(f"{entry.result:<9}", style=_RESULT_STYLES.get(entry.result, ""))
+        lines.append(head.append(f" {entry.old_hash[:8] or '-':<8} -> {entry.new_hash[:8] or '-'}"))
+        if entry.cause:
+            lines.append(Padding(Text(entry.cause), (0, 0, 0, 4), expand=False))
+    return Group(*lines)
 
 
 def short(digest: str) -> str:
@@ -105,16 +102,16 @@ def short(digest: str) -> str:
 
 
 def _workers_table(workers: list[WorkerStatus], now: float) -> Table:
-    table = Table(
-        "worker", "pid", "up", "restarts", "generation", "code", "state", "connections", "running", "requests"
-    )
+    table = _table("worker", "pid", "up", "gen", "code", "state")
+    for label in ("conns", "busy", "requests"):
+        table.add_column(label, justify="right", no_wrap=True)
     for worker in workers:
-        head = [worker.name, str(worker.pid or ""), _span(now - worker.started_at), str(worker.restarts)]
+        head = [worker.name, str(worker.pid or ""), _span(now - worker.started_at)]
         if not worker.ready:
             table.add_row(*head, "", "", Text("not ready", style="red"), "", "", "")
         for generation in worker.generations:
             table.add_row(*head, *_generation_cells(generation))
-            head = ["", "", "", ""]
+            head = ["", "", ""]
     return table
 
 
@@ -129,17 +126,19 @@ def _generation_cells(generation: GenerationStatus) -> list[str]:
     ]
 
 
-def _holder_lines(workers: list[WorkerStatus]) -> list[RenderableType]:
-    return [
-        Text(f"{worker.name}: generation {generation.number} is still held: {holder}", style="yellow")
+def _remarks(workers: list[WorkerStatus]) -> list[RenderableType]:
+    restarts = [f"{worker.name}: restarted {worker.restarts} times" for worker in workers if worker.restarts]
+    holders = [
+        f"{worker.name}: generation {generation.number} is still held: {holder}"
         for worker in workers
         for generation in worker.generations
         for holder in generation.holders
     ]
+    return [Text(remark, style="yellow") for remark in (*restarts, *holders)]
 
 
 def _modules_table(workers: list[WorkerStatus]) -> Table:
-    table = Table("module", "generation", "hash", "workers")
+    table = _table("module", "gen", "hash", "workers")
     found: dict[tuple[str, int, str], int] = {}
     for worker in workers:
         for generation in worker.generations:
@@ -148,6 +147,14 @@ def _modules_table(workers: list[WorkerStatus]) -> Table:
                 found[key] = found.get(key, 0) + 1
     for (name, number, digest), count in sorted(found.items()):
         table.add_row(name, str(number), short(digest), str(count))
+    return table
+
+
+def _table(*labels: str) -> Table:
+    """A table that fits on 80 columns, of cells that are never cut."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for label in labels:
+        table.add_column(label, no_wrap=True)
     return table
 
 

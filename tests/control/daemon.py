@@ -1,0 +1,110 @@
+"""
+A daemon in memory for the control protocol and ``cloudctl``: real upgrades on real trees, told workers, no socket.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cloudd.control import GenerationStatus, Health, IControlled, Status, WorkerStatus
+from cloudd.daemon._upgrade import Upgrades
+from cloudd.protocols.control import ControlFactory
+from tests.daemon.test_upgrade import UpgradeCase
+
+
+@implementer(IControlled)
+class FakeHost:
+    """A host with one worker; ``upgrades`` is real, or None while it starts."""
+
+    def __init__(self, upgrades: Upgrades, state: Path) -> None:
+        self.upgrades: Upgrades | None = upgrades
+        self._known = upgrades
+        self._state = state
+        self.found_health = Health(status="ok", parts={"database": {"status": "ok"}})
+        self.error: Exception | None = None
+
+    def status(self) -> Deferred[Status]:
+        if self.error is not None:
+            raise self.error
+        current = self._known.current
+        serving = GenerationStatus(
+            number=current.generation, hash=current.tree.hash, state="serving", connections=3, requests_running=1,
+            requests_total=40, modules={"cloudd.application": current.tree.modules()["cloudd.application"]},
+        )  # fmt: skip
+        ending = GenerationStatus(number=0, hash="0" * 64, state="ending", holders=["list of 3 -> class a.B"])
+        front = WorkerStatus(
+            name="front-0", role="front", pid=77, ready=True, started_at=50.0, generations=[ending, serving]
+        )
+        agent = WorkerStatus(name="agent-0", role="agent", pid=78, ready=False, started_at=50.0, restarts=2)
+        return succeed(
+            Status(
+                version="0.1.0",
+                pid=7,
+                state=str(self._state),
+                started_at=40.0,
+                code=self._known.code_status(),
+                urls={"api": "http://127.0.0.1:5000"},
+                workers=[front, agent],
+                upgrade=self._known.progress,
+            )
+        )
+
+    def health(self) -> Deferred[Health]:
+        return succeed(self.found_health)
+
+
+class Wire:
+    """One connection to a ``ControlFactory``, without a socket."""
+
+    def __init__(self, factory: ControlFactory) -> None:
+        self.transport = StringTransport()
+        self.protocol: Any = factory.buildProtocol(None)
+        self.protocol.makeConnection(self.transport)
+
+    def send(self, data: bytes) -> None:
+        self.protocol.dataReceived(data)
+
+    def hang_up(self) -> None:
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+    # what http.client wants of a socket
+
+    def sendall(self, data: bytes) -> None:
+        self.send(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(io.BytesIO(self.transport.value()))
+
+    def close(self) -> None:
+        self.hang_up()
+
+
+class WireConnection(http.client.HTTPConnection):
+    """An HTTP connection over a ``Wire``."""
+
+    def __init__(self, factory: ControlFactory) -> None:
+        super().__init__("localhost")
+        self._factory = factory
+
+    def connect(self) -> None:
+        self.sock = Wire(self._factory)
+
+
+class DaemonCase(UpgradeCase):
+    """A test with such a daemon; the caller is root, process 8."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.host = FakeHost(self.upgrades, self.state)
+        self.caller = (0, 8)
+        self.factory = ControlFactory(self.host, Clock(), lambda _transport: self.caller)
