@@ -14,6 +14,7 @@ from rich.text import Text
 from cloudd.control import Audit, GenerationStatus, Health, Outcome, Plan, Status, WorkerStatus
 
 SHORT_HASH = 12
+TINY_HASH = 8  # where columns are scarce
 MAX_MODULES = 20
 _RESULT_STYLES = {"committed": "green", "unchanged": "green", "refused": "yellow", "busy": "yellow", "failed": "red"}
 
@@ -90,7 +91,9 @@ def audit_view(audit: Audit) -> RenderableType:
         who = f"{entry.who.user} ({entry.who.pid})"
         head = Text(f"{_when(entry.time)}  {who:<14} {entry.action:<8} ")
         head.append(f"{entry.result:<9}", style=_RESULT_STYLES.get(entry.result, ""))
-        lines.append(head.append(f" {entry.old_hash[:8] or '-':<8} -> {entry.new_hash[:8] or '-'}"))
+        lines.append(
+            head.append(f" {entry.old_hash[:TINY_HASH] or '-':<{TINY_HASH}} -> {entry.new_hash[:TINY_HASH] or '-'}")
+        )
         if entry.cause:
             lines.append(Padding(Text(entry.cause), (0, 0, 0, 4), expand=False))
     return Group(*lines)
@@ -118,7 +121,7 @@ def _workers_table(workers: list[WorkerStatus], now: float) -> Table:
 def _generation_cells(generation: GenerationStatus) -> list[str]:
     return [
         str(generation.number),
-        short(generation.hash),
+        generation.hash[:TINY_HASH],
         generation.state,
         str(generation.connections),
         str(generation.requests_running),
