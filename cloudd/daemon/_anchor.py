@@ -38,9 +38,10 @@ from ._ready import notify_systemd, ready_lines, say
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder, StateFolderError
 from ._threads import WorkerThreads
+from ._unix_port import listen_unix
 from ._upgrade import Upgrades
 from ._workers import Decided, SwapFailed, WorkerPool
-from .settings import settings_to_plain
+from .settings import SettingsError, apply_reloadable, changed_settings, settings_to_plain
 
 OLD_WORKERS_S = 12.0
 
@@ -49,15 +50,24 @@ class Anchor(Service):
     """
     The service of ``twistd cloudd``.
 
-    :param settings: checked; their file and the command line are not looked at again
+    :param settings: checked
+    :param read_again: the settings as their file and the command line say now; may raise ``SettingsError``
     :param environment: usually ``os.environ``
     :param began: when the process began, of the reactor's clock
     """
 
     log = Logger()
 
-    def __init__(self, settings: Settings, reactor: Any, environment: Mapping[str, str], began: float) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        read_again: Callable[[], Settings],
+        reactor: Any,
+        environment: Mapping[str, str],
+        began: float,
+    ) -> None:
         self._settings = settings
+        self._read_again = read_again
         self._reactor = reactor
         self._environment = environment
         self._began = began
@@ -134,7 +144,7 @@ class Anchor(Service):
     def _accept_control(self, controlled: Controlled) -> None:
         assert self._control_listener is not None
         factory = ControlFactory(controlled, self._reactor)
-        self._control_port = self._reactor.adoptStreamPort(self._control_listener.fileno(), socket.AF_UNIX, factory)
+        self._control_port = listen_unix(self._reactor, self._control_listener, factory)
 
     def _make_upgrades(self, boot: Boot, pool: WorkerPool) -> Upgrades:
         return Upgrades(
@@ -233,6 +243,18 @@ class Anchor(Service):
         return (await self._host.metrics()).decode()
 
     def _reload(self) -> None:
+        """SIGHUP: take the settings that can change while we run, and let the workers open their log files anew."""
+        try:
+            fresh = self._read_again()
+        except SettingsError as error:
+            self.log.error("the settings stay as they are: {cause}", cause=str(error))
+            fresh = self._settings
+        at_once, at_restart = changed_settings(self._settings, fresh)
+        self._settings = apply_reloadable(self._settings, fresh)
+        if at_once:
+            self.log.info("settings taken: {keys}", keys=", ".join(at_once))
+        if at_restart:
+            self.log.warn("settings that need a restart: {keys}", keys=", ".join(at_restart))
         if self._pool is not None:
             self._pool.tell_all("reload", settings=settings_to_plain(self._settings))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from cloudd.interfaces.settings import Settings
 
-from ._health import WorkerFacts, disk_part, merge_health, merge_metrics, ok_part
+from ._health import WorkerFacts, disk_part, failing, merge_health, merge_metrics, ok_part
 from ._link import LinkError
 from ._workers import WorkerPool
 
@@ -44,7 +44,7 @@ class HostView:
                     str(answer) if silent else "it ended meanwhile",
                 )
             )
-        return merge_health(workers, {"anchor": ok_part(), "disk": self._disk()})
+        return merge_health(workers, {"anchor": ok_part(), "disk": self._disk(), "code": self._code()})
 
     async def metrics(self) -> bytes:
         """What ``/metrics`` says."""
@@ -57,6 +57,14 @@ class HostView:
         return disk_part(
             facts.f_bavail * facts.f_frsize, self._settings.objects.reserve_bytes, str(self._settings.state)
         )
+
+    def _code(self) -> dict[str, str]:
+        """Whether all that are ready answer with the code that was decided for."""
+        decided = self._pool.decided.generation
+        others = [slot.name for slot in self._pool.slots if slot.is_ready and slot.generation != decided]
+        if others:
+            return failing(f"generation {decided} was decided for, {', '.join(others)} has another one: it is ended")
+        return ok_part()
 
     def _own_metrics(self) -> list[dict[str, Any]]:
         slots = self._pool.slots

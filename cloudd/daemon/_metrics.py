@@ -81,20 +81,25 @@ def _cumulative(counts: list[float]) -> list[tuple[str, float]]:
     return buckets
 
 
-class GaugeCallback(Collector):
-    """A gauge whose values are asked for when it is collected."""
+Ask = Callable[[], Iterable[tuple[tuple[str, ...], float]]]
+"""Gives label values and number of each sample."""
+
+
+class Asked(Collector):
+    """A gauge or counter whose values are asked for when it is collected."""
 
     def __init__(
         self,
+        kind: type[GaugeMetricFamily | CounterMetricFamily],
         name: str,
         meaning: str,
         labels: tuple[str, ...],
-        ask: Callable[[], Iterable[tuple[tuple[str, ...], float]]],
+        ask: Ask,
     ) -> None:
-        self._name, self._meaning, self._labels, self._ask = name, meaning, labels, ask
+        self._kind, self._name, self._meaning, self._labels, self._ask = kind, name, meaning, labels, ask
 
     def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(self._name, self._meaning, labels=self._labels)
+        family = self._kind(self._name, self._meaning, labels=self._labels)
         for labels, value in self._ask():
             family.add_metric(labels, value)
         yield family
@@ -110,15 +115,13 @@ class WorkerMetrics:
         ProcessCollector(registry=self.registry)
         self._known: dict[str, Any] = {}
 
-    def gauge_callback(
-        self,
-        name: str,
-        meaning: str,
-        labels: tuple[str, ...],
-        ask: Callable[[], Iterable[tuple[tuple[str, ...], float]]],
-    ) -> None:
-        """Register a gauge of the kernel; ``ask`` gives label values and number."""
-        self.registry.register(GaugeCallback(name, meaning, labels, ask))
+    def gauge_callback(self, name: str, meaning: str, labels: tuple[str, ...], ask: Ask) -> None:
+        """Register a gauge of the kernel that ``ask`` gives."""
+        self.registry.register(Asked(GaugeMetricFamily, name, meaning, labels, ask))
+
+    def counter_callback(self, name: str, meaning: str, labels: tuple[str, ...], ask: Ask) -> None:
+        """Register a counter of the kernel that ``ask`` gives; ``name`` without ``_total``."""
+        self.registry.register(Asked(CounterMetricFamily, name, meaning, labels, ask))
 
     def counter(self, name: str, meaning: str, labels: tuple[str, ...] = ()) -> Any:
         """A counter; the one of that name, if there is one."""

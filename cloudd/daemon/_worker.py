@@ -25,11 +25,13 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import ILogObserver, Logger, LogLevel, globalLogBeginner, textFileLogObserver
 
 from cloudd.database import open_control_database, open_object_index
-from cloudd.interfaces.application import PartHealth, Resources
+from cloudd.interfaces.application import PartHealth, Resources, Transactions
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.http import HTTPServerFactory, install_lean, listen
 
 from ._access_log import AccessLog
+from ._checkup import check_databases
+from ._gauges import add_worker_gauges
 from ._generations import Generations, PrepareFailed, cause_of
 from ._link import Callee, Link
 from ._metrics import WorkerMetrics
@@ -38,6 +40,7 @@ from ._site import WorkerSite
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder
 from ._threads import WorkerThreads
+from ._unix_port import listen_unix
 from .settings import settings_from_plain
 
 ORPHAN_TIMEOUT_S = 5.0
@@ -119,7 +122,7 @@ class Worker:
         self._leaving = False
         self._deadline = 0.0  # of the drain
         self.status = 0
-        self._add_gauges()
+        add_worker_gauges(self._metrics, self._factories, self._generations, self._threads, self._access_log)
 
     def start(self) -> None:
         """Begin; to be called in the running reactor."""
@@ -164,9 +167,9 @@ class Worker:
     def _accept(self, face: str, listener: socket.socket) -> None:
         factory = HTTPServerFactory(self._site, self._settings.http, face, self._reactor)
         self._factories[face] = factory
-        # Adopted ports never call shutdown(2), which would end the other workers' listening too.
+        # Both kinds of port never call shutdown(2), which would end the other workers' listening too.
         if listener.family == socket.AF_UNIX:
-            self._ports.append(self._reactor.adoptStreamPort(listener.fileno(), listener.family, factory))
+            self._ports.append(listen_unix(self._reactor, listener, factory))
         else:
             self._ports.append(listen(self._reactor, listener.fileno(), factory))
         listener.close()
@@ -188,10 +191,12 @@ class Worker:
 
     # what the anchor asks
 
-    def _health(self) -> list[dict[str, Any]]:
+    async def _health(self) -> list[dict[str, Any]]:
         parts = self._generations.health()
         if self._access_log.failure:
-            parts.append(PartHealth("access-log", False, self._access_log.failure))
+            parts.append(PartHealth("access log", False, self._access_log.failure))
+        databases: dict[str, Transactions] = {"database": self._database, "object index": self._object_index}
+        parts += await check_databases(databases, self._reactor)
         return [attrs.asdict(part) for part in parts]
 
     def _status(self) -> dict[str, Any]:
@@ -274,36 +279,6 @@ class Worker:
             self._link.close()
             if self._link.is_lost:
                 self._reactor.stop()
-
-    def _add_gauges(self) -> None:
-        metrics = self._metrics
-        metrics.gauge_callback(
-            "cloudd_connections",
-            "Open client connections",
-            ("face",),
-            lambda: [((face,), len(factory.connections)) for face, factory in self._factories.items()],
-        )
-        metrics.gauge_callback(
-            "cloudd_requests_running",
-            "Requests in flight by generation",
-            ("generation",),
-            lambda: [((str(row["number"]),), row["requests_running"]) for row in self._generations.status({})],
-        )
-        metrics.gauge_callback(
-            "cloudd_generation",
-            "Generation that answers new requests",
-            (),
-            lambda: [((), self._generations.current.number if self._generations.current else 0)],
-        )
-        metrics.gauge_callback(
-            "cloudd_thread_backlog", "Calls waiting for a thread", (), lambda: [((), self._threads.backlog())]
-        )
-        metrics.gauge_callback(
-            "cloudd_access_lines_dropped",
-            "Access lines lost to a slow disk",
-            (),
-            lambda: [((), self._access_log.dropped)],
-        )
 
 
 def run_worker(spec: WorkerSpec, link: socket.socket, listeners: list[socket.socket]) -> int:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from twisted.application.service import IService
 from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
-from cloudd.interfaces.settings import default_state
+from cloudd.interfaces.settings import Settings, default_state
 
 from .settings import SettingsError, read_settings
 
@@ -30,16 +31,22 @@ class Options(BaseOptions):
 
     def postOptions(self) -> None:
         """Read and check the settings, so that twistd shows what is wrong with them as it does for options."""
-        listen = {face: self[face] for face in ("api", "object", "s3") if self[face] is not None}
+        # twistd changes its folder when it goes into the background
+        self.config = Path(self["config"]).absolute() if self["config"] else None
+        self.state = Path(self["state"]).absolute() if self["state"] else None
         try:
-            self.settings = read_settings(
-                Path(self["config"]).absolute() if self["config"] else None,
-                Path(self["state"]).absolute() if self["state"] else None,
-                default_state(os.environ, os.geteuid()),
-                listen,
-            )
+            self.settings = self.read()
         except SettingsError as error:
             raise UsageError(str(error)) from error
+
+    def read(self) -> Settings:
+        """
+        The settings as the file and the command line say now.
+
+        :raises SettingsError: something in them is not allowed
+        """
+        listen = {face: self[face] for face in ("api", "object", "s3") if self[face] is not None}
+        return read_settings(self.config, self.state, default_state(os.environ, os.geteuid()), listen)
 
 
 def makeService(options: Options) -> IService:
@@ -48,7 +55,7 @@ def makeService(options: Options) -> IService:
 
     from ._anchor import Anchor
 
-    return Anchor(options.settings, reactor, os.environ, _process_began())
+    return Anchor(options.settings, options.read, reactor, os.environ, _process_began())
 
 
 def _process_began() -> float:
@@ -56,6 +63,4 @@ def _process_began() -> float:
     with open("/proc/self/stat", encoding="ascii") as stat, open("/proc/uptime", encoding="ascii") as uptime:
         ticks = int(stat.read().rpartition(")")[2].split()[19])
         since_boot = float(uptime.read().split()[0])
-    import time
-
     return time.time() - (since_boot - ticks / os.sysconf("SC_CLK_TCK"))

@@ -1,0 +1,45 @@
+# -*- test-case-name: tests.daemon.test_checkup -*-
+"""Whether what the kernel lends to generations works: asked for ``/health``, in each worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as Late
+
+from cloudd.interfaces.application import PartHealth, Transactions
+
+PATIENCE_S = 1.5
+
+
+async def check_databases(databases: Mapping[str, Transactions], clock: Any) -> list[PartHealth]:
+    """
+    Ask each database for nothing.
+
+    :param databases: name of the part -> database
+    :return: a part each; one that does not answer in ``PATIENCE_S`` is failing
+    """
+    asked = {name: _ask(database, clock) for name, database in databases.items()}
+    return [await _part(name, answer) for name, answer in asked.items()]
+
+
+def _ask(database: Transactions, clock: Any) -> Deferred[None]:
+    return database.read(_touch).addTimeout(PATIENCE_S, clock)
+
+
+async def _part(name: str, answer: Deferred[None]) -> PartHealth:
+    try:
+        await answer
+    except Late:
+        cause = f"no answer within {PATIENCE_S:g} s: the disk may be stuck, or too many calls wait"
+        return PartHealth(name, False, cause)
+    except Exception as error:
+        return PartHealth(name, False, f"{type(error).__name__}: {error}: check the disk and the daemon's log")
+    return PartHealth(name, True)
+
+
+def _touch(connection: Any) -> None:
+    execute = getattr(connection, "exec_driver_sql", None) or connection.execute
+    execute("SELECT 1").fetchone()

@@ -1,0 +1,37 @@
+# -*- test-case-name: tests.daemon.test_processes -*-
+"""Accepting on a listening unix socket that other processes share, or whose mode matters."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet import tcp, unix
+from twisted.internet.protocol import Factory
+
+
+class SharedUnixPort(unix.Port):
+    """
+    Unlike Twisted's own port it leaves the socket's mode as it is, and its name and other users when it closes.
+    """
+
+    def startListening(self) -> None:
+        """Accept from now on."""
+        port: Any = self  # Twisted's annotations do not say what a port takes over here
+        port.factory.doStart()
+        port.socket, port._preexistingSocket = port._preexistingSocket, None
+        port.fileno = port.socket.fileno
+        self.connected = True
+        self.numberAccepts = 100
+        self._shouldShutdown = False
+        self.startReading()
+
+    def connectionLost(self, reason: Any) -> None:
+        tcp.Port.connectionLost(self, reason)
+
+
+def listen_unix(reactor: Any, listener: socket.socket, factory: Factory) -> SharedUnixPort:
+    """Accept connections on a non-blocking listening socket; the caller's descriptor stays its own."""
+    port: SharedUnixPort = SharedUnixPort._fromListeningDescriptor(reactor, listener.fileno(), factory)
+    port.startListening()
+    return port
