@@ -144,12 +144,14 @@ def upgrade(context: Context, tree: Path | None, check: bool, yes: bool) -> None
     """Load new code into all running workers; connections stay."""
     named = str(tree.absolute()) if tree is not None else ""
     plan = _ask(context, lambda: context.client.plan(named))
-    if check or plan.kind != "swap":
+    if check:
         context.show(plan, plan_view(plan))
         sys.exit(Exit.OK if plan.kind in {"swap", "nothing"} else Exit.REFUSED)
-    if not context.as_json:
-        context.console.print(plan_view(plan))
-    _confirm("Load it?", yes=yes)
+    if plan.kind == "swap":
+        if not context.as_json:
+            context.console.print(plan_view(plan))
+        _confirm("Load it?", yes=yes)
+    # What cannot be done is asked for too: the refusal belongs in the audit log.
     _follow(context, lambda: context.client.upgrade(named, plan.target_hash))
 
 

@@ -120,6 +120,20 @@ class ChangeTests(CommandCase):
         self.assertEqual([line["type"] for line in lines], ["progress"] * 5 + ["outcome"])
         self.assertEqual(lines[-1]["result"], "committed")
 
+    def test_what_cannot_be_done_is_tried_and_written_down(self) -> None:
+        """Who asked for code that must not be loaded is seen in the audit log; nobody is asked first."""
+        self.write_tree(self.start, {"reload/__init__.py": "new = 1"})
+        self.assertIn("refused: reload changed", self.run_it("upgrade", code=Exit.REFUSED).output)
+        self.run_it("upgrade", "--to", "/elsewhere", code=Exit.REFUSED)
+        entries = json.loads(self.run_it("--json", "audit").output)["entries"]
+        self.assertEqual([entry["result"] for entry in entries], ["refused", "refused"])
+        self.assertUnchanged()
+
+    def test_the_last_line_for_programs_is_always_an_outcome(self) -> None:
+        """Also when there is nothing to do."""
+        last = json.loads(self.run_it("--json", "upgrade").output.splitlines()[-1])
+        self.assertEqual((last["type"], last["result"]), ("outcome", "unchanged"))
+
     def test_a_failure(self) -> None:
         """1, with the cause, and that all is as before."""
         self.version(2)
