@@ -105,7 +105,7 @@ class _GroupLost(Exception):
     """The transaction that a group shared is gone; nobody's changes were kept."""
 
 
-class _Patience:
+class Patience:
     """Random, growing waits until ``BUSY_LIMIT_S`` have passed."""
 
     def __init__(self) -> None:
@@ -250,7 +250,7 @@ class _Connected(Generic[Connection]):
 
     def _connected(self, *, writes: bool) -> Connection:
         if self._connection is None:
-            patience = _Patience()
+            patience = Patience()
             while True:
                 try:
                     self._connection = self._driver.connect(writes=writes)
@@ -262,7 +262,7 @@ class _Connected(Generic[Connection]):
 
     def _begin(self, *, writes: bool) -> Connection:
         connection = self._connected(writes=writes)
-        patience = _Patience()
+        patience = Patience()
         while True:
             try:
                 self._driver.begin(connection, writes=writes)
@@ -297,7 +297,7 @@ class _Reader(_Connected[Connection]):
         self._drop()
 
     def _read(self, call: Callable[[Connection], Any]) -> Any:
-        patience = _Patience()
+        patience = Patience()
         while True:
             try:
                 connection = self._begin(writes=False)
@@ -368,7 +368,7 @@ class _Writer(_Connected[Connection]):
             outcome.result = self._commit_alone(outcome.job)
 
     def _commit_alone(self, job: _Job) -> Any:
-        patience = _Patience()
+        patience = Patience()
         while True:
             try:
                 connection = self._begin(writes=True)

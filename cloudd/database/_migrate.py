@@ -13,10 +13,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ._control import control_url, make_engine
+from ._group_commit import Patience
 from ._sqlite import is_busy
 
 if TYPE_CHECKING:
@@ -42,18 +43,27 @@ def migrate(database: Path | str) -> bool:
     :raises MigrationFailed: with the cause and the next step
     """
     engine = make_engine(control_url(database))
+    patience = Patience()
     try:
-        with engine.connect() as connection:
-            if current_revision(connection) == HEAD:
-                return False
-            connection.rollback()
-            return _upgrade(connection)
-    except SQLAlchemyError as error:
-        busy = is_busy(getattr(error, "orig", None) or error)
-        advice = "another process holds it; stop the other daemon" if busy else "check the disk and the file"
-        raise MigrationFailed(f"the control database cannot be migrated ({error}): {advice}") from error
+        while True:
+            try:
+                return _migrate(engine)
+            except SQLAlchemyError as error:
+                busy = is_busy(getattr(error, "orig", None) or error)
+                if busy and patience.wait():
+                    continue
+                advice = "another process holds it; stop the other daemon" if busy else "check the disk and the file"
+                raise MigrationFailed(f"the control database cannot be migrated ({error}): {advice}") from error
     finally:
         engine.dispose()
+
+
+def _migrate(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        if current_revision(connection) == HEAD:
+            return False
+        connection.rollback()
+        return _upgrade(connection)
 
 
 def current_revision(connection: Connection) -> str | None:
