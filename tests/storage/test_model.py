@@ -199,8 +199,8 @@ class ModelTests(SynchronousTestCase):
 
     def test_memory(self) -> None:
         """``MemoryStore``."""
-        self.check(StoreMachine, 60)
+        self.check(StoreMachine, 40)
 
     def test_files(self) -> None:
         """``FileStore``."""
-        self.check(FileStoreMachine, 25)
+        self.check(FileStoreMachine, 15)
