@@ -205,6 +205,9 @@ class HTTPConnection:
         buffer = self.unparsed
         if buffer.startswith(b"\r\n"):
             buffer = self.unparsed = skip_empty_lines(buffer)
+            self._scanned = 0
+            if buffer.startswith(b"\r\n"):
+                return False
         end = find_end(buffer, self._scanned, self.factory.limits)
         if end < 0:
             self._scanned = len(buffer)

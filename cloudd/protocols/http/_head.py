@@ -30,6 +30,8 @@ _KNOWN_HOSTS = 256
 _MAX_EMPTY_LINES = 4
 END = b"\r\n\r\n"
 
+BARE_LINE_FEED = "A line of the request head does not end with CRLF."
+
 
 class Head:
     """
@@ -90,14 +92,9 @@ class HeadParser:
 
         :raises BadRequest: with status and cause; ``head`` is then half filled
         """
-        parts = raw[: raw.find(b"\r\n")].split(b" ")
-        if len(parts) != 3:
-            raise BadRequest(400, "The request line is not METHOD TARGET VERSION.")
-        head.method, head.target, version = parts
-        known = _VERSIONS.get(version)
-        if known is None:
-            raise bad_version(version)
-        head.version = known
+        head.method, head.target, head.version = read_line(raw[: raw.find(b"\r\n")])
+        if raw.count(b"\n") != raw.count(b"\r\n"):
+            raise BadRequest(400, BARE_LINE_FEED)
         headers = self._checked_headers(raw, head.method)
         fields = dict(headers)
         head.headers = headers
@@ -159,6 +156,22 @@ class HeadParser:
         head.headers = [(name, value) for name, value in head.headers if name != b"host"]
         head.headers.insert(0, (b"host", host))
         return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def read_line(line: bytes) -> tuple[bytes, bytes, tuple[int, int]]:
+    """
+    Method, target and version of a request line.
+
+    :raises BadRequest: 400 for another form, 505 for a version that is not spoken here
+    """
+    parts = line.split(b" ")
+    if len(parts) != 3:
+        raise BadRequest(400, "The request line is not METHOD TARGET VERSION.")
+    method, target, version = parts
+    known = _VERSIONS.get(version)
+    if known is None:
+        raise bad_version(version)
+    return method, target, known
 
 
 def bad_version(version: bytes) -> BadRequest:
@@ -237,7 +250,7 @@ def find_end(buffer: bytes, scanned: int, limits: HTTPSettings) -> int:
     end = found + 4 if found >= 0 else -1
     size = end if found >= 0 else len(buffer)
     line_end = buffer.find(b"\r\n", 0, limits.max_line_bytes + 2)
-    if line_end < 0 and size > limits.max_line_bytes:
+    if line_end < 0 and size > limits.max_line_bytes + 1:  # one more for a CR whose LF has not come
         raise BadRequest(414, f"The request line is longer than {limits.max_line_bytes} bytes.")
     if size > limits.max_head_bytes:
         raise BadRequest(431, f"The request head is longer than {limits.max_head_bytes} bytes.")
@@ -245,23 +258,18 @@ def find_end(buffer: bytes, scanned: int, limits: HTTPSettings) -> int:
     if lines - (2 if found >= 0 else 1) > limits.max_headers:
         raise BadRequest(431, f"The request has more than {limits.max_headers} header fields.")
     if found < 0:
-        if buffer.count(b"\n") != lines:
-            raise BadRequest(400, "A line of the request head does not end with CRLF.")
         if line_end >= 0:
-            check_version(buffer[:line_end])
+            read_line(buffer[:line_end])
+        if buffer.count(b"\n") != lines:
+            raise BadRequest(400, BARE_LINE_FEED)
     return end
-
-
-def check_version(line: bytes) -> None:
-    """:raises BadRequest: the request line has no version that is spoken here, so no head may ever follow it"""
-    version = line.rpartition(b" ")[2]
-    if version not in _VERSIONS:
-        raise bad_version(version)
 
 
 def skip_empty_lines(buffer: bytes) -> bytes:
     """
     ``buffer`` without the empty lines that old clients send after a body (RFC 9112 section 2.2).
+
+    They stay while nothing else follows, so that sending empty lines for ever is a head that does not arrive.
 
     :raises BadRequest: too many of them
     """
@@ -270,4 +278,5 @@ def skip_empty_lines(buffer: bytes) -> bytes:
         skipped += 2
         if skipped > 2 * _MAX_EMPTY_LINES:
             raise BadRequest(400, "There are empty lines in the place of a request.")
-    return buffer[skipped:]
+    rest = buffer[skipped:]
+    return buffer if rest in {b"", b"\r"} else rest

@@ -67,6 +67,9 @@ class MemoryTransport:
     def abortConnection(self) -> None:
         self.aborted = True
 
+    def export_output(self) -> bytes:
+        return b""
+
     def getHost(self) -> IPv4Address:
         return IPv4Address("TCP", "127.0.0.1", 5000)
 
