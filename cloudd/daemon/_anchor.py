@@ -117,7 +117,9 @@ class Anchor(Service):
 
     async def _start(self) -> None:
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
+        marks = {"twistd": self._reactor.seconds()}
         boot: Boot = await self._threads.run(self._choose_tree)
+        marks["code"] = self._reactor.seconds()
         self.log.info("booting {tree}: {cause}", tree=boot.tree.hash[:12], cause=boot.cause)
         if self._stopping:
             return
@@ -128,7 +130,9 @@ class Anchor(Service):
             decided=Decided(boot.committed.generation, boot.tree.hash),
             make_spec=self._make_spec,
             listeners={face: listener.fileno() for face, listener in self._listeners.items()},
-            start_loader=lambda exited, lost: self._start_loader(boot.tree.root, exited, lost),
+            start_loader=lambda decided, exited, lost: self._start_loader(
+                boot.tree.root, decided.generation if decided.tree_hash == boot.tree.hash else 0, exited, lost
+            ),
             callees={"host_health": self._host_health, "host_metrics": self._host_metrics},
         )
         self._host = HostView(self._reactor, self._settings, pool, self._began, self._urls)
@@ -137,9 +141,11 @@ class Anchor(Service):
         pool.boot_loader()
         await self._await_old_workers()
         written = await pool.prepare_host()
+        marks["preparation"] = self._reactor.seconds()
         await pool.start()
+        marks["workers"] = self._reactor.seconds()
         await upgrades.note_start(boot.cause)
-        self._say_ready(written)
+        self._say_ready(written, marks)
 
     def _accept_control(self, controlled: Controlled) -> None:
         assert self._control_listener is not None
@@ -162,10 +168,13 @@ class Anchor(Service):
         start = CodeTree.scan(source_root(), BOUNDARIES)
         return choose_boot_tree(self._state.code, start, self._reactor.seconds())
 
-    def _say_ready(self, written: list[str]) -> None:
+    def _say_ready(self, written: list[str], marks: dict[str, float]) -> None:
+        """``marks``: when each phase of the start had ended, in order."""
+        starts = [self._began, *marks.values()]
+        phases = [f"{name} {end - start:.2f} s" for (name, end), start in zip(marks.items(), starts, strict=False)]
         lines = ready_lines(self._urls, self._state, written, self._reactor.seconds() - self._began)
         say("\n".join(lines))
-        self.log.info("ready: {urls}", urls=", ".join(self._urls.values()))
+        self.log.info("ready: {urls}; {phases}", urls=", ".join(self._urls.values()), phases=", ".join(phases))
         notify_systemd(self._environment, "READY=1", f"STATUS=serving {', '.join(self._urls.values())}")
 
     def _failed(self, failure: Any) -> None:
@@ -215,10 +224,10 @@ class Anchor(Service):
         return os.open(self._state.log / "cloudd.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _start_loader(
-        self, tree: Path, exited: Callable[[LoaderProcess, int, int], None], lost: Callable[[], None]
+        self, tree: Path, preload: int, exited: Callable[[LoaderProcess, int, int], None], lost: Callable[[], None]
     ) -> LoaderProcess:
         loader = LoaderProcess(
-            self._reactor, tree, self._output, lambda number, status: exited(loader, number, status), lost
+            self._reactor, tree, preload, self._output, lambda number, status: exited(loader, number, status), lost
         )
         loader.start(self._environment)
         return loader

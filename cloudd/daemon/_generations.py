@@ -17,13 +17,11 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from cloudd.control import BOUNDARIES
 from cloudd.interfaces.application import IApplication, PartHealth, Resources, SelfCheckFailed, Threads
-from reload import CodeTree, Generation
+from reload import Generation, TreeError
 
-from ._state_folder import StateFolder
+from ._code_source import APPLICATION, CodeSource
 
-APPLICATION = "cloudd.application"
 FREE_DELAY_S = 1.0
 LOOKS_BEFORE_HOLDERS = 5
 
@@ -56,7 +54,7 @@ class Generations:
 
     _reactor: Any
     _threads: Threads
-    _state: StateFolder
+    _source: CodeSource
     _make_resources: Callable[[int], Resources]
     _forget: Callable[[], object] = field(default=lambda: None)
     current: Running | None = None
@@ -85,7 +83,7 @@ class Generations:
             self.abort(self.prepared.number)
         generation = None
         try:
-            generation = await self._threads.run(self._open_generation, number, tree_hash)
+            generation = await self._threads.run(self._source.open, number, tree_hash)
             module = await self._threads.run(generation.load, APPLICATION)
             application = module.build(self._make_resources(number))
             await _awaitable(application.self_check())
@@ -189,12 +187,6 @@ class Generations:
             rows.append(("loaded", self.prepared))
         return rows
 
-    def _open_generation(self, number: int, tree_hash: str) -> Generation:
-        copy = CodeTree.scan(self._state.code / tree_hash, BOUNDARIES)
-        if copy.hash != tree_hash:
-            raise PrepareFailed(f"the copy of the code in {copy.root} was changed; start the upgrade again")
-        return Generation(number, copy, BOUNDARIES)
-
     def _retire(self, running: Running) -> None:
         running.retired = True
         self.retired[running.number] = running
@@ -238,7 +230,7 @@ async def _awaitable(result: Any) -> None:
 
 def cause_of(error: BaseException) -> str:
     """One line for the operator: where in the new code it went wrong, and what was said."""
-    if isinstance(error, PrepareFailed | SelfCheckFailed):
+    if isinstance(error, PrepareFailed | SelfCheckFailed | TreeError):
         return str(error)
     place, trace = "", error.__traceback__
     while trace is not None:

@@ -19,6 +19,8 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -26,7 +28,10 @@ import msgspec
 import twisted.internet
 from attrs import define
 
+from reload import Generation
+
 from ._channel import Booted, ChannelClosed, Exited, Fork, Forked, ForkFailed, receive, send
+from ._code_source import preload
 from ._spec import WorkerSpec
 
 CHANNEL_DESCRIPTOR = 3
@@ -50,24 +55,32 @@ SHARED_LIBRARIES = (
 """What generations and the kernel import anyway."""
 
 
-def import_shared() -> None:
+@contextlib.contextmanager
+def without_reactor() -> Iterator[None]:
     """
-    Import the libraries and the kernel.
+    Import what binds the global reactor at import without making one, which forks could not share.
 
-    klein binds the global reactor at import, for ``Klein.run`` alone; a stand-in keeps that from making one here.
-
-    :raises ImportError: a library is missing
+    klein does so, for ``Klein.run`` alone; what is imported here gets a stand-in.
     """
     stand_in: Any = ModuleType("twisted.internet.reactor")
     sys.modules["twisted.internet.reactor"] = stand_in
     twisted.internet.reactor = stand_in
     try:
-        for name in SHARED_LIBRARIES:
-            importlib.import_module(name)
-        importlib.import_module("cloudd.daemon._worker")
+        yield
     finally:
         del sys.modules["twisted.internet.reactor"]
         del twisted.internet.reactor
+
+
+def import_shared() -> None:
+    """
+    Import the libraries and the kernel.
+
+    :raises ImportError: a library is missing
+    """
+    for name in SHARED_LIBRARIES:
+        importlib.import_module(name)
+    importlib.import_module("cloudd.daemon._worker")
 
 
 @define
@@ -81,10 +94,12 @@ class Loader:
     Forks and reaps.
 
     :param channel: to the anchor; blocking
+    :param preloaded: a generation that workers may boot
     """
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, preloaded: Generation | None = None) -> None:
         self._channel = channel
+        self._preloaded = preloaded
         self._poll = select.poll()
         self._poll.register(channel, select.POLLIN)
         self._children: dict[int, _Child] = {}  # by pidfd
@@ -134,7 +149,7 @@ class Loader:
 
             spec = msgspec.json.decode(command.spec, type=WorkerSpec)
             link, *listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-            status = run_worker(spec, link, listeners)
+            status = run_worker(spec, link, listeners, self._preloaded)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -151,8 +166,12 @@ class Loader:
         send(self._channel, Exited(child.number, os.waitstatus_to_exitcode(status)))
 
 
-def main() -> int:
-    """The process: set up, import, serve."""
+def main(arguments: list[str]) -> int:
+    """
+    The process: set up, import, serve.
+
+    :param arguments: number of the generation to load from this process's own tree, if any
+    """
     began = time.monotonic()
     # The anchor hears the terminal's and systemd's signals and ends its workers in order.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
@@ -161,14 +180,19 @@ def main() -> int:
         os.setsid()
     os.set_inheritable(CHANNEL_DESCRIPTOR, False)
     channel = socket.socket(fileno=CHANNEL_DESCRIPTOR)
-    import_shared()
-    gc.collect()
-    gc.freeze()
+    preloaded = None
+    with without_reactor():
+        import_shared()
+        gc.collect()
+        gc.freeze()  # before the generation: what is frozen could never be freed after a swap
+        gc.disable()  # a collection here would only touch pages that forks share
+        if arguments:
+            preloaded = preload(int(arguments[0]), Path(__file__).parent.parent.parent)
     with contextlib.suppress(ChannelClosed):
         send(channel, Booted(round(time.monotonic() - began, 3)))
-        Loader(channel).run()
+        Loader(channel, preloaded).run()
     return 0
 
 
 if __name__ == "__main__":
-    os._exit(main())  # tearing a large interpreter down takes a tenth of a second, for nothing
+    os._exit(main(sys.argv[1:]))  # tearing a large interpreter down takes a tenth of a second, for nothing

@@ -64,6 +64,7 @@ class LoaderProcess:
     One loader, from ``start`` to the call of ``lost``.
 
     :param tree: root of the staged copy that it imports from
+    :param preload: number of the generation that it loads before it forks; 0: none
     :param output: descriptor for its standard output and error, and those of its workers; None: those of the anchor
     :param exited: called with the number of a worker that ended and its status (negative: the signal)
     :param lost: called once when the loader has ended
@@ -71,6 +72,7 @@ class LoaderProcess:
 
     _reactor: Any
     _tree: Path
+    _preload: int
     _output: int | None
     _exited: Callable[[int, int], None]
     _lost: Callable[[], None]
@@ -95,7 +97,7 @@ class LoaderProcess:
             process = self._reactor.spawnProcess(
                 _Ending(self),
                 sys.executable,
-                [sys.executable, "-P", "-m", "cloudd.daemon._loader"],
+                [sys.executable, "-P", "-m", "cloudd.daemon._loader", *([str(self._preload)] if self._preload else [])],
                 env=inherited,
                 childFDs={0: stdin, 1: output, 2: errors, CHANNEL_DESCRIPTOR: theirs.fileno()},
             )

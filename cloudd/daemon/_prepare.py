@@ -6,19 +6,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cloudd.control import BOUNDARIES
 from cloudd.database import migrate
 from cloudd.interfaces.application import Resources, Threads
-from reload import CodeTree, Generation
 
+from ._code_source import APPLICATION, CodeSource
 from ._credentials import write_credentials
 from ._spec import WorkerSpec
 from ._state_folder import StateFolder
 
-APPLICATION = "cloudd.application"
 
-
-async def prepare_host(spec: WorkerSpec, state: StateFolder, threads: Threads, resources: Resources) -> list[str]:
+async def prepare_host(
+    spec: WorkerSpec, state: StateFolder, threads: Threads, source: CodeSource, resources: Resources
+) -> list[str]:
     """
     Migrate the databases, let the application prepare itself, write credentials.  Done again at each start.
 
@@ -28,7 +27,7 @@ async def prepare_host(spec: WorkerSpec, state: StateFolder, threads: Threads, r
     :return: paths of the credential files that were written
     """
     await threads.run(migrate, state.control_database)
-    generation = await threads.run(_open, spec, state)
+    generation = await threads.run(source.open, spec.generation, spec.tree_hash)
     application: Any = await threads.run(generation.load, APPLICATION)
     prepared: Mapping[str, Any] = await application.prepare(resources)
     login = prepared.get("identity") or {}
@@ -37,7 +36,3 @@ async def prepare_host(spec: WorkerSpec, state: StateFolder, threads: Threads, r
     if written:
         await threads.run(application.credentials_kept, resources)
     return written
-
-
-def _open(spec: WorkerSpec, state: StateFolder) -> Generation:
-    return Generation(spec.generation, CodeTree.scan(state.code / spec.tree_hash, BOUNDARIES), BOUNDARIES)

@@ -28,9 +28,11 @@ from cloudd.database import open_control_database, open_object_index
 from cloudd.interfaces.application import PartHealth, Resources, Transactions
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.http import HTTPServerFactory, install_lean, listen
+from reload import Generation
 
 from ._access_log import AccessLog
 from ._checkup import check_databases
+from ._code_source import CodeSource
 from ._gauges import add_worker_gauges
 from ._generations import Generations, PrepareFailed, cause_of
 from ._link import Callee, Link
@@ -73,12 +75,18 @@ class Worker:
 
     :param link_socket: its end of the link; closed here
     :param listeners: in the order of ``spec.faces``; closed here
+    :param preloaded: a generation that was loaded before the fork
     """
 
     log = Logger()
 
     def __init__(
-        self, spec: WorkerSpec, reactor: Any, link_socket: socket.socket, listeners: list[socket.socket]
+        self,
+        spec: WorkerSpec,
+        reactor: Any,
+        link_socket: socket.socket,
+        listeners: list[socket.socket],
+        preloaded: Generation | None,
     ) -> None:
         self._spec = spec
         self._reactor = reactor
@@ -86,6 +94,7 @@ class Worker:
         self._listeners = listeners
         self._settings: Settings = settings_from_plain(spec.settings)
         self._state = StateFolder(self._settings.state)
+        self._source = CodeSource(self._state.code, preloaded)
         self._threads = WorkerThreads(reactor, self._settings.workers.threads)
         self._database = open_control_database(self._state.control_database, reactor=reactor)
         self._object_index = open_object_index(self._state.object_index, reactor=reactor)
@@ -93,7 +102,7 @@ class Worker:
         access_file = self._settings.log.access_file
         self._access_log = AccessLog(self._state.path / (access_file or "log/access.log"))
         self._generations = Generations(
-            reactor, self._threads, self._state, self._make_resources, self._database.forget_statements
+            reactor, self._threads, self._source, self._make_resources, self._database.forget_statements
         )
         self._site = WorkerSite(
             self._generations,
@@ -151,7 +160,7 @@ class Worker:
     async def _prepare_host(self) -> None:
         spec = self._spec
         resources = self._make_resources(spec.generation)
-        written = await prepare_host(spec, self._state, self._threads, resources)
+        written = await prepare_host(spec, self._state, self._threads, self._source, resources)
         self._link.cast("prepared", written=written)
         await self._end(0)
 
@@ -281,10 +290,13 @@ class Worker:
                 self._reactor.stop()
 
 
-def run_worker(spec: WorkerSpec, link: socket.socket, listeners: list[socket.socket]) -> int:
+def run_worker(
+    spec: WorkerSpec, link: socket.socket, listeners: list[socket.socket], preloaded: Generation | None = None
+) -> int:
     """
     Become a worker; to be called in a fresh fork of a process without threads and reactor.
 
+    :param preloaded: a generation that was loaded before the fork
     :return: the exit status of the process
     """
     os.umask(0o077)
@@ -300,7 +312,7 @@ def run_worker(spec: WorkerSpec, link: socket.socket, listeners: list[socket.soc
     globalLogBeginner.beginLoggingTo([cast(ILogObserver, observe)], redirectStandardIO=False, discardBuffer=True)
     install_lean()
     reactor: Any = importlib.import_module("twisted.internet.reactor")
-    worker = Worker(spec, reactor, link, listeners)
+    worker = Worker(spec, reactor, link, listeners, preloaded)
     reactor.callWhenRunning(worker.start)
     reactor.run(installSignalHandlers=False)
     _die_after(1.0)

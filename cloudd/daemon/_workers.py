@@ -56,7 +56,7 @@ class WorkerPool:
     """
     :param make_spec: the spec of a worker by name, role and what it boots
     :param listeners: descriptors by face
-    :param start_loader: starts a loader that reports to the given functions
+    :param start_loader: starts a loader for workers that boot this, which reports to the given functions
     """
 
     _reactor: Any
@@ -64,7 +64,7 @@ class WorkerPool:
     decided: Decided
     _make_spec: Callable[[str, str, Decided], WorkerSpec]
     _listeners: Mapping[str, int]
-    _start_loader: Callable[[Callable[[LoaderProcess, int, int], None], Callable[[], None]], LoaderProcess]
+    _start_loader: Callable[[Decided, Callable[[LoaderProcess, int, int], None], Callable[[], None]], LoaderProcess]
     _callees: Mapping[str, Callee]
     slots: list[Slot] = field(factory=list)
     _loader: LoaderProcess | None = None
@@ -207,7 +207,7 @@ class WorkerPool:
 
     def _current_loader(self) -> LoaderProcess:
         if self._loader is None or self._loader.is_lost:
-            self._loader = self._start_loader(self._exited, self._loader_lost)
+            self._loader = self._start_loader(self.decided, self._exited, self._loader_lost)
         return self._loader
 
     def _exited(self, loader: LoaderProcess, number: int, status: int) -> None:

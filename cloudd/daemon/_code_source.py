@@ -1,0 +1,65 @@
+# -*- test-case-name: tests.daemon.test_code_source -*-
+"""
+Where a worker gets generations from: the one that its loader loaded before the fork, and staged copies.
+
+Loading takes a third of a second of CPU.  The loader does it once, and its forks share the memory; a worker that boots
+newer code, after a swap, drops that generation and loads its own.
+"""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+from cloudd.control import BOUNDARIES
+from reload import CodeTree, Generation, TreeError
+
+APPLICATION = "cloudd.application"
+
+
+class CodeSource:
+    """
+    :param folder: ``STATE/code``
+    :param preloaded: what the loader loaded, if anything
+    """
+
+    def __init__(self, folder: Path, preloaded: Generation | None = None) -> None:
+        self._folder = folder
+        self._preloaded = preloaded
+
+    def open(self, number: int, tree_hash: str) -> Generation:
+        """
+        A generation of that number from that copy; nothing may be loaded of it yet.  Blocks.
+
+        :raises reload.TreeError: the copy is gone or was changed
+        """
+        ready, self._preloaded = self._preloaded, None
+        if ready is not None:
+            if (ready.number, ready.tree.hash) == (number, tree_hash):
+                return ready
+            ready.release()
+            del ready
+            gc.collect()
+        copy = CodeTree.scan(self._folder / tree_hash, BOUNDARIES)
+        if copy.hash != tree_hash:
+            raise TreeError(copy.root, "the copy was changed since it was staged: start the upgrade again")
+        return Generation(number, copy, BOUNDARIES)
+
+
+def preload(number: int, root: Path) -> Generation | None:
+    """
+    Load a generation before any worker is forked.
+
+    :param root: a staged copy
+    :return: None when it cannot be loaded; a worker that tries it again reports why
+    """
+    try:
+        generation = Generation(number, CodeTree.scan(root, BOUNDARIES), BOUNDARIES)
+    except (TreeError, ValueError):
+        return None
+    try:
+        generation.load(APPLICATION)
+    except Exception:
+        generation.release()
+        return None
+    return generation
