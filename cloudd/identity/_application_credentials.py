@@ -165,7 +165,7 @@ def _record(connection: Connection, row: Row[Any]) -> ApplicationCredential:
 
 def _one(connection: Connection, access: Access, action: str, user_id: str, credential_id: str) -> Row[Any]:
     mine = select(_table).where(_table.c.id == credential_id, _table.c.user_id == user_id)
-    return require(connection, mine, access, action, "application credential", credential_id)
+    return require(connection, mine, access, action, "application credential", credential_id, Target(user_id=user_id))
 
 
 def _get(connection: Connection, access: Access, user_id: str, credential_id: str) -> ApplicationCredential:

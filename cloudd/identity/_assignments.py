@@ -210,10 +210,15 @@ def _queries(wanted: dict[str, str | None], within: str | None, role_id: str | N
         if wanted[other] is not None:
             continue
         columns = (*table.c, *who)
-        joined = table.join(_users).join(users_domain, _users.c.domain_id == users_domain.c.id).join(_roles)
+        joined = (
+            table.join(_users, table.c.user_id == _users.c.id)
+            .join(users_domain, _users.c.domain_id == users_domain.c.id)
+            .join(_roles, table.c.role_id == _roles.c.id)
+        )
         if key == "project_id":
             columns = (*columns, _projects.c.name.label("project_name"))
-            joined = joined.join(_projects).join(_domains, _projects.c.domain_id == _domains.c.id)
+            joined = joined.join(_projects, table.c.project_id == _projects.c.id)
+            joined = joined.join(_domains, _projects.c.domain_id == _domains.c.id)
         else:
             joined = joined.join(_domains, table.c.domain_id == _domains.c.id)
         query = select(*columns).select_from(joined)

@@ -20,6 +20,8 @@ from ._store import Store
 from ._values import Access, Page
 from ._verification import Verification
 
+_NOBODY = Target()
+
 Record = TypeVar("Record")
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -54,16 +56,26 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-def require(connection: Connection, query: Select[Any], access: Access, action: str, kind: str, id: str) -> Row[Any]:  # noqa: A002
+def require(
+    connection: Connection,
+    query: Select[Any],
+    access: Access,
+    action: str,
+    kind: str,
+    id: str,  # noqa: A002
+    owner: Target = _NOBODY,
+) -> Row[Any]:
     """
     The row of one record, whatever the rules say of it.
+
+    :param owner: what is known of the record before it is read, such as the user in its path
 
     :raises NotFound: there is none, and who asks may know that
     :raises Forbidden: there is none, and who asks may not know that
     """
     row = connection.execute(query).first() if _checks.is_identifier(id) else None
     if row is None:
-        _missing(access, action, kind, id)
+        _missing(access, action, kind, id, owner)
     return row
 
 
@@ -72,9 +84,9 @@ def require_in(connection: Connection, table: Any, access: Access, action: str, 
     return require(connection, select(table).where(table.c.id == id), access, action, kind, id)
 
 
-def _missing(access: Access, action: str, kind: str, id: str) -> NoReturn:  # noqa: A002
+def _missing(access: Access, action: str, kind: str, id: str, owner: Target = _NOBODY) -> NoReturn:  # noqa: A002
     anybody = any(_gives_all(rule) for rule in RULES[action])
-    if anybody or allows(access, action, Target()):
+    if anybody or allows(access, action, owner):
         raise NotFound(kind, id[:64])
     raise Forbidden(action)
 

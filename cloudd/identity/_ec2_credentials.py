@@ -86,7 +86,7 @@ def _create(connection: Connection, access: Access, one: Ec2Credential, sealed: 
 
 def _one(connection: Connection, access: Access, action: str, user_id: str, access_key: str) -> Row[Any]:
     mine = select(_table).where(_table.c.access == access_key, _table.c.user_id == user_id)
-    return require(connection, mine, access, action, "credential", access_key)
+    return require(connection, mine, access, action, "credential", access_key, Target(user_id=user_id))
 
 
 def _delete(connection: Connection, access: Access, user_id: str, access_key: str, now_us: int) -> None:
