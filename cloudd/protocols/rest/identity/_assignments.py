@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudd.identity import Assignment, Identity
+from cloudd.identity import Assignment, Identity, Page
 
 from .._face import Call
 from .._faults import not_implemented
@@ -37,15 +37,15 @@ class AssignmentRoutes:
         if call.query.present("include_subtree"):
             raise not_implemented("include_subtree")
         names = call.query.present("include_names")
-        items: tuple[Assignment, ...] = ()
+        page: Page[Assignment] = Page(items=())
         if not any(call.query.get(name) for name in _NOTHING):
             filters = {argument: value for name, argument in _FILTERS.items() if (value := call.query.get(name))}
             effective = call.query.present("effective")
             page = await self._identity.assignments.list(call.access, **filters, effective=effective, names=names)
-            items = page.items
-        shown = [_show(one, call.links, names=names) for one in items]
+        shown = [_show(one, call.links, names=names) for one in page.items]
         links = call.links.of_list(call.query, None, "v3", "role_assignments")
-        return Answer(200, {"role_assignments": shown, "links": links})
+        truncated = {"truncated": True} if page.truncated else {}
+        return Answer(200, {"role_assignments": shown, "links": links} | truncated)
 
     @route("PUT", "/v3/projects/{project_id}/users/{user_id}/roles/{role_id}")
     async def grant_on_project(self, call: Call, project_id: str, user_id: str, role_id: str) -> Answer:

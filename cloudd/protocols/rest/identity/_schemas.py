@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from .._documents import Document, Id, Name, Text
 
-Password = Annotated[str, Meta(min_length=1, max_length=1024)]
+Password = Annotated[str, Meta(min_length=1, max_length=4096)]
 ProjectName = Annotated[str, Meta(min_length=1, max_length=64)]
 Email = Annotated[str, Meta(max_length=255)]
 Options = dict[str, bool | int | str | None]
@@ -66,7 +66,7 @@ class TokenMethod(Document):
 class ApplicationCredentialMethod(Document):
     """``auth.identity.application_credential``: by id, or by name and user."""
 
-    secret: Annotated[str, Meta(min_length=1, max_length=1024)]
+    secret: Annotated[str, Meta(min_length=1, max_length=4096)]
     id: Id | None = None
     name: Name | None = None
     user: UserName | None = None

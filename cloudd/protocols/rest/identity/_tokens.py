@@ -51,19 +51,17 @@ class TokenRoutes:
         """200 with the facts of ``X-Subject-Token``; 404 when it is not valid now."""
         token = subject_of(call.request)
         try:
-            subject = await self._identity.validate(call.access, token)
+            subject = await self._identity.authenticate_token(token)
         except InvalidToken as error:
             raise no_token(error.cause) from None
+        self._identity.require_validation(call.access, subject)
         shown = show_token(self._identity, subject, call.query)
         return Answer(200, {"token": shown}, (subject_header(token),))
 
     @route("DELETE", "/v3/auth/tokens")
     async def revoke(self, call: Call) -> Answer:
         """204: every worker refuses the token from a second later on."""
-        try:
-            await self._identity.revoke(subject_of(call.request), call.access)
-        except InvalidToken as error:
-            raise no_token(error.cause) from None
+        await self._identity.revoke(call.access, subject_of(call.request))
         return Answer(204)
 
     @route("GET", "/v3/auth/catalog")
