@@ -35,11 +35,14 @@ class Redirection:
         self._prefix = prefix
         self._boundaries = boundaries
         self._closed = False
+        # (name, package, level) -> loaded module, so that a late import in a function costs as little as it did before
+        self._ready: dict[tuple[str, str, int], ModuleType] = {}
         self.builtins: dict[str, Any] = {**vars(builtins), "__import__": self.import_}
 
     def close(self) -> None:
         """Refuse further imports of swappable modules."""
         self._closed = True
+        self._ready.clear()
 
     def import_(
         self,
@@ -53,6 +56,9 @@ class Redirection:
         ``__import__`` as the language reference describes it: returns the top package without, the named module with
         a ``fromlist``.
         """
+        key = (name, globals.get("__package__") or "" if level and globals else "", level)
+        if fromlist and (module := self._ready.get(key)) is not None and _has_all(module, fromlist):
+            return module
         if level:
             package = self._package_of(globals)
             if package is None:  # code that runs with our builtins but is of no module, such as an exec'd template
@@ -64,7 +70,12 @@ class Redirection:
             from ._generation import GenerationReleased
 
             raise GenerationReleased(f"{name} cannot be imported: this generation of the code was released", name=name)
-        return self._import_from(name, fromlist) if fromlist else self._import_top(name)
+        if not fromlist:
+            return self._import_top(name)
+        module = self._import_from(name, fromlist)
+        if not getattr(module.__spec__, "_initializing", False):
+            self._ready[key] = module
+        return module
 
     def _import_top(self, name: str) -> ModuleType:
         """``import a.b.c``: load it, return ``a``."""
@@ -120,6 +131,10 @@ class Redirection:
         if not package.startswith(self._prefix + "."):
             return None
         return str(package[len(self._prefix) + 1 :])
+
+
+def _has_all(module: ModuleType, names: Sequence[str]) -> bool:
+    return all([hasattr(module, name) for name in names])  # noqa: C419 - a list is faster for one or two
 
 
 def _resolve(name: str, package: str, level: int) -> str:

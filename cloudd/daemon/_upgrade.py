@@ -246,7 +246,7 @@ class Upgrades:
         if not target.changes:
             raise _Ended("unchanged", "the tree holds the code that runs already", target)
         if target.changes.kernel:
-            raise _Ended("refused", _kernel_cause(target.changes.kernel), target)
+            raise _Ended("refused", _kernel_cause(target.changes.kernel, action), target)
         self._report("stage", f"copying {target.tree.hash[:12]}", total=len(target.tree.files))
         staged = await self._threads.run(target.tree.stage, self._code_folder)
         number = await self._prepare(target, staged)
@@ -384,9 +384,10 @@ class Upgrades:
             raise WaitedTooLong(f"not all workers answered within {seconds:g} s") from None
 
 
-def _kernel_cause(modules: tuple[str, ...]) -> str:
+def _kernel_cause(modules: tuple[str, ...], action: Action = "upgrade") -> str:
     shown = ", ".join(modules[:8]) + (f" and {len(modules) - 8} more" if len(modules) > 8 else "")
-    return f"{shown} changed: this {NO_HAND_OVER}; restart the daemon to take it"
+    remedy = "restart the daemon to take it" if action == "upgrade" else "start the daemon from a tree that holds it"
+    return f"{shown} changed: this {NO_HAND_OVER}; {remedy}"
 
 
 def _cause_of(error: Exception) -> str:

@@ -365,6 +365,15 @@ class RollbackTests(UpgradeCase):
         self.assertIn("damaged", outcome.cause)
         self.assertEqual(self.upgrades.current.tree.hash, new.hash)
 
+    async def test_not_over_a_kernel_change(self) -> None:
+        """After a restart with another kernel the code before it cannot come back by a swap."""
+        self.write_tree(self.start, {"cloudd/daemon/__init__.py": "new = 1"})
+        self.upgrades = self.boot()
+        outcome = await self.rollback()
+        self.assertEqual(outcome.result, "refused")
+        self.assertIn("start the daemon from a tree that holds it", outcome.cause)
+        self.assertEqual(self.workers.calls, [])
+
     async def test_after_an_upgrade_a_restart_does_not_forget(self) -> None:
         """The way back is there after a restart of the daemon."""
         self.version(2)

@@ -11,6 +11,20 @@ from .trees import TreeCase
 
 SALE = {"shopx/sale/__init__.py": "WHERE = __name__", "shopx/sale/price.py": "PRICE = 5\nWHERE = __name__"}
 
+LATE = """
+    def call():
+        from shopx.sale import price
+        return price
+    def later():
+        from shopx.sale.price import LATER
+        return LATER
+    def relative():
+        from .sale import price
+    def plain():
+        import json
+        return json
+"""
+
 
 class ImportTests(TreeCase):
     def run_in(self, source: str, files: dict[str, str] | None = None) -> dict[str, object]:
@@ -181,12 +195,22 @@ class ImportTests(TreeCase):
         self.assertEqual(len(found), 2)
         self.assertIs(found[0], found[1])
 
-    def test_after_release_nothing_is_imported(self) -> None:
-        """A late import of a released generation says so; kernel and foreign imports still work."""
-        generation = self.generation({**SALE, "shopx/late.py": "def call():\n    import shopx.sale\n"
-                                      "def plain():\n    import json\n    return json"})  # fmt: skip
+    def test_a_late_import_that_was_made_before_is_the_same(self) -> None:
+        """The second time is quick, and sees what the first one saw; a name that came later is found too."""
+        generation = self.generation({**SALE, "shopx/late.py": LATE})
         late = generation.load("shopx.late")
+        self.assertIs(late.call(), late.call())
+        self.assertRaises(ImportError, late.later)
+        late.call().LATER = 7
+        self.assertEqual(late.later(), 7)
+
+    def test_after_release_nothing_is_imported(self) -> None:
+        """Late imports of a released generation say so, also those made before; foreign imports still work."""
+        generation = self.generation({**SALE, "shopx/late.py": LATE})
+        late = generation.load("shopx.late")
+        late.call()
         generation.release()
         self.assertIn("released", str(self.assertRaises(GenerationReleased, late.call)))
+        self.assertRaises(GenerationReleased, late.relative)
         self.assertRaises(GenerationReleased, generation.load, "shopx.late")
         self.assertIs(late.plain(), sys.modules["json"])
