@@ -236,7 +236,8 @@ class HTTPConnection:
     def _complete(self, request: Request) -> bool:
         """Whether ``request`` is over, with its body and its answer, and the next one can begin."""
         body = request._body
-        if body is not None and not body.ended:
+        # A body may have ended while its sink was busy: its reader is told by the next pull.
+        if body is not None and (not body.ended or body.reading):
             self._pull(body)
         if not request.finished or self.request is not request:
             return self.request is not request
