@@ -182,6 +182,7 @@ class Layout:
             os.close(descriptor)
         draft.rename(mark)
         sync_folder(self.folder)
+        sync_folder(self.folder.parent)
 
 
 class Owner:

@@ -51,8 +51,9 @@ class FileReading:
         number, offset, size = self._pieces(start, length)[0]
         if number in self._open:
             return succeed((self._open[number], offset, size))
-        opened = self._threads.run(self._open_extent, number)
-        opened.addCallback(self._keep_only, number)
+        # A Deferred of its own: when it is cancelled, the thread's descriptor is kept all the same, and closed later.
+        opened: Deferred[int] = Deferred()
+        self._threads.run(self._open_extent, number).addCallback(self._keep_only, number).chainDeferred(opened)
         return opened.addCallback(lambda descriptor: (descriptor, offset, size))
 
     def close(self) -> None:
@@ -61,8 +62,13 @@ class FileReading:
         self._is_closed = True
         self._close(descriptors)
 
+    def drop(self) -> None:
+        """Close everything at once, in whichever thread."""
+        descriptors, self._open = self._open, {}
+        _close_all(descriptors.values())
+
     def __del__(self) -> None:
-        _close_all(self._open.values())
+        self.drop()
 
     def open_first(self) -> None:
         """
@@ -144,6 +150,7 @@ def open_version(layout: Layout, threads: Threads, facts: ObjectFacts) -> FileRe
         try:
             reading.open_first()
         except FileNotFoundError:
+            reading.drop()  # the traceback may keep it alive for long
             raise Gone(facts.extents[0].file) from None
     return reading
 
