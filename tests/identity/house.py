@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -23,13 +24,16 @@ from cloudd.identity import (
     PasswordLogin,
     ProjectScope,
     Scope,
+    User,
     UserRef,
     bootstrap,
 )
+from cloudd.identity._bootstrap import role_id
 from cloudd.interfaces.application import Host, Metrics, Resources
 from cloudd.interfaces.settings import IdentitySettings, Settings
 
 NOW_S = 1_800_000_000.0
+FILE = "cloud.sqlite"
 
 
 @define(eq=False)
@@ -40,6 +44,18 @@ class PoolThreads:
 
     def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
         return deferToThreadPool(cast(Any, reactor), self.pool, function, *args, **kwargs)
+
+
+_TEMPLATES: list[tuple[Path, dict[str, str]]] = []
+
+
+async def _template(folder: Path, settings: Settings) -> tuple[Path, dict[str, str]]:
+    (folder / "secrets").mkdir(parents=True)
+    migrate(folder / FILE)
+    database = open_control_database(folder / FILE, reactor=reactor)
+    login = await bootstrap(database, settings, folder / "secrets")
+    await database.close()
+    return folder, login
 
 
 @define(eq=False)
@@ -55,22 +71,23 @@ class House:
 
     @classmethod
     async def built(cls, case: TestCase, **identity: Any) -> House:
+        """A house of its own; the bootstrap with its slow hashes is done once for all tests and copied."""
         folder = Path(case.mktemp())
-        (folder / "secrets").mkdir(parents=True)
         settings = Settings(state=folder, identity=IdentitySettings(**identity))
+        if not _TEMPLATES:
+            _TEMPLATES.append(await _template(Path(case.mktemp()).absolute(), settings))
+        template, login = _TEMPLATES[0]
+        shutil.copytree(template, folder)
         threads = PoolThreads()
         threads.pool.start()
         case.addCleanup(threads.pool.stop)
         clock = Clock()
         clock.advance(NOW_S)
-        house = cls(case, folder, settings, {}, clock, threads)
-        migrate(house.file)
-        house.login = await bootstrap(house.database(), settings, folder / "secrets")
-        return house
+        return cls(case, folder, settings, login, clock, threads)
 
     @property
     def file(self) -> Path:
-        return self.folder / "cloud.sqlite"
+        return self.folder / FILE
 
     def database(self) -> GroupCommit[Any]:
         database = open_control_database(self.file, reactor=reactor, threads=2)
@@ -110,11 +127,34 @@ class House:
         )
 
     async def admin(self, identity: Identity) -> Access:
-        issued = await identity.authenticate(self.password_login("admin"))
-        return issued.access
+        """The operator, on project admin."""
+        return (await identity.authenticate(self.password_login("admin"))).access
 
     async def demo(self, identity: Identity) -> IssuedToken:
+        """A member of project demo."""
         return await identity.authenticate(self.password_login("demo"))
 
     def project_scope(self, name: str) -> ProjectScope:
         return ProjectScope(id=self.login[f"{name}_project_id"])
+
+    async def member(
+        self,
+        identity: Identity,
+        name: str,
+        role: str = "member",
+        *,
+        project: str | None = None,
+        domain: str = "default",
+    ) -> User:
+        """A new user with the password "secret" and a role on a project, or on the domain."""
+        admin = await self.admin(identity)
+        values = {"name": name, "domain_id": domain, "password": "secret", "default_project_id": project}
+        user = await identity.users.create(admin, values)
+        place = {"project_id": project} if project else {"domain_id": domain}
+        await identity.assignments.grant(admin, role_id=role_id(role), user_id=user.id, **place)
+        return user
+
+    async def login_as(self, identity: Identity, user: User, scope: Scope | None = None) -> IssuedToken:
+        """A token of one of ``member``'s users."""
+        password = PasswordLogin(user=UserRef(id=user.id), password="secret")
+        return await identity.authenticate(AuthRequest(methods=("password",), password=password, scope=scope))
