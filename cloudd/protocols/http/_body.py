@@ -213,14 +213,19 @@ class Body:
 
     def _unblocked(self, _: None) -> None:
         self._blocked = None
-        if not self._pulling:
-            self._connection.body_wanted()
+        self._sink_at_rest()
 
     def _sink_failed(self, failure: Failure) -> None:
         self._blocked = None
         self._failure = failure.value if isinstance(failure.value, Exception) else BodyTruncated(str(failure.value))
-        if not self._pulling:
-            self._connection.body_wanted()
+        self._sink_at_rest()
+
+    def _sink_at_rest(self) -> None:
+        if self._pulling:
+            return
+        if self.ended or self._failure is not None:
+            self._settle()
+        self._connection.body_wanted()
 
     def no_more(self, error: Exception) -> None:
         """The client will bring no further byte: whoever reads learns it once the sink is at rest."""

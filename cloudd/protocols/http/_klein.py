@@ -7,7 +7,6 @@ klein is imported when the first ``KleinApp`` is made, because its import instal
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
@@ -28,7 +27,7 @@ _log = Logger()
 class KleinState:
     """What klein and its routes have set on one request so far."""
 
-    __slots__ = ("_call_request", "_notified", "headers", "pieces", "postpath", "prepath", "status")
+    __slots__ = ("_notified", "headers", "klein_request", "pieces", "postpath", "prepath", "status")
 
     def __init__(self, path: bytes) -> None:
         self.prepath: list[bytes] = []
@@ -37,7 +36,7 @@ class KleinState:
         self.headers: list[tuple[bytes, bytes]] = []
         self.pieces: list[bytes] = []
         self._notified: list[Deferred[None]] = []
-        self._call_request: Any = None
+        self.klein_request: Any = None
 
     def write(self, data: bytes) -> None:
         """Keep it: a route's answer is sent as one."""
@@ -65,12 +64,6 @@ class KleinState:
         for each in notified:
             each.addErrback(lambda _: None)
             each.errback(Failure(ConnectionDone("the client left before its answer")))
-
-    def conform(self, make: Callable[[], Any]) -> Any:
-        """klein's own object for this request."""
-        if self._call_request is None:
-            self._call_request = make()
-        return self._call_request
 
 
 class KleinGlue(Head):
@@ -137,14 +130,19 @@ class KleinGlue(Head):
         self._connection.handler_failed(cast("Request", self), failure)
 
     def __conform__(self, interface: Any) -> Any:
-        return self._state().conform(lambda: _klein_request(interface, self))
+        if interface.__name__ != "IKleinRequest":
+            return None
+        state = self._state()
+        if state.klein_request is None:
+            state.klein_request = _klein_request(interface, self)
+        return state.klein_request
 
 
 def _klein_request(interface: Any, request: Any) -> Any:
+    """klein's own object for ``request``."""
     from klein._app import KleinRequest
-    from klein._interfaces import IKleinRequest
 
-    return KleinRequest(request) if interface is IKleinRequest else None
+    return KleinRequest(request) if interface.implementedBy(KleinRequest) else None
 
 
 def segments(path: bytes) -> list[bytes]:
