@@ -313,9 +313,8 @@ class _MemoryTransport(StringTransport):
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         super().registerProducer(producer, streaming)
-        pulling: Any = producer
-        while not streaming and self.producer is pulling:
-            pulling.resumeProducing()
+        while not streaming and id(self.producer) == id(producer):
+            producer.resumeProducing()
 
     def loseConnection(self) -> None:
         self.end()

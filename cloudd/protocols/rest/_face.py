@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from cloudd.identity import Access, Identity, IdentityError
-from cloudd.protocols.http import Header, KleinApp, Request
+from cloudd.protocols.http import Handler, Header, KleinApp, Request
 
 from ._documents import Schema, read_document
 from ._faults import Fault, FaultBody, bad_request, error_body, not_implemented
@@ -113,7 +113,7 @@ class RestFace:
         for template, what in (absent or {}).items():
             self._add_absent(template, what)
         self._app.handle_errors(HTTPException)(self._not_routed)
-        self._routed = KleinApp(self._app)
+        self._routed: Handler = KleinApp(self._app)
 
     def __call__(self, request: Request) -> Coroutine[Any, Any, None] | None:
         """Answer ``request``; a path that cannot be one of ours does not get to klein."""

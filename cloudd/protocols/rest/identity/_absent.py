@@ -28,7 +28,7 @@ ABSENT: Mapping[str, str] = {
     "/v3/OS-EP-FILTER": "Endpoint filters",
     "/v3/OS-SIMPLE-CERT": "PKI certificates",
     "/v3/system": "System scope",
-    "/v3/domains/config": "Domain configuration",
+    "/v3/domains/config/{group}": "Domain configuration",
     "/v3/domains/{domain_id}/config": "Domain configuration",
     "/v3/domains/{domain_id}/groups": "Groups",
     "/v3/projects/{project_id}/groups": "Groups",

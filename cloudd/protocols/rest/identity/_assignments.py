@@ -39,7 +39,9 @@ class AssignmentRoutes:
         names = call.query.present("include_names")
         page: Page[Assignment] = Page(items=())
         if not any(call.query.get(name) for name in _NOTHING):
-            filters = {argument: value for name, argument in _FILTERS.items() if (value := call.query.get(name))}
+            filters: dict[str, Any] = {
+                argument: value for name, argument in _FILTERS.items() if (value := call.query.get(name))
+            }
             effective = call.query.present("effective")
             page = await self._identity.assignments.list(call.access, **filters, effective=effective, names=names)
         shown = [_show(one, call.links, names=names) for one in page.items]

@@ -45,7 +45,7 @@ class CatalogRoutes:
 
     @route("GET", "/v3/services/{service_id}")
     async def show_service(self, call: Call, service_id: str) -> Answer:
-        """200."""
+        """One service."""
         service = _found("service", service_id, self._identity.catalog(call.access), _ID)
         return Answer(200, {"service": _show_service(service, call.links)})
 
@@ -62,7 +62,7 @@ class CatalogRoutes:
 
     @route("GET", "/v3/endpoints/{endpoint_id}")
     async def show_endpoint(self, call: Call, endpoint_id: str) -> Answer:
-        """200."""
+        """One endpoint."""
         endpoint = _found("endpoint", endpoint_id, self._endpoints(call), _ID)
         return Answer(200, {"endpoint": _show_endpoint(endpoint, call.links)})
 
@@ -74,7 +74,7 @@ class CatalogRoutes:
 
     @route("GET", "/v3/regions/{region_id}")
     async def show_region(self, call: Call, region_id: str) -> Answer:
-        """200."""
+        """One region."""
         region = _found("region", region_id, self._regions(call), str)
         return Answer(200, {"region": _show_region(region, call.links)})
 
@@ -82,7 +82,7 @@ class CatalogRoutes:
     @route("POST", "/v3/endpoints")
     @route("POST", "/v3/regions")
     async def create(self, call: Call) -> Answer:
-        """501."""
+        """501: the catalog is made from the settings."""
         raise Fault(501, _READ_ONLY)
 
     @route("PATCH", "/v3/services/{id}")
@@ -92,7 +92,7 @@ class CatalogRoutes:
     @route("DELETE", "/v3/endpoints/{id}")
     @route("DELETE", "/v3/regions/{id}")
     async def change(self, call: Call, id: str) -> Answer:  # noqa: A002 - the template's word
-        """501."""
+        """501: the catalog is made from the settings."""
         raise Fault(501, _READ_ONLY)
 
     def _endpoints(self, call: Call) -> list[dict[str, Any]]:

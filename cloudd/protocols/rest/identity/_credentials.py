@@ -41,7 +41,7 @@ class CredentialRoutes:
 
     @route("POST", _OPEN)
     async def create_application(self, call: Call, user_id: str) -> Answer:
-        """201; the only answer with the secret."""
+        """201 with the secret, which no other answer has."""
         wanted = (await call.read(NewApplicationCredentialDocument)).application_credential
         credential = await self._identity.application_credentials.create(
             call.access, user_id, _application_values(wanted)
@@ -51,7 +51,7 @@ class CredentialRoutes:
 
     @route("GET", _OPEN + "/{credential_id}")
     async def show_application(self, call: Call, user_id: str, credential_id: str) -> Answer:
-        """200, without the secret."""
+        """One, without the secret."""
         credential = await self._identity.application_credentials.get(call.access, user_id, credential_id)
         return Answer(200, {"application_credential": show_application_credential(credential, call.links)})
 
@@ -77,14 +77,14 @@ class CredentialRoutes:
 
     @route("POST", _EC2)
     async def create_ec2(self, call: Call, user_id: str) -> Answer:
-        """201."""
+        """201 with the new key and its secret."""
         wanted = await call.read(NewEC2Credential)
         credential = await self._identity.ec2_credentials.create(call.access, user_id, wanted.tenant_id)
         return Answer(201, {"credential": show_ec2(credential, call.links)})
 
     @route("GET", _EC2 + "/{access_key}")
     async def show_one_ec2(self, call: Call, user_id: str, access_key: str) -> Answer:
-        """200."""
+        """One, with its secret."""
         credential = await self._identity.ec2_credentials.get(call.access, user_id, access_key)
         return Answer(200, {"credential": show_ec2(credential, call.links)})
 

@@ -26,14 +26,14 @@ class DomainRoutes:
 
     @route("POST", "/v3/domains")
     async def create(self, call: Call) -> Answer:
-        """201."""
+        """201 with the new domain."""
         wanted = (await call.read(NewDomainDocument)).domain
         domain = await self._identity.domains.create(call.access, given(values_of(wanted)))
         return Answer(201, {"domain": show_domain(domain, call.links)})
 
     @route("GET", "/v3/domains/{domain_id}")
     async def show(self, call: Call, domain_id: str) -> Answer:
-        """200."""
+        """One domain."""
         domain = await self._identity.domains.get(call.access, domain_id)
         return Answer(200, {"domain": show_domain(domain, call.links)})
 

@@ -29,7 +29,7 @@ class ProjectRoutes:
 
     @route("POST", "/v3/projects")
     async def create(self, call: Call) -> Answer:
-        """201; without ``domain_id`` in the domain of the token's scope."""
+        """201 with the new project; without ``domain_id`` in the domain of the token's scope."""
         wanted = (await call.read(NewProjectDocument)).project
         values = {"domain_id": home_domain(call.access)} | given(values_of(wanted))
         project = await self._identity.projects.create(call.access, values)
@@ -37,7 +37,7 @@ class ProjectRoutes:
 
     @route("GET", "/v3/projects/{project_id}")
     async def show(self, call: Call, project_id: str) -> Answer:
-        """200."""
+        """One project."""
         project = await self._identity.projects.get(call.access, project_id)
         return Answer(200, {"project": show_project(project, call.links)})
 

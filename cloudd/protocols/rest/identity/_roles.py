@@ -32,7 +32,7 @@ class RoleRoutes:
 
     @route("POST", "/v3/roles")
     async def create(self, call: Call) -> Answer:
-        """201."""
+        """201 with the new role."""
         role = await self._identity.roles.create(
             call.access, _role_values(given(values_of((await call.read(NewRoleDocument)).role)))
         )
@@ -40,12 +40,12 @@ class RoleRoutes:
 
     @route("GET", "/v3/roles/{role_id}")
     async def show(self, call: Call, role_id: str) -> Answer:
-        """200."""
+        """One role."""
         return Answer(200, {"role": show_role(await self._identity.roles.get(call.access, role_id), call.links)})
 
     @route("PATCH", "/v3/roles/{role_id}")
     async def update(self, call: Call, role_id: str) -> Answer:
-        """200."""
+        """200; ``admin``, ``manager``, ``member`` and ``reader`` cannot be changed (403)."""
         values = _role_values(values_of((await call.read(RoleChangeDocument)).role))
         return Answer(
             200, {"role": show_role(await self._identity.roles.update(call.access, role_id, values), call.links)}
@@ -53,7 +53,7 @@ class RoleRoutes:
 
     @route("DELETE", "/v3/roles/{role_id}")
     async def delete(self, call: Call, role_id: str) -> Answer:
-        """204; its assignments go with it."""
+        """204; its assignments go with it; the four above cannot be deleted (403)."""
         await self._identity.roles.delete(call.access, role_id)
         return Answer(204)
 

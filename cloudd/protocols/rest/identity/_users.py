@@ -28,7 +28,8 @@ class UserRoutes:
 
     @route("POST", "/v3/users")
     async def create(self, call: Call) -> Answer:
-        """201; without ``domain_id`` in the domain of the token's scope, without ``password`` unable to log in."""
+        """201 with the new user; without ``domain_id`` in the domain of the token's scope, without ``password`` unable to
+        log in."""
         wanted = (await call.read(NewUserDocument)).user
         values = {"domain_id": home_domain(call.access)} | given(values_of(wanted))
         user = await self._identity.users.create(call.access, values)
@@ -36,7 +37,7 @@ class UserRoutes:
 
     @route("GET", "/v3/users/{user_id}")
     async def show(self, call: Call, user_id: str) -> Answer:
-        """200."""
+        """One user."""
         return Answer(200, {"user": show_user(await self._identity.users.get(call.access, user_id), call.links)})
 
     @route("PATCH", "/v3/users/{user_id}")

@@ -18,7 +18,7 @@ class RoleTests(CloudTests):
 
     async def test_life(self) -> None:
         """Created, found by name, changed and deleted."""
-        document = {"role": {"name": "operator", "description": None, "options": {}}}
+        document: Any = {"role": {"name": "operator", "description": None, "options": {}}}
         role = (await self.good(201, self.admin, "POST", "/roles", document))["role"]
         path = f"/roles/{role['id']}"
         expected = {
