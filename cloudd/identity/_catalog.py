@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 INTERFACES = ("public", "internal", "admin")
@@ -39,5 +40,6 @@ def catalog(urls: Mapping[str, str], region: str, project_id: str | None) -> lis
     return services
 
 
+@cache
 def _id(*words: str) -> str:
     return uuid.uuid5(_NAMESPACE, "/".join(words)).hex
