@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from storage import DataDamaged, FileStore, NoSuchObject, UnknownFormat
 from storage._layout import Layout
+from storage._pending_index import forget
 from storage._settling import DELAY_S
 from tests.contracts.object_store import ACCOUNT, BOX, put_bytes, read_bytes, read_range, upload_bytes
 from tests.storage.direct import DirectIndex, direct_store, files_below
@@ -107,6 +108,26 @@ class SettlingTests(TestCase):
         self.index.fail_commit, self.index.after_commit = Killed(), True  # type: ignore[assignment]
         await self.dies(self.store.put_object(ACCOUNT, BOX, "a", upload, etag="", content_type="", metadata={}))
         self.assertEqual(self.pending(), (1, 1))
+        self.assertEqual(await self.restarted(), 0)
+        self.assertEqual(await read_bytes(self.store, "a"), b"new")
+        self.settled(1)
+
+    async def test_killed_while_recovering(self) -> None:
+        """Recovery that dies after its work, but before it forgets what it was, is done again."""
+        await put_bytes(self.store, "a", b"old")
+        await put_bytes(self.store, "a", b"new")
+        upload = await upload_bytes(self.store, b"never named")
+        upload.data_file.link()  # type: ignore[attr-defined]
+        real = self.index.write
+
+        def dies_at_forget(function: Any, /, *args: Any, **kwargs: Any) -> Any:
+            self.index.fail_commit = Killed() if function is forget else None  # type: ignore[assignment]
+            return real(function, *args, **kwargs)
+
+        patch = self.patch(self.index, "write", dies_at_forget)
+        await self.dies(Deferred.fromCoroutine(self.restarted()))
+        patch.restore()
+        self.assertEqual((self.incoming(), self.pending()), ([], (2, 1)))
         self.assertEqual(await self.restarted(), 0)
         self.assertEqual(await read_bytes(self.store, "a"), b"new")
         self.settled(1)
