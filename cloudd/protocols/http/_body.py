@@ -111,6 +111,8 @@ class Body:
         pieces = self.collected
         if not self.ended:
             await self._start(_Collector(pieces), limit)
+        else:
+            self._let_continue()
         if len(pieces) != 1:
             self.collected = pieces = [b"".join(pieces)]
         return pieces[0]
@@ -130,6 +132,7 @@ class Body:
             return fail(BodyTooLarge(limit))
         if self.ended:
             self.asked = True
+            self._let_continue()
             return succeed(self.received)
         return self._start(sink, limit)
 
@@ -139,11 +142,14 @@ class Body:
         self._limit = limit
         done: Deferred[int] = Deferred(self._cancelled)
         self._done = done
+        self._let_continue()
+        self._connection.body_wanted()
+        return done
+
+    def _let_continue(self) -> None:
         if self.awaits_continue:
             self.awaits_continue = False
             self._connection.send_continue()
-        self._connection.body_wanted()
-        return done
 
     def _cancelled(self, _done: Deferred[int]) -> None:
         self._sink = self._done = None

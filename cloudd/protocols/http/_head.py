@@ -46,7 +46,7 @@ class Head:
     :ivar fields: value by name; the values of a repeated name are joined by ``b", "``
     :ivar length: of the body in bytes; ``None`` when it is chunked, 0 when there is none
     :ivar keep: whether the connection may be used again after the answer
-    :ivar expects_continue: the client waits for ``100 Continue`` before it sends the body
+    :ivar expects_continue: the client waits for ``100 Continue`` before it sends the body, even an empty one
     """
 
     __slots__ = (
@@ -235,7 +235,7 @@ def read_connection(head: Head) -> None:
         return
     if expectation.lower() != b"100-continue":
         raise BadRequest(417, "The only expectation here is 100-continue.")
-    head.expects_continue = head.length != 0
+    head.expects_continue = True
 
 
 def find_end(buffer: bytes, scanned: int, limits: HTTPSettings) -> int:

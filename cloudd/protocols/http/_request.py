@@ -116,7 +116,7 @@ class Request(KleinGlue):
     def body(self) -> Body:
         """The request's body; an empty one when there is none."""
         if self._body is None:
-            self._body = Body(self._connection, 0, False)
+            self._body = Body(self._connection, 0, self.expects_continue)
         return self._body
 
     @property
@@ -231,9 +231,12 @@ class Request(KleinGlue):
         body = self._body
         if self._connection.factory.draining:
             self.keep = False
+        elif self.expects_continue and (body is None or body.awaits_continue):
+            # Also with an empty body: botocore, answered without a 100, reads the connection's next answer wrongly.
+            self.keep = False
         elif body is not None and not body.ended and not body.reading:
             left = body.left()
-            if left is None or left > DRAIN_BYTES or body.awaits_continue or body.failed:
+            if left is None or left > DRAIN_BYTES or body.failed:
                 self.keep = False
 
     def write(self, data: bytes) -> Deferred[None] | None:
