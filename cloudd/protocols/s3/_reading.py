@@ -57,7 +57,7 @@ async def get_attributes(call: Call) -> None:
         kind = facts.metadata.get(TYPE_KEY, FULL_OBJECT)
         answer.append(element("Checksum", texts([*checksums, ("ChecksumType", kind)])))
     if "ObjectParts" in asked and sizes:
-        answer.append(element("ObjectParts", texts([("TotalPartsCount", len(sizes))])))
+        answer.append(element("ObjectParts", texts([("PartsCount", len(sizes))])))
     answer.append(texts([("StorageClass", "STANDARD" if "StorageClass" in asked else None)]))
     answer.append(texts([("ObjectSize", facts.size if "ObjectSize" in asked else None)]))
     call.answer_xml("GetObjectAttributesResponse", *answer, headers=version_headers(facts)[1:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from base64 import b64encode
+from collections.abc import Callable
 
 from twisted.internet.defer import fail, succeed
 from twisted.trial.unittest import TestCase
@@ -310,7 +311,7 @@ class Reading(FaceTestCase):
         for headers in ({"Range": "bytes=200000-"}, {}):
             reading = await opened(ACCOUNT, "bucket", "k")
             close = reading.close
-            self.patch(reading, "close", lambda close=close: (closed.append(True), close()))
+            self.patch(reading, "close", _noticed(close, closed))
             self.patch(reading, "region", lambda *_: fail(OSError("the disk is gone")))
             self.patch(self.s3.store, "open", lambda *_, reading=reading: succeed(reading))
             if headers:
@@ -320,6 +321,14 @@ class Reading(FaceTestCase):
                     await self.s3.call("GET", "/bucket/k", headers)
         self.assertEqual(closed, [True, True])
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+
+def _noticed(close: Callable[[], None], closed: list[bool]) -> Callable[[], None]:
+    def noticed() -> None:
+        closed.append(True)
+        close()
+
+    return noticed
 
 
 class Copying(FaceTestCase):
