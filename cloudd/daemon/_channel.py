@@ -9,6 +9,7 @@ The anchor sends ``Fork``; the loader answers ``Forked`` (with a pidfd of the ne
 from __future__ import annotations
 
 import socket
+from array import array
 
 import msgspec
 
@@ -90,11 +91,15 @@ def receive(channel: socket.socket) -> tuple[AnyMessage, list[int]]:
     :raises BlockingIOError: nothing there, and the channel does not block
     """
     try:
-        data, descriptors, _flags, _address = socket.recv_fds(
-            channel, MAX_MESSAGE_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-        )
+        # Not socket.recv_fds: it drops the flags, and the descriptors would be inherited.
+        room = socket.CMSG_SPACE(MAX_DESCRIPTORS * array("i").itemsize)
+        data, ancillary, _flags, _address = channel.recvmsg(MAX_MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError as error:
         raise ChannelClosed(str(error)) from error
+    descriptors = array("i")
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
     if not data:
         raise ChannelClosed("end of the stream")
-    return _decoder.decode(data), descriptors
+    return _decoder.decode(data), list(descriptors)

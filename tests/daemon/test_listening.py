@@ -1,0 +1,102 @@
+"""Endpoint strings, listening sockets and URLs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cloudd.daemon._listening import Endpoint, ListenError, bind_all, close_all, parse_endpoint, url_of
+
+
+class ParseTests(SynchronousTestCase):
+    def test_forms(self) -> None:
+        """Those forms of Twisted's endpoint strings that a server uses are understood."""
+        for text, expected in (
+            ("tcp:5000", Endpoint("tcp", 5000)),
+            ("tcp:5000:interface=127.0.0.1", Endpoint("tcp", 5000, "127.0.0.1")),
+            ("tcp:port=5000:backlog=7", Endpoint("tcp", 5000, backlog=7)),
+            ("tcp6:5000:interface=\\:\\:1", Endpoint("tcp6", 5000, "::1")),
+            ("tcp:5000:interface=\\:\\:1", Endpoint("tcp6", 5000, "::1")),
+            ("unix:/run/a.sock:mode=660", Endpoint("unix", path="/run/a.sock", mode=0o660)),
+            ("unix:address=/run/a\\:b", Endpoint("unix", path="/run/a:b")),
+        ):
+            self.assertEqual(parse_endpoint("api", text), expected, text)
+
+    def test_refusals(self) -> None:
+        """What is wrong is refused with the face and the text."""
+        for text in (
+            "tcp",
+            "tcp:x",
+            "tcp:70000",
+            "tcp:1:inteface=a",
+            "tcp:1:2",
+            "ssl:443",
+            "unix",
+            "unix:/a:mode=9",
+            "",
+        ):
+            error = self.assertRaises(ListenError, parse_endpoint, "s3", text)
+            self.assertEqual((error.face, error.endpoint), ("s3", text))
+            self.assertIn("listen.s3", str(error))
+
+
+class BindTests(SynchronousTestCase):
+    def test_all_or_none(self) -> None:
+        """When one face cannot listen, the others do not either; empty ones are off."""
+        bound = bind_all({"api": "tcp:0:interface=127.0.0.1", "object": ""})
+        self.addCleanup(close_all, bound)
+        self.assertEqual(list(bound), ["api"])
+        port = bound["api"].getsockname()[1]
+        free = bind_all({"api": "tcp:0:interface=127.0.0.1"})
+        other = free["api"].getsockname()[1]
+        close_all(free)
+        wanted = {"object": f"tcp:{other}:interface=127.0.0.1", "s3": f"tcp:{port}:interface=127.0.0.1"}
+        error = self.assertRaises(ListenError, bind_all, wanted)
+        self.assertEqual(error.face, "s3")
+        self.assertIn("another port", error.cause)
+        close_all(bind_all({"object": wanted["object"]}))
+
+    def test_no_such_address(self) -> None:
+        """The cause is in words."""
+        error = self.assertRaises(ListenError, bind_all, {"api": "tcp:0:interface=192.0.2.77"})
+        self.assertIn("no such address", error.cause)
+        cause = error.__cause__
+        assert isinstance(cause, OSError)
+        self.assertEqual(cause.errno, errno.EADDRNOTAVAIL)
+
+    def test_unix(self) -> None:
+        """The mode is as asked for; a name that a killed daemon left is taken over, one in use is not."""
+        folder = Path(tempfile.mkdtemp())
+        path = folder / "s"
+        self.addCleanup(folder.rmdir)
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(path))
+        bound = bind_all({"api": f"unix:{path}:mode=660"})
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o660)
+        self.assertRaises(ListenError, bind_all, {"api": f"unix:{path}"})
+        close_all(bound)
+        self.assertFalse(path.exists())
+
+
+class URLTests(SynchronousTestCase):
+    def url(self, endpoint: str, named: str = "") -> str:
+        bound = bind_all({"api": endpoint})
+        self.port = bound["api"].getsockname()[1]
+        try:
+            return url_of(bound["api"], named)
+        finally:
+            close_all(bound)
+
+    def test_urls(self) -> None:
+        """From the socket, or as the settings say; never a wildcard, never a slash at the end."""
+        self.assertEqual(self.url("tcp:0:interface=127.0.0.1"), f"http://127.0.0.1:{self.port}")
+        self.assertEqual(self.url("tcp:0", "https://cloud.example.org/"), "https://cloud.example.org")
+        url = self.url("tcp:0")
+        self.assertNotIn("0.0.0.0", url)
+        self.assertTrue(url.endswith(f":{self.port}"))

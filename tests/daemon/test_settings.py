@@ -1,0 +1,155 @@
+"""Settings: what is read, what is refused with which words, what may change while the daemon runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from cloudd.daemon.settings import (
+    SettingsError,
+    apply_reloadable,
+    changed_settings,
+    read_settings,
+    section_classes,
+    settings_from_plain,
+    settings_to_plain,
+)
+from cloudd.interfaces.settings import Settings, default_state
+
+DEFAULT = Path("/var/lib/cloudd")
+
+
+class ReadTests(SynchronousTestCase):
+    def read(self, text: str, state: Path | None = None, **listen: str) -> Settings:
+        file = Path(self.mktemp())
+        file.write_text(text)
+        return read_settings(file, state, DEFAULT, listen)
+
+    def refusal(self, text: str) -> SettingsError:
+        error: SettingsError = self.assertRaises(SettingsError, self.read, text)
+        return error
+
+    def test_no_file(self) -> None:
+        """Without a file there are defaults."""
+        self.assertEqual(read_settings(None, None, DEFAULT, {}), Settings(state=DEFAULT))
+
+    def test_precedence_of_state(self) -> None:
+        """The command line wins over the file, the file over the default."""
+        self.assertEqual(self.read('state = "/a"').state, Path("/a"))
+        self.assertEqual(self.read('state = "/a"', Path("/b")).state, Path("/b"))
+        self.assertEqual(self.read("").state, DEFAULT)
+
+    def test_listen_options(self) -> None:
+        """Endpoint options win over the file; others of the table stay."""
+        settings = self.read('[listen]\napi = "tcp:1"\ns3 = "tcp:2"', api="tcp:3", object="")
+        self.assertEqual((settings.listen.api, settings.listen.object, settings.listen.s3), ("tcp:3", "", "tcp:2"))
+
+    def test_values(self) -> None:
+        """Whole numbers do for seconds; lists become tuples."""
+        settings = self.read('[workers]\nstop_timeout_s = 5\n[upgrade]\ntrees = ["/srv/a"]')
+        self.assertEqual(settings.workers.stop_timeout_s, 5.0)
+        self.assertEqual(settings.upgrade.trees, ("/srv/a",))
+
+    def test_unknown_keys(self) -> None:
+        """An unknown table or key names the nearest one."""
+        self.assertIn("did you mean workers?", str(self.refusal("[worker]\nfront = 2")))
+        error = self.refusal("[http]\nidle_timeout = 3")
+        self.assertEqual(error.key, "http.idle_timeout")
+        self.assertIn("did you mean http.idle_timeout_s?", error.remedy)
+        self.assertIn("known here are", self.refusal("[log]\nxyz = 3").remedy)
+
+    def test_wrong_types(self) -> None:
+        """Each wrong type is refused with the key and what to write."""
+        for text, key in (
+            ("[workers]\nfront = true", "workers.front"),
+            ("[workers]\nfront = 1.5", "workers.front"),
+            ('[workers]\nfront = "2"', "workers.front"),
+            ("[workers]\nagent = 1", "workers.agent"),
+            ("[listen]\napi = 5000", "listen.api"),
+            ('[listen]\napi = "tcp:1\\n2"', "listen.api"),
+            ('[upgrade]\ntrees = "/srv"', "upgrade.trees"),
+            ("[upgrade]\ntrees = [1]", "upgrade.trees"),
+            ("state = 3", "state"),
+            ('state = ""', "state"),
+            ("listen = 3", "listen"),
+        ):
+            error = self.refusal(text)
+            self.assertEqual(error.key, key, text)
+            self.assertIn("write", error.remedy, text)
+
+    def test_ranges(self) -> None:
+        """Numbers outside their range, infinities and NaN among them, and unknown choices are refused."""
+        for text in (
+            "[workers]\nfront = -1",
+            "[workers]\nthreads = 0",
+            "[http]\nidle_timeout_s = 0",
+            "[http]\nidle_timeout_s = nan",
+            "[http]\nidle_timeout_s = inf",
+            "[identity]\nrevocation_poll_s = 5",
+        ):
+            self.assertIn("write a number from", self.refusal(text).remedy, text)
+        self.assertIn("text, json", self.refusal('[log]\naccess_format = "xml"').remedy)
+
+    def test_file_that_cannot_be_read(self) -> None:
+        """A missing file and a file that is no TOML are named with their cause."""
+        with self.assertRaises(SettingsError) as caught:
+            read_settings(Path("/nowhere/cloudd.toml"), None, DEFAULT, {})
+        self.assertIn("No such file", str(caught.exception))
+        self.assertIn("is not TOML", str(self.refusal("state = ")))
+        file = Path(self.mktemp())
+        file.write_bytes(b'state = "\xff"')
+        self.assertRaises(SettingsError, read_settings, file, None, DEFAULT, {})
+
+
+class PlainTests(SynchronousTestCase):
+    @given(
+        front=st.integers(0, 256),
+        timeout=st.floats(0, 3600),
+        api=st.text(st.characters(codec="ascii", categories=("L", "N", "P"))),
+        trees=st.lists(st.text(min_size=1).filter(lambda text: "\0" not in text)),
+    )
+    def test_round_trip(self, front: int, timeout: float, api: str, trees: list[str]) -> None:
+        """Plain data gives back an equal value."""
+        plain = {
+            "state": "/s",
+            "workers": {"front": front, "stop_timeout_s": timeout},
+            "listen": {"api": api},
+            "upgrade": {"trees": trees},
+        }
+        settings = settings_from_plain(plain)
+        self.assertEqual(settings_from_plain(settings_to_plain(settings)), settings)
+
+    def test_defaults_pass_their_own_checks(self) -> None:
+        """Every default lies in its range and has a meaning."""
+        settings = Settings(state=DEFAULT)
+        self.assertEqual(settings_from_plain(settings_to_plain(settings)), settings)
+        for section in section_classes().values():
+            for key in attrs.fields(section):
+                self.assertTrue(key.metadata["meaning"], key.name)
+
+    def test_changes(self) -> None:
+        """Only keys marked for it are taken while the daemon runs."""
+        old = settings_from_plain({"state": "/s"})
+        new = settings_from_plain(
+            {"state": "/t", "log": {"access_format": "json"}, "workers": {"front": 3, "stop_timeout_s": 1}}
+        )
+        at_once, at_restart = changed_settings(old, new)
+        self.assertEqual(sorted(at_once), ["log.access_format", "workers.stop_timeout_s"])
+        self.assertEqual(sorted(at_restart), ["state", "workers.front"])
+        applied = apply_reloadable(old, new)
+        self.assertEqual(applied.log.access_format, "json")
+        self.assertEqual(applied.workers.stop_timeout_s, 1.0)
+        self.assertEqual((applied.workers.front, applied.state), (0, Path("/s")))
+
+
+class DefaultStateTests(SynchronousTestCase):
+    def test_default_state(self) -> None:
+        """The variable wins; root has a system folder, others one below home or ``XDG_DATA_HOME``."""
+        self.assertEqual(default_state({"CLOUDD_STATE": "/x", "HOME": "/h"}, 0), Path("/x"))
+        self.assertEqual(default_state({"HOME": "/h"}, 0), Path("/var/lib/cloudd"))
+        self.assertEqual(default_state({"HOME": "/h"}, 1000), Path("/h/.local/share/cloudd"))
+        self.assertEqual(default_state({"HOME": "/h", "XDG_DATA_HOME": "/d"}, 1000), Path("/d/cloudd"))
