@@ -9,7 +9,18 @@ class SwiftWalk(ClientWalk):
     program = "swift"
 
     def swift(self, *words: str) -> str:
-        return self.runs("swift", "--os-cloud", "cloudd", *words)
+        user, password = self.cloud.tenant()
+        login = {
+            "OS_CLOUD": "",
+            "OS_AUTH_URL": self.cloud.url("api") + "/identity/v3",
+            "OS_IDENTITY_API_VERSION": "3",
+            "OS_USERNAME": user,
+            "OS_PASSWORD": password,
+            "OS_PROJECT_NAME": "demo",
+            "OS_USER_DOMAIN_NAME": "Default",
+            "OS_PROJECT_DOMAIN_NAME": "Default",
+        }
+        return self.runs("swift", *words, environment=login)
 
     def test_upload_download_stat_list_delete(self) -> None:
         """A tree of awkward names goes up, is listed, comes back byte for byte and is removed."""

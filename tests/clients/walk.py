@@ -12,7 +12,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.running_cloud import CLIENTS, RunningCloud, running_cloud
 
-COMMAND_TIMEOUT_S = 300
+COMMAND_TIMEOUT_S = 120
 
 #: Object names that clients and servers like to get wrong.
 AWKWARD_NAMES = (
