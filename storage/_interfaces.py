@@ -19,9 +19,11 @@ from zope.interface import Attribute, Interface
 class Hasher(Protocol):
     """The part of ``hashlib``'s objects that an upload needs; checksums wrap themselves in it."""
 
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes, /) -> None:
+        """Go on with more bytes; called in a thread."""
 
-    def digest(self) -> bytes: ...
+    def digest(self) -> bytes:
+        """The digest of all bytes so far."""
 
 
 @frozen(kw_only=True)
@@ -81,6 +83,8 @@ class CommonPrefix:
 class Listing:
     """
     What part of a listing is asked for.  Bounds are exclusive; ``""`` means no bound.
+
+    ``limit`` counts rows and common prefixes; the store sets no upper bound.
 
     In reverse, ``marker`` is the upper and ``end_marker`` the lower bound, as in Swift.  A ``marker`` that equals a
     common prefix skips everything under that prefix.
@@ -263,15 +267,22 @@ class IObjectStore(Interface):
     Accounts, containers and objects.  Calls for different names may overlap.  A write's Deferred fires only when
     data and name are on disk and every process of the host sees it.
 
-    Account rows come into being with their first container; ``account`` of an unknown name gives empty facts.
+    Cancelling a read drops its result.  Cancelling a write does not stop it: it happens whole, or not at all.
+    A write that fails has changed nothing.  Any call may fail with the engine's own errors (an I/O error, a busy
+    database); then, as with a lost connection, a write may have happened, and asking tells.
+
+    Account rows come into being with their first container or metadata.  Providers pass
+    ``tests.contracts.object_store.ObjectStoreContract``.
     """
 
-    def account(account: str) -> Deferred[AccountFacts]: ...
+    def account(account: str) -> Deferred[AccountFacts]:
+        """Facts and counters as of now; empty facts for an account without a row."""
 
     def update_account(account: str, changes: Mapping[str, str | None]) -> Deferred[None]:
         """Set metadata keys, remove those whose value is None."""
 
-    def containers(account: str, listing: Listing) -> Deferred[list[ContainerFacts | CommonPrefix]]: ...
+    def containers(account: str, listing: Listing) -> Deferred[list[ContainerFacts | CommonPrefix]]:
+        """One page of the account's containers; an account without a row has none."""
 
     def create_container(
         account: str, container: str, metadata: Mapping[str, str | None], exclusive: bool = False
@@ -298,7 +309,11 @@ class IObjectStore(Interface):
         """
 
     def objects(account: str, container: str, listing: Listing) -> Deferred[list[ObjectFacts | CommonPrefix]]:
-        """:raises NoSuchContainer:"""
+        """
+        One page of the container.  The facts have no ``extents``: ask for the object before copying it.
+
+        :raises NoSuchContainer:
+        """
 
     def object(account: str, container: str, name: str) -> Deferred[ObjectFacts]:
         """
@@ -334,7 +349,8 @@ class IObjectStore(Interface):
         precondition: Precondition | None = None,
     ) -> Deferred[ObjectFacts]:
         """
-        Give the finished upload its name, replacing the present version.  On any failure the upload is discarded.
+        Give the upload its name, replacing the present version.  Finishes it first if that was not done.  On any
+        failure the upload is discarded.  The new version's ``modified_us`` is later than the replaced one's.
 
         :raises NoSuchContainer:
         :raises PreconditionFailed:
@@ -442,7 +458,9 @@ class IObjectStore(Interface):
     ) -> Deferred[ObjectFacts]:
         """
         One object of these parts (number, etag) in this order; the other parts are freed, the upload id ends.
-        No data moves.
+        No data moves.  The content type is the one given at ``begin_multipart``.
+
+        :param parts: each number at most once
 
         :param metadata: the object's whole metadata
         :raises NoSuchUpload:

@@ -108,7 +108,12 @@ class MemoryStore:
 
     def objects(self, account: str, container: str, listing: Listing) -> Deferred[list[ObjectFacts | CommonPrefix]]:
         """See ``IObjectStore``."""
-        return maybeDeferred(lambda: page(self._held(account, container).objects, listing))
+
+        def find() -> list[ObjectFacts | CommonPrefix]:
+            held = self._held(account, container).objects
+            return page({name: evolve(facts, extents=()) for name, facts in held.items()}, listing)
+
+        return maybeDeferred(find)
 
     def object(self, account: str, container: str, name: str) -> Deferred[ObjectFacts]:
         """See ``IObjectStore``."""
@@ -163,6 +168,8 @@ class MemoryStore:
         def copy() -> ObjectFacts:
             held = self._held(account, container)
             check_precondition(precondition, held.objects.get(name))
+            if source.size and not source.extents:
+                raise ValueError("facts from a listing have no extents: ask for the object")
             if any(extent.file not in self._files for extent in source.extents):
                 raise NoSuchObject(source.name)
             extents = tuple(self._file(self._files[extent.file]) for extent in source.extents)

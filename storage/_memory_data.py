@@ -32,6 +32,8 @@ SMALL_BYTES = 65_536
 
 @define
 class Account:
+    """An account that exists."""
+
     created_us: int
     metadata: dict[str, str] = Factory(dict)
     containers: dict[str, Container] = Factory(dict)
@@ -39,6 +41,8 @@ class Account:
 
 @define
 class Container:
+    """A container and what is in it, by name."""
+
     created_us: int
     modified_us: int
     metadata: dict[str, str]
@@ -48,6 +52,8 @@ class Container:
 
 @define
 class Multipart:
+    """An unfinished upload; parts by number."""
+
     facts: MultipartFacts
     parts: dict[int, tuple[PartFacts, tuple[Extent, ...]]] = Factory(dict)
 
@@ -143,6 +149,7 @@ def ending(upload: IUpload, result: Deferred[Kept]) -> Deferred[Kept]:
 
 
 def change(metadata: dict[str, str], changes: Mapping[str, str | None]) -> None:
+    """Set metadata keys, remove those whose value is None."""
     for key, value in changes.items():
         if value is None:
             metadata.pop(key, None)
@@ -151,10 +158,12 @@ def change(metadata: dict[str, str], changes: Mapping[str, str | None]) -> None:
 
 
 def total_size(extents: Sequence[Extent]) -> int:
+    """Bytes of all extents."""
     return sum(extent.length for extent in extents)
 
 
 def container_facts(account: str, name: str, held: Container) -> ContainerFacts:
+    """The facts, counted now."""
     return ContainerFacts(
         account=account,
         name=name,
@@ -167,6 +176,7 @@ def container_facts(account: str, name: str, held: Container) -> ContainerFacts:
 
 
 def page(rows: Mapping[str, Row], listing: Listing) -> list[Row | CommonPrefix]:
+    """One page of a dictionary."""
     names = sorted(rows)
 
     def fetch(low: str, high: str, limit: int) -> list[Row]:

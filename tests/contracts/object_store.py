@@ -377,6 +377,14 @@ class ObjectStoreContract(Base):
         made = await self.store.copy_object(empty, ACCOUNT, BOX, "b", **to)
         self.assertEqual((made.size, await read_bytes(self.store, "b")), (0, b""))
 
+    async def test_listed_facts_are_not_copied(self) -> None:
+        """Facts from a listing know no data; copying them would lose it."""
+        await put_bytes(self.store, "a", b"1")
+        (row,) = await self.store.objects(ACCOUNT, BOX, Listing())
+        assert isinstance(row, ObjectFacts)
+        await self.refuses(ValueError, self.store.copy_object(row, ACCOUNT, BOX, "b", content_type="", metadata={}))
+        self.assertEqual(await self.names(), ["a"])
+
     # Listings
 
     async def names(self, **listing: Any) -> list[str]:

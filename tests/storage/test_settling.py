@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from storage import DataDamaged, FileStore, NoSuchObject, UnknownFormat
+from storage import DataDamaged, FileStore, UnknownFormat
 from storage._layout import Layout
 from storage._pending_index import forget
 from storage._settling import DELAY_S
@@ -307,16 +307,6 @@ class SettlingTests(TestCase):
         self.assertEqual(await read_bytes(self.store, "b"), b"bytes")
         await self.store.close()
         self.assertEqual([path.stat().st_nlink for path in self.folder.glob("store/data/*/*")], [1, 1])
-
-    async def test_listed_facts_are_not_copied(self) -> None:
-        """Facts from a listing know no data; copying them would lose it."""
-        from storage import Listing
-
-        await put_bytes(self.store, "a", b"1")
-        (row,) = await self.store.objects(ACCOUNT, BOX, Listing())
-        copying = self.store.copy_object(row, ACCOUNT, BOX, "b", content_type="", metadata={})  # type: ignore[arg-type]
-        await self.assertFailure(copying, ValueError)
-        await self.assertFailure(self.store.object(ACCOUNT, BOX, "b"), NoSuchObject)
 
     async def dies(self, waiting: Deferred[Any]) -> None:
         """The process ended in this call."""
