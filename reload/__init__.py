@@ -22,6 +22,7 @@ Scanning, staging and loading block: call them in a thread.
 
 from ._boundaries import Boundaries
 from ._generation import Generation, GenerationReleased
+from ._guard import PlainImportRefused, guard_plain_imports
 from ._snapshot import BadSnapshot, ConversionFailed, Converters, NoConverter, NotPlainData, Snapshot, SnapshotError
 from ._stage import prune_copies
 from ._tree import Changes, CodeTree, ManifestMismatch, TreeChanged, TreeError, compare, module_name, parse_manifest
@@ -38,11 +39,13 @@ __all__ = [
     "ManifestMismatch",
     "NoConverter",
     "NotPlainData",
+    "PlainImportRefused",
     "Snapshot",
     "SnapshotError",
     "TreeChanged",
     "TreeError",
     "compare",
+    "guard_plain_imports",
     "module_name",
     "parse_manifest",
     "prune_copies",

@@ -31,7 +31,7 @@ from cloudd.control import (
 from ._client import ControlClient, RefusedByDaemon, Unreachable
 from ._tables import audit_view, health_view, outcome_view, plan_view, short, status_view
 
-PIPED_WIDTH = 200  # columns where no terminal says how many there are
+PIPED_WIDTH = 10_000  # columns where no terminal says how many there are: nothing is wrapped
 
 Answer = TypeVar("Answer", bound=Message)
 

@@ -28,7 +28,8 @@ import msgspec
 import twisted.internet
 from attrs import define
 
-from reload import Generation
+from cloudd.control import BOUNDARIES
+from reload import Generation, guard_plain_imports
 
 from ._channel import Booted, ChannelClosed, Exited, Fork, Forked, ForkFailed, receive, send
 from ._code_source import preload
@@ -183,6 +184,7 @@ def main(arguments: list[str]) -> int:
     preloaded = None
     with without_reactor():
         import_shared()
+        guard_plain_imports(BOUNDARIES)
         gc.collect()
         gc.freeze()  # before the generation: what is frozen could never be freed after a swap
         gc.disable()  # a collection here would only touch pages that forks share
