@@ -117,9 +117,7 @@ class RestFace:
 
     def __call__(self, request: Request) -> Coroutine[Any, Any, None] | None:
         """Answer ``request``; a path that cannot be one of ours does not get to klein."""
-        try:
-            unquote_to_bytes(request.path).decode("utf-8")
-        except UnicodeDecodeError:
+        if not _is_utf8(request.path):
             self.refuse(request, bad_request("The path is not percent-encoded UTF-8."))
             return None
         if request.path.startswith(b"//"):
@@ -174,6 +172,16 @@ class RestFace:
         """Answer with ``fault`` in this API's form."""
         headers = [_JSON, _VARY, *fault.headers]
         request.respond(fault.status, headers, self.facts.fault_body(fault))
+
+
+def _is_utf8(path: bytes) -> bool:
+    if b"%" not in path and path.isascii():
+        return True
+    try:
+        unquote_to_bytes(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def write_answer(request: Request, answer: Answer) -> None:

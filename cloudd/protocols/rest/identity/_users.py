@@ -28,8 +28,8 @@ class UserRoutes:
 
     @route("POST", "/v3/users")
     async def create(self, call: Call) -> Answer:
-        """201 with the new user; without ``domain_id`` in the domain of the token's scope, without ``password`` unable to
-        log in."""
+        """201 with the new user; without ``domain_id`` in the domain of the token's scope, without
+        ``password`` unable to log in."""
         wanted = (await call.read(NewUserDocument)).user
         values = {"domain_id": home_domain(call.access)} | given(values_of(wanted))
         user = await self._identity.users.create(call.access, values)
