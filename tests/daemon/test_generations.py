@@ -1,0 +1,257 @@
+"""Generations in one worker: swap, refusal, requests in flight, freeing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
+
+from cloudd.control import BOUNDARIES
+from cloudd.daemon._access_log import AccessLog
+from cloudd.daemon._code_source import CodeSource, preload
+from cloudd.daemon._generations import Generations, PrepareFailed
+from cloudd.daemon._metrics import RequestCounts
+from cloudd.daemon._site import WorkerSite
+from cloudd.interfaces.application import Resources
+from reload import CodeTree
+from tests.daemon.code_trees import ThreadsAtOnce
+
+APPLICATION = """
+from cloudd.interfaces.application import PartHealth, SelfCheckFailed
+WORD = {word!r}
+EVENTS = []
+
+def build(resources):
+    return Application()
+
+class Application:
+    def __init__(self):
+        self.kept = 0
+    async def self_check(self):
+        if WORD == "bad":
+            raise SelfCheckFailed("cloudd.words", "the word is bad")
+    def start(self, state):
+        if WORD == "unstartable":
+            raise ValueError("cannot start")
+        self.kept = state.get("kept", 0) + 1
+    def snapshot(self):
+        return {{"kept": self.kept}}
+    def retire(self):
+        self.kept = -1
+    def health(self):
+        return [PartHealth("word", True)] if WORD != "sick" else 1 / 0
+    def handle(self, request):
+        request.route = WORD
+"""
+
+
+@define
+class FakeBody:
+    received: int = 3
+
+
+@define
+class FakeRequest:
+    """As much of a request as the site looks at."""
+
+    method: bytes = b"GET"
+    path: bytes = b"/"
+    peer: str = "p"
+    face: str = "api"
+    id: str = "req"
+    generation: int = 0
+    route: str = "unknown"
+    project_id: str = ""
+    status: int = 200
+    sent_bytes: int = 5
+    began: float = 0.0
+    body: FakeBody = Factory(FakeBody)
+
+
+class GenerationsCase(TestCase):
+    number = 500  # of all generations in this process: none may be used twice
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).resolve()
+        self.clock = Clock()
+        self.forgotten = 0
+        self.generations = self.make(CodeSource(self.folder / "code"))
+
+    def make(self, source: CodeSource) -> Generations:
+        def forget() -> None:
+            self.forgotten += 1
+
+        threads = ThreadsAtOnce()
+        lend = cast("Callable[[int], Resources]", lambda number: None)
+        return Generations(self.clock, threads, source, lend, forget)
+
+    def stage(self, word: str, source: str = APPLICATION) -> str:
+        """A staged tree whose application has that word; gives its hash."""
+        tree = self.folder / "tree"
+        for package in ("cloudd", "reload", "storage"):
+            (tree / package).mkdir(parents=True, exist_ok=True)
+            (tree / package / "__init__.py").write_text("")
+        (tree / "cloudd" / "application.py").write_text(source.format(word=word))
+        return CodeTree.scan(tree, BOUNDARIES).stage(self.folder / "code").hash
+
+    def next_number(self) -> int:
+        GenerationsCase.number += 1
+        return GenerationsCase.number
+
+    def swap(self, word: str) -> int:
+        number = self.next_number()
+        self.successResultOf(Deferred.fromCoroutine(self.generations.prepare(number, self.stage(word))))
+        self.generations.commit(number)
+        return number
+
+    def refusal(self, tree_hash: str) -> str:
+        preparing = Deferred.fromCoroutine(self.generations.prepare(self.next_number(), tree_hash))
+        return str(self.failureResultOf(preparing, PrepareFailed).value)
+
+
+class SwapTests(GenerationsCase):
+    def test_boot_and_swap(self) -> None:
+        """State crosses by snapshot; the old one is retired, released and freed."""
+        first = self.next_number()
+        self.successResultOf(Deferred.fromCoroutine(self.generations.boot(first, self.stage("one"))))
+        application = cast(Any, self.generations.current).application
+        self.assertEqual(application.kept, 1)
+        second = self.swap("two")
+        current = cast(Any, self.generations.current)
+        self.assertEqual((current.number, current.application.kept, application.kept), (second, 2, -1))
+        self.assertEqual(self.forgotten, 1)
+        self.assertEqual([row["number"] for row in self.generations.status({})], [first, second])
+        del application
+        self.clock.advance(1.5)
+        self.assertEqual([row["number"] for row in self.generations.status({})], [second])
+
+    def test_requests_end_where_they_began(self) -> None:
+        """A generation with a request in flight stays until it ends."""
+        self.swap("one")
+        running = self.generations.begin()
+        old = running.number
+        self.swap("two")
+        self.assertIsNotNone(running.application)
+        self.assertEqual(self.generations.in_flight(), 1)
+        self.clock.advance(100)
+        self.assertEqual([row["state"] for row in self.generations.status({old: 4})], ["ending", "serving"])
+        self.assertEqual(self.generations.status({old: 4})[0]["connections"], 4)
+        self.generations.end(old)
+        self.assertIsNone(running.application)
+        self.assertEqual(self.generations.in_flight(), 0)
+
+    def test_refusals(self) -> None:
+        """Each failure leaves the current generation alone and says where it lies."""
+        current = self.swap("one")
+        self.assertEqual(self.refusal(self.stage("bad")), "cloudd.words: the word is bad")
+        self.assertIn("cloudd.application line 1", self.refusal(self.stage("x", "import nowhere\n")))
+        self.assertIn("gone", self.refusal(self.stage("x", "def build(r):\n    raise ValueError('gone')\n")))
+        self.assertIn("not a code tree", self.refusal("0" * 64))
+        self.assertEqual([row["number"] for row in self.generations.status({})], [current])
+        self.assertRaises(PrepareFailed, self.generations.commit, 1)
+
+    def test_changed_copy(self) -> None:
+        """A copy that someone changed is not loaded."""
+        self.swap("one")
+        changed = self.stage("two")
+        file = self.folder / "code" / changed / "cloudd" / "application.py"
+        file.chmod(0o600)
+        file.write_text("")
+        self.assertIn("changed since it was staged", self.refusal(changed))
+
+    def test_cannot_start(self) -> None:
+        """When the new one does not start, the current one goes on."""
+        current = self.swap("one")
+        number = self.next_number()
+        self.successResultOf(Deferred.fromCoroutine(self.generations.prepare(number, self.stage("unstartable"))))
+        error = self.assertRaises(PrepareFailed, self.generations.commit, number)
+        self.assertIn("cannot start", str(error))
+        self.assertEqual(cast(Any, self.generations.current).number, current)
+
+    def test_abort(self) -> None:
+        """What was prepared is dropped, by ``abort``, by another ``prepare`` and at the end."""
+        current = self.swap("one")
+        for end in (self.generations.abort, lambda _number: self.generations.stop()):
+            number = self.next_number()
+            self.successResultOf(Deferred.fromCoroutine(self.generations.prepare(number, self.stage("two"))))
+            self.assertEqual([row["state"] for row in self.generations.status({})], ["serving", "loaded"])
+            end(number)
+            self.clock.advance(1.5)
+            self.assertEqual([row["number"] for row in self.generations.status({})], [current])
+
+    def test_leak_is_reported(self) -> None:
+        """What keeps a generation in memory is named in the status."""
+        self.swap("one")
+        held = cast(Any, self.generations.current).application
+        self.swap("two")
+        for _ in range(8):
+            self.clock.advance(100)
+        rows = self.generations.status({})
+        self.assertEqual(len(rows), 2)
+        self.assertTrue(rows[0]["holders"])
+        self.assertIsNotNone(held)
+        self.assertEqual(len(self.flushLoggedErrors()), 0)
+
+    def test_health(self) -> None:
+        """A generation whose health cannot be told is a failing part."""
+        self.assertFalse(self.generations.health()[0].ok)
+        self.swap("one")
+        self.assertTrue(self.generations.health()[0].ok)
+        self.swap("sick")
+        self.assertIn("division by zero", self.generations.health()[0].cause)
+
+
+class PreloadTests(GenerationsCase):
+    def test_preloaded_is_used(self) -> None:
+        """What the loader loaded is booted as it is; for other code it is dropped."""
+        tree_hash = self.stage("one")
+        root = self.folder / "code" / tree_hash
+        for wanted, same in ((tree_hash, True), (self.stage("two"), False)):
+            number = self.next_number()
+            ready = preload(number, root)
+            assert ready is not None
+            opened = CodeSource(self.folder / "code", ready).open(number, wanted)
+            self.assertEqual((opened is ready, ready.released), (same, not same))
+            opened.release()
+
+    def test_cannot_be_loaded(self) -> None:
+        """A tree that cannot be loaded is left to the workers, who say why."""
+        self.assertIsNone(preload(self.next_number(), self.folder / "code" / self.stage("x", "import nowhere\n")))
+        self.assertIsNone(preload(self.next_number(), self.folder))
+
+
+class SiteTests(GenerationsCase):
+    def test_request(self) -> None:
+        """A request gets its generation, and is counted, logged and let go when it has ended."""
+        lines: list[bytes] = []
+        log = AccessLog(self.folder / "access.log")
+        self.patch(log, "write", lines.append)
+        counts = RequestCounts()
+        number = self.swap("one")
+        site = WorkerSite(self.generations, counts, log, "text", lambda: 2.0)
+        request: Any = FakeRequest(began=1.5)
+        site.handle(request)
+        self.assertEqual((request.generation, request.route), (number, "one"))
+        self.swap("two")
+        self.assertEqual(self.generations.in_flight(), 1)
+        site.finished(request)
+        self.assertEqual(self.generations.in_flight(), 0)
+        self.assertEqual(lines[0].split()[4:12], f"GET / one 200 500.000 3 5 {number}".encode().split())
+        names = {sample.name for family in counts.collect() for sample in family.samples}
+        self.assertIn("cloudd_requests_total", names)
+
+    def test_request_without_a_head(self) -> None:
+        """Bytes that were no request are counted and logged, and belong to no generation."""
+        lines: list[bytes] = []
+        log = AccessLog(self.folder / "access.log")
+        self.patch(log, "write", lines.append)
+        site = WorkerSite(self.generations, RequestCounts(), log, "text", lambda: 2.0)
+        site.set_access_format("json")
+        request: Any = FakeRequest(status=400)
+        site.finished(request)
+        self.assertIn(b'"status":400', lines[0])
