@@ -73,8 +73,8 @@ def _bootstrap(connection: Connection, region: str, secrets: Path) -> dict[str, 
 def _first_login(region: str) -> dict[str, str]:
     ids = ("admin_project_id", "demo_project_id", "admin_user_id", "demo_user_id")
     return {
-        "admin_password": randomness.token_urlsafe(18),
-        "demo_password": randomness.token_urlsafe(18),
+        "admin_password": randomness.token_hex(12),
+        "demo_password": randomness.token_hex(12),
         "ec2_access": uuid.uuid4().hex,
         "ec2_secret": uuid.uuid4().hex,
         **{name: uuid.uuid4().hex for name in ids},
