@@ -19,7 +19,7 @@ from ._metadata import read_changes, refuse_features
 
 
 async def get_account(call: Call) -> None:
-    """GET: the account's containers."""
+    """GET: list the account's containers."""
     listing = read_listing(call.query)
     content_type = listing_type(call.query, call.request.header(b"accept"))
     await call.authorize(Action.READ_ACCOUNT)
@@ -29,7 +29,7 @@ async def get_account(call: Call) -> None:
 
 
 async def head_account(call: Call) -> None:
-    """HEAD: counts and metadata."""
+    """HEAD: show counts and metadata."""
     content_type = listing_type(call.query, call.request.header(b"accept"))
     await call.authorize(Action.READ_ACCOUNT)
     facts = await call.store.account(call.place.account)

@@ -17,7 +17,7 @@ from ._metadata import read_acls, read_changes, refuse_features
 
 
 async def get_container(call: Call) -> None:
-    """GET: the container's objects."""
+    """GET: list the container's objects."""
     listing = read_listing(call.query)
     content_type = listing_type(call.query, call.request.header(b"accept"))
     await call.authorize(Action.LIST_OBJECTS)
@@ -28,7 +28,7 @@ async def get_container(call: Call) -> None:
 
 
 async def head_container(call: Call) -> None:
-    """HEAD: counts and metadata."""
+    """HEAD: show counts and metadata."""
     content_type = listing_type(call.query, call.request.header(b"accept"))
     await call.authorize(Action.LIST_OBJECTS)
     facts = await call.store.container(call.place.account, call.place.container)
@@ -58,7 +58,7 @@ async def post_container(call: Call) -> None:
 
 
 async def delete_container(call: Call) -> None:
-    """DELETE: an empty container."""
+    """DELETE: remove the container, which has to be empty."""
     await call.authorize(Action.CHANGE_CONTAINER)
     await call.store.delete_container(call.place.account, call.place.container)
     answer(call.request, 204)

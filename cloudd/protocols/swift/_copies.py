@@ -36,7 +36,7 @@ TRIES = 4
 
 
 async def copy_object(call: Call) -> None:
-    """COPY: the object of the path to ``Destination``."""
+    """COPY: copy the object of the path to ``Destination``."""
     header = call.request.header
     destination = header(b"destination")
     if not destination:

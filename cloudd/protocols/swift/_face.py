@@ -61,7 +61,8 @@ REFUSED_PARAMETERS = {
     "temp_url_expires": "Temporary URLs",
     "versions": "Versions",
     "part-number": "Parts of static large objects",
-    "extract-archive": "Upload of archives (extract-archive)",
+    "extract-archive": "Upload of archives",
+    "path": "Listing by path (use prefix and delimiter)",
 }
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from storage import AccountFacts, CommonPrefix, ContainerFacts, Listing, ObjectFacts
 
-from ._answers import Refusal, not_served
+from ._answers import Refusal
 from ._formats import listing_date
 from ._limits import LISTING_ROWS
 from ._paths import Query
@@ -34,10 +34,8 @@ def read_listing(query: Query) -> Listing:
     """
     What part of a listing a query asks for.
 
-    :raises Refusal: 412 for a limit above the greatest, 400 for bytes that are not UTF-8, 501 for ``path``
+    :raises Refusal: 412 for a limit above the greatest, 400 for bytes that are not UTF-8
     """
-    if "path" in query:
-        raise not_served("The listing parameter path (use prefix and delimiter)")
     return Listing(
         prefix=query.text("prefix"),
         delimiter=query.text("delimiter"),

@@ -23,7 +23,7 @@ SECOND_US = 1_000_000
 
 
 async def head_object(call: Call) -> None:
-    """HEAD: what a GET would say, without the data."""
+    """HEAD: say what a GET would, without the data."""
     await call.authorize(Action.READ_OBJECT)
     place = call.place
     facts = await call.store.object(place.account, place.container, place.object)
@@ -37,7 +37,7 @@ async def head_object(call: Call) -> None:
 
 
 async def get_object(call: Call) -> None:
-    """GET: the data, or the parts of it that were asked for."""
+    """GET: send the data, or the parts of it that were asked for."""
     await call.authorize(Action.READ_OBJECT)
     place = call.place
     reading = await open_reading(call.store, place.account, place.container, place.object)

@@ -74,7 +74,7 @@ async def post_object(call: Call) -> None:
 
 
 async def delete_object(call: Call) -> None:
-    """DELETE: the object; of a large object the manifest alone, as in Swift."""
+    """DELETE: remove the object; of a large object the manifest alone, as in Swift."""
     await call.authorize(Action.WRITE_OBJECT)
     refuse_parameters(call.query)
     place = call.place

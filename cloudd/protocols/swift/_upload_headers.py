@@ -14,6 +14,14 @@ from ._formats import header_date
 from ._metadata import MANIFEST, text
 from ._paths import Query, decode, is_true
 
+# Query parameters, alone or with a value, of what is not here.
+REFUSED_UPLOAD_PARAMETERS = {
+    "multipart-manifest=put": "Static large objects (use X-Object-Manifest)",
+    "multipart-manifest=delete": "Static large objects (use X-Object-Manifest)",
+    "version-id": "Versions",
+    "heartbeat": "Heartbeats of long copies",
+}
+
 
 def refuse_parameters(query: Query) -> None:
     """
@@ -21,12 +29,10 @@ def refuse_parameters(query: Query) -> None:
 
     :raises Refusal: 501
     """
-    if query.text("multipart-manifest") in ("put", "delete"):
-        raise not_served("Static large objects (use X-Object-Manifest)")
-    if "version-id" in query:
-        raise not_served("Versions (version-id)")
-    if "heartbeat" in query:
-        raise not_served("The parameter heartbeat")
+    for asked, feature in REFUSED_UPLOAD_PARAMETERS.items():
+        name, _, value = asked.partition("=")
+        if name in query and value in ("", query.text(name)):
+            raise not_served(feature)
 
 
 def read_manifest(request: Request) -> dict[str, str]:

@@ -44,10 +44,6 @@ class QueryTests(SynchronousTestCase):
         for text in (b"10001", b"9" * 10_000):
             self.assertEqual(self.assertRaises(Refusal, read_limit, Query(b"limit=" + text)).status, 412)
 
-    def test_path(self) -> None:
-        """The old ``path`` parameter is refused, not ignored."""
-        self.assertEqual(self.assertRaises(Refusal, read_listing, Query(b"path=a")).status, 501)
-
 
 class RenderTests(SynchronousTestCase):
     rows = (an_object("ä & <b>"), CommonPrefix("dir/"))
