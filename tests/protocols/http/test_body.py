@@ -84,14 +84,25 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(done), b"ab")
         self.assertEqual(conversation.heard, CONTINUE)
 
-    def test_no_continue_for_http_1_0_or_no_body(self) -> None:
-        for message in (
-            get(b"/", b"Content-Length: 2", b"Expect: 100-continue", method=b"PUT", version=b"HTTP/1.0"),
-            get(b"/", b"Content-Length: 0", b"Expect: 100-continue", method=b"PUT"),
-        ):
-            conversation, request = self.begin(message)
-            Deferred.fromCoroutine(request.body.read(10))
-            self.assertEqual(conversation.heard, b"")
+    def test_no_continue_for_http_1_0(self) -> None:
+        message = get(b"/", b"Content-Length: 2", b"Expect: 100-continue", method=b"PUT", version=b"HTTP/1.0")
+        conversation, request = self.begin(message)
+        Deferred.fromCoroutine(request.body.read(10))
+        self.assertEqual(conversation.heard, b"")
+
+    def test_continue_also_for_an_empty_body(self) -> None:
+        """botocore takes an answer without a 100 as a refusal, and then reads the connection's next answer wrongly."""
+        for read in (lambda body: Deferred.fromCoroutine(body.read(10)), lambda body: body.stream_to(Pieces())):
+            conversation, request = self.begin(get(b"/", b"Content-Length: 0", b"Expect: 100-continue", method=b"PUT"))
+            self.successResultOf(read(request.body))
+            self.assertEqual(conversation.heard, CONTINUE)
+            request.respond(200)
+            self.assertNotIn(b"Connection: close", conversation.heard)
+
+    def test_close_when_continue_was_never_said(self) -> None:
+        conversation, request = self.begin(get(b"/", b"Content-Length: 0", b"Expect: 100-continue", method=b"PUT"))
+        request.respond(403)
+        self.assertIn(b"Connection: close", conversation.heard)
 
     def test_read_twice_is_the_same(self) -> None:
         _, request = self.begin(post(b"/", b"abc"))

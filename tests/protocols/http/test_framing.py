@@ -75,7 +75,8 @@ class DecoderTests(SynchronousTestCase):
         self.assertFalse(decoder_for(None).finished)
 
     def refused(self, data: bytes) -> str:
-        return self.assertRaises(BodyMalformed, ChunkedDecoder().feed, data).cause
+        cause: str = self.assertRaises(BodyMalformed, ChunkedDecoder().feed, data).cause
+        return cause
 
     def test_limits(self) -> None:
         self.assertIn("too long", self.refused(b"1;" + b"x" * MAX_LINE_BYTES))

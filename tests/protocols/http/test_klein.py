@@ -69,7 +69,7 @@ class Routes:
     def lookup(self, _request: Any) -> None:
         raise LookupError
 
-    @app.handle_errors(LookupError)
+    @app.handle_errors(LookupError)  # type: ignore[arg-type]
     def not_found(self, request: Any, _failure: Any) -> bytes:
         request.setResponseCode(404)
         return b"mapped"

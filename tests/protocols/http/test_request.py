@@ -232,8 +232,7 @@ class FileTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.content = os.urandom(300_000)
-        self.file = tempfile.TemporaryFile()
-        self.addCleanup(self.file.close)
+        self.file = self.enterContext(tempfile.TemporaryFile())
         self.file.write(self.content)
         self.file.flush()
         self.conversation, self.request = begin(get(b"/"))

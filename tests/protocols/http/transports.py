@@ -27,6 +27,7 @@ class MemoryTransport:
     half_closed: bool = False
     aborted: bool = False
     gone: bool = False
+    unsent_bytes: bytes = b""
 
     def write(self, data: bytes) -> None:
         assert type(data) is bytes, type(data)
@@ -68,7 +69,7 @@ class MemoryTransport:
         self.aborted = True
 
     def export_output(self) -> bytes:
-        return b""
+        return self.unsent_bytes
 
     def getHost(self) -> IPv4Address:
         return IPv4Address("TCP", "127.0.0.1", 5000)
