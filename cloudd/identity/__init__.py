@@ -6,6 +6,7 @@ Who may do what: domains, projects, users, roles, credentials and tokens, as in 
     identity = Identity(resources)
     identity.start(state)
     access = identity.cached(token) or await identity.authenticate_token(token)
+    await identity.revoke(access, token)
     issued = await identity.authenticate(AuthRequest(methods=("password",), password=PasswordLogin(...)))
     project = await identity.projects.create(access, {"name": "blue", "domain_id": "default"})
 

@@ -8,7 +8,8 @@ refuses nothing (a role was assigned: look again).
 
 **What is earlier** is told by the row's id: a token carries the newest id that was visible when it was issued
 (``TokenFacts.seen``), so a log-in that read the old password just before the new one was committed is refused,
-whatever the clocks say.  The time of issue is compared as well: after a restored backup ids begin lower again.
+whatever the clocks say.  After a restored backup ids begin lower again; then the time of issue tells, with some
+allowance for clocks that differ.
 
 Rows are read in the order of their ids.  On SQLite that is the order of commits, since one writes at a time; another
 database needs the sequencer of the outbox before it may run several writers.
@@ -61,6 +62,8 @@ def chain(audit_id: str) -> str:
     return f"chain:{audit_id}"
 
 
+SKEW_US = 5_000_000
+
 EVERYBODY = "everybody"
 """All tokens; as an event with 0: roles themselves changed."""
 
@@ -100,7 +103,7 @@ def record(connection: Connection, now_us: int, *, refuse: Iterable[str] = (), f
 def is_refused(connection: Connection, subjects: Iterable[str], facts: TokenFacts) -> bool:
     """Whether a token with these subjects was revoked since it was issued."""
     event = revocation.c
-    later = or_(event.id > facts.seen, event.issued_before_us >= facts.issued_at)
+    later = or_(event.id > facts.seen, event.issued_before_us > facts.issued_at + SKEW_US)
     found = select(event.id).where(event.subject.in_(list(subjects)), event.issued_before_us > 0, later).limit(1)
     return connection.execute(found).first() is not None
 

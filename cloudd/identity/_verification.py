@@ -60,7 +60,7 @@ class Verification:
         if entry is None:
             return None
         now = self._reactor.seconds()
-        if now < entry.expires_s and now < self.watch.fresh_until:
+        if now < entry.expires_s and self.watch.fresh_since <= now < self.watch.fresh_until:
             return entry.value
         return None
 
@@ -183,6 +183,7 @@ class Verification:
         kept = list(self.tokens.entries.items())[-SNAPSHOT_LIMIT:]
         return {
             "position": self.watch.position,
+            "fresh_since": self.watch.fresh_since,
             "fresh_until": self.watch.fresh_until,
             "tokens": {key: [_plain(entry.value), sorted(entry.subjects)] for key, entry in kept},
         }
@@ -190,7 +191,7 @@ class Verification:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where ``snapshot`` was taken."""
         self.watch.position = state["position"]
-        self.watch.fresh_until = state["fresh_until"]
+        self.watch.fresh_since, self.watch.fresh_until = state["fresh_since"], state["fresh_until"]
         for key, (fields, subjects) in state["tokens"].items():
             access = _access(fields)
             self.tokens.put(key, Entry(access.expires_at / 1e6, access, frozenset(subjects)))

@@ -43,6 +43,7 @@ class Watch:
     _poll_s: float
     _forget: Callable[[frozenset[str]], None]
     _forget_all: Callable[[], None]
+    fresh_since: float = 0.0  # when the last good look began; later than now: the clock was set back
     fresh_until: float = 0.0
     position: int = -1  # newest event seen; -1: none was looked for
     cause: str = ""  # why the last look failed
@@ -61,7 +62,7 @@ class Watch:
 
     @property
     def is_fresh(self) -> bool:
-        return bool(self._reactor.seconds() < self.fresh_until)
+        return bool(self.fresh_since <= self._reactor.seconds() < self.fresh_until)
 
     async def ensure_fresh(self) -> None:
         """
@@ -104,7 +105,7 @@ class Watch:
             self.cause = error.cause
             raise
         self.cause = ""
-        self.fresh_until = began + TRUST_S
+        self.fresh_since, self.fresh_until = began, began + TRUST_S
 
     def _tick(self) -> None:
         # A failure is kept in `cause`, for `health` and for whoever asks meanwhile; the timer goes on.

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from sqlalchemy import Connection, delete
 from twisted.trial.unittest import TestCase
 
+from cloudd.database.tables import revocation
 from cloudd.identity import (
     Access,
     AuthRequest,
@@ -213,6 +215,26 @@ class RaceTests(TestCase):
             await identity.authenticate_token(early.token)
         later = await house.demo(identity)
         self.assertEqual(await house.worker().authenticate_token(later.token), later.access)
+
+    async def test_restored_backup(self) -> None:
+        """Events that begin at a lower number again still end tokens from before the restore."""
+        house = await House.built(self)
+        identity = house.worker()
+        for _ in range(3):
+            await write_event(identity, "something")
+        issued = await house.demo(identity)
+
+        def restore(connection: Connection) -> None:
+            connection.execute(delete(revocation))
+            connection.exec_driver_sql("DELETE FROM sqlite_sequence")
+
+        await identity._store.write(restore)
+        house.clock.advance(60)
+        after = house.worker()
+        self.assertEqual(await after.authenticate_token(issued.token), issued.access)
+        await write_event(after, _revocation.user(issued.access.user_id))
+        with self.assertRaises(InvalidToken):
+            await after.authenticate_token(issued.token)
 
     async def test_child_of_a_revoked_token(self) -> None:
         """A worker that has not heard of the revocation yet gives no new token for the old one."""
