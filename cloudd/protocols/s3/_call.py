@@ -48,7 +48,7 @@ def locate(path: bytes, host: bytes | None, domain: str) -> Address:
     :param domain: the setting ``[objects] s3_host``; ``""`` for path style only
     :raises InvalidName: no UTF-8, too long, or with NUL
     """
-    virtual = _virtual_bucket(host, domain)
+    virtual = virtual_bucket(host, domain)
     if virtual:
         bucket, key = virtual, path.removeprefix(b"/")
     else:
@@ -59,7 +59,8 @@ def locate(path: bytes, host: bytes | None, domain: str) -> Address:
     )
 
 
-def _virtual_bucket(host: bytes | None, domain: str) -> bytes:
+def virtual_bucket(host: bytes | None, domain: str) -> bytes:
+    """The bucket that the host names, ``b""`` in path style."""
     if not domain or host is None:
         return b""
     name = host.lower().rpartition(b":")[0] if host.rpartition(b":")[2].isdigit() else host.lower()

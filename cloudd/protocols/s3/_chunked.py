@@ -40,7 +40,7 @@ class ChunkSignatures:
     _previous: bytes = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._previous = self.signed.claim.signature
+        self._previous = self.signed.signature
 
     def check_chunk(self, signature: bytes, digest: bytes) -> None:
         """:raises S3Error: ``SignatureDoesNotMatch``"""
@@ -51,9 +51,9 @@ class ChunkSignatures:
         self._check(b"AWS4-HMAC-SHA256-TRAILER", signature, sha256_hex(lines))
 
     def _check(self, algorithm: bytes, signature: bytes, *digests: bytes) -> None:
-        claim = self.signed.claim
-        text = string_to_sign(algorithm, claim.date, claim.scope, self._previous, *digests)
-        if not hmac.compare_digest(sign(self.signed.key, text).hex().encode("ascii"), signature):
+        signed = self.signed
+        text = string_to_sign(algorithm, signed.date, signed.scope, self._previous, *digests)
+        if not hmac.compare_digest(sign(signed.key, text).hex().encode("ascii"), signature):
             raise S3Error("SignatureDoesNotMatch", "The signature of a chunk or of the trailer does not match.")
         self._previous = signature
 

@@ -13,12 +13,13 @@ from cloudd.interfaces.application import Resources
 from cloudd.objects import Objects
 from cloudd.protocols.http import ClientGone, Request
 
-from ._call import HOST_ID, Address, Call, locate
+from ._call import HOST_ID, Address, Call, locate, virtual_bucket
 from ._canonical import query_pairs
 from ._errors import S3Error
 from ._faults import translate
 from ._operations import choose
-from ._signature import Claim, SigningKeys, read_claim, verify
+from ._presigned_v2 import PresignedV2, read_presigned_v2, verify_presigned_v2
+from ._signature import Claim, Signed, SigningKeys, read_claim, verify
 from ._xml import CONTENT_TYPE, error_document
 
 
@@ -50,20 +51,10 @@ class Face:
             raise S3Error("AccessDenied", "CORSResponse: CORS is not enabled for this bucket.")
         settings = self.resources.settings.objects
         pairs = query_pairs(request.query)
-        claim = read_claim(request.headers, pairs)
+        claim = _read_claim(request, pairs)
         address = locate(request.path, request.header(b"host"), settings.s3_host)
         credential = await self._credential(claim)
-        signed = verify(
-            claim,
-            credential.secret,
-            request.method,
-            request.path,
-            pairs,
-            request.headers,
-            now=self.resources.reactor.seconds(),
-            skew_s=settings.clock_skew_s,
-            keys=self._keys,
-        )
+        signed = self._verify(claim, credential.secret, request, pairs)
         if credential.access.project_id is None:
             raise S3Error("AccessDenied", "The EC2 credential has no project, so it owns no buckets.")
         request.project_id = credential.access.project_id
@@ -71,7 +62,7 @@ class Face:
         call = Call(
             request=request,
             address=address,
-            headers=_headers(request, query, claim),
+            headers=_headers(request, query if claim.presigned else {}),
             query=query,
             access=credential.access,
             signed=signed,
@@ -80,6 +71,17 @@ class Face:
         )
         await self._run(call, address)
 
+    def _verify(
+        self, claim: Claim | PresignedV2, secret: str, request: Request, pairs: Sequence[tuple[bytes, bytes]]
+    ) -> Signed:
+        settings = self.resources.settings.objects
+        now = self.resources.reactor.seconds()
+        facts = (secret, request.method, request.path)
+        if isinstance(claim, PresignedV2):
+            bucket = virtual_bucket(request.header(b"host"), settings.s3_host).decode("latin-1")
+            return verify_presigned_v2(claim, *facts, dict(pairs), request.headers, bucket=bucket, now=now)
+        return verify(claim, *facts, pairs, request.headers, now=now, skew_s=settings.clock_skew_s, keys=self._keys)
+
     async def _run(self, call: Call, address: Address) -> None:
         method = call.request.method.decode("latin-1")
         copies = "x-amz-copy-source" in call.headers
@@ -87,7 +89,7 @@ class Face:
         call.request.route = f"s3/{operation.name}"
         await operation.run(call)
 
-    async def _credential(self, claim: Claim) -> Ec2Access:
+    async def _credential(self, claim: Claim | PresignedV2) -> Ec2Access:
         try:
             return await self.identity.ec2_access(claim.access_key)
         except NoSuchCredential as cause:
@@ -118,15 +120,19 @@ def _query(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     return query
 
 
-def _headers(request: Request, query: Mapping[str, str], claim: Claim) -> dict[str, str]:
+def _read_claim(request: Request, pairs: Sequence[tuple[bytes, bytes]]) -> Claim | PresignedV2:
+    if request.header(b"authorization") is None and (claim := read_presigned_v2(dict(pairs))) is not None:
+        return claim
+    return read_claim(request.headers, pairs)
+
+
+def _headers(request: Request, signed_query: Mapping[str, str]) -> dict[str, str]:
     """
     The fields as text; repeated ones joined.
 
-    Some SDKs move ``x-amz-`` fields of a presigned request into its query, where the signature covers them as well.
+    :param signed_query: of a presigned request: some SDKs move ``x-amz-`` fields there, where they are signed as well
     """
-    headers: dict[str, str] = {}
-    if claim.presigned:
-        headers = {name.lower(): text for name, text in query.items() if name.lower().startswith("x-amz-")}
+    headers = {name.lower(): text for name, text in signed_query.items() if name.lower().startswith("x-amz-")}
     for name, value in request.headers:
         try:
             text = value.decode("utf-8")

@@ -48,7 +48,7 @@ class Payload:
         self._sha256: bytes | None = None
         self.promise = promise(headers)
         self._md5 = _content_md5(headers.get("content-md5"))
-        kind = signed.claim.payload
+        kind = signed.payload
         if kind in _STREAMING:
             is_signed, with_trailer = _STREAMING[kind]
             self._decoder = ChunkDecoder(ChunkSignatures(signed) if is_signed else None, with_trailer=with_trailer)

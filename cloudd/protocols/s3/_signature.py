@@ -56,12 +56,15 @@ class Claim:
         return b"/".join((self.day, self.region, b"s3", b"aws4_request"))
 
 
-@frozen
+@frozen(kw_only=True)
 class Signed:
-    """A verified claim with what a streamed body goes on signing with."""
+    """What a verified signature says of the body, and what a streamed body goes on signing with."""
 
-    claim: Claim
-    key: bytes = field(repr=False)
+    payload: bytes
+    key: bytes = field(default=b"", repr=False)
+    date: bytes = b""
+    scope: bytes = b""
+    signature: bytes = field(default=b"", repr=False)
 
 
 @define
@@ -107,8 +110,6 @@ def read_claim(headers: Sequence[Header], pairs: Sequence[tuple[bytes, bytes]]) 
         return _from_header(authorization, headers)
     if b"X-Amz-Algorithm" in query or b"X-Amz-Signature" in query:
         return _from_query(query, headers)
-    if b"AWSAccessKeyId" in query:
-        raise _old_version()
     raise S3Error("AccessDenied", "The request is not signed. Sign it with AWS4-HMAC-SHA256 and an EC2 credential.")
 
 
@@ -143,7 +144,7 @@ def verify(
             SignatureProvided=claim.signature.decode("latin-1"),
             CanonicalRequest=request.decode("latin-1"),
         )
-    return Signed(claim, key)
+    return Signed(payload=claim.payload, key=key, date=claim.date, scope=claim.scope, signature=claim.signature)
 
 
 def _first(headers: Sequence[Header], name: bytes) -> bytes | None:
@@ -153,7 +154,7 @@ def _first(headers: Sequence[Header], name: bytes) -> bytes | None:
 def _old_version() -> S3Error:
     return S3Error(
         "InvalidRequest",
-        "Signature version 2 is not supported. Please use AWS4-HMAC-SHA256 (signature version 4).",
+        "Signature version 2 in a header is not supported. Please use AWS4-HMAC-SHA256 (signature version 4).",
     )
 
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.protocols.s3._chunked import ChunkDecoder, ChunkSignatures
 from cloudd.protocols.s3._errors import S3Error
-from cloudd.protocols.s3._signature import Claim, Signed, signing_key
+from cloudd.protocols.s3._signature import Signed, signing_key
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 SEED = b"4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9"
@@ -29,17 +29,15 @@ CHECKSUM = b"x-amz-checksum-crc32c:sOO8/Q=="
 
 
 def signatures(seed: bytes) -> ChunkSignatures:
-    claim = Claim(
-        access_key="AKIAIOSFODNN7EXAMPLE",
-        day=b"20130524",
-        region=b"us-east-1",
-        signed_headers=(b"host",),
-        signature=seed,
-        date=b"20130524T000000Z",
-        expires_s=None,
-        payload=b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+    return ChunkSignatures(
+        Signed(
+            payload=b"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+            key=signing_key(SECRET, b"20130524", b"us-east-1"),
+            date=b"20130524T000000Z",
+            scope=b"20130524/us-east-1/s3/aws4_request",
+            signature=seed,
+        )
     )
-    return ChunkSignatures(Signed(claim, signing_key(SECRET, b"20130524", b"us-east-1")))
 
 
 def chunk(data: bytes, signature: bytes = b"") -> bytes:

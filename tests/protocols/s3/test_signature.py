@@ -173,7 +173,6 @@ class Refusals(SynchronousTestCase):
     def test_older_and_foreign_schemes(self) -> None:
         error = self.refused("InvalidRequest", b"/", [HOST, (b"authorization", b"AWS AKID:c2ln")])
         self.assertIn("version 2", error.message)
-        self.refused("InvalidRequest", b"/?AWSAccessKeyId=a&Signature=b&Expires=1", [HOST])
         self.refused("InvalidRequest", b"/", [HOST, (b"authorization", b"Bearer token")])
         self.refused("InvalidRequest", b"/", [HOST, (b"authorization", b"AWS4-ECDSA-P256-SHA256 Credential=a")])
 
