@@ -116,7 +116,8 @@ class Conditions:
     def _unchanged(self, etag: str | None, modified: int) -> bool:
         if self.if_match is not None:
             return etag is not None and self.if_match.match_strongly(etag)
-        return self.if_unmodified_since is None or (etag is not None and modified <= self.if_unmodified_since)
+        # Without a present version there is no date to compare, and the field is ignored (section 13.1.4).
+        return self.if_unmodified_since is None or etag is None or modified <= self.if_unmodified_since
 
     def _wanted(self, etag: str | None, modified: int, reading: bool) -> bool:
         if self.if_none_match is not None:

@@ -36,6 +36,7 @@ class Objects:
         self._trouble = ""
         self._timers: list[LoopingCall] = []
         metrics = resources.metrics
+        self._keeps_up = resources.role in ("agent", "all")
         self._free_bytes = metrics.gauge("cloudd_store_free_bytes", "Bytes free for objects on the store's disk")
         self._orphans = metrics.counter("cloudd_store_orphans_removed", "Files of killed processes that upkeep removed")
 
@@ -67,7 +68,7 @@ class Objects:
     def start(self, state: Mapping[str, Any]) -> None:
         """Start the timers: disk space in every worker, upkeep in the agent's."""
         self._every(SPACE_S, self._measure)
-        if self._resources.role in ("agent", "all"):
+        if self._keeps_up:
             self._every(UPKEEP_S, self._keep_up)
 
     def snapshot(self) -> dict[str, Any]:
@@ -121,7 +122,8 @@ class Objects:
             self._trouble = f"the object store does not answer: {error}; see the daemon's log"
             self.log.failure("cannot measure the store's space")
             return
-        self._free_bytes.set(space.free_bytes)
+        if self._keeps_up:  # the host's metrics are the sum over its workers: one tells
+            self._free_bytes.set(space.free_bytes)
         self._trouble = "" if space.free_bytes > space.reserve_bytes else _full(space)
 
     async def _keep_up(self) -> None:

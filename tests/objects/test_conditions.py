@@ -77,6 +77,7 @@ class ConditionTests(SynchronousTestCase):
         self.assertIs(read(if_unmodified_since=b"yesterday"), Verdict.PROCEED)
         self.assertIs(write(if_modified_since=LATER), Verdict.PROCEED)
         self.assertIs(write(if_unmodified_since=EARLIER), Verdict.FAILED)
+        self.assertIs(write(None, if_unmodified_since=EARLIER), Verdict.PROCEED)
 
     def test_tags_before_dates(self) -> None:
         """A tag makes the date beside it count for nothing; If-Match is judged first (section 13.2.2)."""

@@ -120,6 +120,14 @@ class ServiceTests(TestCase):
         self.assertFalse(health.ok)
         self.assertIn("reserve_bytes", health.cause)
 
+    def test_one_worker_tells(self) -> None:
+        """The host's figure is the sum over its workers, so only one of them tells how much is free."""
+        front = self.made("front")
+        front.start({})
+        self.addCleanup(front.retire)
+        self.assertEqual(self.figures.held["cloudd_store_free_bytes"].value, 0)
+        self.assertTrue(front.health()[0].ok)
+
     def test_trouble_passes(self) -> None:
         """A store that does not answer is unhealthy until it answers again; the timer lives on."""
         self.objects.start({})
