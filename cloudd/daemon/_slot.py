@@ -205,15 +205,16 @@ class Slot:
         self.state = "stopped"
         ended = self.ended
         if not self._stopping and self._restart:
-            self._note_crash(status, 0 if was_ready and lived_s >= STEADY_S else self.failures)
+            steady = was_ready and (status == 0 or lived_s >= STEADY_S)  # status 0: somebody asked it to end
+            self._note_end(status, 0 if steady else self.failures)
             self._timer = self._reactor.callLater(restart_delay_s(self.failures), self._fork_again)
             self.state = "waiting"
         elif status != 0:
             self.cause = self._describe(status)
         ended.callback(status)
 
-    def _note_crash(self, status: int, failures: int) -> None:
-        self.failures = failures + 1
+    def _note_end(self, status: int, failures: int) -> None:
+        self.failures = failures + (status != 0)
         self.cause = self._describe(status)
         self.log.error(
             "worker {worker} {cause}; starting it again in {delay_s:g} s",

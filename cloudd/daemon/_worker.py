@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -315,12 +314,4 @@ def run_worker(
     worker = Worker(spec, reactor, link, listeners, preloaded)
     reactor.callWhenRunning(worker.start)
     reactor.run(installSignalHandlers=False)
-    _die_after(1.0)
     return worker.status
-
-
-def _die_after(seconds: float) -> None:
-    """End the process soon even if a thread does not."""
-    time.sleep(0)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds)

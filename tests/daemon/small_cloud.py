@@ -136,7 +136,7 @@ class SmallCloud:
         """Write the module that an upgrade swaps."""
         (self.tree / "cloudd" / "words.py").write_text(f"WORD = {word!r}\n")
 
-    def spawn(self, *twistd: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def spawn(self, *twistd: str, api: str = "", environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start twistd; ``--nodaemon`` unless other options are given."""
         command = [
             sys.executable,
@@ -145,7 +145,7 @@ class SmallCloud:
             "cloudd",
             f"--config={self.settings_file}",
             f"--state={self.state}",
-            f"--api=tcp:{self.port}:interface=127.0.0.1",
+            f"--api={api or f'tcp:{self.port}:interface=127.0.0.1'}",
             "--object=",
             "--s3=",
         ]
@@ -161,10 +161,10 @@ class SmallCloud:
             )
         return self.process
 
-    def start(self) -> None:
+    def start(self, api: str = "") -> None:
         """Start in the foreground and wait until it says that it is ready."""
         before = self.log().count("cloudd is ready")
-        process = self.spawn()
+        process = self.spawn(api=api)
         self.wait(lambda: process.poll() is not None or self.log().count("cloudd is ready") > before, "ready")
         assert process.poll() is None, self.log()
 

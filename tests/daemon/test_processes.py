@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -95,6 +96,27 @@ class ServingTests(RunningCase):
         self.assertNotEqual(second.wait(20), 0)
         self.assertIn(f"another cloudd (process {first.pid}) uses the state folder", self.cloud.log())
         self.assertEqual(self.cloud.get("/")[0], 200)
+
+
+class HangUpTests(RunningCase):
+    def test_settings_and_log_files(self) -> None:
+        """SIGHUP: a rotated access log is let go, hot settings are taken, others are named, bad ones refused."""
+        cloud = self.cloud
+        assert cloud.process is not None
+        access = cloud.state / "log" / "access.log"
+        cloud.settings_file.write_text('[workers]\nfront = 3\n[log]\naccess_format = "json"\n')
+        access.rename(access.with_name("access.log.1"))
+        cloud.process.send_signal(signal.SIGHUP)
+        cloud.wait(lambda: cloud.words("settings taken: log.access_format"), "the setting is taken")
+        self.assertTrue(cloud.words("settings that need a restart: workers.front"))
+        cloud.wait(access.exists, "the log is opened anew")
+        cloud.get("/after")
+        line = cloud.wait(lambda: [line for line in cloud.access_lines() if "/after" in line], "the line")[0]
+        self.assertEqual(json.loads(line)["path"], "/after")
+        cloud.settings_file.write_text("[nonsense]\n")
+        cloud.process.send_signal(signal.SIGHUP)
+        cloud.wait(lambda: cloud.words("the settings stay as they are: nonsense"), "the refusal")
+        self.assertEqual(cloud.get("/")[0], 200)
 
 
 class SwapTests(RunningCase):
@@ -268,6 +290,17 @@ class StopTests(RunningCase):
         self.assertLess(time.monotonic() - began, 2.5)
         thread.join()
 
+    def test_signal_to_all(self) -> None:
+        """SIGTERM to all, as systemd's ``KillMode=control-group`` does: requests in flight end all the same."""
+        thread, answers = self.slow_request("/slow/1")
+        for pid in self.cloud.processes():
+            os.kill(pid, signal.SIGTERM)
+        assert self.cloud.process is not None
+        self.cloud.process.wait(10)
+        thread.join()
+        self.assertEqual(answers, [(200, "one")])
+        self.assertEqual(self.cloud.processes(), [])
+
     def test_interrupt(self) -> None:
         """SIGINT to the anchor, as from a terminal, ends it in order as well."""
         self.cloud.stop(signal.SIGINT)
@@ -326,6 +359,29 @@ class StartTests(SynchronousTestCase):
             process.send_signal(signal.SIGTERM)
             self.assertEqual(listener.recv(1000), b"STOPPING=1")
             process.wait(20)
+
+    def test_unix_socket(self) -> None:
+        """A face on a unix socket serves through all workers, and the socket's name goes with the daemon alone."""
+        path = self.cloud.folder / "api.sock"
+        self.cloud.start(f"unix:{path}:mode=660")
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o660)
+        for _ in range(3):
+            self.assertIn(b"200 OK", self.ask(path))
+        os.kill(self.cloud.worker_pids()["front-1"], signal.SIGTERM)
+        self.cloud.wait(lambda: self.cloud.words("worker front-1 ended"), "a worker has ended")
+        self.assertIn(b"200 OK", self.ask(path))
+        self.cloud.stop()
+        self.assertFalse(path.exists())
+
+    def ask(self, path: Path) -> bytes:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(str(path))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answer = b""
+            while received := client.recv(1000):
+                answer += received
+            return answer
 
     def test_folded_into_one(self) -> None:
         """One front and no agent: a single worker does all."""
