@@ -312,8 +312,8 @@ class DomainManagerTests(RecordTests):
         ):
             await self.refused(Forbidden, call)
         # A list of assignments is limited to the own domain, whatever is asked for.
-        filters: dict[str, Any]
-        for filters in ({"user_id": demo}, {"domain_id": "default"}, {"project_id": project}):
+        foreign: list[dict[str, Any]] = [{"user_id": demo}, {"domain_id": "default"}, {"project_id": project}]
+        for filters in foreign:
             self.assertEqual((await identity.assignments.list(boss, **filters)).items, ())
 
     async def test_no_way_up(self) -> None:

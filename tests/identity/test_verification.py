@@ -176,7 +176,9 @@ class SwapTests(TestCase):
         await house.demo(identity)
         state = identity.snapshot()
         again = house.worker(state=msgspec.msgpack.decode(msgspec.msgpack.encode(state)))
-        self.assertEqual(again.snapshot(), state)
+        self.assertEqual(msgspec.msgpack.encode(again.snapshot()["fields"]), msgspec.msgpack.encode(state["fields"]))
+        (token,) = state["tokens"]
+        self.assertEqual(again.cached(token), identity.cached(token))
 
     async def test_other_state(self) -> None:
         """A state of another version is ignored: the cache begins cold."""
