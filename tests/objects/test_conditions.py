@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -149,6 +149,7 @@ class DateTests(SynchronousTestCase):
         ):
             self.assertIsNone(parse_http_date(value), value)
 
+    @settings(deadline=None)
     @given(st.integers(0, 253_402_300_799))
     def test_round_trip(self, seconds: int) -> None:
         """What is written is read."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -77,6 +77,7 @@ class RangeTests(SynchronousTestCase):
             self.assertRaises(UnsatisfiableRange, parse_range, value, 1_000)
         self.assertEqual(len(ranges(b"bytes=0-10,5-15,8-20") or ()), 3)
 
+    @settings(deadline=None)
     @given(st.binary(max_size=30), st.integers(0, 50))
     def test_never_outside(self, value: bytes, size: int) -> None:
         """Whatever a client sends, only bytes of the object come out."""

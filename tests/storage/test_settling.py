@@ -73,6 +73,38 @@ class SettlingTests(TestCase):
         self.settled(1)
         self.assertEqual(await read_bytes(self.store, "a"), b"2")
 
+    async def test_order_of_durability(self) -> None:
+        """Data is synced, then its link, then the commit; rows are forgotten only after the folders are synced."""
+        old = await put_bytes(self.store, "a", b"old")
+        self.clock.advance(DELAY_S)
+        events: list[str] = []
+
+        def noting(call: Any, describe: Any) -> Any:
+            def noted(*args: Any, **kwargs: Any) -> Any:
+                result = call(*args, **kwargs)
+                events.append(describe(*args))
+                return result
+
+            return noted
+
+        def synced(descriptor: int) -> str:
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+            return "fsync data" if path.suffix or path.name.startswith("#") else f"fsync {path.name}"
+
+        self.patch(os, "fsync", noting(os.fsync, synced))
+        self.patch(os, "link", noting(os.link, lambda *_: "link"))
+        self.patch(self.index, "write", noting(self.index.write, lambda function, *_: f"commit {function.__name__}"))
+        self.patch(Path, "rename", noting(Path.rename, lambda *_: "rename"))
+        self.patch(Path, "unlink", noting(Path.unlink, lambda path, *_: "unlink"))
+        new = await put_bytes(self.store, "a", b"new")
+        self.assertEqual(events, ["fsync data", "link", "fsync incoming", "commit put_object"])
+        events.clear()
+        self.clock.advance(DELAY_S)
+        places = {f"fsync {facts.extents[0].file[-4:-2]}" for facts in (old, new)}
+        self.assertEqual(events[:2], ["rename", "unlink"])
+        self.assertEqual(set(events[2:-2]), places)
+        self.assertEqual(events[-2:], ["fsync incoming", "commit forget"])
+
     async def test_close_settles(self) -> None:
         """A store that is closed in order leaves nothing to do, not even its lock."""
         await put_bytes(self.store, "a", b"1")
