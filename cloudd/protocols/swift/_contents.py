@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Protocol
 
 from attrs import evolve
@@ -89,10 +90,11 @@ class SegmentedContents:
 
         :raises SegmentChanged: the answer is broken and has to be aborted
         """
-        async for reading, first, count in self.readings(start, length):
-            await send_reading(request, reading, first, count)
+        async with aclosing(self.readings(start, length)) as readings:
+            async for reading, first, count in readings:
+                await send_reading(request, reading, first, count)
 
-    async def readings(self, start: int, length: int) -> AsyncIterator[tuple[IReading, int, int]]:
+    async def readings(self, start: int, length: int) -> AsyncGenerator[tuple[IReading, int, int], None]:
         """
         Open one segment after the other; each is closed before the next.
 
@@ -170,14 +172,15 @@ async def list_segments(store: IObjectStore, account: str, container: str, prefi
         listing = evolve(listing, marker=rows[-1].name)
 
 
-async def read_pieces(threads: Threads, contents: SegmentedContents) -> AsyncIterator[bytes]:
+async def read_pieces(threads: Threads, contents: SegmentedContents) -> AsyncGenerator[bytes, None]:
     """The bytes of a large object, piece by piece, read in threads."""
-    async for reading, start, length in contents.readings(0, contents.size):
-        position, stop = start, start + length
-        while position < stop:
-            descriptor, offset, count = await reading.region(position, stop - position)
-            piece = await threads.run(os.pread, descriptor, min(PIECE_BYTES, count), offset)
-            if not piece:
-                raise SegmentChanged(reading.facts.name)
-            position += len(piece)
-            yield piece
+    async with aclosing(contents.readings(0, contents.size)) as readings:
+        async for reading, start, length in readings:
+            position, stop = start, start + length
+            while position < stop:
+                descriptor, offset, count = await reading.region(position, stop - position)
+                piece = await threads.run(os.pread, descriptor, min(PIECE_BYTES, count), offset)
+                if not piece:
+                    raise SegmentChanged(reading.facts.name)
+                position += len(piece)
+                yield piece

@@ -8,6 +8,7 @@ piece by piece.  Conditions judge the source; ``If-None-Match: *`` judges the de
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from urllib.parse import quote
 
 from attrs import evolve, frozen
@@ -158,10 +159,11 @@ async def _join(call: Call, segmented: SegmentedContents) -> tuple[IUpload, str]
         raise too_large()
     upload = await call.store.receive({"md5": md5}, segmented.size)
     try:
-        async for piece in read_pieces(call.threads, segmented):
-            waiting = upload.write(piece)
-            if waiting is not None:
-                await waiting
+        async with aclosing(read_pieces(call.threads, segmented)) as pieces:
+            async for piece in pieces:
+                waiting = upload.write(piece)
+                if waiting is not None:
+                    await waiting
         digests = await upload.finish()
     except BaseException:
         await upload.discard()

@@ -165,19 +165,20 @@ def find_route(request: Request, place: Place, query: Query) -> Route | None:
 
     :raises Refusal: 405 with the methods that there are, 501 for a feature that is not here
     """
-    for name, feature in REFUSED_PARAMETERS.items():
-        if name in query:
-            raise not_served(feature)
-    if "bulk-delete" in query and request.method in (b"POST", b"DELETE"):
-        return bulk_delete
+    if request.query:
+        for name, feature in REFUSED_PARAMETERS.items():
+            if name in query:
+                raise not_served(feature)
+        if "bulk-delete" in query and request.method in (b"POST", b"DELETE"):
+            return bulk_delete
     routes = OBJECT if place.object else CONTAINER if place.container else ACCOUNT
-    allow = (b"Allow", b", ".join([*routes, b"OPTIONS"]))
-    if request.method == b"OPTIONS":
-        # Cross-origin access is switched on by metadata that is not served, so no origin is let in.
-        refused = request.header(b"origin") is not None and place.container
-        answer(request, 401 if refused else 200, [allow])
-        return None
     route = routes.get(request.method)
-    if route is None:
+    if route is not None:
+        return route
+    allow = (b"Allow", b", ".join([*routes, b"OPTIONS"]))
+    if request.method != b"OPTIONS":
         raise Refusal(405, headers=[allow])
-    return route
+    # Cross-origin access is switched on by metadata that is not served, so no origin is let in.
+    refused = request.header(b"origin") is not None and place.container
+    answer(request, 401 if refused else 200, [allow])
+    return None

@@ -6,7 +6,9 @@ Dates and numbers as Swift writes them, and which of its three listing formats a
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from email.utils import formatdate
+from functools import lru_cache
+
+from cloudd.objects import format_http_date
 
 from ._answers import Refusal, bad_request
 from ._paths import Query
@@ -18,7 +20,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def header_date(time_us: int) -> bytes:
     """An RFC 9110 date; rounded up to a second, so that nothing looks older than it is (as Swift does)."""
-    return formatdate(-(-time_us // 1_000_000), usegmt=True).encode()
+    return _second(-(-time_us // 1_000_000))
+
+
+@lru_cache(maxsize=1024)
+def _second(seconds: int) -> bytes:
+    return format_http_date(seconds * 1_000_000)
 
 
 def timestamp(time_us: int) -> bytes:
