@@ -35,6 +35,7 @@ _STATUS: Mapping[type[IdentityError], int] = {
 }
 
 AUTHENTICATE = "The request you have made requires authentication."
+UNAVAILABLE = "The control database cannot be used now, so nobody can be let in; try again in a second."
 
 
 async def access_of(identity: Identity, request: Request, keystone: str) -> Access:
@@ -71,12 +72,12 @@ def fault_of(error: IdentityError, keystone: str) -> Fault:
     """What a refusal of the identity service means to an HTTP client."""
     match error:
         case Unauthorized():
-            _log.info("log-in refused: {reason}", reason=error.reason)
-            return unauthorized("", keystone)
+            return unauthorized("", keystone)  # the reason is not the client's to know
         case InvalidToken():
             return unauthorized(error.cause, keystone)
         case IdentityUnavailable():
-            return Fault(503, error.cause, headers=[(b"Retry-After", b"1")])
+            _log.warn("refused for now: {cause}", cause=error.cause)  # the driver's words are for operators
+            return Fault(503, UNAVAILABLE, headers=[(b"Retry-After", b"1")])
     for kind, status in _STATUS.items():
         if isinstance(error, kind):
             return Fault(status, error.cause)

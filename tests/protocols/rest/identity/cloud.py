@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -32,11 +35,22 @@ class InlineThreads:
 class InlineDatabase:
     """``Transactions`` on one connection in memory, at once; a function that raises leaves nothing behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, content: bytes = b"") -> None:
         self.engine: Engine = create_engine("sqlite://", poolclass=StaticPool)
         event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON"))
-        metadata.create_all(self.engine)
         self.failing: Exception | None = None
+        if content:
+            self._sqlite().deserialize(content)
+        else:
+            metadata.create_all(self.engine)
+
+    def content(self) -> bytes:
+        """All of it, to begin another one with."""
+        data: bytes = self._sqlite().serialize()
+        return data
+
+    def _sqlite(self) -> Any:
+        return self.engine.raw_connection().driver_connection
 
     def read(self, function: Any, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
         return execute(self._run, function, args, kwargs)
@@ -50,6 +64,23 @@ class InlineDatabase:
             return function(connection, *args, **kwargs)
 
 
+#: What the first start of a cloud leaves, made once per process: hashing its passwords takes long.
+_FIRST_STARTS: list[tuple[dict[str, str], bytes, Path]] = []
+
+
+async def first_start(secrets: Path) -> tuple[dict[str, str], bytes]:
+    """The credentials of a first start and its database; its key files are put into ``secrets``."""
+    if not _FIRST_STARTS:
+        kept = Path(tempfile.mkdtemp(prefix="cloudd-test-"))
+        atexit.register(shutil.rmtree, kept, ignore_errors=True)
+        database = InlineDatabase()
+        first = await bootstrap(database, Settings(state=kept), kept)
+        _FIRST_STARTS.append((first, database.content(), kept))
+    first, content, kept = _FIRST_STARTS[0]
+    shutil.copytree(kept, secrets)
+    return dict(first), content
+
+
 class CloudTests(TestCase):
     """
     Base of the tests: a cloud after its first start.
@@ -61,9 +92,9 @@ class CloudTests(TestCase):
     async def setUp(self) -> None:  # type: ignore[override]
         self.clock = Clock()
         self.clock.rightNow = time.time()
-        self.database = InlineDatabase()
-        secrets = Path(self.mktemp())
-        secrets.mkdir(parents=True)
+        secrets = Path(self.mktemp()) / "secrets"
+        self.first, content = await first_start(secrets)
+        self.database = InlineDatabase(content)
         self.resources = Resources(
             reactor=self.clock,
             settings=Settings(state=secrets.parent),
@@ -77,7 +108,6 @@ class CloudTests(TestCase):
             urls=URLS,
             secrets=secrets,
         )
-        self.first = await bootstrap(self.database, self.resources.settings, secrets)
         self.identity = Identity(self.resources)
         self.identity.start({})
         self.addCleanup(self.identity.retire)
