@@ -7,9 +7,7 @@ import os
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from zope.interface.verify import verifyObject
 
-from cloudd.control import IControlled
 from tests.control.daemon import DaemonCase, Wire
 
 
@@ -48,10 +46,6 @@ class SiteTests(DaemonCase):
         status, answer = split(wire.transport.value())
         self.assertEqual(status, 200, answer)
         return [json.loads(line) for line in answer.splitlines()]
-
-    def test_the_fake_provides_the_interface(self) -> None:
-        """What is tested against is what the anchor provides."""
-        verifyObject(IControlled, self.host)
 
     def test_status_and_health(self) -> None:
         """Both come as the messages of the API, over one connection kept alive."""

@@ -1,0 +1,68 @@
+"""The anchor's ``IControlled``, over workers that are told what to say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, field
+
+from cloudd.control import IControlled
+from cloudd.daemon._controlled import Controlled
+from cloudd.daemon._link import LinkTimeout
+from tests.contracts.controlled import ControlledContract
+
+from .test_upgrade import UpgradeCase
+
+
+@define
+class TalkingSlot:
+    """What ``Controlled`` reads of a ``Slot``."""
+
+    name: str
+    is_ready: bool = True
+    role: str = "front"
+    pid: int = 5
+    started_at: float = 1.0
+    restarts: int = 0
+
+
+@define
+class TalkingPool:
+    """A pool whose workers answer what they are told to."""
+
+    slots: list[TalkingSlot]
+    answers: dict[str, Any] = field(factory=dict)
+
+    async def ask_all(self, _call: str) -> dict[str, Any]:
+        return self.answers
+
+
+class TalkingHost:
+    """A host with one part that fails."""
+
+    def __init__(self, state_folder: Any) -> None:
+        self.state_folder = state_folder
+
+    async def health(self) -> dict[str, Any]:
+        parts = {"disk": {"status": "ok", "cause": ""}, "store": {"status": "failing", "cause": "full: remove some"}}
+        return {"status": "failing", "parts": parts}
+
+
+class ControlledTests(ControlledContract, UpgradeCase):
+    def make(self) -> IControlled:
+        generation = {"number": 1, "hash": self.old.hash, "state": "serving", "connections": 2}
+        pool = TalkingPool(
+            [TalkingSlot("front-1"), TalkingSlot("front-2"), TalkingSlot("agent", is_ready=False)],
+            {"front-1": {"generations": [generation]}, "front-2": LinkTimeout("no answer")},
+        )
+        host: Any = TalkingHost(self.state)
+        talking: Any = pool
+        controlled: IControlled = Controlled(self.upgrades, talking, host, {"api": "http://x"}, 7.0)
+        return controlled
+
+    async def test_silent_workers_are_listed_as_not_ready(self) -> None:
+        """One that does not answer and one that starts are both there, without generations."""
+        status = await self.make().status()
+        self.assertEqual([(worker.name, worker.ready) for worker in status.workers],
+                         [("front-1", True), ("front-2", False), ("agent", False)])  # fmt: skip
+        self.assertEqual((status.started_at, status.urls), (7.0, {"api": "http://x"}))
