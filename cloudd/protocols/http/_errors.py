@@ -33,6 +33,10 @@ class BodyTruncated(Exception):
     """The client stopped before the end of the body it had announced.  What was read so far is not the body."""
 
 
+class BodyTimedOut(BodyTruncated):
+    """Nothing of the body came for too long, and the client is still there to be told (408)."""
+
+
 class BodyMalformed(BodyTruncated):
     """The body's chunked framing is broken, so its end cannot be known; ``cause`` says what was found."""
 

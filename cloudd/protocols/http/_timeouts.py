@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._errors import BadRequest, BodyTruncated
+from ._errors import BadRequest, BodyTimedOut
 
 if TYPE_CHECKING:
     from ._connection import HTTPConnection
@@ -67,6 +67,6 @@ def _check_body(connection: HTTPConnection, request: Request, silent_s: float) -
     if body is None or not body.waiting_for_client or silent_s <= timeout_s:
         return
     request.keep = False
-    body.no_more(BodyTruncated(f"nothing of the body came for {timeout_s:g} s"))
+    body.no_more(BodyTimedOut(f"nothing of the body came for {timeout_s:g} s"))
     if request.finished:
         connection.close(linger=True)

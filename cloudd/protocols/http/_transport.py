@@ -76,7 +76,8 @@ class HTTPTransport(tcp.Server):
     unsent = 0
     sent_total = 0
     _reading = False
-    _wants_writing = False
+    _wants_writing = False  # at the end of the read event that is going on
+    _asked_for_writing = False  # the reactor has us among its writers
 
     def __init__(self, *args: Any) -> None:
         self._queue: deque[bytes | memoryview | FilePart] = deque()
@@ -126,7 +127,7 @@ class HTTPTransport(tcp.Server):
             # Returned from here it would look as if the client had closed: half-closed connections live on.
             self.connectionLost(Failure(why))
         elif self._queue:
-            super().startWriting()
+            self.startWriting()
         return None
 
     # ---- writing
@@ -136,15 +137,25 @@ class HTTPTransport(tcp.Server):
         if self._reading:
             self._wants_writing = True
         else:
+            self._asked_for_writing = True
             super().startWriting()
+
+    def stopWriting(self) -> None:
+        """No write events any more."""
+        self._asked_for_writing = False
+        super().stopWriting()
 
     def write(self, data: bytes) -> None:
         """Queue bytes."""
         if data and self.connected and not self._writeDisconnecting:
             self._queue.append(data)
             self.unsent += len(data)
-            self._check_high()
-            self.startWriting()
+            if self.unsent > HIGH_BYTES:
+                self._check_high()
+            if self._reading:
+                self._wants_writing = True
+            else:
+                self.startWriting()
 
     def writeSequence(self, iovec: Any) -> None:
         """Queue each of ``iovec``."""
@@ -180,12 +191,12 @@ class HTTPTransport(tcp.Server):
         return part.done
 
     def _check_high(self) -> None:
-        if self.unsent > HIGH_BYTES and self.producer is not None and not self.producerPaused:
+        if self.producer is not None and not self.producerPaused:
             self.producerPaused = True
             self.producer.pauseProducing()  # type: ignore[attr-defined]
 
     def _check_low(self) -> None:
-        if self.producerPaused and self.unsent <= LOW_BYTES and self.producer is not None:
+        if self.unsent <= LOW_BYTES and self.producer is not None:
             self.producerPaused = False
             self.producer.resumeProducing()  # type: ignore[attr-defined]
 
@@ -202,10 +213,12 @@ class HTTPTransport(tcp.Server):
                 return main.CONNECTION_LOST
             if not whole:
                 break
-        self._check_low()
+        if self.producerPaused:
+            self._check_low()
         if queue:
             return None
-        self.stopWriting()
+        if self._asked_for_writing:
+            self.stopWriting()
         if self.disconnecting:
             return self._postLoseConnection()
         if self._writeDisconnecting and not self._writeDisconnected:
@@ -217,12 +230,9 @@ class HTTPTransport(tcp.Server):
         """Send the bytes at the head of the queue; false when the client has no more room."""
         queue = self._queue
         if len(queue) == 1:
-            parts: list[Any] = [queue[0]]
-            more = 0
-        else:
-            parts, more = self._next_parts()
-        size = sum(map(len, parts))
-        sent = self.socket.send(parts[0], more) if len(parts) == 1 else self.socket.sendmsg(parts, [], more)
+            return self._send_only(queue)
+        parts, more = self._next_parts()
+        sent = self.socket.sendmsg(parts, [], more)
         self._count(sent)
         for part in parts:
             if sent < len(part):
@@ -230,7 +240,18 @@ class HTTPTransport(tcp.Server):
                 return False
             sent -= len(part)
             queue.popleft()
-        return size > 0
+        return True
+
+    def _send_only(self, queue: deque[Any]) -> bool:
+        """The usual case, one answer: the same for the only bytes in the queue."""
+        data = queue[0]
+        sent = self.socket.send(data)
+        self._count(sent)
+        if sent < len(data):
+            queue[0] = memoryview(data)[sent:]
+            return False
+        queue.popleft()
+        return True
 
     def _next_parts(self) -> tuple[list[Any], int]:
         """The bytes in front of the queue, and whether a file follows that should share their packet."""
