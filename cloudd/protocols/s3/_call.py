@@ -181,7 +181,7 @@ class Call:
         self.answer(200, [*headers, CONTENT_TYPE], document(name, *children))
 
 
-_UNSUPPORTED_HEADERS: Sequence[tuple[str, str]] = (
+UNSUPPORTED_HEADERS: Sequence[tuple[str, str]] = (
     ("x-amz-server-side-encryption", "Server-side encryption"),
     ("x-amz-copy-source-server-side-encryption", "Server-side encryption"),
     ("x-amz-object-lock-", "Object Lock"),
@@ -204,7 +204,7 @@ def refuse_unsupported(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if not name.startswith("x-amz-") or (name, value.lower()) in _HARMLESS:
             continue
-        for start, feature in _UNSUPPORTED_HEADERS:
+        for start, feature in UNSUPPORTED_HEADERS:
             if name.startswith(start):
                 raise not_implemented(f"{feature} ({name})")
     if headers.get("x-amz-acl", "private") not in PRIVATE_ACLS:

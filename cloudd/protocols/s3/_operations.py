@@ -53,7 +53,8 @@ OBJECT_SUBRESOURCES = (
     "renameObject",
 )
 
-_TABLE: Mapping[tuple[str, str, str], Named] = {
+#: Level, method and sub-resource (``copy`` in it: with ``x-amz-copy-source``) -> operation.
+TABLE: Mapping[tuple[str, str, str], Named] = {
     ("service", "GET", ""): Named("ListBuckets", _buckets.list_buckets),
     ("bucket", "GET", ""): Named("ListObjects", _listing.list_objects),
     ("bucket", "GET", "list-type"): Named("ListObjectsV2", _listing.list_objects_v2),
@@ -95,11 +96,6 @@ _TABLE: Mapping[tuple[str, str, str], Named] = {
 }
 
 
-def served() -> list[str]:
-    """The names of all operations that do something, in order."""
-    return sorted({named.name for named in _TABLE.values()} - {"PostObject"})
-
-
 def choose(level: str, method: str, query: Mapping[str, str], *, copies: bool) -> Named:
     """
     The operation of a request.
@@ -117,7 +113,7 @@ def choose(level: str, method: str, query: Mapping[str, str], *, copies: bool) -
             name = f"{name} copy".strip()
     if level == "bucket" and method == "HEAD":
         name = ""
-    named = _TABLE.get((level, method, name))
+    named = TABLE.get((level, method, name))
     if named is not None:
         return named
     if name and method in ("GET", "PUT", "POST", "DELETE"):
