@@ -20,7 +20,7 @@ from cloudd.objects import (
     UnsatisfiableRange,
     allowed_by_role,
 )
-from cloudd.protocols.http import BodyMalformed, BodyTooLarge, BodyTruncated, Request
+from cloudd.protocols.http import BodyMalformed, BodyTimedOut, BodyTooLarge, BodyTruncated, Request
 from storage import (
     ContainerNotEmpty,
     DataDamaged,
@@ -105,6 +105,7 @@ REFUSALS: dict[type, Callable[[Any], Refusal]] = {
     InvalidAccessList: lambda error: bad_request(error.cause),
     UnsatisfiableRange: lambda error: Refusal(416, headers=[(b"Content-Range", b"bytes */%d" % error.size)]),
     BodyMalformed: lambda error: bad_request(error.cause),
+    BodyTimedOut: lambda error: Refusal(408, f"{error}; nothing was kept."),
     BodyTruncated: lambda _: Refusal(499, "The body ended before its declared length; nothing was kept."),
     BodyTooLarge: lambda _: Refusal(413, "Your request is too large.", plain=True),
     DataDamaged: lambda _: Refusal(503, "The object's data is damaged; the operator has to restore it."),

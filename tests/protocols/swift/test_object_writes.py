@@ -5,8 +5,9 @@ from __future__ import annotations
 from hashlib import md5
 
 from storage import StoreFull
+from tests.http_client import request_bytes
 
-from .face import FaceCase
+from .face import ALICE, FaceCase
 
 
 class PutTests(FaceCase):
@@ -106,6 +107,19 @@ class PutTests(FaceCase):
         """A client that ends its side too early and still listens is told."""
         answer = await self.ask("PUT", self.path, {"content-length": "1000"}, body=b"ten bytes.", half_close=True)
         self.assertIn(answer.status, (499, 408))
+
+    async def test_silent(self) -> None:
+        """A client that falls silent within its body is told 408."""
+        connection = self.http.connect()
+        head = request_bytes("PUT", self.path, headers={"x-auth-token": ALICE, "content-length": "1000"})
+        connection.send(head + b"ten bytes.")
+        for _ in range(200):
+            self.http.clock.advance(1)
+        answer = await connection.answer()
+        self.assertEqual(answer.status, 408)
+        self.assertIn(b"nothing of the body came for 120 s", answer.body)
+        self.assertEqual(await self.names("c"), [])
+        self.assert_nothing_left()
 
     async def test_full(self) -> None:
         """A full disk is 507 at each stage, and the earlier data stays."""
