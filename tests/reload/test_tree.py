@@ -43,6 +43,10 @@ class ScanTests(TreeCase):
         error = self.assertRaises(TreeError, CodeTree.scan, root, BOUNDARIES)
         self.assertEqual(error.path, str(root / "shopx" / "link.py"))
         (root / "shopx" / "link.py").unlink()
+        (root / "shopx" / "linked").symlink_to(root / "stockx")
+        error = self.assertRaises(TreeError, CodeTree.scan, root, BOUNDARIES)
+        self.assertEqual((error.path, "link" in error.cause), (str(root / "shopx" / "linked"), True))
+        (root / "shopx" / "linked").unlink()
         os.mkfifo(root / "shopx" / "pipe.py")
         self.assertIn("neither", self.assertRaises(TreeError, CodeTree.scan, root, BOUNDARIES).cause)
 
