@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from ._audit import AuditLog
 from ._committed import Boot, RecordError, choose_boot_tree
 from ._controlled import Controlled
 from ._host import HostView
-from ._listening import bind_all, close_all, url_of
+from ._listening import ListenError, bind_all, close_all, url_of
 from ._loader_process import LoaderProcess
 from ._ready import notify_systemd, ready_lines, say
 from ._spec import WorkerSpec
@@ -93,7 +94,7 @@ class Anchor(Service):
         self._state.create()
         self._lock = self._take_lock()
         listen = self._settings.listen
-        self._listeners = bind_all({"api": listen.api, "object": listen.object, "s3": listen.s3})
+        self._listeners = self._bind()
         self._urls = {
             face: url_of(listener, getattr(listen, f"{face}_url")) for face, listener in self._listeners.items()
         }
@@ -198,19 +199,36 @@ class Anchor(Service):
             )
         return lock
 
-    async def _await_old_workers(self) -> None:
-        """After a kill of an anchor its workers need moments to notice; the store must not be prepared before."""
-        lock = ProcessLock(self._state.workers_lock, shared=False)
+    def _bind(self) -> dict[str, socket.socket]:
+        """Bind all faces; after a kill of an anchor its workers may need moments until they let go of the ports."""
+        listen = self._settings.listen
+        endpoints = {"api": listen.api, "object": listen.object, "s3": listen.s3}
         deadline = self._reactor.seconds() + OLD_WORKERS_S
-        holder = lock.take()
-        while holder:
-            if self._reactor.seconds() > deadline:
+        while True:
+            try:
+                return bind_all(endpoints)
+            except ListenError:
+                if not self._old_worker() or self._reactor.seconds() > deadline:
+                    raise
+            time.sleep(0.05)  # the reactor does not run yet
+
+    async def _await_old_workers(self) -> None:
+        """The store must not be prepared while workers of a killed anchor still end requests."""
+        deadline = self._reactor.seconds() + OLD_WORKERS_S
+        while holder := self._old_worker():
+            if self._reactor.seconds() > deadline and holder > 1:
                 self.log.error("killing process {pid}: a worker of an earlier cloudd that does not end", pid=holder)
                 os.kill(holder, signal.SIGKILL)
                 deadline += 1.0
             await self._sleep(0.02)
-            holder = lock.take()
-        lock.release()
+
+    def _old_worker(self) -> int:
+        """Process id of a worker of an earlier daemon; 0: there is none (left)."""
+        lock = ProcessLock(self._state.workers_lock, shared=False)
+        try:
+            return lock.take()
+        finally:
+            lock.release()
 
     def _sleep(self, seconds: float) -> Deferred[None]:
         done: Deferred[None] = Deferred()

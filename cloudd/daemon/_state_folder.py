@@ -115,7 +115,7 @@ class ProcessLock:
         """
         Take the lock without waiting.
 
-        :return: 0 when it is ours now, else the process id of one who holds it
+        :return: 0 when it is ours now, else the process id of one who holds it (-1: it was let go while we asked)
         """
         for _attempt in range(3):
             try:

@@ -142,11 +142,11 @@ class Worker:
         Deferred.fromCoroutine(self._boot()).addErrback(self._failed)
 
     async def _boot(self) -> None:
+        # Until this process ends, a daemon that comes after a killed one waits for it.
+        ProcessLock(self._state.workers_lock, shared=True).take()
         if self._spec.role == "prepare":
             await self._prepare_host()
             return
-        lock = ProcessLock(self._state.workers_lock, shared=True)
-        lock.take()
         self._access_log.start()
         await self._generations.boot(self._spec.generation, self._spec.tree_hash)
         if self._stopping:

@@ -234,6 +234,19 @@ class CrashTests(RunningCase):
         )
         self.assertEqual(self.cloud.health()["status"], "ok")
 
+    def test_killed_anchor_with_a_stopped_worker(self) -> None:
+        """A worker that cannot notice holds the ports: a new daemon waits for it, as long as it may wake up."""
+        assert self.cloud.process is not None
+        pid = self.cloud.worker_pids()["front-1"]
+        os.kill(pid, signal.SIGSTOP)
+        self.cloud.process.kill()
+        self.cloud.process.wait()
+        threading.Timer(2.0, os.kill, (pid, signal.SIGCONT)).start()
+        began = time.monotonic()
+        self.cloud.start()
+        self.assertGreater(time.monotonic() - began, 1.9)
+        self.assertEqual(self.cloud.get("/")[0], 200)
+
     def test_killed_anchor(self) -> None:
         """After kill -9 of the anchor all others end, and a new daemon binds and serves at once."""
         thread, _answers = self.slow_request("/slow/0.5")
