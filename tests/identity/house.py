@@ -96,25 +96,26 @@ class House:
 
     def worker(self, *, role: str = "all", database: Any = None, state: dict[str, Any] | None = None) -> Identity:
         """An identity of its own, as another process has it: own caches, own connections."""
-        database = database or self.database()
-        identity = Identity(
-            Resources(
-                reactor=self.clock,
-                settings=self.settings,
-                threads=self.threads,
-                database=database,
-                object_index=database,
-                metrics=cast(Metrics, None),
-                host=cast(Host, None),
-                role=role,
-                generation=1,
-                urls={"api": "http://api:5000", "object": "http://object:8080", "s3": "http://s3:9000"},
-                secrets=self.folder / "secrets",
-            )
-        )
+        identity = Identity(self.resources(database or self.database(), role))
         identity.start(state or {})
         self.case.addCleanup(identity.retire)
         return identity
+
+    def resources(self, database: Any, role: str = "all") -> Resources:
+        """What the kernel lends."""
+        return Resources(
+            reactor=self.clock,
+            settings=self.settings,
+            threads=self.threads,
+            database=database,
+            object_index=database,
+            metrics=cast(Metrics, None),
+            host=cast(Host, None),
+            role=role,
+            generation=1,
+            urls={"api": "http://api:5000", "object": "http://object:8080", "s3": "http://s3:9000"},
+            secrets=self.folder / "secrets",
+        )
 
     def password_login(self, name: str, scope: Scope | None = None, password: str | None = None) -> AuthRequest:
         return AuthRequest(
