@@ -11,6 +11,7 @@ must be 0.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import http.client
 import json
@@ -23,6 +24,7 @@ from typing import Any
 
 from attrs import define, field
 
+from bench.memory import children
 from bench.swap import log_in, put
 from tests.running_cloud import RunningCloud
 
@@ -77,9 +79,11 @@ class Writers:
 
 
 def kill_everything(cloud: RunningCloud) -> None:
-    """kill -9 for the anchor and all its children at once, as when the power goes for the daemon alone."""
+    """kill -9 for the anchor and everything below it, as when the power goes for the daemon alone."""
     assert cloud.process is not None
-    os.killpg(cloud.process.pid, signal.SIGKILL)
+    for pid in children(cloud.process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     cloud.process.wait(30)
 
 
