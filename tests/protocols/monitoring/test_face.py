@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 from cloudd.interfaces.application import PartHealth, Resources
 from cloudd.protocols.http import Request
 from cloudd.protocols.monitoring import monitoring_face
+from tests.http_client import HTTPClient
 
 
 class FakeHost:
@@ -149,3 +150,13 @@ class MonitoringTests(TestCase):
         """Other paths are not here, and are no label."""
         request = self.ask(b"/healthz")
         self.assertEqual((request.answers[0][0], request.route), (404, "unknown"))
+
+    async def test_over_http(self) -> None:
+        """On the real server: no token, GET and HEAD alike, a route name each."""
+        client = HTTPClient(self.face)
+        get = await client.request("GET", "/metrics?name=x")
+        head = await client.request("HEAD", "/metrics")
+        self.assertEqual((get.status, get.body, head.status, head.body), (200, b"a 1\n", 200, b""))
+        self.assertEqual(head.headers["content-length"], get.headers["content-length"])
+        self.assertEqual((await client.request("GET", "/health")).json(), {"status": "ok", "parts": {}})
+        self.assertEqual([request.route for request in client.site.requests], ["/metrics", "/metrics", "/health"])
