@@ -18,12 +18,13 @@ from attrs import frozen
 from cloudd.objects import Action
 from storage import CommonPrefix, Listing, ObjectFacts
 
-from ._call import Call, iso_date, quoted
-from ._checksums import TYPE_KEY, found
+from ._call import Call, iso_date
+from ._checksums import FULL_OBJECT, TYPE_KEY, found
 from ._errors import S3Error
-from ._xml import element, texts
+from ._xml import element, escape, texts
 
 MAX_KEYS = 1000
+INLINE_ROWS = 100
 Row = ObjectFacts | CommonPrefix
 
 
@@ -48,7 +49,7 @@ async def list_objects(call: Call) -> None:
         texts([("Marker", shown(call.query.get("marker", "")))]),
         texts([("NextMarker", shown(page.last) if page.truncated else None)]),
         _echo(call, shown, page),
-        _rows(call, page, shown, with_owner=True),
+        await _rows(call, page, shown, with_owner=True),
     )
 
 
@@ -69,7 +70,7 @@ async def list_objects_v2(call: Call) -> None:
         texts([("NextContinuationToken", _encode(page.last) if page.truncated else None)]),
         texts([("KeyCount", len(page.rows))]),
         _echo(call, shown, page),
-        _rows(call, page, shown, with_owner=call.query.get("fetch-owner") == "true"),
+        await _rows(call, page, shown, with_owner=call.query.get("fetch-owner") == "true"),
     )
 
 
@@ -83,7 +84,7 @@ async def list_versions(call: Call) -> None:
         texts([("NextKeyMarker", shown(page.last) if page.truncated else None)]),
         texts([("NextVersionIdMarker", "null" if page.truncated else None)]),
         _echo(call, shown, page),
-        _rows(call, page, shown, with_owner=True, tag="Version", version=_ONLY_VERSION),
+        await _rows(call, page, shown, with_owner=True, tag="Version", version=_ONLY_VERSION),
     )
 
 
@@ -146,32 +147,35 @@ def _echo(call: Call, shown: Callable[[str], str], page: Page) -> str:
     )
 
 
-def _rows(
+async def _rows(
     call: Call, page: Page, shown: Callable[[str], str], *, with_owner: bool, tag: str = "Contents", version: str = ""
 ) -> str:
+    """The rows as elements; those of a large page are written in a thread, a thousand take some milliseconds."""
     owned = owner(call) if with_owner else ""
-    objects = [_row(row, shown, tag, owned, version) for row in page.rows if isinstance(row, ObjectFacts)]
+    if len(page.rows) <= INLINE_ROWS:
+        return _written(page.rows, shown, tag, owned, version)
+    return await call.resources.threads.run(_written, page.rows, shown, tag, owned, version)
+
+
+def _written(rows: Sequence[Row], shown: Callable[[str], str], tag: str, owned: str, version: str) -> str:
+    objects = [_row(row, shown, tag, owned, version) for row in rows if isinstance(row, ObjectFacts)]
     prefixes = [
-        element("CommonPrefixes", texts([("Prefix", shown(row.name))]))
-        for row in page.rows
+        f"<CommonPrefixes><Prefix>{escape(shown(row.name))}</Prefix></CommonPrefixes>"
+        for row in rows
         if isinstance(row, CommonPrefix)
     ]
     return "".join(objects + prefixes)
 
 
 def _row(facts: ObjectFacts, shown: Callable[[str], str], tag: str, owned: str, version: str) -> str:
-    checksums = [("ChecksumAlgorithm", algorithm.label) for algorithm, _ in found(facts.metadata)]
+    """One object; plain text building, since this is what a listing costs."""
+    checksums = "".join(f"<ChecksumAlgorithm>{each.label}</ChecksumAlgorithm>" for each, _ in found(facts.metadata))
     if checksums:
-        checksums.append(("ChecksumType", facts.metadata.get(TYPE_KEY, "FULL_OBJECT")))
-    return element(
-        tag,
-        texts([("Key", shown(facts.name))]),
-        version,
-        texts([("LastModified", iso_date(facts.modified_us)), ("ETag", quoted(facts.etag))]),
-        texts(checksums),
-        texts([("Size", facts.size)]),
-        owned,
-        texts([("StorageClass", "STANDARD")]),
+        checksums += f"<ChecksumType>{escape(facts.metadata.get(TYPE_KEY, FULL_OBJECT))}</ChecksumType>"
+    return (
+        f"<{tag}><Key>{escape(shown(facts.name))}</Key>{version}"
+        f"<LastModified>{iso_date(facts.modified_us)}</LastModified><ETag>&quot;{escape(facts.etag)}&quot;</ETag>"
+        f"{checksums}<Size>{facts.size}</Size>{owned}<StorageClass>STANDARD</StorageClass></{tag}>"
     )
 
 

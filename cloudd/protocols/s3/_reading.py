@@ -13,6 +13,8 @@ from ._metadata import PART_SIZES, decode_part_sizes, object_headers, version_he
 from ._transfer import regions
 from ._xml import element, texts
 
+_CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+
 
 async def get_object(call: Call) -> None:
     """
@@ -69,6 +71,8 @@ def _answered_by_condition(call: Call, facts: ObjectFacts) -> bool:
 
     :raises S3Error: ``PreconditionFailed``
     """
+    if not any(name in call.headers for name in _CONDITIONS):
+        return False
     verdict = Conditions.from_headers(call.request.header).evaluate(facts.etag, facts.modified_us, reading=True)
     if verdict is Verdict.FAILED:
         raise S3Error("PreconditionFailed")

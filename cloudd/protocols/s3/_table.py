@@ -12,10 +12,13 @@ from ._subresources import EMPTY, NOT_SET
 
 def tables() -> str:
     """All tables as Markdown, each under its heading."""
-    return "\n".join(
-        ("### Operations\n", *_operations(), "\n### Configurations that are never set\n", *_not_set())
-        + ("\n### Refused with 501 `NotImplemented`\n", *_refused(), "\n### Error codes\n", *_errors())
-    )
+    sections = {
+        "Operations": _operations(),
+        "Configurations that are never set": _not_set(),
+        "Refused with 501 `NotImplemented`": _refused(),
+        "Error codes": _errors(),
+    }
+    return "\n\n".join(f"### {heading}\n\n" + "\n".join(lines) for heading, lines in sections.items())
 
 
 def _operations() -> Iterator[str]:
