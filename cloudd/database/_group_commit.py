@@ -331,6 +331,8 @@ class _Writer(_Connected[Connection]):
             del job
             try:
                 self._commit_group(group)
+            except DatabaseBusy as error:
+                self._refuse_all(group, error)
             except Exception as error:
                 self._drop()
                 self._one_by_one(group, error)
@@ -358,6 +360,13 @@ class _Writer(_Connected[Connection]):
             group.append(_Outcome(job, None))
             group[-1].result = self._attempt_in_savepoint(job, connection)
         self._driver.commit(connection)
+
+    def _refuse_all(self, group: list[_Outcome], error: DatabaseBusy) -> None:
+        """The lock was not to be had: those that wait as well need not wait as long again, one after the other."""
+        while (job := self._next()) is not None:
+            group.append(_Outcome(job, None))
+        for outcome in group:
+            outcome.result = Failure(error)
 
     def _one_by_one(self, group: list[_Outcome], cause: Exception) -> None:
         """After a lost transaction: each call again, in a transaction of its own."""

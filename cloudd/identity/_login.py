@@ -100,7 +100,7 @@ class Login:
             found = await self._verification.ec2(user)
         except NoSuchCredential as error:
             raise _refused("the EC2 credential is not known") from error
-        if not hmac.compare_digest(found.secret.encode(), key.encode()):
+        if not hmac.compare_digest(found.secret.encode(), key.encode("utf-8", "surrogatepass")):
             raise _refused("the EC2 secret is wrong")
         access = found.access
         proven = _Proven(user_id=access.user_id, methods=access.methods, ec2_access=user, project_id=access.project_id)

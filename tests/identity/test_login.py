@@ -240,6 +240,7 @@ class TempauthTests(TestCase):
             ("", ""),
             (key, "wrong"),
             (key, secret + "x"),
+            (key, "\ud800"),
             ("0" * 32, secret),
             ("\ud800", secret),
         ):
