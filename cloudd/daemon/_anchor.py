@@ -91,6 +91,9 @@ class Anchor(Service):
         os.umask(0o077)
         _raise_descriptor_limit()
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        # In a terminal SIGHUP says that the terminal has gone; for a daemon it means to read its settings again.
+        on_hang_up = self._reactor.stop if os.isatty(0) else self._reload
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(on_hang_up))
         self._state.create()
         self._lock = self._take_lock()
         listen = self._settings.listen
@@ -117,7 +120,6 @@ class Anchor(Service):
         Deferred.fromCoroutine(self._start()).addErrback(self._failed)
 
     async def _start(self) -> None:
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
         marks = {"twistd": self._reactor.seconds()}
         boot: Boot = await self._threads.run(self._choose_tree)
         marks["code"] = self._reactor.seconds()

@@ -30,6 +30,7 @@ LONGEST_DELAY_S = 30.0
 STEADY_S = 60.0
 LOOP_FAILURES = 3
 REPORT_WAIT_S = 0.5
+BOOT_TIMEOUT_S = 60.0
 UNKNOWN_STATUS = 255
 
 
@@ -125,17 +126,12 @@ class Slot:
         self.state, self._failure, self._status, self.generation = "starting", "", None, 0
         self.started_at = self._reactor.seconds()
         self.ended = Deferred()
-        ours, theirs = socket.socketpair()
         try:
-            self._used_loader = self._loader()
-            self._number, forked = self._used_loader.fork(self._make_spec(), [theirs.fileno(), *self._listeners])
-        except LoaderLost as error:
-            ours.close()
+            ours, forked = self._ask_loader()
+        except (LoaderLost, OSError) as error:
             self._failure = str(error)
             self._reactor.callLater(0, self._over, UNKNOWN_STATUS)
             return
-        finally:
-            theirs.close()
         callees: dict[str, Callee] = {
             **self._callees,
             "ready": self._is_ready,
@@ -145,7 +141,25 @@ class Slot:
         link = self.link = Link(callees, self._reactor, self._link_lost)
         self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(lambda: link))
         ours.close()
+        self._later(BOOT_TIMEOUT_S, self._too_slow)
         forked.addCallbacks(self._has_forked, lambda failure: self._not_forked(failure.getErrorMessage()))
+
+    def _ask_loader(self) -> tuple[socket.socket, Deferred[ForkedWorker]]:
+        """Our end of the new worker's link, and what fires when it runs."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._used_loader = self._loader()
+                self._number, forked = self._used_loader.fork(self._make_spec(), [theirs.fileno(), *self._listeners])
+            except BaseException:
+                ours.close()
+                raise
+        return ours, forked
+
+    def _too_slow(self) -> None:
+        if self._restart and self.state == "starting":
+            self._failure = f"it was not ready within {BOOT_TIMEOUT_S:g} s"
+            self.signal(signal.SIGKILL)
 
     def _has_forked(self, worker: ForkedWorker) -> None:
         self.pid, self._pidfd = worker.pid, worker.pidfd
@@ -159,7 +173,7 @@ class Slot:
     def _pidfd_says_ended(self) -> None:
         self._forget_pidfd_reader()
         # The loader's report, which has the status, is usually on its way.
-        self._later(lambda: self._reported(UNKNOWN_STATUS))
+        self._later(REPORT_WAIT_S, lambda: self._reported(UNKNOWN_STATUS))
 
     def _reported(self, status: int) -> None:
         """The process has ended; its last words may still be in the link."""
@@ -168,16 +182,16 @@ class Slot:
         if self.link is None or self.link.is_lost:
             self._over(self._status)
         else:
-            self._later(lambda: self._over(status))
+            self._later(REPORT_WAIT_S, lambda: self._over(status))
 
     def _link_lost(self) -> None:
         if self._status is not None and self.runs:
             self._over(self._status)
 
-    def _later(self, call: Callable[[], None]) -> None:
-        """Call in a moment, if it is still about the same process."""
+    def _later(self, delay_s: float, call: Callable[[], None]) -> None:
+        """Call later, if it is still about the same process."""
         process = self.ended
-        self._reactor.callLater(REPORT_WAIT_S, lambda: call() if self.ended is process and self.runs else None)
+        self._reactor.callLater(delay_s, lambda: call() if self.ended is process and self.runs else None)
 
     def _is_ready(self, generation: int) -> None:
         self.state, self.generation = "ready", generation

@@ -127,6 +127,7 @@ class Worker:
         self._began = reactor.seconds()
         self._ready = False
         self._stopping = False
+        self._ending = False
         self._leaving = False
         self._deadline = 0.0  # of the drain
         self.status = 0
@@ -274,6 +275,9 @@ class Worker:
         return done
 
     async def _end(self, status: int) -> None:
+        if self._ending:
+            return
+        self._ending = True
         self.status = status
         self._stopping = True
         try:

@@ -86,10 +86,12 @@ class WorkerPool:
         :return: credential files that were written
         :raises SwapFailed: it failed; nothing else was started
         """
+        self._check_not_stopping()
         slot = self._preparing = self._slot("prepare", "prepare", [])
         slot.start(restart=False)
         status = await slot.ended
         self._preparing = None
+        self._check_not_stopping()
         if status != 0:
             raise SwapFailed(f"the host cannot be prepared: {slot.cause}")
         return slot.written
@@ -186,6 +188,10 @@ class WorkerPool:
         for slot in running:
             slot.stop(0)
         self._reactor.callLater(KILL_DELAY_S, self._kill, running)
+
+    def _check_not_stopping(self) -> None:
+        if self._stopping:
+            raise SwapFailed("the daemon is stopping")
 
     def _kill(self, slots: list[Slot]) -> None:
         for slot in slots:

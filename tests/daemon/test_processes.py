@@ -342,6 +342,17 @@ class StartTests(SynchronousTestCase):
         self.assertIn("cannot prepare", self.cloud.log().splitlines()[-3:][0] + self.cloud.log())
         self.cloud.wait(lambda: not self.cloud.processes(), "every process has ended")
 
+    def test_signal_while_starting(self) -> None:
+        """SIGTERM at any moment of the start ends all of it, and the next start works."""
+        for delay_s in (0.35, 0.5, 0.7, 0.9, 1.1):
+            process = self.cloud.spawn()
+            time.sleep(delay_s)
+            process.send_signal(signal.SIGTERM)
+            process.wait(10)
+            self.cloud.wait(lambda: not self.cloud.processes(), "every process has ended")
+        self.assertNotIn("Traceback", self.cloud.log())
+        self.cloud.start()
+
     def test_bad_settings(self) -> None:
         """A misspelt key is refused with the nearest name, and nothing is made."""
         self.cloud.settings_file.write_text("[workers]\nfronts = 2\n")
