@@ -17,9 +17,11 @@ import re
 from calendar import timegm
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from time import strptime
+from time import gmtime, strftime, strptime
 
 from attrs import define, field, frozen
+
+from cloudd.objects import parse_http_date
 
 from ._canonical import Header, canonical_request, sha256_hex, string_to_sign
 from ._errors import S3Error
@@ -176,8 +178,14 @@ def _from_header(authorization: bytes, headers: Sequence[Header]) -> Claim:
     payload = _first(headers, b"x-amz-content-sha256")
     if payload is None:
         raise S3Error("InvalidRequest", "Missing required header for this request: x-amz-content-sha256")
-    date = _first(headers, b"x-amz-date") or _first(headers, b"date") or b""
+    date = _first(headers, b"x-amz-date") or _basic_date(_first(headers, b"date") or b"")
     return _claim(facts, date.strip(), None, payload.strip(), "AuthorizationHeaderMalformed")
+
+
+def _basic_date(date: bytes) -> bytes:
+    """The ``Date`` header in the form that is signed; what is no HTTP date stays."""
+    seconds = parse_http_date(date)
+    return date if seconds is None else strftime("%Y%m%dT%H%M%SZ", gmtime(seconds)).encode("ascii")
 
 
 def _from_query(query: Mapping[bytes, bytes], headers: Sequence[Header]) -> Claim:

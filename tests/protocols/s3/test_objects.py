@@ -7,10 +7,11 @@ import hmac
 from base64 import b64encode
 from collections.abc import Callable
 
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import TestCase
 
-from storage import Listing, NoSuchObject, ObjectFacts
+from storage import Listing, NoSuchObject, ObjectFacts, StoreFull
+from storage._memory_data import MemoryUpload
 from tests.http_client import Answer, ConnectionEnded
 from tests.protocols.s3.s3_client import ACCOUNT, S3Client, error_code, values
 
@@ -108,6 +109,40 @@ class Writing(FaceTestCase):
         connection.leave()
         self.assertEqual(await self.names(), [])
         self.assertEqual(self.s3.open_uploads, 0)
+
+    async def test_a_body_that_stops_early_is_told_so_while_the_client_listens(self) -> None:
+        await self.s3.make("bucket")
+        fields = self.s3.signed("PUT", "/bucket/k", {}, payload="UNSIGNED-PAYLOAD")
+        connection = self.s3.http.connect()
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        connection.send(f"PUT /bucket/k HTTP/1.1\r\nHost: s3.cloud\r\nContent-Length: 100\r\n{lines}\r\n".encode())
+        connection.send(b"only this")
+        connection.protocol.readConnectionLost()
+        self.refused(await connection.answer(), 400, "IncompleteBody")
+        self.assertEqual((await self.names(), self.s3.open_uploads), ([], 0))
+
+    async def test_a_full_disk(self) -> None:
+        """Before the data, and in the middle of it; what was there stays."""
+        await self.s3.make("bucket", k=DATA)
+
+        def no_room(*_: object) -> Deferred[None]:
+            return fail(StoreFull("no room"))
+
+        self.patch(self.s3.store, "receive", no_room)
+        self.refused(await self.s3.call("PUT", "/bucket/k", body=b"1"), 507, "InsufficientStorage")
+        self.s3.store.__dict__.pop("receive", None)
+        self.patch(MemoryUpload, "write", no_room)
+        self.refused(await self.s3.call("PUT", "/bucket/k", body=b"1"), 507, "InsufficientStorage")
+        self.assertEqual((await self.s3.call("GET", "/bucket/k")).body, DATA)
+        self.assertEqual(self.s3.open_uploads, 0)
+
+    async def test_an_accident_is_told_as_s3_does_and_logged(self) -> None:
+        await self.s3.make("bucket")
+        self.patch(self.s3.store, "container", lambda *_: fail(ZeroDivisionError()))
+        answer = await self.s3.call("PUT", "/bucket/k", body=b"1")
+        self.refused(answer, 500, "InternalError")
+        self.assertIn(answer.headers["x-amz-request-id"], answer.text)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     async def test_ten_gigabytes_declared_are_refused_before_they_come(self) -> None:
         await self.s3.make("bucket")

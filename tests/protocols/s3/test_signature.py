@@ -80,6 +80,10 @@ class PublishedExamples(SynchronousTestCase):
             ],
         )
 
+    def test_an_http_date_in_place_of_the_amazon_one(self) -> None:
+        headers = [(b"date", b"Fri, 24 May 2013 00:00:00 GMT"), *GET_HEADERS[:4]]
+        self.assertEqual(read_claim(headers, []).date, b"20130524T000000Z")
+
     def test_a_sub_resource_without_a_value(self) -> None:
         check(
             b"GET",
