@@ -96,6 +96,16 @@ class UnavailableTests(TestCase):
         with self.assertRaises(IdentityUnavailable):
             await identity.projects.create(admin, {"name": "x", "domain_id": "default"})
 
+    async def test_clock_set_back(self) -> None:
+        """Trust in the cache does not last longer because the clock was set back: timers stand still then."""
+        house = await House.built(self)
+        identity = house.worker()
+        issued = await house.demo(identity)
+        house.clock.rightNow -= 3600
+        self.assertIsNone(identity.cached(issued.token))
+        self.assertEqual(await identity.authenticate_token(issued.token), issued.access)
+        self.assertIsNotNone(identity.cached(issued.token))
+
     async def test_long_silence(self) -> None:
         """A worker that was stopped for long forgets everything: events may have been purged meanwhile."""
         house = await House.built(self)
