@@ -33,6 +33,7 @@ from reload import Generation, guard_plain_imports
 
 from ._channel import Booted, ChannelClosed, Exited, Fork, Forked, ForkFailed, receive, send
 from ._code_source import preload
+from ._naming import name_process
 from ._spec import WorkerSpec
 
 CHANNEL_DESCRIPTOR = 3
@@ -179,6 +180,7 @@ def main(arguments: list[str]) -> int:
         signal.signal(ignored, signal.SIG_IGN)
     with contextlib.suppress(PermissionError):
         os.setsid()
+    name_process("loader")
     os.set_inheritable(CHANNEL_DESCRIPTOR, False)
     channel = socket.socket(fileno=CHANNEL_DESCRIPTOR)
     preloaded = None

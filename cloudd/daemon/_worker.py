@@ -36,6 +36,7 @@ from ._gauges import add_worker_gauges
 from ._generations import Generations, PrepareFailed, cause_of
 from ._link import Callee, Link
 from ._metrics import WorkerMetrics
+from ._naming import name_process
 from ._prepare import prepare_host
 from ._site import WorkerSite
 from ._spec import WorkerSpec
@@ -303,6 +304,7 @@ def run_worker(
     :return: the exit status of the process
     """
     os.umask(0o077)
+    name_process(spec.name)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     gc.enable()
     observer = textFileLogObserver(sys.stderr)

@@ -25,7 +25,7 @@ from typing import Any
 from tests.running_cloud import CHECKOUT, free_port
 
 KERNEL = ("interfaces", "daemon", "database", "control", "protocols/http", "protocols/control")
-PATIENCE_S = 20.0
+PATIENCE_S = 40.0
 
 APPLICATION = """
 import asyncio

@@ -93,7 +93,7 @@ class ServingTests(RunningCase):
         assert first is not None
         second = self.cloud.spawn()
         self.cloud.process = first
-        self.assertNotEqual(second.wait(20), 0)
+        self.assertNotEqual(second.wait(40), 0)
         self.assertIn(f"another cloudd (process {first.pid}) uses the state folder", self.cloud.log())
         self.assertEqual(self.cloud.get("/")[0], 200)
 
@@ -332,13 +332,13 @@ class StartTests(SynchronousTestCase):
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             other.bind(("127.0.0.1", self.cloud.port))
             other.listen()
-            self.assertNotEqual(self.cloud.spawn().wait(20), 0)
+            self.assertNotEqual(self.cloud.spawn().wait(40), 0)
         self.assertIn("something listens there already", self.cloud.log())
 
     def test_application_that_cannot_prepare(self) -> None:
         """The daemon ends with status 1 and the cause, and leaves no process."""
         self.cloud.say("unprepared")
-        self.assertEqual(self.cloud.spawn().wait(20), 1)
+        self.assertEqual(self.cloud.spawn().wait(40), 1)
         self.assertIn("cannot prepare", self.cloud.log().splitlines()[-3:][0] + self.cloud.log())
         self.cloud.wait(lambda: not self.cloud.processes(), "every process has ended")
 
@@ -356,7 +356,7 @@ class StartTests(SynchronousTestCase):
     def test_bad_settings(self) -> None:
         """A misspelt key is refused with the nearest name, and nothing is made."""
         self.cloud.settings_file.write_text("[workers]\nfronts = 2\n")
-        self.assertEqual(self.cloud.spawn().wait(20), 1)
+        self.assertEqual(self.cloud.spawn().wait(40), 1)
         self.assertIn("workers.fronts: there is no such key; did you mean workers.front?", self.cloud.log())
         self.assertFalse(self.cloud.state.exists())
 
@@ -364,7 +364,7 @@ class StartTests(SynchronousTestCase):
         """As a daemon: twistd's pidfile, logs in files, an end by signal."""
         pidfile = self.cloud.folder / "pid"
         started = self.cloud.spawn(f"--pidfile={pidfile}", f"--logfile={self.cloud.folder / 'twistd.log'}")
-        self.assertEqual(started.wait(20), 0)
+        self.assertEqual(started.wait(40), 0)
         self.cloud.wait(lambda: "ready:" in (self.cloud.folder / "twistd.log").read_text(), "it is ready")
         self.assertEqual(self.cloud.get("/")[0], 200)
         pid = int(pidfile.read_text())
@@ -382,7 +382,7 @@ class StartTests(SynchronousTestCase):
             self.assertIn(b"READY=1", listener.recv(1000))
             process.send_signal(signal.SIGTERM)
             self.assertEqual(listener.recv(1000), b"STOPPING=1")
-            process.wait(20)
+            process.wait(40)
 
     def test_unix_socket(self) -> None:
         """A face on a unix socket serves through all workers, and the socket's name goes with the daemon alone."""
