@@ -39,6 +39,7 @@ _WAITING_BYTES = 65_536
 _PLAIN = b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
 #: Status, for the log only, of a request whose client left before an answer (as nginx has it).
 CLIENT_LEFT = 499
+_CLOSED = "the connection was closed before the end of the body"
 _TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
 
 
@@ -152,11 +153,11 @@ class HTTPConnection:
         self.unparsed = b""
         self.factory.closed(self)
         self._fail_waiters()
-        request, self.request = self.request, None
+        request = self.request
         if request is not None and not request.finished:
             request.client_left()
-            if request.unread_body is not None:
-                request.unread_body.no_more(BodyTruncated("the client left in the middle of its request's body"))
+        self._leave_body("the client left in the middle of its request's body")
+        if request is not None:
             self._report_if_over(request)
 
     def pauseProducing(self) -> None:
@@ -388,7 +389,10 @@ class HTTPConnection:
     def _report(self, request: Request) -> None:
         if not request.reported:
             request.reported = True
-            self.factory.site.finished(request)
+            try:
+                self.factory.site.finished(request)
+            except Exception:
+                _log.failure("{request} could not be reported as finished", request=request)
 
     def _report_if_over(self, request: Request) -> None:
         """Tell the site about a request whose client left, once its handler has come to rest."""
@@ -428,7 +432,7 @@ class HTTPConnection:
         self.closing = True
         self.unparsed = b""
         self.since = self.closed_at = self.factory.now
-        self._leave_body()
+        self._leave_body(_CLOSED)
         transport = self.transport
         transport.unregisterProducer()
         self._output_paused = False
@@ -441,11 +445,11 @@ class HTTPConnection:
         else:
             transport.loseConnection()
 
-    def _leave_body(self) -> None:
+    def _leave_body(self, cause: str) -> None:
         """No further byte of the current request is read; whoever still reads it learns so."""
         request, self.request = self.request, None
         if request is not None and request.unread_body is not None:
-            request.unread_body.no_more(BodyTruncated("the connection was closed before the end of the body"))
+            request.unread_body.no_more(BodyTruncated(cause))
 
     def drop(self, request: Request) -> None:
         """Break the connection off in the middle of ``request``'s answer."""
@@ -453,7 +457,7 @@ class HTTPConnection:
         if request is self.request:
             self.closing = True
             self.unparsed = b""
-            self._leave_body()
+            self._leave_body(_CLOSED)
             self._fail_waiters()
             self.transport.abortConnection()
 

@@ -181,6 +181,15 @@ class BodyTests(SynchronousTestCase):
         request.respond(200)
         self.assertEqual(request.body.received, 6)
 
+    def test_client_leaves_an_early_answer(self) -> None:
+        """The answer is out, the body was still being read: its reader is not left waiting."""
+        conversation, request = self.begin(post(b"/", b"abcdef")[:-3])
+        done = request.body.stream_to(Pieces())
+        request.respond(200)
+        conversation.transport.lose()
+        self.failureResultOf(done, BodyTruncated)
+        self.assertEqual(conversation.site.over, [request])
+
     def test_closed_under_the_reader(self) -> None:
         conversation, request = self.begin(get(b"/", b"Content-Length: 6", b"Connection: close", method=b"PUT"))
         done = request.body.stream_to(Pieces())

@@ -304,6 +304,14 @@ class HandlerTests(SynchronousTestCase):
         waited.callback(None)
         self.assertEqual(conversation.heard[:12], b"HTTP/1.1 500")
 
+    def test_site_that_fails_to_count(self) -> None:
+        """An accident in the site's own books does not reach the client."""
+        conversation = Conversation()
+        conversation.site.over = None  # type: ignore[assignment]
+        conversation.say(get(b"/hello") * 2)
+        self.assertEqual(conversation.heard, HELLO * 2)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 2)
+
     def test_unhandled_truncation(self) -> None:
         conversation = Conversation()
         conversation.say(chunked(b"/echo", b"nonsense\r\n"))
