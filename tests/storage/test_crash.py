@@ -54,8 +54,9 @@ class CrashTests(TestCase):
         for number in range(ROUNDS):
             if number % 5 == 4:
                 # This one may die while it recovers, or before; the next has more to do.
-                expected.read(self.run_and_kill(folder, 0, chance.uniform(0.25, 0.6), waits=False))
-            expected.read(self.run_and_kill(folder, number, chance.uniform(0.02, 0.35)))
+                expected.read(self.run_and_kill(folder, 0, -1, chance.uniform(0.25, 0.6)))
+            lines, after_s = chance.randrange(20, 300), chance.uniform(0, 0.02)
+            expected.read(self.run_and_kill(folder, number, lines, after_s))
             await self.check(folder, expected)
         self.assertGreater(expected.acknowledged, 1_000)
 
@@ -70,7 +71,7 @@ class CrashTests(TestCase):
         living = await first.receive({})
         self.assertIsNone(living.write(b"mine"))
         for number in range(3):
-            expected.read(self.run_and_kill(folder, number, 0.15, recovers=False))
+            expected.read(self.run_and_kill(folder, number, 40, 0.01, recovers=False))
             await first.upkeep()
         await first.put_object(ACCOUNT, BOX, "mine", living, etag="", content_type="", metadata={})
         self.assertEqual(await read_bytes(first, "mine"), b"mine")
@@ -78,24 +79,28 @@ class CrashTests(TestCase):
         await first.close()
         await self.check(folder, expected)
 
-    def run_and_kill(self, folder: Path, seed: int, after_s: float, recovers: bool = True, waits: bool = True) -> str:
-        """What the writer said until it was killed."""
+    def run_and_kill(self, folder: Path, seed: int, lines: int, after_s: float, recovers: bool = True) -> str:
+        """
+        What the writer said until it was killed.
+
+        :param lines: how much it says before it is killed; -1: it may not even have begun
+        :param after_s: how much longer it lives
+        """
         command = [sys.executable, "-m", "tests.storage.crashing_writer", str(folder), str(seed), str(int(recovers))]
         root = Path(__file__).parent.parent.parent
         with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=root, text=True) as writer:
             assert writer.stdout is not None
-            said = ""
-            while waits and not said.endswith("ready\n"):
-                line = writer.stdout.readline()
-                self.assertNotEqual(line, "", f"the writer ended after {said!r}")
-                said += line
+            said: list[str] = []
+            while len(said) <= lines:
+                said.append(writer.stdout.readline())
+                self.assertNotEqual(said[-1], "", f"the writer ended after {said!r}")
             try:
                 writer.wait(after_s)
             except subprocess.TimeoutExpired:
                 writer.send_signal(signal.SIGKILL)
-            said += writer.stdout.read()
+            rest = writer.stdout.read()
         self.assertEqual(writer.returncode, -signal.SIGKILL)
-        return said
+        return "".join(said) + rest
 
     async def check(self, folder: Path, expected: Expectation) -> None:
         """Recover, compare everything; then settle the unsure ones as they are found."""
