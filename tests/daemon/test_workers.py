@@ -1,0 +1,140 @@
+"""All workers together: planned, asked, swapped; with workers that answer, refuse and are silent."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any, cast
+
+from attrs import Factory, define
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from cloudd.daemon._link import LinkTimeout, RemoteError
+from cloudd.daemon._slot import LONGEST_DELAY_S, Slot, restart_delay_s
+from cloudd.daemon._workers import Decided, SwapFailed, WorkerPool, planned_workers
+from cloudd.interfaces.settings import Settings, WorkerSettings
+from reload import CodeTree
+
+
+def settings(front: int, agent: bool) -> Settings:
+    return Settings(state=Path("/s"), workers=WorkerSettings(front=front, agent=agent))
+
+
+class PlanTests(SynchronousTestCase):
+    def test_roles(self) -> None:
+        """Fronts and an agent; without one the first front does its work."""
+        self.assertEqual(planned_workers(settings(1, True)), [("front-1", "front"), ("agent", "agent")])
+        self.assertEqual(planned_workers(settings(2, False)), [("front-1", "all"), ("front-2", "front")])
+        self.assertGreaterEqual(len(planned_workers(settings(0, True))), 2)
+
+    def test_back_off(self) -> None:
+        """At once after the first crash, then doubling up to a limit."""
+        delays = [restart_delay_s(failures) for failures in range(1, 15)]
+        self.assertEqual(delays[:4], [0.0, 0.1, 0.2, 0.4])
+        self.assertEqual(delays[-1], LONGEST_DELAY_S)
+
+
+@define
+class FakeLink:
+    """Answers what it is told to: a value, or an exception to raise."""
+
+    answers: dict[str, Any]
+    calls: list[tuple[str, dict[str, Any]]] = Factory(list)
+
+    async def call(self, name: str, *, timeout_s: float, **body: Any) -> Any:
+        self.calls.append((name, body))
+        answer = self.answers.get(name)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def cast(self, name: str, **body: Any) -> None:
+        self.calls.append((name, body))
+
+
+@define(eq=False)
+class FakeSlot:
+    """A worker as the pool sees it."""
+
+    name: str
+    link: FakeLink
+    is_ready: bool = True
+    generation: int = 1
+    pid: int = 7
+    signals: list[signal.Signals] = Factory(list)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.signals.append(number)
+
+
+TREE = CodeTree(Path("/t"), {"cloudd/a.py": "0" * 64})
+OLD = "1" * 64
+
+
+class PoolTests(TestCase):
+    def setUp(self) -> None:
+        unused: Any = None
+        self.pool = WorkerPool(Clock(), settings(2, True), Decided(1, OLD), unused, {}, unused, {})
+        self.slots = [
+            FakeSlot(name, FakeLink({"commit": [OLD, TREE.hash]})) for name in ("front-1", "front-2", "agent")
+        ]
+        self.pool.slots = cast("list[Slot]", self.slots)
+
+    def swap(self) -> list[str]:
+        self.successResultOf(Deferred.fromCoroutine(self.pool.prepare(2, TREE)))
+        silent: list[str] = self.successResultOf(Deferred.fromCoroutine(self.pool.commit(2)))
+        return silent
+
+    def test_ask_all(self) -> None:
+        """Those that are ready are asked; errors are answers too."""
+        self.slots[0].link.answers["health"] = []
+        self.slots[1].link.answers["health"] = LinkTimeout("late")
+        self.slots[2].is_ready = False
+        answers = self.successResultOf(Deferred.fromCoroutine(self.pool.ask_all("health")))
+        self.assertEqual(answers["front-1"], [])
+        self.assertIsInstance(answers["front-2"], LinkTimeout)
+        self.assertNotIn("agent", answers)
+
+    def test_swap(self) -> None:
+        """Every worker prepares before any commits; afterwards new workers boot the new code."""
+        self.assertEqual(self.swap(), [])
+        for slot in self.slots:
+            self.assertEqual([name for name, _ in slot.link.calls], ["prepare", "commit"])
+            self.assertEqual(slot.link.calls[0][1], {"number": 2, "tree_hash": TREE.hash})
+            self.assertEqual(slot.generation, 2)
+        self.assertEqual(self.pool.decided, Decided(2, TREE.hash))
+        self.assertEqual(set(self.pool.hashes_in_use()), {OLD, TREE.hash})
+
+    def test_one_cannot(self) -> None:
+        """One worker that cannot prepare is enough, and it is named; nothing is decided."""
+        self.slots[1].link.answers["prepare"] = RemoteError("PrepareFailed", "cloudd.x line 3: no")
+        failed = self.failureResultOf(Deferred.fromCoroutine(self.pool.prepare(2, TREE)), SwapFailed)
+        self.assertEqual(str(failed.value), "worker front-2: cloudd.x line 3: no")
+        self.successResultOf(Deferred.fromCoroutine(self.pool.abort(2)))
+        self.assertEqual([slot.link.calls[-1][0] for slot in self.slots], ["abort"] * 3)
+        self.assertEqual(self.pool.decided, Decided(1, OLD))
+
+    def test_nobody_is_ready(self) -> None:
+        """Without a worker that could try the code it is not taken."""
+        for slot in self.slots:
+            slot.is_ready = False
+        self.failureResultOf(Deferred.fromCoroutine(self.pool.prepare(2, TREE)), SwapFailed)
+
+    def test_silent_at_commit(self) -> None:
+        """After the decision a worker that does not confirm is ended: its successor boots the new code."""
+        self.slots[2].link.answers["commit"] = LinkTimeout("late")
+        self.assertEqual(self.swap(), ["agent"])
+        self.assertEqual(self.slots[2].signals, [signal.SIGTERM])
+        self.assertEqual(self.slots[0].signals, [])
+        self.assertEqual(self.pool.decided, Decided(2, TREE.hash))
+
+    def test_ready_with_replaced_code(self) -> None:
+        """A worker that was forked before a swap and is ready after it is started again."""
+        self.swap()
+        late = self.slots[0]
+        self.pool._became_ready(cast(Slot, late), 1)
+        self.assertEqual(late.signals, [signal.SIGTERM])
+        self.pool._became_ready(cast(Slot, late), 2)
+        self.assertEqual(late.signals, [signal.SIGTERM])
