@@ -16,7 +16,6 @@ BOUNDARIES = Boundaries(
         "cloudd.protocols.http",
         "cloudd.protocols.control",
         "cloudd.control",
-        "cloudd.cli",
     ),
 )
 
