@@ -154,6 +154,16 @@ class Writing(FaceTestCase):
         self.refused(await connection.answer(), 400, "EntityTooLarge")
         self.assertEqual(connection.interim, [])
 
+    async def test_continue_is_said_for_an_empty_object_too(self) -> None:
+        """botocore takes an answer without it as a refusal and then misreads the connection's next answer."""
+        await self.s3.make("bucket")
+        connection = self.s3.http.connect()
+        for name in ("a", "b"):
+            fields = self.s3.signed("PUT", f"/bucket/{name}", {"Expect": "100-continue"}, b"")
+            answer = await connection.request("PUT", f"/bucket/{name}", headers=fields, body=b"", host="s3.cloud")
+            self.assertEqual(answer.status, 200)
+        self.assertEqual(connection.interim, [100, 100])
+
     async def test_a_length_is_required(self) -> None:
         await self.s3.make("bucket")
         answer = await self.s3.call(
