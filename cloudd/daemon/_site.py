@@ -56,7 +56,7 @@ class WorkerSite:
         """Count it, log it, and let go of its generation."""
         now = self._now()
         seconds = max(0.0, now - request.began)
-        received = request.body.received
+        received = request.received_bytes
         self._count(request.face, request.route, request.method, request.status, seconds, received, request.sent_bytes)
         self._write_line(self._format(request, now, seconds, received))
         if request.generation:

@@ -404,13 +404,14 @@ class HTTPConnection:
     # ---- closing
 
     def refuse(self, error: BadRequest) -> None:
-        """Answer bytes that are no request, and close."""
+        """Answer bytes that are no request, and close.  The site gets a blank request for its books."""
         factory = self.factory
+        record = Request(self, b"")
         text = error.cause.encode() + b"\n"
         lines = (
             status_line(error.status),
             factory.common,
-            id_lines(factory.id_names, factory.ids.new()),
+            id_lines(factory.id_names, record.id),
             _PLAIN % len(text),
             CLOSE,
             b"\r\n",
@@ -418,6 +419,9 @@ class HTTPConnection:
         )
         factory.refused[error.status] = factory.refused.get(error.status, 0) + 1
         self.transport.write(b"".join(lines))
+        record.route, record.status, record.sent_bytes = "refused", error.status, len(text)
+        record.started = record.finished = True
+        self._report(record)
         self.close(linger=True)
 
     def close(self, linger: bool) -> None:

@@ -40,7 +40,12 @@ class Site(Protocol):
         """
 
     def finished(self, request: Request) -> None:
-        """Called exactly once per request: its last byte was queued, or the client left and the handler has ended."""
+        """
+        Called exactly once per request: its last byte was queued, or the client left and the handler has ended.
+
+        Also for bytes that were refused before they were a request, which ``handle`` has not seen: then ``route`` is
+        ``refused``, ``generation`` is 0, method and path are empty.
+        """
 
 
 @implementer(IProtocolFactory)

@@ -73,6 +73,15 @@ class Head:
     keep: bool
     expects_continue: bool
 
+    def be_blank(self) -> None:
+        """The head of what was no request."""
+        self.method = self.target = self.path = self.query = b""
+        self.version = (1, 1)
+        self.headers = []
+        self.fields = {}
+        self.length = 0
+        self.keep = self.expects_continue = False
+
 
 class HeadParser:
     """Reads one whole head after the other, of any connections."""

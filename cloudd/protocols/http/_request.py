@@ -84,7 +84,10 @@ class Request(KleinGlue):
         factory = connection.factory
         self._connection = connection
         self.raw_head = raw_head
-        factory.parser.parse(raw_head, self)
+        if raw_head:
+            factory.parser.parse(raw_head, self)
+        else:
+            self.be_blank()
         self.peer = connection.peer
         self.face = factory.face
         self.id = factory.ids.id_for(self.fields.get(b"x-openstack-request-id"))
@@ -123,6 +126,11 @@ class Request(KleinGlue):
     def transport(self) -> Any:
         """The connection's transport, for what only it knows (peer credentials of a local socket)."""
         return self._connection.transport
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of the body that were decoded so far."""
+        return 0 if self._body is None else self._body.received
 
     @property
     def unread_body(self) -> Body | None:

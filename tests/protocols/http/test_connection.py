@@ -108,6 +108,11 @@ class LimitTests(SynchronousTestCase):
         conversation = Conversation(limits=self.LIMITS)
         conversation.say(b"x" * 200)
         self.assertEqual(conversation.factory.refused, {414: 1})
+        (record,) = conversation.site.over
+        self.assertEqual((record.status, record.route, record.method, record.path), (414, "refused", b"", b""))
+        self.assertEqual((record.generation, record.received_bytes, conversation.site.handled), (0, 0, []))
+        self.assertTrue(conversation.heard.endswith(b"\n"))
+        self.assertEqual(record.sent_bytes, len(conversation.heard.partition(b"\r\n\r\n")[2]))
 
 
 class UnreadBodyTests(SynchronousTestCase):
