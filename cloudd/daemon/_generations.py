@@ -49,6 +49,8 @@ class Running:
 class Generations:
     """
     :param make_resources: what a generation of that number is lent
+    :param free_delay_s: after which a released generation is collected; that stops the worker for some 50 ms, so each
+        worker should have another one
     :param forget: called when a generation is released, to empty caches of the kernel that may hold its values
     """
 
@@ -57,6 +59,7 @@ class Generations:
     _source: CodeSource
     _make_resources: Callable[[int], Resources]
     _forget: Callable[[], object] = field(default=lambda: None)
+    _free_delay_s: float = FREE_DELAY_S
     current: Running | None = None
     prepared: Running | None = None
     retired: dict[int, Running] = field(factory=dict)
@@ -203,7 +206,7 @@ class Generations:
         running.generation.release()
         self._forget()
         # Not at once: frames of the last request are still on the stack.
-        self._reactor.callLater(FREE_DELAY_S, self._look_whether_freed, running, 1)
+        self._reactor.callLater(self._free_delay_s, self._look_whether_freed, running, 1)
 
     def _look_whether_freed(self, running: Running, look: int) -> None:
         gc.collect()
@@ -219,7 +222,7 @@ class Generations:
                 holders=self.leaks[running.number],
             )
         if look <= LOOKS_BEFORE_HOLDERS:
-            self._reactor.callLater(FREE_DELAY_S * 2**look, self._look_whether_freed, running, look + 1)
+            self._reactor.callLater(self._free_delay_s * 2**look, self._look_whether_freed, running, look + 1)
 
 
 async def _awaitable(result: Any) -> None:

@@ -38,7 +38,7 @@ class ForkedWorker:
     pidfd: int
 
 
-class _Reader:
+class Reader:
     """``IReadDescriptor`` for a descriptor that is read elsewhere."""
 
     def __init__(self, descriptor: int, readable: Callable[[], None]) -> None:
@@ -80,7 +80,7 @@ class LoaderProcess:
     is_lost: bool = False
     boot_seconds: float = 0.0
     _channel: socket.socket | None = None
-    _reader: _Reader | None = None
+    _reader: Reader | None = None
     _next_number: int = 0
     _reaped: Deferred[None] = field(factory=Deferred)
     _forking: dict[int, Deferred[ForkedWorker]] = field(factory=dict)
@@ -110,7 +110,7 @@ class LoaderProcess:
         self.pid = process.pid
         ours.setblocking(False)
         self._channel = ours
-        self._reader = _Reader(ours.fileno(), self._read)
+        self._reader = Reader(ours.fileno(), self._read)
         self._reactor.addReader(self._reader)
 
     def fork(self, spec: WorkerSpec, descriptors: list[int]) -> tuple[int, Deferred[ForkedWorker]]:

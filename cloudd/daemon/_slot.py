@@ -22,7 +22,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from ._link import Callee, Link
-from ._loader_process import ForkedWorker, LoaderLost, LoaderProcess, _Reader
+from ._loader_process import ForkedWorker, LoaderLost, LoaderProcess, Reader
 from ._spec import WorkerSpec
 
 FIRST_DELAY_S = 0.1
@@ -70,7 +70,7 @@ class Slot:
     _number: int = 0
     _used_loader: LoaderProcess | None = None
     _pidfd: int = -1
-    _pidfd_reader: _Reader | None = None
+    _pidfd_reader: Reader | None = None
     _stopping: bool = False
     _restart: bool = True
     _failure: str = ""
@@ -163,7 +163,7 @@ class Slot:
 
     def _has_forked(self, worker: ForkedWorker) -> None:
         self.pid, self._pidfd = worker.pid, worker.pidfd
-        self._pidfd_reader = _Reader(worker.pidfd, self._pidfd_says_ended)
+        self._pidfd_reader = Reader(worker.pidfd, self._pidfd_says_ended)
         self._reactor.addReader(self._pidfd_reader)
 
     def _not_forked(self, cause: str) -> None:

@@ -33,7 +33,7 @@ from ._access_log import AccessLog
 from ._checkup import check_databases
 from ._code_source import CodeSource
 from ._gauges import add_worker_gauges
-from ._generations import Generations, PrepareFailed, cause_of
+from ._generations import FREE_DELAY_S, Generations, PrepareFailed, cause_of
 from ._link import Callee, Link
 from ._metrics import WorkerMetrics
 from ._naming import name_process
@@ -47,6 +47,7 @@ from .settings import settings_from_plain
 
 ORPHAN_TIMEOUT_S = 5.0
 HOST_TIMEOUT_S = 3.0
+FREE_SPREAD_S = 0.3
 _CHATTER = frozenset({"log_legacy", "twisted.internet.base"})  # Twisted's notes on every port and loop
 
 
@@ -102,7 +103,12 @@ class Worker:
         access_file = self._settings.log.access_file
         self._access_log = AccessLog(self._state.path / (access_file or "log/access.log"))
         self._generations = Generations(
-            reactor, self._threads, self._source, self._make_resources, self._database.forget_statements
+            reactor,
+            self._threads,
+            self._source,
+            self._make_resources,
+            self._database.forget_statements,
+            free_delay_s=FREE_DELAY_S + os.getpid() % 8 * FREE_SPREAD_S,
         )
         self._site = WorkerSite(
             self._generations,
