@@ -19,7 +19,15 @@ from twisted.internet.error import ReactorAlreadyInstalledError
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.interfaces.settings import HTTPSettings
-from cloudd.protocols.http import FileTooShort, HTTPServerFactory, NotExportable, Request, install_lean, listen
+from cloudd.protocols.http import (
+    ClientGone,
+    FileTooShort,
+    HTTPServerFactory,
+    NotExportable,
+    Request,
+    install_lean,
+    listen,
+)
 from cloudd.protocols.http._reactor import LeanEPollReactor
 from cloudd.protocols.http._snapshot import take_snapshot
 
@@ -106,6 +114,41 @@ class SocketTests(SynchronousTestCase):
         self.turn_until(lambda: self.site.late)
         self.site.late.pop()()
         self.assertTrue(client.recv(10_000).endswith(b"late"))
+
+    def test_answer_that_does_not_fit_at_once(self) -> None:
+        """What the kernel does not take of an immediate answer follows when it can."""
+        client = self.connect()
+        (connection,) = self.factory.connections
+        connection.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000)
+        waiting: list[Request] = []
+        self.site.handler = waiting.append
+        client.send(get(b"/"))
+        self.turn_until(lambda: waiting)
+        waiting.pop().respond(200, [], self.content[:60_000])
+        self.assertTrue(0 < connection.transport.unsent < 60_000)
+        self.assertTrue(self.receive(client, size=60_000).endswith(self.content[:60_000]))
+
+    def test_client_is_gone_when_the_answer_comes(self) -> None:
+        client = self.connect()
+        client.send(get(b"/late"))
+        self.turn_until(lambda: self.site.late)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client.close()
+        self.site.late.pop()()
+        self.turn_until(lambda: not self.factory.connections)
+        self.assertEqual(len(self.site.over), 1)
+
+    def test_after_the_end(self) -> None:
+        """Nothing can be queued on a connection that is gone."""
+        client = self.connect()
+        (connection,) = self.factory.connections
+        transport = connection.transport
+        client.close()
+        self.turn_until(lambda: not self.factory.connections)
+        transport.writeSequence([b"x", b"y"])
+        transport.write_now(b"z")
+        self.assertEqual(transport.export_output(), b"")
+        self.failureResultOf(transport.send_file(None, self.file.fileno(), 0, 100_000), ClientGone)
 
     def test_large_answers_in_order(self) -> None:
         """Bytes, files and bytes; more than the kernel takes at once."""
