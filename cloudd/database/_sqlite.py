@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 # SQLite's result codes, https://www.sqlite.org/rescode.html; the low byte is the primary code.
@@ -18,7 +20,7 @@ def connect(path: Path, *, writes: bool, synchronous: str = "FULL") -> sqlite3.C
     :param writes: false: the connection refuses to write
     :param synchronous: ``FULL`` syncs the log at every commit, ``NORMAL`` only at checkpoints
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    _make(path)
     # No time-out of SQLite's: it sleeps in fixed steps, see `_group_commit`.
     connection = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
     try:
@@ -33,6 +35,18 @@ def connect(path: Path, *, writes: bool, synchronous: str = "FULL") -> sqlite3.C
         connection.close()
         raise
     return connection
+
+
+def _make(path: Path) -> None:
+    """
+    Make the file if it is missing, without opening it.
+
+    The end of any descriptor of a file ends all POSIX locks that the process has on it, those of SQLite's other
+    connections too.  Then another process that closes its last connection takes itself for the last one of all and
+    deletes the log, and what we commit afterwards is lost (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    with suppress(FileExistsError):
+        os.mknod(path, stat.S_IFREG | 0o600)
 
 
 def is_busy(error: BaseException) -> bool:

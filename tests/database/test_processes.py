@@ -9,7 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.database import control_url, migrate
+from cloudd.database import _sqlite, control_url, migrate
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -36,6 +36,16 @@ async def main(prefix, count):
     await database.close()
 
 react(lambda _: Deferred.fromCoroutine(main(sys.argv[2], int(sys.argv[3]))))
+"""
+
+VISITOR = """
+import sys
+from pathlib import Path
+from cloudd.database import _sqlite
+
+connection = _sqlite.connect(Path(sys.argv[1]), writes=True)
+print(connection.execute("SELECT count(*) FROM item").fetchone()[0])
+connection.close()
 """
 
 MIGRATION = """
@@ -107,6 +117,17 @@ class ProcessTests(SynchronousTestCase):
         *whole, _ = rest.split("\n")  # the last line may be cut off
         acknowledged.update(name for line in whole for name in line.split())
         self.assertLessEqual(acknowledged, self.stored())
+
+    def test_a_process_that_ends_leaves_the_log_to_the_others(self) -> None:
+        """SQLite's locks outlive the opening of a further connection: the log is deleted by the last process only."""
+        writer = _sqlite.connect(self.path, writes=True)
+        self.addCleanup(writer.close)
+        writer.execute("CREATE TABLE item (name TEXT PRIMARY KEY)")
+        reader = _sqlite.connect(self.path, writes=False)
+        self.addCleanup(reader.close)
+        for number in range(2):
+            writer.execute("INSERT INTO item VALUES (?)", (str(number),))
+            self.assertEqual(self.line(self.started(VISITOR)), str(number + 1))
 
     def test_two_migrate_at_once(self) -> None:
         """One makes the tables, the other finds them made."""
