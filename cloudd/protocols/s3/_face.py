@@ -121,7 +121,7 @@ def _query(pairs: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _read_claim(request: Request, pairs: Sequence[tuple[bytes, bytes]]) -> Claim | PresignedV2:
-    if request.header(b"authorization") is None and (claim := read_presigned_v2(dict(pairs))) is not None:
+    if request.header(b"authorization") is None and (claim := read_presigned_v2(pairs)) is not None:
         return claim
     return read_claim(request.headers, pairs)
 

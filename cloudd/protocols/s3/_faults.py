@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from cloudd.identity import IdentityUnavailable
 from cloudd.objects import Forbidden, InvalidMetadata, InvalidName, ObjectsError, Unauthorized
-from cloudd.protocols.http import BodyTooLarge, BodyTruncated
+from cloudd.protocols.http import BodyTimedOut, BodyTooLarge, BodyTruncated
 from storage import (
     ContainerExists,
     ContainerNotEmpty,
@@ -31,7 +31,6 @@ _CODES: Mapping[type[Exception], str] = {
     ContainerExists: "BucketAlreadyOwnedByYou",
     ContainerNotEmpty: "BucketNotEmpty",
     StoreFull: "InsufficientStorage",
-    BodyTruncated: "IncompleteBody",
     BodyTooLarge: "EntityTooLarge",
     Unauthorized: "AccessDenied",
     IdentityUnavailable: "ServiceUnavailable",
@@ -61,10 +60,17 @@ _TRANSLATIONS: Mapping[type[Exception], Callable[..., S3Error]] = {
 }
 
 
+def cut_short(error: BodyTruncated) -> S3Error:
+    """The body ended before its end: because the client left or stopped."""
+    return S3Error("RequestTimeout" if isinstance(error, BodyTimedOut) else "IncompleteBody")
+
+
 def translate(error: Exception) -> S3Error | None:
     """The refusal that ``error`` stands for, None when it is a fault of ours."""
     if isinstance(error, S3Error):
         return error
+    if isinstance(error, BodyTruncated):
+        return cut_short(error)
     for kind, code in _CODES.items():
         if isinstance(error, kind):
             return S3Error(code)

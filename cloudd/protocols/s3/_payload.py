@@ -23,6 +23,7 @@ from storage import Hasher
 from ._checksums import Promise, digest_of, promise
 from ._chunked import ChunkDecoder, ChunkSignatures
 from ._errors import S3Error
+from ._faults import cut_short
 from ._signature import UNSIGNED_PAYLOAD, Signed
 
 _CODING_BYTES = 1_048_576  # what chunk lines and trailers may add to a document
@@ -86,7 +87,7 @@ class Payload:
         try:
             await self._body.stream_to(_DecodingSink(self._decoder, sink, self.size) if self._decoder else sink)
         except BodyTruncated as cause:
-            raise S3Error("IncompleteBody") from cause
+            raise cut_short(cause) from cause
         self._end()
 
     def _end(self) -> None:
@@ -133,7 +134,7 @@ class Payload:
         try:
             body = await self._body.read(limit + _CODING_BYTES)
         except BodyTruncated as cause:
-            raise S3Error("IncompleteBody") from cause
+            raise cut_short(cause) from cause
         if self._decoder is not None:
             body = self._decoder.feed(body)
         self._end()

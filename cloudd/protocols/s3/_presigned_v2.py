@@ -76,14 +76,20 @@ class PresignedV2:
     presigned: bool = field(default=True, init=False)
 
 
-def read_presigned_v2(query: Mapping[bytes, bytes]) -> PresignedV2 | None:
+def read_presigned_v2(pairs: Sequence[tuple[bytes, bytes]]) -> PresignedV2 | None:
     """
     The claim in a query; None when it is not of this version.
 
-    :raises S3Error: ``AccessDenied``: a parameter is missing or ``Expires`` is no time
+    :param pairs: the decoded query
+    :raises S3Error: ``AccessDenied``: a parameter is missing, or ``Expires`` is no time; ``InvalidArgument``: one is
+        given twice
     """
+    query = dict(pairs)
     if b"AWSAccessKeyId" not in query:
         return None
+    # The signature covers one value of a name; whoever reads the query next could take another one.
+    if len({name.lower() for name, _ in pairs}) != len(pairs):
+        raise S3Error("InvalidArgument", "A parameter of the presigned URL is given twice.")
     expires = query.get(b"Expires", b"")
     if b"Signature" not in query or not expires.isdigit() or len(expires) > 12:
         raise S3Error("AccessDenied", "Query-string authentication requires the Signature and Expires parameters")
@@ -132,12 +138,17 @@ def text_to_sign(
     headers: Sequence[Header],
     bucket: str,
 ) -> bytes:
-    """What the secret signs.  Fields may stand in the query in place of the header; the header goes first."""
+    """
+    What the secret signs.  Fields may stand in the query in place of the header; the header goes first, but of
+    Amazon's own fields both count, as they do for whoever reads them afterwards.
+    """
     fields: dict[bytes, list[bytes]] = {}
     for name, value in headers:
         fields.setdefault(name, []).append(value.strip())
     for name, value in query.items():
-        fields.setdefault(name.lower(), [value])
+        values = fields.setdefault(name.lower(), [])
+        if not values or name.lower().startswith(b"x-amz-"):
+            values.insert(0, value)
     amazon = sorted(name for name in fields if name.startswith(b"x-amz-"))
     lines = [method, *(b",".join(fields.get(name, [])) for name in (b"content-md5", b"content-type"))]
     lines.append(b"%d" % claim.expires_at)

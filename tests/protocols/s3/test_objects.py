@@ -119,6 +119,17 @@ class Writing(FaceTestCase):
         connection.send(b"only this")
         connection.protocol.readConnectionLost()
         self.refused(await connection.answer(), 400, "IncompleteBody")
+
+    async def test_a_body_that_stands_still_is_told_so(self) -> None:
+        await self.s3.make("bucket")
+        fields = self.s3.signed("PUT", "/bucket/k", {}, payload="UNSIGNED-PAYLOAD")
+        connection = self.s3.http.connect()
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        connection.send(f"PUT /bucket/k HTTP/1.1\r\nHost: s3.cloud\r\nContent-Length: 100\r\n{lines}\r\n".encode())
+        connection.send(b"only this")
+        self.s3.http.clock.pump([1] * 125)
+        self.refused(await connection.answer(), 400, "RequestTimeout")
+        self.assertEqual(self.s3.open_uploads, 0)
         self.assertEqual((await self.names(), self.s3.open_uploads), ([], 0))
 
     async def test_a_full_disk(self) -> None:

@@ -24,10 +24,10 @@ EXAMPLE = b"AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Signature=NpgCjnDzrM%2BWFzoENXmp
 
 class PublishedExample(SynchronousTestCase):
     def verify(self, query: bytes, path: bytes = b"/photos/puppy.jpg", now: float = 1_175_139_620.0) -> None:
-        pairs = dict(query_pairs(query))
+        pairs = query_pairs(query)
         claim = read_presigned_v2(pairs)
         assert claim is not None
-        verify_presigned_v2(claim, SECRET, b"GET", path, pairs, [], bucket="johnsmith", now=now)
+        verify_presigned_v2(claim, SECRET, b"GET", path, dict(pairs), [], bucket="johnsmith", now=now)
 
     def refused(self, code: str, query: bytes, **facts: float) -> None:
         error: S3Error = self.assertRaises(S3Error, self.verify, query, **facts)
@@ -47,16 +47,24 @@ class PublishedExample(SynchronousTestCase):
         self.refused("AccessDenied", b"AWSAccessKeyId=a&Signature=b")
         self.refused("AccessDenied", b"AWSAccessKeyId=a&Expires=1")
         self.refused("AccessDenied", b"AWSAccessKeyId=a&Signature=b&Expires=soon")
-        self.assertIsNone(read_presigned_v2({b"Signature": b"b"}))
+        self.assertIsNone(read_presigned_v2([(b"Signature", b"b")]))
+
+    def test_nothing_twice(self) -> None:
+        """One value is signed; another one of the same name could be what is read."""
+        self.refused("InvalidArgument", b"versionId=1&" + EXAMPLE + b"&versionId=2")
+        self.refused("InvalidArgument", EXAMPLE + b"&Expires=1175139620")
+        self.refused("InvalidArgument", EXAMPLE + b"&x-amz-acl=private&X-Amz-Acl=private")
 
     def test_all_that_is_signed(self) -> None:
-        query = dict(query_pairs(b"AWSAccessKeyId=a&Expires=7&Signature=s&uploads&x-amz-meta-b=2&versionId=null"))
-        claim = read_presigned_v2(query)
+        pairs = query_pairs(
+            b"AWSAccessKeyId=a&Expires=7&Signature=s&uploads&x-amz-meta-b=2&versionId=null&x-amz-acl=public"
+        )
+        claim, query = read_presigned_v2(pairs), dict(pairs)
         assert claim is not None
         headers = [(b"content-type", b"text/x"), (b"x-amz-acl", b" private "), (b"range", b"bytes=0-1")]
         self.assertEqual(
             text_to_sign(claim, b"PUT", b"/b/a%20b", query, headers, "").decode().split("\n"),
-            ["PUT", "", "text/x", "7", "x-amz-acl:private", "x-amz-meta-b:2", "/b/a%20b?uploads&versionId=null"],
+            ["PUT", "", "text/x", "7", "x-amz-acl:public,private", "x-amz-meta-b:2", "/b/a%20b?uploads&versionId=null"],
         )
 
 
