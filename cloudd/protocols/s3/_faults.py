@@ -50,8 +50,14 @@ def _precondition(error: PreconditionFailed) -> S3Error:
     return S3Error("PreconditionFailed") if error.found is not None else S3Error("NoSuchKey")
 
 
+def cut_short(error: BodyTruncated) -> S3Error:
+    """The body ended before its end: because the client left or stopped."""
+    return S3Error("RequestTimeout" if isinstance(error, BodyTimedOut) else "IncompleteBody")
+
+
 _TRANSLATIONS: Mapping[type[Exception], Callable[..., S3Error]] = {
     InvalidName: _name,
+    BodyTruncated: cut_short,
     PreconditionFailed: _precondition,
     InvalidPart: lambda error: S3Error("InvalidPart", PartNumber=str(error.number)),
     InvalidMetadata: lambda error: S3Error("InvalidArgument", error.cause),
@@ -60,17 +66,10 @@ _TRANSLATIONS: Mapping[type[Exception], Callable[..., S3Error]] = {
 }
 
 
-def cut_short(error: BodyTruncated) -> S3Error:
-    """The body ended before its end: because the client left or stopped."""
-    return S3Error("RequestTimeout" if isinstance(error, BodyTimedOut) else "IncompleteBody")
-
-
 def translate(error: Exception) -> S3Error | None:
     """The refusal that ``error`` stands for, None when it is a fault of ours."""
     if isinstance(error, S3Error):
         return error
-    if isinstance(error, BodyTruncated):
-        return cut_short(error)
     for kind, code in _CODES.items():
         if isinstance(error, kind):
             return S3Error(code)
