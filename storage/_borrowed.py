@@ -45,3 +45,10 @@ class Index(Protocol):
         **kwargs: Arguments.kwargs,
     ) -> Deferred[Result]:
         """Run ``function(connection, ...)`` as one transaction; what it raises undoes it alone."""
+
+    def version(self) -> int | None:
+        """
+        A number that stays the same as long as nobody commits, in whichever process; asked without waiting.
+
+        What a ``read`` begun afterwards finds holds as long as this number.  ``None``: it cannot be told.
+        """

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from attrs import define, field
+from attrs import define
 from sqlalchemy import Connection, Engine, NestedTransaction, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from . import _sqlite
 from ._group_commit import GroupCommit
+from ._version import CommitWatch
 
 _WRITES = "cloudd_writes"
 
@@ -25,12 +26,17 @@ def control_url(path: Path | str) -> str:
     return text if "://" in text else f"sqlite:///{text}"
 
 
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite database; ``None`` for another one's URL."""
+    parsed = make_url(url)
+    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+
+
 def make_engine(url: str) -> Engine:
     """An engine without a pool: each thread holds its own connection for good."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return sqlalchemy.create_engine(parsed, poolclass=NullPool)
-    path = Path(parsed.database or "")
+    path = sqlite_file(url)
+    if path is None:
+        return sqlalchemy.create_engine(url, poolclass=NullPool)
 
     def connect() -> sqlite3.Connection:
         return _sqlite.connect(path, writes=True)
@@ -50,7 +56,8 @@ def _begin_on_sqlite(connection: Connection) -> None:
 class _ControlDriver:
     """Functions get a ``sqlalchemy.Connection`` inside a transaction that is begun and ended for them."""
 
-    engine: Engine = field()
+    engine: Engine
+    file: Path | None  # of SQLite
 
     def connect(self, *, writes: bool) -> Connection:
         connection = self.engine.connect().execution_options(**{_WRITES: writes})
@@ -84,6 +91,10 @@ class _ControlDriver:
     def is_busy(self, error: BaseException, /) -> bool:
         return _sqlite.is_busy(getattr(error, "orig", None) or error)
 
+    def commit_watch(self) -> CommitWatch | None:
+        file = self.file
+        return None if file is None else CommitWatch(lambda: _sqlite.connect(file, writes=False))
+
 
 class ControlDatabase(GroupCommit[Connection]):
     """The control database of one process."""
@@ -102,4 +113,5 @@ def open_control_database(database: Path | str, *, reactor: Any, threads: int = 
     :param database: path of a SQLite file, or a database URL
     :param threads: most reads at one time, each on its own connection
     """
-    return ControlDatabase(_ControlDriver(make_engine(control_url(database))), reactor, "control database", threads)
+    url = control_url(database)
+    return ControlDatabase(_ControlDriver(make_engine(url), sqlite_file(url)), reactor, "control database", threads)

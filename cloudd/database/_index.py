@@ -11,6 +11,7 @@ from attrs import frozen
 
 from . import _sqlite
 from ._group_commit import GroupCommit
+from ._version import CommitWatch
 
 
 @frozen
@@ -48,6 +49,9 @@ class _IndexDriver:
 
     def is_busy(self, error: BaseException, /) -> bool:
         return _sqlite.is_busy(error)
+
+    def commit_watch(self) -> CommitWatch:
+        return CommitWatch(lambda: _sqlite.connect(self.path, writes=False))
 
 
 def open_object_index(

@@ -62,6 +62,13 @@ class Transactions(Protocol):
         Deferred fails with what it raised.  It may run again after a busy database: it must have no other effects.
         """
 
+    def version(self) -> int | None:
+        """
+        A number that stays the same as long as nobody commits, in whichever process; asked without waiting.
+
+        What a ``read`` begun afterwards finds holds as long as this number.  ``None``: it cannot be told.
+        """
+
 
 class Metrics(Protocol):
     """Metric objects of the worker.  Asking twice for one name gives the same object, whatever the generation."""

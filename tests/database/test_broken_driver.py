@@ -67,6 +67,9 @@ class Lists:
         self.fault("undo")
         del connection[savepoint:]
 
+    def commit_watch(self) -> None:
+        return None
+
     def is_busy(self, error: BaseException, /) -> bool:
         return isinstance(error, Busy)
 

@@ -34,6 +34,7 @@ class DirectIndex:
     def __init__(self, path: Path) -> None:
         self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.execute("PRAGMA journal_mode = WAL")
+        self._watch = sqlite3.connect(path, isolation_level=None)
         self.fail_commit: Exception | None = None
         self.after_commit = False
 
@@ -43,8 +44,13 @@ class DirectIndex:
     def write(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Deferred[Any]:
         return maybeDeferred(self._write, function, args, kwargs)
 
+    def version(self) -> int | None:
+        number: int = self._watch.execute("PRAGMA data_version").fetchall()[0][0]
+        return number
+
     def close(self) -> None:
         self.connection.close()
+        self._watch.close()
 
     def _write(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         self.connection.execute("BEGIN IMMEDIATE")
