@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Concatenate
 from uuid import uuid4
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -41,10 +41,11 @@ from ._interfaces import (
 from ._layout import Layout
 from ._multipart_index import NewPart, UploadKey
 from ._object_index import NewVersion
-from ._reading import Gone, open_version
+from ._reading import FileReading, Gone, open_version
 from ._rows import Freed
 from ._schema import migrate
 from ._settling import Settler, clean
+from ._small_objects import SmallObjects
 from ._space import Space
 from ._writing import Writing, refusal_of
 
@@ -71,6 +72,7 @@ class FileStore:
         self._reactor = reactor
         self._layout = Layout(folder)
         self._space = Space(folder, reserve_bytes)
+        self._small = SmallObjects(index)
         self._settler = Settler(self._layout, index, threads, reactor)
         self._writing = Writing(self._layout, index, threads, self._settler, self._space)
 
@@ -118,7 +120,8 @@ class FileStore:
 
     def open(self, account: str, container: str, name: str) -> Deferred[IReading]:
         """See ``IObjectStore``."""
-        return Deferred.fromCoroutine(self._open(account, container, name))
+        kept = self._small.get((account, container, name))
+        return Deferred.fromCoroutine(self._open(account, container, name)) if kept is None else succeed(kept)
 
     def receive(
         self, digests: Mapping[str, Callable[[], Hasher]], expected_bytes: int | None = None
@@ -349,13 +352,18 @@ class FileStore:
 
     async def _open(self, account: str, container: str, name: str) -> IReading:
         for _ in range(_LOOKUPS):
+            version = self._small.version()
             try:
-                return await self._index.read(self._look_up_and_open, account, container, name)
+                reading = await self._index.read(self._look_up_and_open, account, container, name)
             except Gone as error:
                 cause = str(error)
+                continue
+            if reading.content is not None:
+                self._small.put((account, container, name), version, reading.facts, reading.content)
+            return reading
         raise DataDamaged(f"{name!r}: data file {cause} is missing")
 
-    def _look_up_and_open(self, connection: Any, account: str, container: str, name: str) -> IReading:
+    def _look_up_and_open(self, connection: Any, account: str, container: str, name: str) -> FileReading:
         """Both in one thread job: a small object then costs one."""
         facts = _object_index.read_object(connection, account, container, name)
         return open_version(self._layout, self._threads, facts)

@@ -139,6 +139,9 @@ def open_reading(store: IObjectStore, account: str, container: str, name: str) -
     :raises NoSuchContainer:
     :raises NoSuchObject:
     """
+    opening: Deferred[IReading] = store.open(account, container, name)
+    if opening.called:
+        return opening
     abandoned: list[bool] = []
     opened: Deferred[IReading] = Deferred(lambda _: abandoned.append(True))
 
@@ -152,7 +155,7 @@ def open_reading(store: IObjectStore, account: str, container: str, name: str) -
         if not abandoned:
             opened.errback(failure)
 
-    store.open(account, container, name).addCallbacks(give, fail)
+    opening.addCallbacks(give, fail)
     return opened
 
 
