@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -94,10 +95,14 @@ class Anchor(Service):
         # In a terminal SIGHUP says that the terminal has gone; for a daemon it means to read its settings again.
         on_hang_up = self._reactor.stop if os.isatty(0) else self._reload
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(on_hang_up))
-        self._state.create()
-        self._lock = self._take_lock()
+        try:
+            self._state.create()
+            self._lock = self._take_lock()
+            self._listeners = self._bind()
+        except (StateFolderError, ListenError):
+            sys.tracebacklimit = 0  # twistd shows what a service raises and ends: its text says all
+            raise
         listen = self._settings.listen
-        self._listeners = self._bind()
         self._urls = {
             face: url_of(listener, getattr(listen, f"{face}_url")) for face, listener in self._listeners.items()
         }
@@ -290,12 +295,13 @@ class Anchor(Service):
     # the end
 
     async def _stop(self) -> None:
+        # First of all: while anybody has a listening descriptor, newcomers connect and wait for nobody.
+        close_all(self._listeners)
         if self._pool is not None:
             await self._pool.stop(self._settings.workers.stop_timeout_s)
         if self._control_port is not None:
             self._control_port.stopListening()
         self._threads.stop()
-        close_all(self._listeners)
         if self._control_listener is not None:
             self._control_listener.close()
             self._state.control_socket.unlink(missing_ok=True)

@@ -90,7 +90,7 @@ class Generations:
             module = await self._threads.run(generation.load, APPLICATION)
             application = module.build(self._make_resources(number))
             await _awaitable(application.self_check())
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if generation is not None:
                 generation.release()
             raise PrepareFailed(cause_of(error)) from None

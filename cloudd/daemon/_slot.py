@@ -90,8 +90,9 @@ class Slot:
 
     @property
     def loops(self) -> bool:
-        """Whether it crashes again and again."""
-        return self.failures >= LOOP_FAILURES
+        """Whether it crashes again and again; one that has served long enough has got over it."""
+        steady = self.is_ready and self._reactor.seconds() - self.started_at >= STEADY_S
+        return self.failures >= LOOP_FAILURES and not steady
 
     def start(self, *, restart: bool = True) -> None:
         """Fork the process; with ``restart`` again each time it ends."""

@@ -124,8 +124,9 @@ class WorkerPool:
         """
         Load a staged tree in every ready worker; requests stay where they are.
 
-        :raises SwapFailed: a worker could not
+        :raises SwapFailed: a worker could not, or the daemon is stopping
         """
+        self._check_not_stopping()
         asked = [slot.name for slot in self.slots if slot.is_ready]
         if not asked:
             raise SwapFailed("no worker is ready: see `cloudctl health`")

@@ -13,6 +13,7 @@ from twisted.python.usage import UsageError
 
 from cloudd.interfaces.settings import Settings, default_state
 
+from ._listening import FACES, ListenError, parse_endpoint
 from .settings import SettingsError, read_settings
 
 
@@ -45,8 +46,11 @@ class Options(BaseOptions):
 
         :raises SettingsError: something in them is not allowed
         """
-        listen = {face: self[face] for face in ("api", "object", "s3") if self[face] is not None}
-        return read_settings(self.config, self.state, default_state(os.environ, os.geteuid()), listen)
+        listen = {face: self[face] for face in FACES if self[face] is not None}
+        settings = read_settings(self.config, self.state, default_state(os.environ, os.geteuid()), listen)
+        for face in FACES:
+            _check_endpoint(face, getattr(settings.listen, face))
+        return settings
 
 
 def makeService(options: Options) -> IService:
@@ -56,6 +60,14 @@ def makeService(options: Options) -> IService:
     from ._anchor import Anchor
 
     return Anchor(options.settings, options.read, reactor, os.environ, _process_began())
+
+
+def _check_endpoint(face: str, text: str) -> None:
+    try:
+        if text:
+            parse_endpoint(face, text)
+    except ListenError as error:
+        raise SettingsError(f"listen.{face}", f"is {text!r}", error.cause) from error
 
 
 def _process_began() -> float:

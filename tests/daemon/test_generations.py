@@ -146,6 +146,7 @@ class SwapTests(GenerationsCase):
         self.assertEqual(self.refusal(self.stage("bad")), "cloudd.words: the word is bad")
         self.assertIn("cloudd.application line 1", self.refusal(self.stage("x", "import nowhere\n")))
         self.assertIn("gone", self.refusal(self.stage("x", "def build(r):\n    raise ValueError('gone')\n")))
+        self.assertIn("line 1: SystemExit: 3", self.refusal(self.stage("x", "raise SystemExit(3)\n")))
         self.assertIn("not a code tree", self.refusal("0" * 64))
         self.assertEqual([row["number"] for row in self.generations.status({})], [current])
         self.assertRaises(PrepareFailed, self.generations.commit, 1)

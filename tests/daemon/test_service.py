@@ -32,6 +32,11 @@ class OptionsTests(SynchronousTestCase):
         error = self.assertRaises(UsageError, Options().parseOptions, ["--config", "/nowhere.toml"])
         self.assertIn("/nowhere.toml: cannot be read", str(error))
 
+    def test_bad_endpoint(self) -> None:
+        """An endpoint that cannot be is refused with the other settings, before anything is made."""
+        error = self.assertRaises(UsageError, Options().parseOptions, ["--s3", "ssl:443"])
+        self.assertEqual(str(error), "listen.s3: is 'ssl:443'; write tcp:PORT:interface=ADDRESS, or unix:PATH")
+
     def test_service(self) -> None:
         """Making the service opens and makes nothing."""
         state = Path(self.mktemp())

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.daemon._link import LinkTimeout, RemoteError
-from cloudd.daemon._slot import LONGEST_DELAY_S, Slot, restart_delay_s
+from cloudd.daemon._slot import LONGEST_DELAY_S, LOOP_FAILURES, STEADY_S, Slot, restart_delay_s
 from cloudd.daemon._workers import Decided, SwapFailed, WorkerPool, planned_workers
 from cloudd.interfaces.settings import Settings, WorkerSettings
 from reload import CodeTree
@@ -35,12 +35,26 @@ class PlanTests(SynchronousTestCase):
         self.assertEqual(delays[:4], [0.0, 0.1, 0.2, 0.4])
         self.assertEqual(delays[-1], LONGEST_DELAY_S)
 
+    def test_a_crash_loop_ends(self) -> None:
+        """A worker that served for a minute is no longer one that crashes again and again."""
+        clock, unused = Clock(), cast(Any, None)
+        slot = Slot("front-1", "front", clock, unused, [], unused, {})
+        slot.failures = LOOP_FAILURES
+        slot.link, slot.state = cast(Any, FakeLink({})), "ready"
+        clock.advance(STEADY_S - 1)
+        self.assertTrue(slot.loops)
+        clock.advance(1)
+        self.assertFalse(slot.loops)
+        slot.state = "waiting"
+        self.assertTrue(slot.loops)
+
 
 @define
 class FakeLink:
     """Answers what it is told to: a value, or an exception to raise."""
 
     answers: dict[str, Any]
+    is_lost: bool = False
     calls: list[tuple[str, dict[str, Any]]] = Factory(list)
 
     async def call(self, name: str, *, timeout_s: float, **body: Any) -> Any:
@@ -121,6 +135,14 @@ class PoolTests(TestCase):
         for slot in self.slots:
             slot.is_ready = False
         self.failureResultOf(Deferred.fromCoroutine(self.pool.prepare(2, TREE)), SwapFailed)
+
+    def test_nothing_is_loaded_at_the_end(self) -> None:
+        """A daemon that was told to stop takes no new code."""
+        self.pool.slots = []
+        self.successResultOf(Deferred.fromCoroutine(self.pool.stop(1)))
+        self.pool.slots = cast("list[Slot]", self.slots)
+        self.failureResultOf(Deferred.fromCoroutine(self.pool.prepare(2, TREE)), SwapFailed)
+        self.assertEqual(self.slots[0].link.calls, [])
 
     def test_silent_at_commit(self) -> None:
         """After the decision a worker that does not confirm is ended: its successor boots the new code."""
