@@ -6,6 +6,7 @@
     cloudctl --state /var/lib/cloudd --json health
 """
 
-from ._commands import Exit, main
+from ._commands import main
+from ._context import Exit
 
 __all__ = ["Exit", "main"]

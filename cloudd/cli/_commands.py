@@ -8,57 +8,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from enum import IntEnum
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import click
-from attrs import frozen
-from rich.console import Console, RenderableType
+from rich.console import Console
 
-from cloudd.control import (
-    MANIFEST_NAME,
-    STEPS,
-    Message,
-    Outcome,
-    Progress,
-    TreeError,
-    default_state,
-    plain,
-    write_manifest,
-)
+from cloudd.control import STEPS, Outcome, Progress, default_state, plain
 
 from ._client import ControlClient, RefusedByDaemon, Unreachable
+from ._context import Context, Exit, ask, fail
+from ._manifest import manifest
 from ._tables import audit_view, health_view, outcome_view, plan_view, short, status_view
 
 PIPED_WIDTH = 10_000  # columns where no terminal says how many there are: nothing is wrapped
-
-Answer = TypeVar("Answer", bound=Message)
-
-
-class Exit(IntEnum):
-    """The exit codes of ``cloudctl``; ``docs/operators.md`` lists them."""
-
-    OK = 0
-    REFUSED = 1
-    USAGE = 2
-    UNREACHABLE = 3
-
-
-@frozen
-class Context:
-    """What all commands share."""
-
-    client: ControlClient
-    as_json: bool
-    console: Console
-
-    def show(self, message: Message, view: RenderableType) -> None:
-        """One message, as JSON for programs or in ``view``'s form for people."""
-        if self.as_json:
-            click.echo(json.dumps(plain(message), indent=2))
-        else:
-            self.console.print(view)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -89,7 +52,7 @@ def main(context: click.Context, state: Path | None, as_json: bool) -> None:
 @click.pass_obj
 def status(context: Context, modules: bool) -> None:
     """Processes, generations of code, connections and requests."""
-    found = _ask(context, context.client.status)
+    found = ask(context, context.client.status)
     context.show(found, status_view(found, time.time(), modules=modules))
 
 
@@ -97,7 +60,7 @@ def status(context: Context, modules: bool) -> None:
 @click.pass_obj
 def health(context: Context) -> None:
     """How is production doing right now?  Exits with 1 when a part fails."""
-    found = _ask(context, context.client.health)
+    found = ask(context, context.client.health)
     context.show(found, health_view(found))
     sys.exit(Exit.OK if found.status == "ok" else Exit.REFUSED)
 
@@ -109,25 +72,8 @@ def health(context: Context) -> None:
 @click.pass_obj
 def audit(context: Context, limit: int) -> None:
     """Who loaded which code when, with which result."""
-    found = _ask(context, lambda: context.client.audit(limit))
+    found = ask(context, lambda: context.client.audit(limit))
     context.show(found, audit_view(found))
-
-
-@main.command()
-@click.argument("tree", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.pass_obj
-def manifest(context: Context, tree: Path) -> None:
-    """Write the hashes of TREE's files into it, as cloudd.manifest.  Needs no daemon."""
-    try:
-        code = write_manifest(tree)
-    except (TreeError, OSError) as error:
-        _fail(context, Exit.REFUSED, str(error))
-    if context.as_json:
-        click.echo(
-            json.dumps({"manifest": str(code.root / MANIFEST_NAME), "hash": code.hash, "files": len(code.files)})
-        )
-    else:
-        click.echo(f"{code.root / MANIFEST_NAME}: {len(code.files)} files, tree {short(code.hash)}")
 
 
 @main.command()
@@ -143,7 +89,7 @@ def manifest(context: Context, tree: Path) -> None:
 def upgrade(context: Context, tree: Path | None, check: bool, yes: bool) -> None:
     """Load new code into all running workers; connections stay."""
     named = str(tree.absolute()) if tree is not None else ""
-    plan = _ask(context, lambda: context.client.plan(named))
+    plan = ask(context, lambda: context.client.plan(named))
     if check:
         context.show(plan, plan_view(plan))
         sys.exit(Exit.OK if plan.kind in {"swap", "nothing"} else Exit.REFUSED)
@@ -161,18 +107,9 @@ def upgrade(context: Context, tree: Path | None, check: bool, yes: bool) -> None
 def rollback(context: Context, yes: bool) -> None:
     """Load the code that ran before the last upgrade; data and connections stay."""
     if not yes:
-        code = _ask(context, context.client.status).code
+        code = ask(context, context.client.status).code
         _confirm(f"Go back from {short(code.hash)} to {short(code.previous_hash) or 'nothing'}?", yes=yes)
     _follow(context, context.client.rollback)
-
-
-def _ask(context: Context, call: Callable[[], Answer]) -> Answer:
-    try:
-        return call()
-    except RefusedByDaemon as error:
-        _fail(context, Exit.REFUSED, str(error))
-    except Unreachable as error:
-        _fail(context, Exit.UNREACHABLE, str(error))
 
 
 def _follow(context: Context, begin: Callable[[], Iterator[Progress | Outcome]]) -> NoReturn:
@@ -187,9 +124,9 @@ def _follow(context: Context, begin: Callable[[], Iterator[Progress | Outcome]])
             if isinstance(event, Outcome):
                 outcome = event
     except RefusedByDaemon as error:
-        _fail(context, Exit.REFUSED, str(error))
+        fail(context, Exit.REFUSED, str(error))
     except Unreachable as error:
-        _fail(context, Exit.UNREACHABLE, str(error))
+        fail(context, Exit.UNREACHABLE, str(error))
     assert outcome is not None, "the client ends a stream without an outcome by raising"
     if not context.as_json:
         context.console.print(outcome_view(outcome))
@@ -216,8 +153,4 @@ def is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _fail(context: Context, code: Exit, cause: str) -> NoReturn:
-    if context.as_json:
-        click.echo(json.dumps({"error": cause, "exit": int(code)}))
-    click.echo(f"cloudctl: {cause}", err=True)
-    sys.exit(code)
+main.add_command(manifest)

@@ -17,7 +17,7 @@ from cloudd.interfaces.settings import default_state
 from reload import TreeError
 
 from ._actors import actor_of, own_actor
-from ._code import BOUNDARIES, MANIFEST_NAME, write_manifest
+from ._code import BOUNDARIES, MANIFEST_NAME, write_manifest, write_proof
 from ._interfaces import IControlled, IUpgrades, Listener
 from ._messages import (
     API_VERSION,
@@ -42,6 +42,16 @@ from ._messages import (
     plain,
     to_json,
 )
+from ._signature import (
+    SIGNATURE_NAME,
+    SignatureError,
+    is_public_key,
+    make_key,
+    public_key_in,
+    read_private_key,
+    sign_manifest,
+    verify_signature,
+)
 
 SOCKET_NAME = "control.sock"
 
@@ -49,6 +59,7 @@ __all__ = [
     "API_VERSION",
     "BOUNDARIES",
     "MANIFEST_NAME",
+    "SIGNATURE_NAME",
     "SOCKET_NAME",
     "STEPS",
     "Action",
@@ -68,14 +79,22 @@ __all__ = [
     "Progress",
     "Refusal",
     "Result",
+    "SignatureError",
     "Status",
     "TreeError",
     "UpgradeRequest",
     "WorkerStatus",
     "actor_of",
     "default_state",
+    "is_public_key",
+    "make_key",
     "own_actor",
     "plain",
+    "public_key_in",
+    "read_private_key",
+    "sign_manifest",
     "to_json",
+    "verify_signature",
     "write_manifest",
+    "write_proof",
 ]

@@ -84,7 +84,8 @@ class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type
     How an upgrade or a rollback ended; the last line of its stream.
 
     ``committed``: the new code serves; ``unchanged``: the tree holds what runs already; ``refused``: not tried, or
-    another one is running (``busy``); ``failed``: tried, and everything is as before.  ``warnings`` are for people.
+    another one is running (``busy``); ``failed``: tried, and everything is as before.  ``warnings`` are for people;
+    ``manifest`` says what vouched for the tree that was loaded.
     """
 
     action: Action
@@ -96,6 +97,7 @@ class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type
     changed: list[str] = []
     warnings: list[str] = []
     duration_s: float = 0.0
+    manifest: str = ""
 
 
 class Plan(Message, frozen=True, kw_only=True):
@@ -161,6 +163,7 @@ class AuditEntry(Message, frozen=True, kw_only=True):
     generation: int = 0
     cause: str = ""
     duration_s: float = 0.0
+    manifest: str = ""
 
 
 class Audit(Message, frozen=True, kw_only=True):

@@ -13,8 +13,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from cloudd.control import BOUNDARIES, MANIFEST_NAME
+from cloudd.control import BOUNDARIES
+from cloudd.interfaces.settings import UpgradeSettings
 from reload import CodeTree, TreeError
+
+from ._manifests import Proof, check_manifest
 
 
 def allowed_tree(named: str, start: Path, trees: tuple[str, ...]) -> Path:
@@ -50,28 +53,15 @@ def check_owners(tree: CodeTree, uid: int) -> None:
         _check_owner(path, uid, allow_sticky=False)
 
 
-def check_manifest(tree: CodeTree, *, required: bool) -> str:
+def check_file_owner(path: Path, uid: int) -> None:
     """
-    Compare a tree with the manifest in it.
+    Refuse a file that others may change, or put another one in its place.
 
-    :return: ``fits``, ``absent``, or what is wrong with a manifest that need not be there
-    :raises reload.TreeError: it is required and does not fit
+    :raises reload.TreeError: it or a folder above it belongs to another user or is world-writable
     """
-    path = tree.root / MANIFEST_NAME
-    try:
-        manifest = path.read_bytes()
-    except OSError as error:
-        if required:
-            remedy = "write it with `cloudctl manifest`, or set [upgrade] require_manifest = false"
-            raise TreeError(path, f"the manifest that the settings require cannot be read: {remedy}") from error
-        return "absent"
-    try:
-        tree.verify_manifest(manifest)
-    except TreeError as error:
-        if required:
-            raise
-        return error.cause
-    return "fits"
+    for folder in path.parents:
+        _check_owner(folder, uid, allow_sticky=True)
+    _check_owner(path, uid, allow_sticky=False)
 
 
 def _paths_of(tree: CodeTree) -> Iterator[Path]:
@@ -99,13 +89,13 @@ def _check_owner(path: Path, uid: int, *, allow_sticky: bool) -> None:
         raise TreeError(path, "may be written by everyone: chmod o-w")
 
 
-def scan_allowed(path: Path, *, require_manifest: bool) -> tuple[CodeTree, str]:
+def scan_allowed(path: Path, settings: UpgradeSettings) -> tuple[CodeTree, Proof]:
     """
     Read a tree and check all that must be so before its code is loaded.  Blocks.
 
-    :return: the tree, and what ``check_manifest`` says
+    :return: the tree, and what vouches for it
     :raises reload.TreeError: it must not be loaded
     """
     tree = CodeTree.scan(path, BOUNDARIES)
     check_owners(tree, os.geteuid())
-    return tree, check_manifest(tree, required=require_manifest)
+    return tree, check_manifest(tree, settings)

@@ -44,6 +44,7 @@ from reload import Changes, CodeTree, TreeError, compare, prune_copies
 from ._allowed import allowed_tree, scan_allowed
 from ._audit import AuditLog
 from ._committed import Boot, Committed, find_copy, write_committed
+from ._manifests import NotVouchedFor, Proof, check_copy, stage_proved
 
 PREPARE_TIMEOUT_S = 60.0
 COMMIT_TIMEOUT_S = 15.0
@@ -91,7 +92,7 @@ class _Target:
 
     tree: CodeTree
     changes: Changes
-    manifest: str = ""
+    proof: Proof
 
 
 class _Ended(Exception):
@@ -189,7 +190,13 @@ class Upgrades:
         try:
             target = await self._examine(named)
         except TreeError as error:
-            return Plan(tree=named or str(self._start), kind="refused", cause=str(error), running_hash=running)
+            return Plan(
+                tree=named or str(self._start),
+                kind="refused",
+                cause=str(error),
+                running_hash=running,
+                target_hash=_hash_in(error),
+            )
         plan = Plan(
             tree=str(target.tree.root),
             kind="swap",
@@ -198,14 +205,14 @@ class Upgrades:
             generation=self._last_number + 1,
             swappable=list(target.changes.swappable),
             kernel=list(target.changes.kernel),
-            manifest=target.manifest,
+            manifest=target.proof.words,
         )
         if not target.changes:
             return msgspec.structs.replace(plan, kind="nothing", generation=self.committed.generation)
         if target.changes.kernel:
             return msgspec.structs.replace(plan, kind="hand-over", cause=_kernel_cause(target.changes.kernel))
         try:
-            await self._threads.run(target.tree.stage, self._code_folder)
+            await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
         except (TreeError, OSError) as error:
             return msgspec.structs.replace(plan, kind="refused", cause=str(error))
         return plan
@@ -224,7 +231,7 @@ class Upgrades:
             new_hash = ended.target.tree.hash if ended.target else ""
             outcome = Outcome(action=action, result=ended.result, cause=ended.cause, new_hash=new_hash)
         except TreeError as error:
-            outcome = Outcome(action=action, result="refused", cause=str(error))
+            outcome = Outcome(action=action, result="refused", cause=str(error), new_hash=_hash_in(error))
         except Exception as error:
             self.log.failure("{action} failed for a reason that was not foreseen", action=action)
             outcome = Outcome(action=action, result="failed", cause=_cause_of(error))
@@ -248,7 +255,7 @@ class Upgrades:
         if target.changes.kernel:
             raise _Ended("refused", _kernel_cause(target.changes.kernel, action), target)
         self._report("stage", f"copying {target.tree.hash[:12]}", total=len(target.tree.files))
-        staged = await self._threads.run(target.tree.stage, self._code_folder)
+        staged = await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
         number = await self._prepare(target, staged)
         record = self._next_record(action, staged.hash, number)
         await self._decide(record, target)
@@ -260,6 +267,7 @@ class Upgrades:
             new_hash=staged.hash,
             changed=list(target.changes.swappable),
             warnings=warnings,
+            manifest=target.proof.words,
         )
 
     async def _examine(self, named: str) -> _Target:
@@ -267,15 +275,17 @@ class Upgrades:
         :raises TreeError: it must not be loaded
         """
         path = await self._threads.run(allowed_tree, named, self._start, self._settings.upgrade.trees)
-        required = self._settings.upgrade.require_manifest
-        tree, manifest = await self._threads.run(scan_allowed, path, require_manifest=required)
-        return _Target(tree, compare(self.current.tree, tree, BOUNDARIES), manifest)
+        tree, proof = await self._threads.run(scan_allowed, path, self._settings.upgrade)
+        return _Target(tree, compare(self.current.tree, tree, BOUNDARIES), proof)
 
     async def _find_previous(self) -> _Target:
         if not self.committed.previous:
             raise _Ended("refused", "there is nothing to go back to: no upgrade was made yet")
         tree = await self._threads.run(find_copy, self._code_folder, self.committed.previous)
-        return _Target(tree, compare(self.current.tree, tree, BOUNDARIES))
+        proof = Proof("")
+        if tree.hash != self.committed.started_from:  # what a start takes needs no signature
+            proof = await self._threads.run(check_copy, tree, self._settings.upgrade)
+        return _Target(tree, compare(self.current.tree, tree, BOUNDARIES), proof)
 
     async def _prepare(self, target: _Target, staged: CodeTree) -> int:
         self._last_number += 1
@@ -357,6 +367,7 @@ class Upgrades:
             generation=outcome.generation,
             cause="; ".join(filter(None, [outcome.cause, *outcome.warnings])),
             duration_s=outcome.duration_s,
+            manifest=outcome.manifest,
         )
         try:
             await self._audit.append(entry)
@@ -394,6 +405,10 @@ def _cause_of(error: Exception) -> str:
     """The error's words, with module names as the source has them."""
     text = str(error) or type(error).__name__
     return re.sub(r"\b_g\d+\.", "", text)
+
+
+def _hash_in(error: TreeError) -> str:
+    return error.tree_hash if isinstance(error, NotVouchedFor) else ""
 
 
 def _nobody(_progress: Progress) -> None:

@@ -9,6 +9,7 @@ wrote and the plain data that the anchor sends to its workers.
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,7 +17,12 @@ from typing import Any, cast
 
 import attrs
 
+from cloudd.control import SignatureError, TreeError, is_public_key, public_key_in
 from cloudd.interfaces.settings import Settings
+
+from ._allowed import check_file_owner
+
+MAX_KEY_FILE_BYTES = 65_536
 
 
 class SettingsError(Exception):
@@ -39,6 +45,8 @@ def read_settings(file: Path | None, state: Path | None, default: Path, listen: 
     """
     What the settings file and the command line say together; the command line wins.
 
+    ``upgrade.public_key`` is the key itself in the result: who can change its file changes nothing until a restart.
+
     :param file: a TOML file, or None for defaults only
     :param state: the state folder named on the command line, if any
     :param default: the state folder when neither the command line nor the file names one
@@ -53,7 +61,9 @@ def read_settings(file: Path | None, state: Path | None, default: Path, listen: 
     section = table.setdefault("listen", {})
     if listen and isinstance(section, dict):
         section.update(listen)
-    return settings_from_plain(table)
+    settings = settings_from_plain(table)
+    public_key = _public_key(settings.upgrade.public_key)
+    return attrs.evolve(settings, upgrade=attrs.evolve(settings.upgrade, public_key=public_key))
 
 
 def settings_from_plain(table: Mapping[str, Any]) -> Settings:
@@ -113,6 +123,30 @@ def _load(file: Path) -> dict[str, Any]:
         raise SettingsError(str(file), f"cannot be read: {reason}", "check the path and its permissions") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(str(file), f"is not TOML: {error}", "mend that line (https://toml.io)") from error
+
+
+def _public_key(named: str) -> str:
+    """The key in base64 that a file holds, or that was written there itself; empty: none."""
+    if not named or is_public_key(named):
+        return named
+    key, remedy = (
+        "upgrade.public_key",
+        "`cloudctl manifest --new-key FILE` makes a private key and prints its public one",
+    )
+    path = Path(named).expanduser()
+    if not path.is_absolute():
+        raise SettingsError(key, f"is {named!r:.60}", f"write an absolute path or the key in base64: {remedy}")
+    try:
+        file = path.resolve()
+        check_file_owner(file, os.geteuid())
+        with file.open("rb") as opened:
+            return public_key_in(opened.read(MAX_KEY_FILE_BYTES))
+    except OSError as error:
+        raise SettingsError(key, f"{path} cannot be read: {error.strerror}", remedy) from error
+    except SignatureError as error:
+        raise SettingsError(key, f"{path} {error}", remedy) from error
+    except TreeError as error:
+        raise SettingsError(key, f"{error.path} {error.cause}", "whoever may change it chooses the code") from error
 
 
 def _section_class(section: attrs.Attribute[Any]) -> type[attrs.AttrsInstance]:

@@ -165,6 +165,11 @@ class UpgradeSettings:
         (), "folders an upgrade may load besides the one cloudd started from", unit="paths"
     )
     require_manifest: bool = setting(False, "refuse a tree without a manifest of hashes")
+    public_key: str = setting(
+        "",
+        "refuse a tree whose manifest is not signed with this Ed25519 key; empty: no signature is asked for",
+        unit="path of a PEM file, or the key in base64",
+    )
 
 
 @frozen(kw_only=True)

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 
 from cloudd.cli import Exit, _commands, main
 from cloudd.cli._client import ControlClient
-from cloudd.control import MANIFEST_NAME, Health
+from cloudd.control import Health
 from cloudd.protocols.control import ControlFactory
 from tests.control.daemon import DaemonCase, WireConnection
 
@@ -181,22 +181,6 @@ class ChangeTests(CommandCase):
 
         self.connect = change_after_plan
         self.assertIn("since the plan", self.run_it("upgrade", "--yes", code=Exit.REFUSED).output)
-
-
-class ManifestTests(CommandCase):
-    def test_it_is_written_without_a_daemon(self) -> None:
-        """The file, how many files it lists, and the tree's hash."""
-        self.connect = None
-        output = self.run_it("manifest", str(self.start)).output
-        self.assertIn(f"5 files, tree {self.old.hash[:12]}", output)
-        self.assertEqual((self.start / MANIFEST_NAME).read_bytes(), self.old.manifest())
-        found = json.loads(self.run_it("--json", "manifest", str(self.start)).output)
-        self.assertEqual(found["hash"], self.old.hash)
-
-    def test_what_is_no_tree(self) -> None:
-        """1 with the cause; a folder that is not there is wrong usage."""
-        self.assertIn("not a code tree", self.run_it("manifest", str(self.state), code=Exit.REFUSED).output)
-        self.run_it("manifest", str(self.folder / "absent"), code=Exit.USAGE)
 
 
 class UnreachableTests(CommandCase):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cloudd.control import MANIFEST_NAME, write_manifest
-from cloudd.daemon._allowed import allowed_tree, check_manifest, check_owners, scan_allowed
+from cloudd.daemon._allowed import allowed_tree, check_file_owner, check_owners
 from reload import TreeError
 
 from .code_trees import CodeTreeCase
@@ -76,24 +75,14 @@ class OwnerTests(CodeTreeCase):
         self.assertIn("examined", self.assertRaises(TreeError, check_owners, tree, os.geteuid()).cause)
 
 
-class ManifestTests(CodeTreeCase):
-    def test_a_required_manifest_must_be_there_and_fit(self) -> None:
-        """Absent and unfitting ones are refused when required, and told of when not."""
-        tree = self.version(1)
-        self.assertEqual(check_manifest(tree, required=False), "absent")
-        error = self.assertRaises(TreeError, check_manifest, tree, required=True)
-        self.assertIn("cloudctl manifest", error.cause)
-        write_manifest(self.start)
-        self.assertEqual(check_manifest(tree, required=True), "fits")
-        changed = self.version(2)
-        self.assertIn("application.py differs", check_manifest(changed, required=False))
-        self.assertRaises(TreeError, check_manifest, changed, required=True)
-
-    def test_the_manifest_is_no_part_of_the_tree(self) -> None:
-        """Writing it does not change what it describes, and leaves nothing else."""
-        before = self.version(1)
-        self.assertEqual(write_manifest(self.start).hash, before.hash)
-        self.assertIn(MANIFEST_NAME, os.listdir(self.start))
-        self.assertEqual([name for name in os.listdir(self.start) if name.startswith(".")], [])
-        tree, manifest = scan_allowed(self.start, require_manifest=True)
-        self.assertEqual((tree.hash, manifest), (before.hash, "fits"))
+class KeyFileTests(CodeTreeCase):
+    def test_nobody_else_may_change_it(self) -> None:
+        """A file that everyone may write, or in a folder that everyone may write, is refused."""
+        file = self.folder / "key.pem"
+        file.write_text("")
+        check_file_owner(file, os.geteuid())
+        for path in (file, self.folder):
+            mode = path.stat().st_mode
+            path.chmod(0o777)
+            self.assertEqual(self.assertRaises(TreeError, check_file_owner, file, os.geteuid()).path, str(path))
+            path.chmod(mode)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import attrs
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from cloudd.control import make_key, read_private_key
 from cloudd.daemon.settings import (
     SettingsError,
     apply_reloadable,
@@ -93,6 +95,33 @@ class ReadTests(SynchronousTestCase):
         ):
             self.assertIn("write a number from", self.refusal(text).remedy, text)
         self.assertIn("text, json", self.refusal('[log]\naccess_format = "xml"').remedy)
+
+    def test_public_key(self) -> None:
+        """A PEM file becomes the key itself, which is what counts from then on; base64 is taken as it is."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        public = make_key(folder / "key.pem")
+        pem = (
+            read_private_key(folder / "key.pem")
+            .public_key()
+            .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        )
+        file = folder / "public.pem"
+        file.write_bytes(pem)
+        for value in (public, str(file)):
+            self.assertEqual(self.read(f'[upgrade]\npublic_key = "{value}"').upgrade.public_key, public)
+        file.write_bytes(b"nonsense")
+        for value, word in (
+            (str(file), "no public key in PEM"),
+            (str(folder / "key.pem"), "does not belong on this host"),
+            (str(folder / "absent.pem"), "examined"),
+            (public[:-4], "absolute path"),
+            ("public.pem", "absolute path"),
+        ):
+            error = self.refusal(f'[upgrade]\npublic_key = "{value}"')
+            self.assertEqual((error.key, word in str(error)), ("upgrade.public_key", True), str(error))
+        file.chmod(0o666)
+        self.assertIn("chooses the code", self.refusal(f'[upgrade]\npublic_key = "{file}"').remedy)
 
     def test_file_that_cannot_be_read(self) -> None:
         """A missing file and a file that is no TOML are named with their cause."""

@@ -11,10 +11,21 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from cloudd.control import BOUNDARIES, Actor, AuditEntry, IUpgrades, Outcome, Progress
+from cloudd.control import (
+    BOUNDARIES,
+    Actor,
+    AuditEntry,
+    IUpgrades,
+    Outcome,
+    Progress,
+    make_key,
+    read_private_key,
+    write_manifest,
+)
 from cloudd.daemon import _upgrade
 from cloudd.daemon._audit import AuditLog
 from cloudd.daemon._committed import RECORD_NAME, choose_boot_tree, read_committed
+from cloudd.daemon._manifests import Proof, stage_proved
 from cloudd.daemon._upgrade import Upgrades, Workers
 from cloudd.interfaces.settings import Settings, UpgradeSettings
 from reload import CodeTree
@@ -380,6 +391,75 @@ class RollbackTests(UpgradeCase):
         await self.upgrade()
         self.upgrades = self.boot()
         self.assertEqual((await self.rollback()).new_hash, self.old.hash)
+
+
+class SignedTests(UpgradeCase):
+    """With ``[upgrade] public_key``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        public_key = make_key(self.folder / "key.pem")
+        self.key = read_private_key(self.folder / "key.pem")
+        self.settings = evolve(self.settings, upgrade=UpgradeSettings(public_key=public_key))
+        self.upgrades = self.boot()
+
+    async def test_a_signed_tree_is_loaded_and_can_come_back(self) -> None:
+        """What vouched for it is in the outcome and the audit log; rolling back and forth needs no tree."""
+        new = self.version(2)
+        write_manifest(self.start, self.key)
+        self.assertEqual((await self.upgrades.plan("")).manifest, "fits, signed")
+        outcome = await self.upgrade()
+        self.assertEqual((outcome.result, outcome.manifest), ("committed", "fits, signed"), outcome.cause)
+        self.assertEqual((await self.entries())[-1].manifest, "fits, signed")
+        self.assertEqual((await self.rollback()).new_hash, self.old.hash)
+        outcome = await self.rollback()
+        self.assertEqual((outcome.result, outcome.new_hash), ("committed", new.hash), outcome.cause)
+
+    async def test_others_are_refused_before_anything_is_staged(self) -> None:
+        """No copy, no worker asked, and both hashes and the cause in the audit log; the plan says it too."""
+        new = self.version(2)
+        write_manifest(self.start)
+        plan = await self.upgrades.plan("")
+        self.assertEqual((plan.kind, plan.target_hash), ("refused", new.hash))
+        outcome = await self.upgrade()
+        self.assertEqual((outcome.result, self.workers.calls), ("refused", []))
+        self.assertIn("the manifest is not signed", outcome.cause)
+        self.assertNotIn(new.hash, os.listdir(self.code))
+        (entry,) = await self.entries()
+        self.assertEqual((entry.result, entry.cause), ("refused", outcome.cause))
+        self.assertEqual((entry.old_hash, entry.new_hash, entry.who), (self.old.hash, new.hash, ANN))
+        self.assertUnchanged()
+
+    async def test_the_way_back_to_unsigned_code(self) -> None:
+        """Code that was loaded before there was a key does not come back with one; that of the start does."""
+        with_key, releases = self.settings.upgrade, self.folder / "releases"
+        self.settings = evolve(self.settings, upgrade=UpgradeSettings(trees=(str(releases),)))
+        self.upgrades = self.boot()
+        for number in (2, 3):
+            self.version(number, "releases")
+            outcome = await self.upgrade(str(releases))
+            self.assertEqual(outcome.result, "committed", outcome.cause)
+        self.settings = evolve(self.settings, upgrade=with_key)
+        self.upgrades = self.boot()
+        outcome = await self.rollback()
+        self.assertEqual((outcome.result, len(self.workers.calls)), ("refused", 4))
+        self.assertIn("no signed manifest", outcome.cause)
+
+    async def test_a_tree_that_changes_between_check_and_staging(self) -> None:
+        """What was verified is what is staged, or nothing is."""
+        self.version(2)
+        write_manifest(self.start, self.key)
+
+        def change_before(tree: CodeTree, folder: Path, proof: Proof) -> CodeTree:
+            self.version(3)
+            write_manifest(self.start, self.key)
+            return stage_proved(tree, folder, proof)
+
+        self.patch(_upgrade, "stage_proved", change_before)
+        outcome = await self.upgrade()
+        self.assertEqual((outcome.result, self.workers.calls), ("refused", []))
+        self.assertIn("changed while the tree was copied", outcome.cause)
+        self.assertUnchanged()
 
 
 class PlanTests(UpgradeCase):
