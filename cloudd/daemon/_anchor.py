@@ -99,9 +99,9 @@ class Anchor(Service):
             self._state.create()
             self._lock = self._take_lock()
             self._listeners = self._bind()
-        except (StateFolderError, ListenError):
+        except (StateFolderError, ListenError) as error:
             sys.tracebacklimit = 0  # twistd shows what a service raises and ends: its text says all
-            raise
+            raise error from None
         listen = self._settings.listen
         self._urls = {
             face: url_of(listener, getattr(listen, f"{face}_url")) for face, listener in self._listeners.items()
