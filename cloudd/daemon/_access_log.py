@@ -3,8 +3,8 @@
 Access lines: one per request, formatted in the reactor thread, written in batches by a thread of their own.
 
 A line has the time, request id, face, project, method, path, route, status, milliseconds, body bytes received and bytes
-sent, generation and peer.  Never logged are queries (presigned URLs carry signatures there), header values and bodies.
-Whatever a client sent is percent-encoded, so that it can neither break nor forge a line.
+sent, generation, peer and worker.  Never logged are queries (presigned URLs carry signatures there), header values and
+bodies.  Whatever a client sent is percent-encoded, so that it can neither break nor forge a line.
 """
 
 from __future__ import annotations
@@ -66,11 +66,13 @@ class _Clock:
         return f"{self._text}.{int((now - second) * 1000):03d}Z"
 
 
-def text_formatter() -> Formatter:
+def text_formatter(worker: str = "-") -> Formatter:
     """
     Lines for people and ``awk``: fields in a fixed order, separated by blanks; ``-`` where there is nothing.
 
-    time id face project method path route status ms received sent generation peer
+    time id face project method path route status ms received sent generation peer worker
+
+    :param worker: whose lines these are
     """
     clock = _Clock()
 
@@ -79,14 +81,14 @@ def text_formatter() -> Formatter:
             f"{clock.format(now)} {request.id or '-'} {request.face} {request.project_id or '-'} "
             f"{safe_text(request.method) or '-'} {safe_text(request.path) or '-'} {request.route.replace(' ', '_')} "
             f"{request.status} {seconds * 1000:.3f} {received} {request.sent_bytes} "
-            f"{request.generation} {request.peer or '-'}\n"
+            f"{request.generation} {request.peer or '-'} {worker}\n"
         ).encode()
 
     return format_line
 
 
-def json_formatter() -> Formatter:
-    """Lines for programs: one JSON object each."""
+def json_formatter(worker: str = "-") -> Formatter:
+    """Lines for programs: one JSON object each, with the facts of ``text_formatter`` by name."""
     clock = _Clock()
     encode = msgspec.json.Encoder().encode
 
@@ -105,13 +107,14 @@ def json_formatter() -> Formatter:
             "sent_bytes": request.sent_bytes,
             "generation": request.generation,
             "peer": request.peer,
+            "worker": worker,
         }
         return encode(line) + b"\n"
 
     return format_line
 
 
-FORMATTERS: dict[str, Callable[[], Formatter]] = {"text": text_formatter, "json": json_formatter}
+FORMATTERS: dict[str, Callable[[str], Formatter]] = {"text": text_formatter, "json": json_formatter}
 
 
 class AccessLog:

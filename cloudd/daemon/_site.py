@@ -23,6 +23,7 @@ class WorkerSite:
 
     :param access_format: ``text`` or ``json``
     :param now: seconds since the epoch; the same clock as ``Request.began``
+    :param worker: the name that the access lines give
     """
 
     def __init__(
@@ -32,16 +33,18 @@ class WorkerSite:
         access_log: AccessLog,
         access_format: str,
         now: Callable[[], float],
+        worker: str = "-",
     ) -> None:
         self._generations = generations
         self._count = counts.add
         self._write_line = access_log.write
-        self._format: Formatter = FORMATTERS[access_format]()
+        self._worker = worker
+        self._format: Formatter = FORMATTERS[access_format](worker)
         self._now = now
 
     def set_access_format(self, access_format: str) -> None:
         """Form of the lines from now on."""
-        self._format = FORMATTERS[access_format]()
+        self._format = FORMATTERS[access_format](self._worker)
 
     def handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
         """Let the current generation answer; the request ends there, whatever is committed meanwhile."""

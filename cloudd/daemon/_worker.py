@@ -116,6 +116,7 @@ class Worker:
             self._access_log,
             self._settings.log.access_format,
             reactor.seconds,
+            spec.name,
         )
         callees: dict[str, Callee] = {
             "health": self._health,

@@ -37,18 +37,18 @@ NOW = 1_700_000_000.25
 class FormatTests(SynchronousTestCase):
     def test_text(self) -> None:
         """Fields in their order; a dash where there is nothing."""
-        line = text_formatter()(Facts(), NOW, 0.0015, 7)
+        line = text_formatter("front-2")(Facts(), NOW, 0.0015, 7)
         self.assertEqual(
             line,
-            b"2023-11-14T22:13:20.250Z req-1 object p GET /v1/AUTH_p/c/o object 200 1.500 7 10 3 127.0.0.1:5\n",
+            b"2023-11-14T22:13:20.250Z req-1 object p GET /v1/AUTH_p/c/o object 200 1.500 7 10 3 127.0.0.1:5 front-2\n",
         )
         empty = text_formatter()(Facts(b"", b"", "", "api", "", 0, "unknown", "", 400, 0), NOW, 0.0, 0)
-        self.assertEqual(empty.split()[1:], b"- api - - - unknown 400 0.000 0 0 0 -".split())
+        self.assertEqual(empty.split()[1:], b"- api - - - unknown 400 0.000 0 0 0 - -".split())
 
     def test_json(self) -> None:
         """The same facts by name."""
-        line = json.loads(json_formatter()(Facts(path=b"/a\xff"), NOW, 0.0015, 7))
-        self.assertEqual(line["path"], "/a%FF")
+        line = json.loads(json_formatter("front-2")(Facts(path=b"/a\xff"), NOW, 0.0015, 7))
+        self.assertEqual((line["path"], line["worker"]), ("/a%FF", "front-2"))
         self.assertEqual((line["ms"], line["received_bytes"], line["sent_bytes"], line["generation"]), (1.5, 7, 10, 3))
 
     def test_seconds_change(self) -> None:
@@ -60,10 +60,10 @@ class FormatTests(SynchronousTestCase):
 
     @given(method=st.binary(max_size=20), path=st.binary(max_size=3000))
     def test_no_injection(self, method: bytes, path: bytes) -> None:
-        """Whatever a client sends, it is one line of thirteen fields, and valid JSON."""
+        """Whatever a client sends, it is one line of fourteen fields, and valid JSON."""
         facts = Facts(method=method, path=path)
         line = text_formatter()(facts, NOW, 0, 0)
-        self.assertEqual((line.count(b"\n"), len(line.decode("ascii").split(" "))), (1, 13))
+        self.assertEqual((line.count(b"\n"), len(line.decode("ascii").split(" "))), (1, 14))
         self.assertLess(len(line), 2000)
         self.assertEqual(json_formatter()(facts, NOW, 0, 0).count(b"\n"), 1)
 

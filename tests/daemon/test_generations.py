@@ -229,7 +229,7 @@ class SiteTests(GenerationsCase):
         self.patch(log, "write", lines.append)
         counts = RequestCounts()
         number = self.swap("one")
-        site = WorkerSite(self.generations, counts, log, "text", lambda: 2.0)
+        site = WorkerSite(self.generations, counts, log, "text", lambda: 2.0, "front-3")
         request: Any = FakeRequest(began=1.5)
         site.handle(request)
         self.assertEqual((request.generation, request.route), (number, "one"))
@@ -238,6 +238,7 @@ class SiteTests(GenerationsCase):
         site.finished(request)
         self.assertEqual(self.generations.in_flight(), 0)
         self.assertEqual(lines[0].split()[4:12], f"GET / one 200 500.000 3 5 {number}".encode().split())
+        self.assertEqual(lines[0].split()[-1], b"front-3")
         names = {sample.name for family in counts.collect() for sample in family.samples}
         self.assertIn("cloudd_requests_total", names)
 
@@ -246,8 +247,9 @@ class SiteTests(GenerationsCase):
         lines: list[bytes] = []
         log = AccessLog(self.folder / "access.log")
         self.patch(log, "write", lines.append)
-        site = WorkerSite(self.generations, RequestCounts(), log, "text", lambda: 2.0)
+        site = WorkerSite(self.generations, RequestCounts(), log, "text", lambda: 2.0, "front-3")
         site.set_access_format("json")
         request: Any = FakeRequest(status=400)
         site.finished(request)
         self.assertIn(b'"status":400', lines[0])
+        self.assertIn(b'"worker":"front-3"', lines[0])
