@@ -226,7 +226,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     try:
         trees = [copy_tree(cloud.folder / "first"), changed_tree(cloud.folder / "second")]
         cloud.settings_file.write_text(f"[upgrade]\ntrees = {json.dumps([str(tree) for tree in trees])}\n")
-        cloud.start(tree=trees[0])
+        cloud.start()
         token, account = log_in(cloud)
         load = Load(cloud, token, account, options.mb * 1_000_000)
         put(cloud, f"{account}/swap", token, b"")

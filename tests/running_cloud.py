@@ -46,8 +46,8 @@ class RunningCloud:
     def url(self, face: str) -> str:
         return f"http://127.0.0.1:{self.ports[face]}"
 
-    def start(self, tree: Path = CHECKOUT) -> None:
-        """Start twistd from ``tree`` in the foreground and wait until ``/health`` says 200."""
+    def start(self) -> None:
+        """Start twistd from this checkout in the foreground and wait until ``/health`` says 200."""
         command = [
             str(Path(sys.executable).parent / "twistd"),
             "--nodaemon",
