@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from cloudd.protocols.http import BodyTooLarge, BodyTruncated, Request
+from cloudd.protocols.http import BodyMalformed, BodyTimedOut, BodyTooLarge, BodyTruncated, Request
 
 from ._faults import Fault, bad_request
 
@@ -66,12 +66,17 @@ async def read_bytes(request: Request, limit: int) -> bytes:
     """
     The whole body.
 
-    :raises Fault: 413 when it is longer than ``limit`` bytes, 400 when the client stopped before its end
+    :raises Fault: 413 when it is longer than ``limit`` bytes, 408 when the client stopped and is still there, 400
+        when it left before the end or the chunks are broken
     """
     try:
         return await request.body.read(limit)
     except BodyTooLarge:
         raise Fault(413, f"The request body is longer than {limit} bytes.") from None
+    except BodyTimedOut as error:
+        raise Fault(408, f"The request body did not arrive: {error}.") from None
+    except BodyMalformed as error:
+        raise bad_request(f"The request body is broken: {error.cause}.") from None
     except BodyTruncated:
         raise bad_request("The request body ended before its declared length.") from None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from cloudd.identity import IdentityUnavailable
 from cloudd.objects import Forbidden, InvalidMetadata, InvalidName, ObjectsError, Unauthorized
-from cloudd.protocols.http import BodyTimedOut, BodyTooLarge, BodyTruncated
+from cloudd.protocols.http import BodyMalformed, BodyTimedOut, BodyTooLarge, BodyTruncated
 from storage import (
     ContainerExists,
     ContainerNotEmpty,
@@ -51,7 +51,9 @@ def _precondition(error: PreconditionFailed) -> S3Error:
 
 
 def cut_short(error: BodyTruncated) -> S3Error:
-    """The body ended before its end: because the client left or stopped."""
+    """The body ended before its end: because the client left or stopped, or its chunks are broken."""
+    if isinstance(error, BodyMalformed):
+        return S3Error("InvalidRequest", f"The request body is broken: {error.cause}.")
     return S3Error("RequestTimeout" if isinstance(error, BodyTimedOut) else "IncompleteBody")
 
 

@@ -168,6 +168,20 @@ class FaceTests(TestCase):
         self.assertEqual(self.routes.made, [])
         self.assertEqual((await self.ask("GET", "/v1/widgets")).status, 200)
 
+    async def test_stopped_body(self) -> None:
+        """A client that stops within its body is told so, and broken chunks get their cause."""
+        head = "POST /widget/v1/widgets HTTP/1.1\r\nHost: x\r\nX-Auth-Token: good\r\n"
+        connection = self.client.connect()
+        connection.send(f'{head}Content-Length: 20\r\n\r\n{{"size":'.encode())
+        self.client.clock.pump([1] * 125)
+        answer = await connection.answer()
+        self.assertEqual(answer.status, 408, answer.text)
+        connection = self.client.connect()
+        connection.send(f"{head}Transfer-Encoding: chunked\r\n\r\nxyz\r\n".encode())
+        answer = await connection.answer()
+        self.assertEqual(answer.status, 400)
+        self.assertIn("hexadecimal", answer.json()["error"]["message"])
+
     async def test_parameters(self) -> None:
         """Parts of the path, decoded once; an encoded slash stays inside its part."""
         for path, expected in (

@@ -120,6 +120,17 @@ class Writing(FaceTestCase):
         connection.protocol.readConnectionLost()
         self.refused(await connection.answer(), 400, "IncompleteBody")
 
+    async def test_broken_chunks_are_told_as_such(self) -> None:
+        await self.s3.make("bucket")
+        headers = {"x-amz-decoded-content-length": "5"}
+        payload = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+        fields = self.s3.signed("PUT", "/bucket/k", headers, payload=payload)
+        fields["transfer-encoding"] = "chunked"
+        answer = await self.s3.http.request("PUT", "/bucket/k", headers=fields, body=b"xyz\r\n", host="s3.cloud")
+        self.refused(answer, 400, "InvalidRequest")
+        self.assertIn("hexadecimal", answer.text)
+        self.assertEqual(self.s3.open_uploads, 0)
+
     async def test_a_body_that_stands_still_is_told_so(self) -> None:
         await self.s3.make("bucket")
         fields = self.s3.signed("PUT", "/bucket/k", {}, payload="UNSIGNED-PAYLOAD")
