@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.test_application -*-
+# -*- test-case-name: tests.protocols,tests.daemon -*-
 """
 One generation, put together: services, then the faces that serve them.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.daemon.test_checkup -*-
+# -*- test-case-name: tests.daemon.test_health -*-
 """Whether what the kernel lends to generations works: asked for ``/health``, in each worker."""
 
 from __future__ import annotations

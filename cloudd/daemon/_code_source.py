@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.daemon.test_code_source -*-
+# -*- test-case-name: tests.daemon.test_generations -*-
 """
 Where a worker gets generations from: the one that its loader loaded before the fork, and staged copies.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.daemon.test_host -*-
+# -*- test-case-name: tests.daemon -*-
 """The whole host as the anchor sees it: health and metrics gathered over all workers."""
 
 from __future__ import annotations

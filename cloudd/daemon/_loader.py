@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.daemon.test_loader -*-
+# -*- test-case-name: tests.daemon.test_service -*-
 """
 The loader: imports the tree once, then forks workers on command.  Run as ``python -P -m cloudd.daemon._loader``.
 

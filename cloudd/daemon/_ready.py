@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.daemon.test_ready -*-
+# -*- test-case-name: tests.daemon.test_service -*-
 """What the daemon says of its own state: to systemd, and to whoever started it."""
 
 from __future__ import annotations

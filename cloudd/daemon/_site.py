@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.daemon.test_site -*-
+# -*- test-case-name: tests.daemon.test_generations -*-
 """
 What the connections of a worker ask: which code answers a request, and what is noted when it has ended.
 

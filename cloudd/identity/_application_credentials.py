@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.identity.test_application_credentials -*-
+# -*- test-case-name: tests.identity -*-
 """Application credentials: what a program logs in with, on one project and with some of its user's roles."""
 
 from __future__ import annotations

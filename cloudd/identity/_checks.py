@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.identity.test_checks -*-
+# -*- test-case-name: tests.identity -*-
 """
 Values that come from outside, checked: each failure is ``BadValue`` with the field's name.
 

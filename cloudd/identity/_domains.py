@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.identity.test_domains -*-
+# -*- test-case-name: tests.identity -*-
 """Domains: the outermost owners of users and projects."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.identity.test_ec2_credentials -*-
+# -*- test-case-name: tests.identity -*-
 """EC2 credentials: access keys and secrets that sign S3 requests.  Secrets are stored sealed."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.identity.test_facts -*-
+# -*- test-case-name: tests.identity -*-
 """
 From the tables to an ``Access``: who a user is, which scope is meant, which roles are held there.
 

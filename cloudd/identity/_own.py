@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.identity.test_own -*-
+# -*- test-case-name: tests.identity -*-
 """What a user could ask a token for."""
 
 from __future__ import annotations

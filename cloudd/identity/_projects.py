@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.identity.test_projects -*-
+# -*- test-case-name: tests.identity -*-
 """Projects: the owners of everything else in the cloud."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.identity.test_roles -*-
+# -*- test-case-name: tests.identity -*-
 """Roles and what they imply.  The four that the rules are made of cannot be changed."""
 
 from __future__ import annotations

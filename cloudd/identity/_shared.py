@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.identity.test_shared -*-
+# -*- test-case-name: tests.identity.test_cache -*-
 """One piece of work for all who ask for the same thing at the same time."""
 
 from __future__ import annotations

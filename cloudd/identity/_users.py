@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.identity.test_users -*-
+# -*- test-case-name: tests.identity -*-
 """Users and their passwords."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.identity.test_watch -*-
+# -*- test-case-name: tests.identity -*-
 """
 Reading the revocation table, so that no worker trusts its caches for longer than ``TRUST_S``.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.http.test_answer -*-
+# -*- test-case-name: tests.protocols.http -*-
 """The head of an answer, as bytes."""
 
 from __future__ import annotations

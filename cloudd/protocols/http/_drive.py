@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.http.test_drive -*-
+# -*- test-case-name: tests.protocols.http -*-
 """
 Run a handler's coroutine; most end at once and then cost no Deferred.
 """

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.http.test_factory -*-
+# -*- test-case-name: tests.protocols.http.test_request -*-
 """All connections of one port: what they share, their one timer, and their ordered end."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.http.test_files -*-
+# -*- test-case-name: tests.protocols.http -*-
 """Files to clients whose transport has no sendfile: piece by piece, at the client's speed."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.http.test_ids -*-
+# -*- test-case-name: tests.protocols.http.test_request -*-
 """Request ids: the client's own when it is one, else a new one."""
 
 from __future__ import annotations

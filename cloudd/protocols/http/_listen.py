@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.http.test_listen -*-
+# -*- test-case-name: tests.protocols.http -*-
 """
 Accepting connections on a listening socket that another process has opened and shares.
 

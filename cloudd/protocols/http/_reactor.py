@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.http.test_reactor -*-
+# -*- test-case-name: tests.protocols.http.test_sockets -*-
 """
 Twisted's epoll reactor without the log context that it builds around every event.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.http.test_transport -*-
+# -*- test-case-name: tests.protocols.http -*-
 """
 A TCP transport that answers in the same event in which it read, and sends files by sendfile(2).
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.test_faults -*-
+# -*- test-case-name: tests.protocols.rest -*-
 """
 What a REST face answers when it cannot do what was asked.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.swift.test_contents -*-
+# -*- test-case-name: tests.protocols.swift -*-
 """
 The bytes of one answer: an object, or the segments of a dynamic large object in a row.
 

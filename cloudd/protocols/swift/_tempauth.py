@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.swift.test_tempauth -*-
+# -*- test-case-name: tests.protocols.swift -*-
 """Swift's first log-in: ``GET /auth/v1.0`` with user and key, answered by a token and the account's URL."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.swift.test_upload_headers -*-
+# -*- test-case-name: tests.protocols.swift -*-
 """What the header fields and parameters of a PUT, POST or COPY of an object mean."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.identity.test_absent -*-
+# -*- test-case-name: tests.protocols.rest.identity -*-
 """
 What Identity API v3 has and cloudd has not yet: 501 with its name, so that nobody takes it for a slip in the path.
 

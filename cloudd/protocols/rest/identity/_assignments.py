@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.identity.test_assignments -*-
+# -*- test-case-name: tests.protocols.rest.identity -*-
 """Who has which role where.  Source: Identity API v3, "Roles": assignments."""
 
 from __future__ import annotations

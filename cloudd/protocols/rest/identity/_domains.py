@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.identity.test_domains -*-
+# -*- test-case-name: tests.protocols.rest.identity -*-
 """Domains.  Source: Identity API v3, "Domains"."""
 
 from __future__ import annotations

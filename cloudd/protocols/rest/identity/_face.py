@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.identity.test_face -*-
+# -*- test-case-name: tests.protocols.rest.identity -*-
 """Putting the routes of Identity API v3 together, with the direct handler for token validation before them."""
 
 from __future__ import annotations

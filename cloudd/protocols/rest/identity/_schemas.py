@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.identity.test_auth -*-
+# -*- test-case-name: tests.protocols.rest.identity -*-
 """
 What clients send to Identity API v3, member by member.
 
