@@ -8,6 +8,7 @@ in the log, and no secret that any test used stands in any log.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import secrets
@@ -125,6 +126,15 @@ def s3(
 def code(answer: Answer) -> str:
     """The code in S3's error document."""
     return ElementTree.fromstring(answer.body).findtext("Code") or ""
+
+
+@cache
+def own_cloud(settings: str) -> RunningCloud:
+    """A daemon with these settings, for as long as the test process lives."""
+    cloud = RunningCloud(settings)
+    atexit.register(cloud.remove)
+    cloud.start()
+    return cloud
 
 
 @cache
