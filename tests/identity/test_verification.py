@@ -32,6 +32,9 @@ class Sometimes:
     def write(self, function: Any, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
         return fail(DatabaseBusy("it is gone")) if self.broken else self.real.write(function, *args, **kwargs)
 
+    def version(self) -> int | None:
+        return None if self.broken else self.real.version()
+
 
 class CacheTests(TestCase):
     async def test_hot_path(self) -> None:

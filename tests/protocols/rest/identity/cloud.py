@@ -57,6 +57,9 @@ class InlineDatabase:
 
     write = read
 
+    def version(self) -> int | None:
+        return None
+
     def _run(self, function: Any, args: Any, kwargs: Any) -> Any:
         if self.failing is not None:
             raise self.failing
