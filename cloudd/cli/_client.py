@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -25,6 +26,7 @@ from cloudd.control import (
     Progress,
     Refusal,
     Status,
+    Trace,
     UpgradeRequest,
     to_json,
 )
@@ -64,6 +66,9 @@ class ControlClient:
 
     def audit(self, limit: int) -> Audit:
         return self._ask("GET", f"/v1/audit?limit={limit}", Audit)
+
+    def trace(self, request_id: str) -> Trace:
+        return self._ask("GET", f"/v1/trace?request_id={quote(request_id, safe='')}", Trace)
 
     def plan(self, tree: str) -> Plan:
         return self._ask("POST", "/v1/plan", Plan, PlanRequest(tree=tree))

@@ -20,6 +20,7 @@ from ._client import ControlClient, RefusedByDaemon, Unreachable
 from ._context import Context, Exit, ask, fail
 from ._manifest import manifest
 from ._tables import audit_view, health_view, outcome_view, plan_view, short, status_view
+from ._trace import trace
 
 PIPED_WIDTH = 10_000  # columns where no terminal says how many there are: nothing is wrapped
 
@@ -154,3 +155,4 @@ def is_terminal() -> bool:
 
 
 main.add_command(manifest)
+main.add_command(trace)

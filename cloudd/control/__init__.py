@@ -8,9 +8,9 @@ daemon's anchor provides ``IControlled``::
     for line in stream:
         event = msgspec.json.decode(line, type=Progress | Outcome)
 
-Version 1 of the API, all below ``/v1``: ``GET status``, ``GET health``, ``GET audit?limit=N``, ``POST plan`` with a
-``PlanRequest`` gives a ``Plan``; ``POST upgrade`` (``UpgradeRequest``) and ``POST rollback`` stream ``Progress`` lines
-and end with an ``Outcome``.
+Version 1 of the API, all below ``/v1``: ``GET status``, ``GET health``, ``GET audit?limit=N``,
+``GET trace?request_id=ID``, ``POST plan`` with a ``PlanRequest`` gives a ``Plan``; ``POST upgrade``
+(``UpgradeRequest``) and ``POST rollback`` stream ``Progress`` lines and end with an ``Outcome``.
 """
 
 from cloudd.interfaces.settings import default_state
@@ -36,7 +36,10 @@ from ._messages import (
     Progress,
     Refusal,
     Result,
+    SearchedFile,
     Status,
+    Trace,
+    TracedRequest,
     UpgradeRequest,
     WorkerStatus,
     plain,
@@ -79,8 +82,11 @@ __all__ = [
     "Progress",
     "Refusal",
     "Result",
+    "SearchedFile",
     "SignatureError",
     "Status",
+    "Trace",
+    "TracedRequest",
     "TreeError",
     "UpgradeRequest",
     "WorkerStatus",

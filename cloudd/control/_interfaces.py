@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from ._messages import Actor, Audit, Health, Outcome, Plan, Progress, Status
+from ._messages import Actor, Audit, Health, Outcome, Plan, Progress, Status, Trace
 
 Listener = Callable[[Progress], None]
 
@@ -53,3 +53,11 @@ class IControlled(Interface):
 
     def health() -> Deferred[Health]:
         """Health summed over all workers."""
+
+    def trace(request_id: str) -> Deferred[Trace]:
+        """
+        What the access logs of this host say of one request.
+
+        :param request_id: ``req-`` and a UUID
+        :return: its lines, none when there are none, and the files that were searched
+        """

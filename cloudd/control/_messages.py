@@ -173,6 +173,48 @@ class Audit(Message, frozen=True, kw_only=True):
     more: bool = False
 
 
+class TracedRequest(Message, frozen=True, kw_only=True):
+    """
+    One access line: a request that ended.  ``hash`` is the code of its generation, as far as the audit log tells.
+
+    ``time`` is when it ended, ISO 8601 in UTC; ``ms`` from the end of its head to the last byte.
+    """
+
+    time: str
+    request_id: str
+    face: str
+    project_id: str
+    method: str
+    path: str
+    route: str
+    status: int
+    ms: float
+    received_bytes: int
+    sent_bytes: int
+    generation: int
+    peer: str
+    worker: str = ""
+    hash: str = ""
+
+
+class SearchedFile(Message, frozen=True, kw_only=True):
+    """A log file, how many bytes from its end were searched, and why no more."""
+
+    path: str
+    size_bytes: int = 0
+    searched_bytes: int = 0
+    cause: str = ""
+
+
+class Trace(Message, frozen=True, kw_only=True):
+    """What the logs of this host say of one request id, oldest first; ``more`` when there were too many lines."""
+
+    request_id: str
+    requests: list[TracedRequest] = []
+    files: list[SearchedFile] = []
+    more: bool = False
+
+
 class PlanRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An empty ``tree`` means the one that the daemon was started from."""
 

@@ -117,6 +117,15 @@ def json_formatter(worker: str = "-") -> Formatter:
 FORMATTERS: dict[str, Callable[[str], Formatter]] = {"text": text_formatter, "json": json_formatter}
 
 
+def access_log_file(state: Path, named: str) -> Path:
+    """
+    Where the lines go.
+
+    :param named: ``[log] access_file``; a relative path lies in the state folder
+    """
+    return state / (named or "log/access.log")
+
+
 class AccessLog:
     """
     Writes lines to a file that several processes append to.

@@ -30,6 +30,7 @@ from cloudd.interfaces.settings import Settings
 from cloudd.protocols.control import ControlFactory, bind_control
 from reload import CodeTree, TreeError
 
+from ._access_log import access_log_file
 from ._audit import AuditLog
 from ._committed import Boot, RecordError, choose_boot_tree
 from ._controlled import Controlled
@@ -40,6 +41,7 @@ from ._ready import notify_systemd, ready_lines, say
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder, StateFolderError
 from ._threads import WorkerThreads
+from ._trace import Traces
 from ._unix_port import listen_unix
 from ._upgrade import Upgrades
 from ._workers import Decided, SwapFailed, WorkerPool
@@ -145,7 +147,8 @@ class Anchor(Service):
         )
         self._host = HostView(self._reactor, self._settings, pool, self._began, self._urls)
         upgrades = self._make_upgrades(boot, pool)
-        self._accept_control(Controlled(upgrades, pool, self._host, self._urls, self._began))
+        traces = Traces(access_log_file(self._state.path, self._settings.log.access_file), self._threads, upgrades)
+        self._accept_control(Controlled(upgrades, pool, self._host, self._urls, self._began, traces))
         pool.boot_loader()
         await self._await_old_workers()
         written = await pool.prepare_host()

@@ -13,11 +13,12 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cloudd.control import GenerationStatus, Health, IControlled, Status, WorkerStatus
+from cloudd.control import GenerationStatus, Health, IControlled, Status, Trace, WorkerStatus
 
 from ._host import HostView
 from ._link import LinkError
 from ._slot import Slot
+from ._trace import Traces
 from ._upgrade import Upgrades
 from ._workers import WorkerPool
 
@@ -34,6 +35,7 @@ class Controlled:
     _host: HostView
     _urls: Mapping[str, str]
     _began: float
+    _traces: Traces
 
     def status(self) -> Deferred[Status]:
         """The host with all its workers; a worker that does not answer is listed as not ready."""
@@ -42,6 +44,10 @@ class Controlled:
     def health(self) -> Deferred[Health]:
         """Health summed over all workers."""
         return Deferred.fromCoroutine(self._health())
+
+    def trace(self, request_id: str) -> Deferred[Trace]:
+        """What the access logs of this host say of one request."""
+        return Deferred.fromCoroutine(self._traces.find(request_id))
 
     async def _status(self) -> Status:
         answers = await self._pool.ask_all("status")

@@ -29,7 +29,7 @@ from cloudd.interfaces.settings import Settings
 from cloudd.protocols.http import HTTPServerFactory, install_lean, listen
 from reload import Generation
 
-from ._access_log import AccessLog
+from ._access_log import AccessLog, access_log_file
 from ._checkup import check_databases
 from ._code_source import CodeSource
 from ._gauges import add_worker_gauges
@@ -100,8 +100,7 @@ class Worker:
         self._database = open_control_database(self._state.control_database, reactor=reactor)
         self._object_index = open_object_index(self._state.object_index, reactor=reactor)
         self._metrics = WorkerMetrics()
-        access_file = self._settings.log.access_file
-        self._access_log = AccessLog(self._state.path / (access_file or "log/access.log"))
+        self._access_log = AccessLog(access_log_file(self._state.path, self._settings.log.access_file))
         self._generations = Generations(
             reactor,
             self._threads,

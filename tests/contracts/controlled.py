@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from zope.interface.verify import verifyObject
 
-from cloudd.control import Health, IControlled, IUpgrades, Status, to_json
+from cloudd.control import Health, IControlled, IUpgrades, Status, Trace, to_json
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as Base
@@ -59,3 +59,10 @@ class ControlledContract(Base):
         self.assertEqual(health.status, "ok" if states <= {"ok"} else "failing")
         for part in health.parts.values():
             self.assertEqual(bool(part.get("cause")), part["status"] != "ok")
+
+    async def test_trace(self) -> None:
+        """A request that nobody made has no lines; the answer is of the id that was asked for."""
+        request_id = "req-00000000-0000-0000-0000-000000000000"
+        trace = await self.make().trace(request_id)
+        self.assertEqual(msgspec.json.decode(to_json(trace), type=Trace), trace)
+        self.assertEqual((trace.request_id, trace.requests), (request_id, []))

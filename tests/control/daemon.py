@@ -16,9 +16,11 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cloudd.control import GenerationStatus, Health, IControlled, Status, WorkerStatus
+from cloudd.control import GenerationStatus, Health, IControlled, Status, Trace, WorkerStatus
+from cloudd.daemon._trace import Traces
 from cloudd.daemon._upgrade import Upgrades
 from cloudd.protocols.control import ControlFactory
+from tests.daemon.code_trees import ThreadsAtOnce
 from tests.daemon.test_upgrade import UpgradeCase
 
 
@@ -30,6 +32,7 @@ class FakeHost:
         self.upgrades: Upgrades | None = upgrades
         self._known = upgrades
         self._state = state
+        self._traces = Traces(state / "log" / "access.log", ThreadsAtOnce(), upgrades)
         self.found_health = Health(status="ok", parts={"database": {"status": "ok"}})
         self.error: Exception | None = None
 
@@ -61,6 +64,9 @@ class FakeHost:
 
     def health(self) -> Deferred[Health]:
         return succeed(self.found_health)
+
+    def trace(self, request_id: str) -> Deferred[Trace]:
+        return Deferred.fromCoroutine(self._traces.find(request_id))
 
 
 class Wire:

@@ -9,8 +9,10 @@ from attrs import define, field
 from cloudd.control import IControlled
 from cloudd.daemon._controlled import Controlled
 from cloudd.daemon._link import LinkTimeout
+from cloudd.daemon._trace import Traces
 from tests.contracts.controlled import ControlledContract
 
+from .code_trees import ThreadsAtOnce
 from .test_upgrade import UpgradeCase
 
 
@@ -57,7 +59,8 @@ class ControlledTests(ControlledContract, UpgradeCase):
         )
         host: Any = TalkingHost(self.state)
         talking: Any = pool
-        controlled: IControlled = Controlled(self.upgrades, talking, host, {"api": "http://x"}, 7.0)
+        traces = Traces(self.state / "log" / "access.log", ThreadsAtOnce(), self.upgrades)
+        controlled: IControlled = Controlled(self.upgrades, talking, host, {"api": "http://x"}, 7.0, traces)
         return controlled
 
     async def test_silent_workers_are_listed_as_not_ready(self) -> None:

@@ -11,6 +11,7 @@ import stat
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -141,6 +142,17 @@ class SwapTests(RunningCase):
             lambda: all(len(worker["generations"]) == 1 for worker in self.cloud.status()["workers"]),
             "the old generation is freed",
         )
+        self.check_traces(outcome)
+
+    def check_traces(self, outcome: Any) -> None:
+        """What the host tells of the request that ended in the old code, and of the last one."""
+        lines = self.cloud.wait(lambda: [line for line in self.cloud.access_lines() if "/slow" in line], "the line")
+        lines += [line for line in self.cloud.access_lines() if line.split()[11] == "2"]
+        for line, generation, code in ((lines[0], 1, outcome["old_hash"]), (lines[-1], 2, outcome["new_hash"])):
+            (trace,) = self.cloud.control("GET", f"trace?request_id={line.split()[1]}")
+            (request,) = trace["requests"]
+            self.assertEqual((request["generation"], request["hash"]), (generation, code))
+            self.assertEqual((request["status"], request["worker"]), (200, line.split()[-1]))
 
     def test_bad_code_changes_nothing(self) -> None:
         """A module that fails its self-check, or does not import, is refused with its cause."""

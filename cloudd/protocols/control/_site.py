@@ -8,6 +8,7 @@ JSON lines; they go on when the caller hangs up.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -33,6 +34,7 @@ from cloudd.protocols.http import BodyTooLarge, BodyTruncated, ClientGone, Reque
 
 MAX_BODY_BYTES = 65_536
 MAX_AUDIT = 10_000
+REQUEST_ID = re.compile("req-[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 JSON = (b"content-type", b"application/json")
 JSON_LINES = (b"content-type", b"application/x-ndjson")
 
@@ -65,6 +67,7 @@ class ControlSite:
             b"/v1/status": (b"GET", self._status),
             b"/v1/health": (b"GET", self._health),
             b"/v1/audit": (b"GET", self._audit),
+            b"/v1/trace": (b"GET", self._trace),
             b"/v1/plan": (b"POST", self._plan),
             b"/v1/upgrade": (b"POST", self._upgrade),
             b"/v1/rollback": (b"POST", self._rollback),
@@ -105,6 +108,9 @@ class ControlSite:
     async def _audit(self, request: Request) -> None:
         upgrades = self._upgrades()
         _answer(request, await upgrades.audit(_limit_in(request.query)))
+
+    async def _trace(self, request: Request) -> None:
+        _answer(request, await self._controlled.trace(_request_id_in(request.query)))
 
     async def _plan(self, request: Request) -> None:
         body = await _read(request, PlanRequest)
@@ -160,10 +166,23 @@ async def _read(request: Request, kind: type[M]) -> M:
 
 
 def _limit_in(query: bytes) -> int:
-    values = parse_qs(query.decode("latin-1"), keep_blank_values=True)
-    limits = values.pop("limit", ["20"])
-    if values or len(limits) != 1:
-        raise CallRefused(400, "the audit log takes one parameter: limit")
-    if not limits[0].isascii() or not limits[0].isdigit() or not 1 <= int(limits[0][:9]) <= MAX_AUDIT:
+    limit = _parameter(query, "limit", "20")
+    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= MAX_AUDIT:
         raise CallRefused(400, f"limit is a number from 1 to {MAX_AUDIT}")
-    return int(limits[0])
+    return int(limit)
+
+
+def _request_id_in(query: bytes) -> str:
+    request_id = _parameter(query, "request_id", "")
+    if not REQUEST_ID.fullmatch(request_id):
+        raise CallRefused(400, "request_id is what an answer has in X-OpenStack-Request-ID: req- and a UUID")
+    return request_id
+
+
+def _parameter(query: bytes, name: str, default: str) -> str:
+    """The one parameter that a call takes."""
+    values = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+    found = values.pop(name, [default])
+    if values or len(found) != 1:
+        raise CallRefused(400, f"this call takes one parameter: {name}")
+    return found[0]

@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.control.daemon import DaemonCase, Wire
+from tests.daemon.test_trace import ID, line
 
 
 def request(method: str, path: str, body: Any = None) -> bytes:
@@ -56,6 +57,15 @@ class SiteTests(DaemonCase):
             status, answer = split(wire.transport.value())
             self.assertEqual((status, json.loads(answer)[key]), (200, value))
         self.assertFalse(wire.transport.disconnecting)
+
+    def test_a_trace(self) -> None:
+        """A request's lines with the files that were searched."""
+        log = self.state / "log" / "access.log"
+        log.parent.mkdir(exist_ok=True)
+        log.write_bytes(line(ID))
+        status, trace = self.call("GET", f"/v1/trace?request_id={ID}")
+        self.assertEqual((status, trace["requests"][0]["worker"]), (200, "front-1"))
+        self.assertEqual(trace["files"][0]["path"], str(log))
 
     def test_a_plan(self) -> None:
         """With and without a tree; an empty body means the start tree."""
@@ -121,6 +131,11 @@ class SiteTests(DaemonCase):
             ("GET", "/v1/audit?limit=99999999999", None, 400),
             ("GET", "/v1/audit?limit=1&limit=2", None, 400),
             ("GET", "/v1/audit?since=1", None, 400),
+            ("GET", "/v1/trace", None, 400),
+            ("GET", "/v1/trace?request_id=../x", None, 400),
+            ("GET", f"/v1/trace?request_id={ID}&limit=1", None, 400),
+            ("GET", f"/v1/trace?request_id={ID}&request_id={ID}", None, 400),
+            ("POST", f"/v1/trace?request_id={ID}", {}, 405),
         ):
             with self.subTest(path=path, body=str(body)[:40]):
                 found, answer = self.call(method, path, body)
