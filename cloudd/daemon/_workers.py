@@ -26,7 +26,7 @@ from ._slot import Slot
 from ._spec import WorkerSpec
 
 ASK_TIMEOUT_S = 2.0
-SWAP_TIMEOUT_S = 120.0
+SWAP_TIMEOUT_S = 55.0  # shorter than the upgrade's own patience, which could not name the worker
 COMMIT_TIMEOUT_S = 10.0
 KILL_DELAY_S = 3.0
 

@@ -13,7 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.daemon._link import LinkTimeout, RemoteError
 from cloudd.daemon._slot import LONGEST_DELAY_S, LOOP_FAILURES, STEADY_S, Slot, restart_delay_s
-from cloudd.daemon._workers import Decided, SwapFailed, WorkerPool, planned_workers
+from cloudd.daemon._upgrade import PREPARE_TIMEOUT_S
+from cloudd.daemon._workers import SWAP_TIMEOUT_S, Decided, SwapFailed, WorkerPool, planned_workers
 from cloudd.interfaces.settings import Settings, WorkerSettings
 from reload import CodeTree
 
@@ -129,6 +130,10 @@ class PoolTests(TestCase):
         self.successResultOf(Deferred.fromCoroutine(self.pool.abort(2)))
         self.assertEqual([slot.link.calls[-1][0] for slot in self.slots], ["abort"] * 3)
         self.assertEqual(self.pool.decided, Decided(1, OLD))
+
+    def test_patience(self) -> None:
+        """A worker that hangs is named before the upgrade gives up by itself."""
+        self.assertLess(SWAP_TIMEOUT_S, PREPARE_TIMEOUT_S)
 
     def test_nobody_is_ready(self) -> None:
         """Without a worker that could try the code it is not taken."""
