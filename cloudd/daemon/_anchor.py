@@ -40,6 +40,7 @@ from ._loader_process import LoaderProcess
 from ._ready import notify_systemd, ready_lines, say
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder, StateFolderError
+from ._swap_metrics import SwapMetrics
 from ._threads import WorkerThreads
 from ._trace import Traces
 from ._unix_port import listen_unix
@@ -77,6 +78,7 @@ class Anchor(Service):
         self._began = began
         self._state = StateFolder(settings.state)
         self._threads = WorkerThreads(reactor, 4)
+        self._swaps = SwapMetrics()
         self._listeners: dict[str, socket.socket] = {}
         self._urls: dict[str, str] = {}
         self._lock: ProcessLock | None = None
@@ -145,7 +147,7 @@ class Anchor(Service):
             ),
             callees={"host_health": self._host_health, "host_metrics": self._host_metrics},
         )
-        self._host = HostView(self._reactor, self._settings, pool, self._began, self._urls)
+        self._host = HostView(self._reactor, self._settings, pool, self._began, self._urls, self._swaps)
         upgrades = self._make_upgrades(boot, pool)
         traces = Traces(access_log_file(self._state.path, self._settings.log.access_file), self._threads, upgrades)
         self._accept_control(Controlled(upgrades, pool, self._host, self._urls, self._began, traces))
@@ -173,6 +175,7 @@ class Anchor(Service):
             clock=self._reactor,
             now=self._reactor.seconds,
             audit=AuditLog(self._state.log / "audit.log", self._threads),
+            metrics=self._swaps,
         )
 
     def _choose_tree(self) -> Boot:

@@ -24,9 +24,13 @@ def add_worker_gauges(
     """
     metrics.gauge_callback(
         "cloudd_connections",
-        "Open client connections",
-        ("face",),
-        lambda: [((face,), len(factory.connections)) for face, factory in factories.items()],
+        "Open client connections, by the generation that answers on them, or would",
+        ("face", "generation"),
+        lambda: [
+            ((face, str(number)), count)
+            for face, factory in factories.items()
+            for number, count in connections_by_generation(factory, generations).items()
+        ],
     )
     metrics.counter_callback(
         "cloudd_accepted_connections",
@@ -63,3 +67,20 @@ def add_worker_gauges(
         (),
         lambda: [((), access_log.dropped)],
     )
+
+
+def connections_by_generation(factory: HTTPServerFactory, generations: Generations) -> dict[int, int]:
+    """
+    How many connections of a face have a request in each generation; idle ones count for the one that serves.
+
+    With one generation alive, as it is nearly always, nothing is gone through.
+    """
+    current = generations.current.number if generations.current is not None else 0
+    if not generations.retired:
+        return {current: len(factory.connections)}
+    counts = {current: 0}
+    for connection in factory.connections:
+        request = connection.request
+        number = (request.generation if request is not None else 0) or current
+        counts[number] = counts.get(number, 0) + 1
+    return counts

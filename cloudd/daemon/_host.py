@@ -11,6 +11,7 @@ from cloudd.interfaces.settings import Settings
 
 from ._health import WorkerFacts, disk_part, failing, merge_health, merge_metrics, ok_part
 from ._link import LinkError
+from ._swap_metrics import SwapMetrics
 from ._workers import WorkerPool
 
 
@@ -18,12 +19,19 @@ class HostView:
     """Asks all workers at the same time; one that does not answer in time is part of the answer."""
 
     def __init__(
-        self, reactor: Any, settings: Settings, pool: WorkerPool, began: float, urls: Mapping[str, str]
+        self,
+        reactor: Any,
+        settings: Settings,
+        pool: WorkerPool,
+        began: float,
+        urls: Mapping[str, str],
+        swaps: SwapMetrics,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._pool = pool
         self._began = began
+        self._swaps = swaps
         self.urls = dict(urls)
         self.state_folder = settings.state
 
@@ -75,6 +83,7 @@ class HostView:
             _family("cloudd_worker_restarts", "counter", "Times a worker was started again", restarts),
             _family("cloudd_worker_ready", "gauge", "Whether a worker serves", ready),
             _family("cloudd_uptime_seconds", "gauge", "Time since twistd started", uptime),
+            *self._swaps.export(),
         ]
 
 

@@ -137,19 +137,7 @@ class WorkerMetrics:
 
     def export(self) -> list[dict[str, Any]]:
         """All families as plain data, for ``merge_metrics``."""
-        return [
-            {
-                "name": family.name,
-                "type": family.type,
-                "help": family.documentation,
-                "samples": [
-                    [sample.name, sample.labels, sample.value]
-                    for sample in family.samples
-                    if not sample.name.endswith("_created")
-                ],
-            }
-            for family in self.registry.collect()
-        ]
+        return export_registry(self.registry)
 
     def _get(self, kind: type[Any], name: str, meaning: str, labels: tuple[str, ...], **more: Any) -> Any:
         known = self._known.get(name)
@@ -158,3 +146,20 @@ class WorkerMetrics:
         elif type(known) is not kind or known._labelnames != labels:
             raise ValueError(f"the metric {name} exists already as another kind or with other labels")
         return known
+
+
+def export_registry(registry: CollectorRegistry) -> list[dict[str, Any]]:
+    """All families of a registry as plain data, for ``merge_metrics``."""
+    return [
+        {
+            "name": family.name,
+            "type": family.type,
+            "help": family.documentation,
+            "samples": [
+                [sample.name, sample.labels, sample.value]
+                for sample in family.samples
+                if not sample.name.endswith("_created")
+            ],
+        }
+        for family in registry.collect()
+    ]

@@ -45,6 +45,7 @@ from ._allowed import allowed_tree, scan_allowed
 from ._audit import AuditLog
 from ._committed import Boot, Committed, find_copy, write_committed
 from ._manifests import NotVouchedFor, Proof, check_copy, stage_proved
+from ._swap_metrics import Reason, SwapMetrics
 
 PREPARE_TIMEOUT_S = 60.0
 COMMIT_TIMEOUT_S = 15.0
@@ -98,8 +99,9 @@ class _Target:
 class _Ended(Exception):
     """The change ends here, with everything as before."""
 
-    def __init__(self, result: Result, cause: str, target: _Target | None = None) -> None:
+    def __init__(self, result: Result, cause: str, target: _Target | None = None, undone: Reason | None = None) -> None:
         super().__init__(cause)
+        self.undone: Reason | None = undone
         self.result: Result = result
         self.cause = cause
         self.target = target
@@ -129,6 +131,7 @@ class Upgrades:
         clock: IReactorTime,
         now: Callable[[], float],
         audit: AuditLog,
+        metrics: SwapMetrics,
     ) -> None:
         self.current = Decided(boot.committed.generation, boot.tree)
         self.committed = boot.committed
@@ -141,6 +144,7 @@ class Upgrades:
         self._clock = clock
         self._now = now
         self._audit = audit
+        self._metrics = metrics
         self._last_number = boot.committed.generation  # also counts numbers that were prepared and dropped
         self._began = 0.0
         self._listener: Listener = _nobody
@@ -224,16 +228,17 @@ class Upgrades:
             cause = f"another change is under way: {self.progress.step}: {self.progress.text}"
             return await self._ended(actor, Outcome(action=action, result="busy", cause=cause))
         self._listener, self._began = listener, self._clock.seconds()
-        old = self.committed
+        old, undone = self.committed, None
         try:
             outcome = await self._attempt(action, find)
         except _Ended as ended:
-            new_hash = ended.target.tree.hash if ended.target else ""
+            undone, new_hash = ended.undone, ended.target.tree.hash if ended.target else ""
             outcome = Outcome(action=action, result=ended.result, cause=ended.cause, new_hash=new_hash)
         except TreeError as error:
             outcome = Outcome(action=action, result="refused", cause=str(error), new_hash=_hash_in(error))
         except Exception as error:
             self.log.failure("{action} failed for a reason that was not foreseen", action=action)
+            undone = "unforeseen" if self.progress is not None and self.progress.step == "prepare" else None
             outcome = Outcome(action=action, result="failed", cause=_cause_of(error))
         finally:
             self.progress, self._listener = None, _nobody
@@ -245,6 +250,7 @@ class Upgrades:
                 generation=self.committed.generation,
                 duration_s=round(self._clock.seconds() - self._began, 3),
             ),
+            undone,
         )
 
     async def _attempt(self, action: Action, find: Callable[[], Awaitable[_Target]]) -> Outcome:
@@ -295,7 +301,8 @@ class Upgrades:
             await self._within(PREPARE_TIMEOUT_S, self._workers.prepare(number, staged))
         except Exception as error:
             await self._abort(number)
-            raise _Ended("failed", _cause_of(error), target) from error
+            undone: Reason = "timeout" if isinstance(error, WaitedTooLong) else "prepare"
+            raise _Ended("failed", _cause_of(error), target, undone) from error
         return number
 
     async def _decide(self, record: Committed, target: _Target) -> None:
@@ -304,7 +311,7 @@ class Upgrades:
         except OSError as error:
             await self._abort(record.generation)
             cause = f"the decision could not be recorded: {error.strerror or error}"
-            raise _Ended("failed", cause, target) from error
+            raise _Ended("failed", cause, target, "record") from error
 
     async def _abort(self, number: int) -> None:
         try:
@@ -341,7 +348,8 @@ class Upgrades:
             since=self._now(),
         )
 
-    async def _ended(self, actor: Actor, outcome: Outcome) -> Outcome:
+    async def _ended(self, actor: Actor, outcome: Outcome, undone: Reason | None = None) -> Outcome:
+        self._metrics.count(outcome, undone)
         self.log.info(
             "{action} asked for by {user}: {result} {cause}",
             action=outcome.action,

@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -32,7 +33,7 @@ from reload import Generation
 from ._access_log import AccessLog, access_log_file
 from ._checkup import check_databases
 from ._code_source import CodeSource
-from ._gauges import add_worker_gauges
+from ._gauges import add_worker_gauges, connections_by_generation
 from ._generations import FREE_DELAY_S, Generations, PrepareFailed, cause_of
 from ._link import Callee, Link
 from ._metrics import WorkerMetrics
@@ -220,14 +221,9 @@ class Worker:
 
     def _connections_by_generation(self) -> dict[int, int]:
         """Where the request of each connection is answered, or, of an idle one, the next will be."""
-        current = self._generations.current
-        counts: dict[int, int] = {}
+        counts: Counter[int] = Counter()
         for factory in self._factories.values():
-            for connection in factory.connections:
-                request = connection.request
-                number = request.generation if request is not None else 0
-                number = number or (current.number if current is not None else 0)
-                counts[number] = counts.get(number, 0) + 1
+            counts.update(connections_by_generation(factory, self._generations))
         return counts
 
     def _reload(self, settings: Mapping[str, Any]) -> None:

@@ -134,6 +134,11 @@ class SwapTests(RunningCase):
         self.assertEqual(outcome["result"], "committed", outcome)
         self.assertIn("two", self.cloud.get("/", connection)[1])
         self.assertIs(connection.sock, sock)
+        metrics = self.cloud.get("/metrics")[1]
+        for sample in ('cloudd_swaps_total{result="committed"} 1.0', "cloudd_swap_seconds_count 1.0",
+                       'cloudd_rollbacks_total{reason="prepare"} 0.0'):  # fmt: skip
+            self.assertIn(sample, metrics)
+        self.assertRegex(metrics, r'cloudd_connections\{face="api",generation="1",worker="front-\d"\} 1\.0')
         thread.join()
         self.assertEqual(answers, [(200, "one")])
         numbers = {worker["generations"][-1]["number"] for worker in self.cloud.status()["workers"]}

@@ -26,6 +26,7 @@ from cloudd.daemon import _upgrade
 from cloudd.daemon._audit import AuditLog
 from cloudd.daemon._committed import RECORD_NAME, choose_boot_tree, read_committed
 from cloudd.daemon._manifests import Proof, stage_proved
+from cloudd.daemon._swap_metrics import SwapMetrics
 from cloudd.daemon._upgrade import Upgrades, Workers
 from cloudd.interfaces.settings import Settings, UpgradeSettings
 from reload import CodeTree
@@ -74,6 +75,7 @@ class UpgradeCase(CodeTreeCase):
     def setUp(self) -> None:
         super().setUp()
         self.workers = FakeWorkers()
+        self.metrics = SwapMetrics()
         self.clock = Clock()
         self.steps: list[str] = []
         self.settings = Settings(state=self.state)
@@ -93,6 +95,7 @@ class UpgradeCase(CodeTreeCase):
             clock=self.clock,
             now=lambda: 200.0 + self.clock.seconds(),
             audit=AuditLog(self.state / "log" / "audit.log", ThreadsAtOnce()),
+            metrics=self.metrics,
         )
 
     def upgrade(self, tree: str = "", expected: str = "") -> Deferred[Outcome]:

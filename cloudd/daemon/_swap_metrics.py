@@ -1,0 +1,63 @@
+# -*- test-case-name: tests.daemon.test_swap_metrics -*-
+"""What the anchor counts of upgrades and rollbacks, for ``/metrics``.  All labels are out of small sets."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from prometheus_client import Counter, Histogram
+from prometheus_client.registry import CollectorRegistry
+
+from cloudd.control import Outcome, Result
+
+from ._metrics import export_registry
+
+BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+Reason = Literal["asked", "prepare", "timeout", "record", "unforeseen"]
+"""
+Why the old code serves again: somebody ``asked`` for a rollback, which was done; or a change was undone before it took
+effect: a worker could not ``prepare``, did not answer in time, the decision could not be recorded, or something that
+nobody foresaw.
+"""
+
+
+class SwapMetrics:
+    """Counts since the anchor started; every series is there from the start, so that ``rate()`` sees the first one."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._swaps = Counter(
+            "cloudd_swaps", "Upgrades and rollbacks by how they ended", ("result",), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "cloudd_swap_seconds",
+            "Time of upgrades and rollbacks that were tried, done or undone",
+            registry=self._registry,
+            buckets=BUCKETS_S,
+        )
+        self._rollbacks = Counter(
+            "cloudd_rollbacks", "Times the old code served again, by why", ("reason",), registry=self._registry
+        )
+        for result in get_args(Result):
+            self._swaps.labels(result)
+        for reason in get_args(Reason):
+            self._rollbacks.labels(reason)
+
+    def count(self, outcome: Outcome, undone: Reason | None = None) -> None:
+        """
+        Count one change that has ended.
+
+        :param undone: why it was undone; None: it was not, or never began
+        """
+        self._swaps.labels(outcome.result).inc()
+        if outcome.result in {"committed", "failed"}:
+            self._seconds.observe(outcome.duration_s)
+        if undone is None and outcome.action == "rollback" and outcome.result == "committed":
+            undone = "asked"
+        if undone is not None:
+            self._rollbacks.labels(undone).inc()
+
+    def export(self) -> list[dict[str, Any]]:
+        """All families as plain data, for ``merge_metrics``."""
+        return export_registry(self._registry)
