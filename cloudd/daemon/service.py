@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from twisted.application.service import IService
@@ -59,7 +60,7 @@ def makeService(options: Options) -> IService:
 
     from ._anchor import Anchor
 
-    return Anchor(options.settings, options.read, reactor, os.environ, _process_began())
+    return Anchor(options.settings, options.read, reactor, os.environ, process_began(os.environ))
 
 
 def _check_endpoint(face: str, text: str) -> None:
@@ -70,8 +71,14 @@ def _check_endpoint(face: str, text: str) -> None:
         raise SettingsError(f"listen.{face}", f"is {text!r}", error.cause) from error
 
 
-def _process_began() -> float:
-    """When this process was started, in seconds since the epoch: importing Python and Twisted counts as well."""
+def process_began(environment: Mapping[str, str]) -> float:
+    """
+    When twistd was started, in seconds since the epoch: importing Python and Twisted counts as well.
+
+    :param environment: ``CLOUDD_STARTED`` says it where a script that became twistd did other things before
+    """
+    if "CLOUDD_STARTED" in environment:
+        return float(environment["CLOUDD_STARTED"])
     with open("/proc/self/stat", encoding="ascii") as stat, open("/proc/uptime", encoding="ascii") as uptime:
         ticks = int(stat.read().rpartition(")")[2].split()[19])
         since_boot = float(uptime.read().split()[0])

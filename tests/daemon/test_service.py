@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from twisted.application.service import IService
@@ -14,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.daemon._ready import notify_systemd, ready_lines
 from cloudd.daemon._state_folder import StateFolder
-from cloudd.daemon.service import Options, makeService
+from cloudd.daemon.service import Options, makeService, process_began
 from tests.running_cloud import CHECKOUT
 
 
@@ -44,6 +45,11 @@ class OptionsTests(SynchronousTestCase):
         options.parseOptions(["--state", str(state)])
         self.assertTrue(IService.providedBy(makeService(options)))
         self.assertFalse(state.exists())
+
+    def test_began(self) -> None:
+        """The start is that of the process, or what the script says that did the set-up in it."""
+        self.assertTrue(0 <= time.time() - process_began({}) < 86_400)
+        self.assertEqual(process_began({"CLOUDD_STARTED": "1795187830.25"}), 1795187830.25)
 
     def test_dropin_is_cheap(self) -> None:
         """Importing the dropin imports nothing of cloudd."""
