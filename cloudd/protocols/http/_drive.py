@@ -22,10 +22,10 @@ def drive(coroutine: Coroutine[Any, Any, None]) -> Deferred[None] | None:
         awaited = coroutine.send(None)
     except StopIteration:
         return None
-    return Deferred.fromCoroutine(_rest(coroutine, awaited))
+    return Deferred.fromCoroutine(rest_of(coroutine, awaited))
 
 
-def _rest(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+def rest_of(coroutine: Coroutine[Any, Any, Any], awaited: Any) -> Generator[Any, Any, Any]:
     """``coroutine`` from its first wait on, for Twisted's driver."""
     try:
         while True:
@@ -37,7 +37,7 @@ def _rest(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, 
                 awaited = coroutine.throw(error)
             else:
                 awaited = coroutine.send(result)
-    except StopIteration:
-        return
+    except StopIteration as end:
+        return end.value
     finally:
         coroutine.close()

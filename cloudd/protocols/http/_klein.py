@@ -7,6 +7,7 @@ klein is imported when the first ``KleinApp`` is made, because its import instal
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote_to_bytes
 
@@ -16,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ._head import Head
+from ._klein_routes import BegunApp, Found, Routes, begin
 
 if TYPE_CHECKING:
     from ._connection import HTTPConnection
@@ -27,16 +29,35 @@ _log = Logger()
 class KleinState:
     """What klein and its routes have set on one request so far."""
 
-    __slots__ = ("_notified", "headers", "klein_request", "pieces", "postpath", "prepath", "status")
+    __slots__ = ("_notified", "_over", "_path", "_paths", "headers", "klein_request", "matched", "pieces", "status")
 
     def __init__(self, path: bytes) -> None:
-        self.prepath: list[bytes] = []
-        self.postpath = segments(path)
+        self._path = path
+        self._paths: tuple[list[bytes], list[bytes]] | None = None
+        self.matched: Found | None = None  # begun the short way
         self.status = 200
         self.headers: list[tuple[bytes, bytes]] = []
         self.pieces: list[bytes] = []
         self._notified: list[Deferred[None]] = []
+        self._over = False
         self.klein_request: Any = None
+
+    @property
+    def paths(self) -> tuple[list[bytes], list[bytes]]:
+        """Segments of the path that the route has matched, and the others; cut when somebody asks."""
+        if self._paths is None:
+            found, count = segments(self._path), self.matched.segments if self.matched else 0
+            self._paths = (found[:count], found[count:])
+        return self._paths
+
+    @paths.setter
+    def paths(self, value: tuple[list[bytes], list[bytes]]) -> None:
+        self._paths = value
+
+    def leave_to_klein(self) -> None:
+        """The short way ends here; klein finds the route itself."""
+        self.matched = None
+        self._paths = None
 
     def write(self, data: bytes) -> None:
         """Keep it: a route's answer is sent as one."""
@@ -49,11 +70,15 @@ class KleinState:
     def when_ended(self) -> Deferred[None]:
         """Fires at the end of the answer, fails when the client leaves before."""
         ended: Deferred[None] = Deferred()
-        self._notified.append(ended)
+        if self._over:
+            ended.callback(None)
+        else:
+            self._notified.append(ended)
         return ended
 
     def ended(self) -> None:
         """The answer has ended."""
+        self._over = True
         notified, self._notified = self._notified, []
         for each in notified:
             each.callback(None)
@@ -82,16 +107,17 @@ class KleinGlue(Head):
     @property
     def prepath(self) -> list[bytes]:
         """Segments of the path that the route has matched."""
-        return self._state().prepath
+        return self._state().paths[0]
 
     @property
     def postpath(self) -> list[bytes]:
         """Segments still to match."""
-        return self._state().postpath
+        return self._state().paths[1]
 
     @postpath.setter
     def postpath(self, value: list[bytes]) -> None:
-        self._state().postpath = value
+        state = self._state()
+        state.paths = (state.paths[0], value)
 
     def getRequestHostname(self) -> bytes:
         """The host that the client named, without its port."""
@@ -134,15 +160,23 @@ class KleinGlue(Head):
             return None
         state = self._state()
         if state.klein_request is None:
-            state.klein_request = _klein_request(interface, self)
+            state.klein_request = _klein_request(interface, self, state.matched)
         return state.klein_request
 
 
-def _klein_request(interface: Any, request: Any) -> Any:
-    """klein's own object for ``request``."""
+def _klein_request(interface: Any, request: Any, matched: Found | None) -> Any:
+    """klein's own object for ``request``; klein gives it its mapper, but for a route begun the short way."""
     from klein._app import KleinRequest
+    from klein._resource import extractURLparts
 
-    return KleinRequest(request) if interface.implementedBy(KleinRequest) else None
+    if not interface.implementedBy(KleinRequest):
+        return None
+    made = KleinRequest(request)
+    if matched is not None:
+        scheme, host, *_ = extractURLparts(request)
+        method = request.method.decode("ascii")
+        made.mapper = matched.url_map.bind(host, "", default_method=method, url_scheme=scheme)
+    return made
 
 
 def segments(path: bytes) -> list[bytes]:
@@ -170,12 +204,28 @@ class KleinApp:
     def __init__(self, app: Any) -> None:
         from klein.resource import KleinResource
 
-        self._resource: Any = KleinResource(app)
+        self._make_resource: Callable[[Any], Any] = KleinResource
+        self._app = app
+        self._resource = KleinResource(app)
+        self._routes: Routes | None = None  # when all routes are there
 
     def __call__(self, request: Request) -> None:
         """Route ``request``; its answer may come later."""
         state = request._state()
-        refusal = self._resource.render(request)
+        if self._routes is None:
+            self._routes = Routes(self._app)
+        found = self._routes.find(request.method, request.path)
+        if found is None:
+            self._render(self._resource, request, state)
+            return
+        state.matched = found
+        outcome = begin(found.begin(request), request)
+        if outcome is not None:
+            state.leave_to_klein()
+            self._render(self._make_resource(BegunApp(self._app, outcome)), request, state)
+
+    def _render(self, resource: Any, request: Request, state: KleinState) -> None:
+        refusal = resource.render(request)
         if isinstance(refusal, bytes):  # a path that is not UTF-8: klein gives the answer instead of writing it
             state.write(refusal)
             state.finish(request)

@@ -78,6 +78,31 @@ class Routes:
     def url(self, request: Any) -> str:
         return str(IKleinRequest(request).url_for("item", {"item": "a", "number": 1}, force_external=True))
 
+    @app.route("/at-once/<name>/x", methods=["GET", "POST"])
+    async def at_once(self, request: Request, name: str) -> None:
+        url = str(IKleinRequest(request).url_for("item", {"item": name, "number": 1}, force_external=True))
+        paths = b"|".join(request.prepath) + b" " + b"|".join(request.postpath)
+        request.respond(200, [TEXT], request.method + b" " + paths + b" " + url.encode())
+
+    @app.route("/pieces")
+    async def pieces(self, request: Any) -> None:
+        request.setHeader(b"Content-Type", b"text/plain")
+        request.write(b"a")
+        request.write(b"b")
+
+    @app.route("/lost/<when>")
+    async def lost(self, request: Request, when: str) -> None:
+        if when == "later":
+            await self.waiting
+        elif when == "after":
+            request.respond(200, [TEXT], b"said")
+        raise LookupError
+
+    @app.route("/result")
+    async def result(self, _request: Any) -> str:
+        await self.waiting
+        return "grüß"
+
     @app.route("/tree/", branch=True)
     def tree(self, request: Any) -> bytes:
         return b"|".join(request.prepath) + b" " + b"|".join(request.postpath)
@@ -145,6 +170,43 @@ class KleinTests(SynchronousTestCase):
     def test_mapper(self) -> None:
         self.assertTrue(self.ask(b"/url").endswith(b"http://cloud.example:5000/items/a/1"))
         self.assertTrue(self.ask(b"/url").endswith(b"http://cloud.example:5000/items/a/1"))
+
+    def test_at_once(self) -> None:
+        """A coroutine that does not wait sees of its request what any route sees; each time, and for each method."""
+        for method in (b"GET", b"POST", b"GET"):
+            for name in (b"a", b"b"):
+                answer = self.ask(b"/at-once/" + name + b"/x", method=method)
+                said = method + b" at-once|" + name + b"|x  http://cloud.example:5000/items/" + name + b"/1"
+                self.assertTrue(answer.endswith(said), answer)
+        self.assertEqual(self.ask(b"/at-once/a/x", method=b"PUT")[:12], b"HTTP/1.1 405")
+        self.assertEqual(len(self.conversation.site.over), 7)
+
+    def test_answer_in_pieces(self) -> None:
+        """What was written without an answer being started is the answer."""
+        self.assertTrue(self.ask(b"/pieces").endswith(b"Content-Length: 2\r\n\r\nab"))
+
+    def test_mapped_error_of_a_coroutine(self) -> None:
+        """Whether it has waited or not."""
+        self.assertTrue(self.ask(b"/lost/now").endswith(b"mapped"))
+        self.assertEqual(self.ask(b"/lost/later"), b"")
+        self.routes.waiting.callback(None)
+        self.assertTrue(self.conversation.heard.endswith(b"mapped"))
+
+    def test_error_behind_the_answer(self) -> None:
+        """It is for the log only."""
+        self.assertTrue(self.ask(b"/lost/after").endswith(b"said"))
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
+        self.assertTrue(self.ask(b"/text").endswith(b"gr\xc3\xbc\xc3\x9f"))
+
+    def test_result_of_a_coroutine_that_waited(self) -> None:
+        self.assertEqual(self.ask(b"/result"), b"")
+        self.routes.waiting.callback(None)
+        self.assertTrue(self.conversation.heard.endswith(b"gr\xc3\xbc\xc3\x9f"))
+
+    def test_long_path(self) -> None:
+        """It is found, though not remembered."""
+        for _ in range(2):
+            self.assertIn(b"x" * 300, self.ask(b"/at-once/" + b"x" * 300 + b"/x"))
 
     def test_branch(self) -> None:
         self.assertTrue(self.ask(b"/tree/a/b").endswith(b"tree a|b"))
