@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -21,6 +22,7 @@ from ._context import Context, Exit, ask, fail
 from ._manifest import manifest
 from ._tables import audit_view, health_view, outcome_view, plan_view, short, status_view
 from ._trace import trace
+from ._watch import DEFAULT_S, watch
 
 PIPED_WIDTH = 10_000  # columns where no terminal says how many there are: nothing is wrapped
 
@@ -50,9 +52,23 @@ def main(context: click.Context, state: Path | None, as_json: bool) -> None:
 
 @main.command()
 @click.option("--modules", is_flag=True, help="Show each module's hash too.")
+@click.option(
+    "--watch",
+    "interval_s",
+    is_flag=False,
+    flag_value=DEFAULT_S,
+    type=click.FloatRange(0.1, 3600),
+    metavar="[SECONDS]",
+    help=f"Show it again every so many seconds ({DEFAULT_S:g}), until Ctrl-C; with --json one document a line.",
+)
 @click.pass_obj
-def status(context: Context, modules: bool) -> None:
+def status(context: Context, modules: bool, interval_s: float | None) -> None:
     """Processes, generations of code, connections and requests."""
+    if interval_s is not None:
+        if math.isnan(interval_s):  # which no range refuses
+            raise click.BadParameter("it is no number", param_hint="--watch")
+        watch(context, interval_s, modules=modules, sleep=time.sleep, now=time.time)
+        return
     found = ask(context, context.client.status)
     context.show(found, status_view(found, time.time(), modules=modules))
 

@@ -35,6 +35,7 @@ class FakeHost:
         self._traces = Traces(state / "log" / "access.log", ThreadsAtOnce(), upgrades)
         self.found_health = Health(status="ok", parts={"database": {"status": "ok"}})
         self.error: Exception | None = None
+        self.pid = 7
 
     def status(self) -> Deferred[Status]:
         if self.error is not None:
@@ -52,7 +53,7 @@ class FakeHost:
         return succeed(
             Status(
                 version="0.1.0",
-                pid=7,
+                pid=self.pid,
                 state=str(self._state),
                 started_at=40.0,
                 code=self._known.code_status(),
