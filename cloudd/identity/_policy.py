@@ -30,11 +30,17 @@ class Where(Enum):
 
 @frozen
 class Rule:
-    """``role`` is needed (empty: none) in a place; ``unrestricted``: not with a restricted credential."""
+    """
+    ``role`` is needed (empty: none) in a place.
+
+    :ivar unrestricted: not with a restricted application credential
+    :ivar in_person: not with an application credential at all
+    """
 
     role: str
     where: Where
     unrestricted: bool = False
+    in_person: bool = False
 
 
 @frozen(kw_only=True)
@@ -51,6 +57,8 @@ DOMAIN_MANAGER = Rule("manager", Where.DOMAIN)
 DOMAIN_READER = Rule("reader", Where.DOMAIN)
 OWNER = Rule("", Where.SELF)
 KEY_OWNER = Rule("", Where.SELF, unrestricted=True)
+# An EC2 key has all roles of its user: a credential for some of them must neither make nor read one (CVE-2020-12689).
+SECRET_OWNER = Rule("", Where.SELF, unrestricted=True, in_person=True)
 EVERYBODY = Rule("", Where.ANYWHERE)
 
 RULES: dict[str, tuple[Rule, ...]] = {
@@ -86,9 +94,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "get_application_credential": (ADMIN, OWNER),
     "list_application_credentials": (ADMIN, OWNER),
     "delete_application_credential": (ADMIN, KEY_OWNER),
-    "create_ec2_credential": (ADMIN, KEY_OWNER),
-    "get_ec2_credential": (ADMIN, KEY_OWNER),
-    "list_ec2_credentials": (ADMIN, KEY_OWNER),
+    "create_ec2_credential": (ADMIN, SECRET_OWNER),
+    "get_ec2_credential": (ADMIN, SECRET_OWNER),
+    "list_ec2_credentials": (ADMIN, SECRET_OWNER),
     "delete_ec2_credential": (ADMIN, KEY_OWNER),
 }
 
@@ -110,6 +118,8 @@ def _holds(access: Access, rule: Rule, target: Target) -> bool:
     if rule.role and rule.role not in access.role_names:
         return False
     if rule.unrestricted and not access.unrestricted:
+        return False
+    if rule.in_person and access.application_credential_id is not None:
         return False
     if rule.where is Where.ANYWHERE:
         return True

@@ -43,7 +43,7 @@ class BadDocuments(Siege):
         self.check_fault(self.post("/users", b" " * 1_100_000), 413)
 
     def test_wrong_types_and_names(self) -> None:
-        """Wrong types, unknown and doubled members, empty and over-long names are 400 and name the member."""
+        """Wrong types, unknown members, empty and over-long names are 400 and name the member."""
         bad: list[tuple[str, Any, str]] = [
             ("/users", {"user": {"name": 5}}, "user.name"),
             ("/users", {"user": {"name": "x", "enabled": "yes"}}, "user.enabled"),
@@ -262,6 +262,29 @@ class ForeignTenants(Siege):
             ),
             401,
         )
+
+    def test_unrestricted_credential(self) -> None:
+        """A reader's credential that may make credentials makes none with more roles, and reaches no key."""
+        path, names = f"/users/{self.demo.user_id}", []
+        for number in range(3):
+            names.append(f"u{number}-{time.time_ns()}")
+        wanted: dict[str, Any] = {"name": names[0], "unrestricted": True, "roles": [{"name": "reader"}]}
+        made = self.demo.api("POST", f"{path}/application_credentials", {"application_credential": wanted}, 201)
+        first = made.json()["application_credential"]
+        login = {"id": first["id"], "secret": secret(first["secret"])}
+        token, _ = log_in(self.cloud, {"methods": ["application_credential"], "application_credential": login})
+        wider = {"application_credential": {"name": names[1], "roles": [{"name": "member"}]}}
+        self.check_fault(api(self.cloud, token, "POST", f"{path}/application_credentials", wider), 400, "member")
+        same = {"application_credential": {"name": names[2]}}
+        second = api(self.cloud, token, "POST", f"{path}/application_credentials", same, 201).json()
+        roles = second["application_credential"]["roles"]
+        self.assertEqual([role["name"] for role in roles], ["reader"])
+        keys = f"{path}/credentials/OS-EC2"
+        self.check_fault(api(self.cloud, token, "POST", keys, {"tenant_id": self.demo.project_id}), 403)
+        self.check_fault(api(self.cloud, token, "GET", keys), 403)
+        self.check_fault(api(self.cloud, token, "GET", f"{keys}/{self.demo.signer.access}"), 403)
+        for credential in (first["id"], second["application_credential"]["id"]):
+            self.demo.api("DELETE", f"{path}/application_credentials/{credential}", status=204)
 
     def test_domain_manager(self) -> None:
         """The manager of a domain reaches neither an administrator, nor the role admin, nor another domain."""

@@ -12,7 +12,9 @@ MINE = Target(user_id="me", project_id="here", domain_id="home")
 ANYBODY = {"get_role", "list_roles"}
 
 
-def access(*roles: str, project: bool = False, domain: bool = False, unrestricted: bool = True) -> Access:
+def access(
+    *roles: str, project: bool = False, domain: bool = False, unrestricted: bool = True, credential: str | None = None
+) -> Access:
     return Access(
         user_id="me",
         user_name="me",
@@ -23,6 +25,7 @@ def access(*roles: str, project: bool = False, domain: bool = False, unrestricte
         domain_id="home" if domain else None,
         roles=tuple(RoleRef(name, name) for name in roles),
         unrestricted=unrestricted,
+        application_credential_id=credential,
     )
 
 
@@ -66,6 +69,12 @@ class PolicyTests(SynchronousTestCase):
                 )
             },
         )
+
+    def test_application_credentials_reach_no_keys(self) -> None:
+        """A key has all of its user's roles, a credential perhaps not: it gets at none, unrestricted as it is."""
+        mine = Target(user_id="me")
+        lost = allowed(access(), mine) - allowed(access(credential="c"), mine)
+        self.assertEqual(lost, {"create_ec2_credential", "get_ec2_credential", "list_ec2_credentials"})
 
     def test_project_scope_gives_no_power_over_the_domain(self) -> None:
         """A project's manager sees the project and its domain, and changes neither."""
