@@ -128,7 +128,7 @@ class SwapTests(RunningCase):
         self.addCleanup(connection.close)
         self.assertIn("one", self.cloud.get("/", connection)[1])
         sock = connection.sock
-        thread, answers = self.slow_request("/slow/1.5")
+        thread, answers = self.slow_request("/slow/5")  # longer than a swap takes on a busy machine
         self.cloud.say("two")
         outcome = self.cloud.upgrade()
         self.assertEqual(outcome["result"], "committed", outcome)
