@@ -94,8 +94,8 @@ def audit_view(audit: Audit) -> RenderableType:
         lines.append(
             head.append(f" {entry.old_hash[:TINY_HASH] or '-':<{TINY_HASH}} -> {entry.new_hash[:TINY_HASH] or '-'}")
         )
-        if entry.cause:
-            lines.append(Padding(Text(entry.cause), (0, 0, 0, 4), expand=False))
+        vouched = f"manifest: {entry.manifest}" if entry.manifest not in {"", "absent"} else ""
+        lines += [Padding(Text(remark), (0, 0, 0, 4), expand=False) for remark in filter(None, (entry.cause, vouched))]
     return Group(*lines)
 
 

@@ -6,8 +6,19 @@ from msgspec import structs
 from rich.console import Console, RenderableType
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.cli._tables import outcome_view, plan_view, status_view
-from cloudd.control import CodeStatus, GenerationStatus, Outcome, Plan, Progress, Status, WorkerStatus
+from cloudd.cli._tables import audit_view, outcome_view, plan_view, status_view
+from cloudd.control import (
+    Actor,
+    Audit,
+    AuditEntry,
+    CodeStatus,
+    GenerationStatus,
+    Outcome,
+    Plan,
+    Progress,
+    Status,
+    WorkerStatus,
+)
 
 
 def text_of(view: RenderableType, columns: int = 100) -> str:
@@ -53,6 +64,14 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(" ".join(row.split()), "front-10 4194304 11 d 13 h 123 aaaaaaaa serving 10000 0 10000000")
         self.assertIn("not ready", shown)
         self.assertIn("agent-0: restarted 2 times", shown)
+
+    def test_what_vouched_for_the_code(self) -> None:
+        """An audit entry shows it below the cause, when there was something."""
+        who = Actor(uid=0, pid=1, user="root")
+        for manifest, shown in (("fits, signed", True), ("absent", False), ("", False)):
+            entry = AuditEntry(time=0, who=who, action="upgrade", result="committed", cause="why", manifest=manifest)
+            text = text_of(audit_view(Audit(entries=[entry])))
+            self.assertEqual(("manifest: fits, signed" in text, "why" in text), (shown, True))
 
     def test_brackets_are_shown_as_they_are(self) -> None:
         """A path or a cause is text, not markup."""

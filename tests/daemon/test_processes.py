@@ -15,6 +15,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from cloudd.control import make_key, read_private_key, write_manifest
 from tests.daemon.small_cloud import SmallCloud
 
 
@@ -216,6 +217,42 @@ class SwapTests(RunningCase):
             client.join()
         self.assertEqual(errors, [])
         self.assertEqual(set(seen), {"one", "two", "three", "four"})
+
+
+class SignedTests(RunningCase):
+    def setUp(self) -> None:
+        self.cloud = SmallCloud()
+        self.addCleanup(self.cloud.remove)
+        self.key_file = self.cloud.folder / "key.pem"
+        public_key = make_key(self.key_file)
+        with self.cloud.settings_file.open("a") as settings:
+            settings.write(f'[upgrade]\npublic_key = "{public_key}"\n')
+        self.cloud.start()
+
+    def test_only_signed_code_is_loaded(self) -> None:
+        """The start needs no signature, an upgrade does; a worker that starts anew boots the signed copy."""
+        cloud = self.cloud
+        cloud.say("two")
+        for signed in (False, True):
+            outcome = cloud.upgrade()
+            self.assertEqual((outcome["result"], cloud.get("/")[1][:3]), ("refused", "one"), outcome)
+            self.assertEqual([path.name for path in (cloud.state / "code").iterdir() if len(path.name) == 64],
+                             [outcome["old_hash"]])  # fmt: skip
+            key = read_private_key(self.key_file) if signed else None
+            write_manifest(cloud.tree, key)
+        outcome = cloud.upgrade()
+        self.assertEqual((outcome["result"], outcome["manifest"]), ("committed", "fits, signed"), outcome)
+        killed = cloud.worker_pids()["front-1"]
+        os.kill(killed, signal.SIGKILL)
+        (serving,) = cloud.wait(
+            lambda: [
+                worker["generations"]
+                for worker in cloud.status()["workers"]
+                if worker["name"] == "front-1" and worker["ready"] and worker["pid"] != killed
+            ],
+            "the worker is back",
+        )
+        self.assertEqual([generation["hash"] for generation in serving], [outcome["new_hash"]])
 
 
 class CrashTests(RunningCase):
