@@ -9,6 +9,7 @@ import http.client
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -106,7 +107,8 @@ class ControlClient:
         payload = to_json(body) if body is not None else None
         headers = {"Content-Type": "application/json"} if payload is not None else {}
         try:
-            connection.request(method, path, body=payload, headers={**headers, "Connection": "close"})
+            with suppress(BrokenPipeError):  # who may not ask is told so and cut off without being heard
+                connection.request(method, path, body=payload, headers={**headers, "Connection": "close"})
             answer = connection.getresponse()
             if answer.status >= 400:
                 raise RefusedByDaemon(_cause_in(answer.read(), answer.status))

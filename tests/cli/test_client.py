@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.cli._client import ControlClient, UnixConnection, Unreachable
+from cloudd.cli._client import ControlClient, RefusedByDaemon, UnixConnection, Unreachable
 from cloudd.control import Outcome
 from cloudd.protocols.control import ControlFactory
 from tests.control.daemon import WireConnection
@@ -69,6 +69,22 @@ class SocketTests(SynchronousTestCase):
         self.addCleanup(connection.close)
         connection.connect()
         self.assertEqual(connection.sock.family, socket.AF_UNIX)
+
+    def test_a_refusal_that_does_not_wait_for_the_question(self) -> None:
+        """The daemon's words are read though it has closed before the request was sent."""
+        folder = Path(tempfile.mkdtemp(prefix="cloudd-test-"))
+        self.addCleanup(shutil.rmtree, folder)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(folder / "control.sock"))
+            listener.listen(1)
+            connection = UnixConnection(folder / "control.sock", 5.0)
+            connection.connect()
+            with listener.accept()[0] as door:
+                body = b'{"cause":"only root may","status":403}'
+                door.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        client = ControlClient(folder, lambda _path, _timeout_s: connection)
+        error = self.assertRaises(RefusedByDaemon, client.status)
+        self.assertEqual(str(error), "only root may")
 
     def test_no_folder_and_no_socket(self) -> None:
         """Each is told as no daemon."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from base64 import b64encode
+from secrets import token_hex
 from urllib.parse import quote
 
 from .siege import Identity, Siege, code, s3, secret, somebody
@@ -33,7 +34,7 @@ class ForgedSignatures(S3Siege):
         """Whatever differs from what was signed is refused with S3's code."""
         with self.container(self.demo, o=b"secret data") as box:
             mine = self.demo.signer
-            wrong = Signer(mine.access, secret("0" * 32), mine.host)
+            wrong = Signer(mine.access, secret(token_hex(16)), mine.host)
             self.check_s3(s3(self.cloud, wrong, "GET", f"/{box}/o"), 403, "SignatureDoesNotMatch")
             unknown = Signer("f" * 32, mine.secret, mine.host)
             self.check_s3(s3(self.cloud, unknown, "GET", f"/{box}/o"), 403, "InvalidAccessKeyId")
