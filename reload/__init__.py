@@ -16,9 +16,14 @@ the old one when its last work has ended::
 - ``CodeTree``: the files of a tree by content; scanned, copied (``stage``), compared, listed (``manifest``).
 - ``Generation``: one loaded copy of the swappable modules.
 - ``Snapshot``, ``Converters``: versioned plain data, and the steps between versions.
+- ``OldProcess``, ``NewProcess``: hand established connections over to a process of other code; see
+  ``docs/upgrades.md`` and ``docs/examples/counting_daemon.py``.
 
 Scanning, staging and loading block: call them in a thread.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ._boundaries import Boundaries
 from ._generation import Generation, GenerationReleased
@@ -27,26 +32,85 @@ from ._snapshot import BadSnapshot, ConversionFailed, Converters, NoConverter, N
 from ._stage import prune_copies
 from ._tree import Changes, CodeTree, ManifestMismatch, TreeChanged, TreeError, compare, module_name, parse_manifest
 
+if TYPE_CHECKING:
+    from ._handover import (
+        AdoptedConnection,
+        Ending,
+        HandoverError,
+        HandoverFailed,
+        HandoverLimits,
+        IAdopted,
+        IAdopter,
+        IMovable,
+        Incompatible,
+        Kinds,
+        Link,
+        MovableConnection,
+        NewProcess,
+        NotMovable,
+        Offer,
+        OldProcess,
+        Progress,
+        Reason,
+        adopt_transport,
+        link_pair,
+        listen_on,
+        listening_socket,
+        release_transport,
+        unsent_output,
+    )
+
 __all__ = [
+    "AdoptedConnection",
     "BadSnapshot",
     "Boundaries",
     "Changes",
     "CodeTree",
     "ConversionFailed",
     "Converters",
+    "Ending",
     "Generation",
     "GenerationReleased",
+    "HandoverError",
+    "HandoverFailed",
+    "HandoverLimits",
+    "IAdopted",
+    "IAdopter",
+    "IMovable",
+    "Incompatible",
+    "Kinds",
+    "Link",
     "ManifestMismatch",
+    "MovableConnection",
+    "NewProcess",
     "NoConverter",
+    "NotMovable",
     "NotPlainData",
+    "Offer",
+    "OldProcess",
     "PlainImportRefused",
+    "Progress",
+    "Reason",
     "Snapshot",
     "SnapshotError",
     "TreeChanged",
     "TreeError",
+    "adopt_transport",
     "compare",
     "guard_plain_imports",
+    "link_pair",
+    "listen_on",
+    "listening_socket",
     "module_name",
     "parse_manifest",
     "prune_copies",
+    "release_transport",
+    "unsent_output",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The names of the hand-over: most processes need none of them, and they import much of Twisted."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("._handover", __name__), name)

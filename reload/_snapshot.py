@@ -173,6 +173,23 @@ class Converters:
                     raise ValueError(f"{kind}: there is already a step from {begin} to {end}")
                 self._steps[kind, begin, end] = step
 
+    def reachable(self, kind: str, version: int) -> tuple[int, ...]:
+        """The versions that ``version`` can become, itself included, in order."""
+        return self._walk(version, lambda at, following: (kind, at, following) in self._steps)
+
+    def readable(self, kind: str, version: int) -> tuple[int, ...]:
+        """The versions that can become ``version``, itself included, in order."""
+        return self._walk(version, lambda at, following: (kind, following, at) in self._steps)
+
+    @staticmethod
+    def _walk(version: int, leads: Callable[[int, int], bool]) -> tuple[int, ...]:
+        lowest = highest = version
+        while leads(lowest, lowest - 1):
+            lowest -= 1
+        while leads(highest, highest + 1):
+            highest += 1
+        return tuple(range(lowest, highest + 1))
+
     def convert(self, snapshot: Snapshot, version: int) -> Snapshot:
         """
         The snapshot in another version; the given one is not changed.
