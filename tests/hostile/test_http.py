@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
-from contextlib import suppress
 
 from attrs import define
 from twisted.trial.unittest import SkipTest
@@ -285,7 +285,7 @@ def as_nobody(path: str) -> str:
             os.setresuid(NOBODY, NOBODY, NOBODY)
             with socket.socket(socket.AF_UNIX) as caller:
                 caller.connect(path)
-                with suppress(BrokenPipeError):  # the refusal does not wait for the request
+                with contextlib.suppress(BrokenPipeError):  # the refusal does not wait for the request
                     caller.sendall(b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
                 os.write(writing, caller.recv(4096))
         except BaseException as error:
