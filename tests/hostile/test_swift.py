@@ -7,7 +7,7 @@ import time
 from base64 import b64encode
 from urllib.parse import quote
 
-from .siege import Identity, Siege, eventually, log_in, secret, somebody, unnamed_files
+from .siege import Identity, Siege, api, eventually, log_in, secret, somebody, unnamed_files
 from .wire import Answer, Wire, ask, head
 
 TEN_GB = 10_000_000_000
@@ -412,6 +412,27 @@ class ForeignTenants(SwiftSiege):
                 self.admin.api("DELETE", f"{given}/{role}", status=204)
                 time.sleep(1)
                 self.everywhere(place, user.token, 401)
+
+    def test_expired_tokens(self) -> None:
+        """A token ends with the credential it was got with, to the second, in every worker, and makes no new one."""
+        path = f"/users/{self.demo.user_id}/application_credentials"
+        ends = time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime(time.time() + 3))
+        wanted = {"application_credential": {"name": f"short-{time.time_ns()}", "expires_at": ends}}
+        made = self.demo.api("POST", path, wanted, 201).json()["application_credential"]
+        login = {"methods": ["application_credential"]} | {
+            "application_credential": {"id": made["id"], "secret": secret(made["secret"])}
+        }
+        token, _ = log_in(self.cloud, login)
+        again, _ = log_in(self.cloud, {"methods": ["token"], "token": {"id": token}})
+        place = f"/v1/{self.demo.account}"
+        self.everywhere(place, again, 204)
+        time.sleep(3)
+        for ended in (token, again):
+            self.everywhere(place, ended, 401)
+        for identity in (login, {"methods": ["token"], "token": {"id": again}}):
+            answer = api(self.cloud, "", "POST", "/auth/tokens", {"auth": {"identity": identity}})
+            self.check_fault(answer, 401)
+        self.demo.api("DELETE", f"{path}/{made['id']}", status=204)
 
     def test_forged_tokens(self) -> None:
         """Cut, changed, foreign, huge and senseless tokens are nobody's."""
