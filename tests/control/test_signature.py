@@ -41,7 +41,7 @@ class VerifyTests(SynchronousTestCase):
         """What was signed verifies, and nothing else does."""
         signature = sign_manifest(manifest, KEY)
         verify_signature(manifest, signature, PUBLIC)
-        for other in (manifest + b"x", manifest[1:] + b"\0", b"\n" + manifest):
+        for other in (manifest + b"x", manifest[:-1] + b"\xff\xff", b"\n" + manifest):
             self.assertRaises(SignatureError, verify_signature, other, signature, PUBLIC)
 
     def test_the_prefix_counts(self) -> None:
@@ -102,6 +102,16 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual((self.file.read_bytes(), (self.folder / "absent").exists()), (b"precious", False))
         error = self.assertRaises(SignatureError, make_key, self.folder / "no/where.pem")
         self.assertIn("No such file", str(error))
+
+    def test_a_full_disk_leaves_no_half_key(self) -> None:
+        """What could not be written whole is not there."""
+
+        def full(_descriptor: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        self.patch(os, "fsync", full)
+        self.assertIn("No space left", str(self.assertRaises(SignatureError, make_key, self.file)))
+        self.assertFalse(self.file.exists())
 
     def test_others_must_not_read_it(self) -> None:
         """The group neither."""

@@ -115,6 +115,7 @@ class ReadTests(SynchronousTestCase):
             (str(file), "no public key in PEM"),
             (str(folder / "key.pem"), "does not belong on this host"),
             (str(folder / "absent.pem"), "examined"),
+            (str(folder), "cannot be read"),
             (public[:-4], "absolute path"),
             ("public.pem", "absolute path"),
         ):

@@ -94,6 +94,29 @@ class SearchTests(SearchCase):
         self.assertEqual(causes, {"access.log": "is no regular file", "access.log.d": "is no regular file",
                                   "access.log.2.gz": "is compressed"})  # fmt: skip
 
+    def test_files_that_cannot_be_read(self) -> None:
+        """A link to nothing is no file; one that fails at opening or reading is named, and the others are searched."""
+        (self.folder / "access.log.0").symlink_to(self.folder / "nothing")
+        self.write("access.log", line(ID))
+        self.write("access.log.1", line(ID), 10)
+        opened, read = os.open, os.pread
+
+        def refuse(path: Path, flags: int) -> int:
+            if path == self.log:
+                raise OSError(13, "Permission denied")
+            return opened(path, flags)
+
+        def fail(_descriptor: int, _count: int, _begin: int) -> bytes:
+            raise OSError(5, "Input/output error")
+
+        for name, broken, word in (("open", refuse, "Permission denied"), ("pread", fail, "Input/output error")):
+            self.patch(os, name, broken)
+            found = search_logs(self.log, ID)
+            self.assertEqual(len(found.files), 2)
+            self.assertEqual((word in found.files[0].cause, len(found.requests)), (True, int(name == "open")))
+            self.patch(os, "open", opened)
+        self.patch(os, "pread", read)
+
     def test_a_file_that_was_renamed_meanwhile_counts_once(self) -> None:
         """Two names of one file are one file."""
         self.write("access.log", line(ID))
