@@ -47,7 +47,7 @@ class Action(Enum):
     @property
     def reads(self) -> bool:
         """Whether it changes nothing."""
-        return self in (Action.READ_OBJECT, Action.LIST_OBJECTS, Action.READ_ACCOUNT)
+        return self is Action.READ_OBJECT or self is Action.LIST_OBJECTS or self is Action.READ_ACCOUNT
 
 
 def allowed_by_role(access: Asker | None, account: str, action: Action) -> bool:

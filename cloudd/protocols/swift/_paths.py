@@ -9,9 +9,8 @@ are data and reach no file system.
 
 from __future__ import annotations
 
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
-
-from attrs import frozen
 
 from cloudd.objects import InvalidName, decode_name
 
@@ -20,8 +19,7 @@ from ._answers import Refusal, bad_request
 VERSIONS = ("v1", "v1.0")
 
 
-@frozen
-class Place:
+class Place(NamedTuple):
     """What a path below ``/v1`` names; ``container`` and ``object`` are ``""`` where the path ends before them."""
 
     account: str
