@@ -130,7 +130,7 @@ def _generation_cells(generation: GenerationStatus) -> list[str]:
 
 
 def _remarks(workers: list[WorkerStatus]) -> list[RenderableType]:
-    restarts = [f"{worker.name}: restarted {worker.restarts} times" for worker in workers if worker.restarts]
+    restarts = [f"{worker.name}: restarted {_times(worker.restarts)}" for worker in workers if worker.restarts]
     holders = [
         f"{worker.name}: generation {generation.number} is still held: {holder}"
         for worker in workers
@@ -175,6 +175,10 @@ def _shortened(names: list[str]) -> Iterable[str]:
 
 def _count(names: list[str], noun: str) -> str:
     return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _when(seconds: float) -> str:

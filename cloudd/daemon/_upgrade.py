@@ -80,7 +80,7 @@ class Workers(Protocol):
 
 
 @frozen
-class Decided:
+class Current:
     """What a worker that starts now boots."""
 
     generation: int
@@ -133,7 +133,7 @@ class Upgrades:
         audit: AuditLog,
         metrics: SwapMetrics,
     ) -> None:
-        self.current = Decided(boot.committed.generation, boot.tree)
+        self.current = Current(boot.committed.generation, boot.tree)
         self.committed = boot.committed
         self.progress: Progress | None = None  # of the change under way
         self._settings = settings
@@ -265,7 +265,7 @@ class Upgrades:
         number = await self._prepare(target, staged)
         record = self._next_record(action, staged.hash, number)
         await self._decide(record, target)
-        self.committed, self.current = record, Decided(number, staged)
+        self.committed, self.current = record, Current(number, staged)
         warnings = [*await self._commit(number), *await self._clean()]
         return Outcome(
             action=action,

@@ -57,6 +57,7 @@ class TableTests(SynchronousTestCase):
         workers = [
             WorkerStatus(name="front-10", role="front", pid=4_194_304, ready=True, started_at=0, generations=[serving]),
             WorkerStatus(name="agent-0", role="agent", pid=78, ready=False, started_at=0, restarts=2),
+            WorkerStatus(name="front-11", role="front", pid=79, ready=False, started_at=0, restarts=1),
         ]
         status = structs.replace(status_up(1), workers=workers)
         shown = text_of(status_view(status, 1_000_000), 80)
@@ -64,6 +65,7 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(" ".join(row.split()), "front-10 4194304 11 d 13 h 123 aaaaaaaa serving 10000 0 10000000")
         self.assertIn("not ready", shown)
         self.assertIn("agent-0: restarted 2 times", shown)
+        self.assertIn("front-11: restarted once", shown)
 
     def test_what_vouched_for_the_code(self) -> None:
         """An audit entry shows it below the cause, when there was something."""
