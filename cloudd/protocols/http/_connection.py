@@ -410,7 +410,7 @@ class HTTPConnection:
         text = error.cause.encode() + b"\n"
         lines = (
             status_line(error.status),
-            factory.common,
+            factory.renew_common(),
             id_lines(factory.id_names, record.id),
             _PLAIN % len(text),
             CLOSE,

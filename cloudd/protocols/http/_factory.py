@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -56,6 +56,7 @@ class HTTPServerFactory(ServerFactory):
     :ivar connections: the open ones
     :ivar accepted: how many there have been
     :ivar refused: count by status of bytes that were no request
+    :ivar common: header lines that all answers have, good until ``common_until``
     :ivar draining: no further request is taken on a connection after its current one
     """
 
@@ -74,7 +75,9 @@ class HTTPServerFactory(ServerFactory):
         self.refused: dict[int, int] = {}
         self.draining = False
         self.now = 0.0
+        self.seconds: Callable[[], float] = reactor.seconds
         self.common = b""
+        self.common_until = 0.0
         self._sweeping = False
         self._drained: Deferred[int] | None = None
         self._cut = 0
@@ -126,8 +129,20 @@ class HTTPServerFactory(ServerFactory):
         self._check_drained()
 
     def _tick(self) -> None:
-        self.now = self.reactor.seconds()
-        self.common = common_lines(self.now)
+        self.now = self.seconds()
+        self.renew_common()
+
+    def renew_common(self) -> bytes:
+        """
+        The lines that all answers of this second share.
+
+        An answer takes ``common`` as long as it is before ``common_until``: the sweep alone would leave a ``Date`` that
+        is older than the ``Last-Modified`` of what was written since (RFC 9110 section 8.8.2.1).
+        """
+        second = int(self.seconds())
+        self.common = common_lines(second)
+        self.common_until = second + 1.0
+        return self.common
 
     def _sweep(self) -> None:
         """The one timer: runs while there are connections."""

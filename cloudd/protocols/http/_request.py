@@ -226,7 +226,7 @@ class Request(KleinGlue):
             framing += KEEP_ALIVE
         lines = (
             status_line(status),
-            factory.common,
+            factory.common if factory.seconds() < factory.common_until else factory.renew_common(),
             header_block(headers),
             id_lines(factory.id_names, self.id),
             framing,

@@ -23,6 +23,18 @@ class KeepAliveTests(SynchronousTestCase):
             self.assertEqual(conversation.state, (HELLO * count, True))
         self.assertEqual(len(conversation.site.over), 3)
 
+    def test_the_date_is_of_the_answer(self) -> None:
+        """A second that has begun since the last sweep is in the answer, or what was written in it would be later."""
+        conversation = Conversation()
+        clock = conversation.factory.reactor
+        clock.advance(0.5 - clock.seconds() % 1)
+        conversation.say(get(b"/hello"))
+        clock.rightNow += 0.6  # no timer ran
+        for data in (get(b"/hello"), b"nonsense\r\n\r\n"):
+            conversation.say(data)
+        dates = [line[-6:] for line in conversation.heard.split(b"\r\n") if line.startswith(b"Date:")]
+        self.assertEqual(dates, [b"40 GMT", b"41 GMT", b"41 GMT"])
+
     def test_data_after_close_is_ignored(self) -> None:
         conversation = Conversation()
         conversation.say(get(b"/hello", b"Connection: close") + get(b"/hello"))
