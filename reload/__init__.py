@@ -29,7 +29,7 @@ from ._boundaries import Boundaries
 from ._generation import Generation, GenerationReleased
 from ._guard import PlainImportRefused, guard_plain_imports
 from ._snapshot import BadSnapshot, ConversionFailed, Converters, NoConverter, NotPlainData, Snapshot, SnapshotError
-from ._stage import prune_copies
+from ._stage import prune_copies, remove_unfinished
 from ._tree import Changes, CodeTree, ManifestMismatch, TreeChanged, TreeError, compare, module_name, parse_manifest
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ __all__ = [
     "parse_manifest",
     "prune_copies",
     "release_transport",
+    "remove_unfinished",
     "unsent_output",
 ]
 

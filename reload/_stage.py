@@ -64,6 +64,20 @@ def prune_copies(folder: Path, keep: Collection[str]) -> list[str]:
     return removed
 
 
+def remove_unfinished(folder: Path) -> list[str]:
+    """
+    Remove what processes left that died in the middle of staging, whatever their numbers are used for now.
+
+    Only for the one process that stages in ``folder``, before it does.
+
+    :return: the names that were removed
+    """
+    found = [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)] if folder.is_dir() else []
+    for path in found:
+        shutil.rmtree(path, ignore_errors=True)
+    return sorted(path.name for path in found)
+
+
 def _make_copy(tree: CodeTree, folder: Path, place: Path) -> None:
     work = folder / f".staging-{os.getpid()}-{secrets.token_hex(4)}"
     work.mkdir(mode=0o700)

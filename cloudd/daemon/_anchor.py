@@ -28,7 +28,7 @@ import cloudd
 from cloudd.control import BOUNDARIES
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.control import ControlFactory, bind_control
-from reload import CodeTree, TreeError
+from reload import CodeTree, TreeError, remove_unfinished
 
 from ._access_log import access_log_file
 from ._audit import AuditLog
@@ -179,6 +179,7 @@ class Anchor(Service):
         )
 
     def _choose_tree(self) -> Boot:
+        remove_unfinished(self._state.code)
         start = CodeTree.scan(source_root(), BOUNDARIES)
         return choose_boot_tree(self._state.code, start, self._reactor.seconds())
 

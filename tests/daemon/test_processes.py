@@ -420,6 +420,15 @@ class StartTests(SynchronousTestCase):
         self.assertIn("workers.fronts: there is no such key; did you mean workers.front?", self.cloud.log())
         self.assertFalse(self.cloud.state.exists())
 
+    def test_what_a_killed_anchor_left_is_removed(self) -> None:
+        """Copies that were half made go at the next start, whoever has that process number now."""
+        code = self.cloud.state / "code"
+        for name in (f".staging-{os.getpid()}-0a", ".bad-1-0b"):
+            (code / name).mkdir(parents=True)
+        self.cloud.state.chmod(0o700)
+        self.cloud.start()
+        self.assertEqual([path.name for path in code.iterdir() if path.name.startswith(".")], [])
+
     def test_background(self) -> None:
         """As a daemon: twistd's pidfile, logs in files, an end by signal."""
         pidfile = self.cloud.folder / "pid"

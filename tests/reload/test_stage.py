@@ -8,7 +8,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from reload import CodeTree, TreeChanged, TreeError, prune_copies
+from reload import CodeTree, TreeChanged, TreeError, prune_copies, remove_unfinished
 
 from .trees import BOUNDARIES, TreeCase
 
@@ -106,3 +106,12 @@ class StageTests(TreeCase):
         self.assertEqual(prune_copies(self.code, {kept.hash}), [old.hash])
         self.assertEqual(self.names(), sorted([kept.hash, living, "notes"]))
         self.assertEqual(prune_copies(self.folder / "absent", ()), [])
+
+    def test_remove_unfinished(self) -> None:
+        """At a start everything half done goes, also of a number that another process has now; copies stay."""
+        kept = self.tree({}).stage(self.code)
+        for name in (f".staging-{os.getpid()}-00", ".staging-1-ff", ".bad-1-00", "notes"):
+            (self.code / name).mkdir()
+        self.assertEqual(remove_unfinished(self.code), [".bad-1-00", ".staging-1-ff", f".staging-{os.getpid()}-00"])
+        self.assertEqual(self.names(), sorted([kept.hash, "notes"]))
+        self.assertEqual(remove_unfinished(self.folder / "absent"), [])
