@@ -5,10 +5,11 @@ CPU per request of our HTTP server and of a whole cloudd, beside nginx in the sa
 
 wrk (Debian package ``wrk``) asks over keep-alive connections; what is measured is the CPU time of the server's
 processes, since wall time on a busy machine says little.  nginx runs with its access log on, so does cloudd; the bare
-server (handlers on ``cloudd.protocols.http`` alone) has none.  ``PUT`` bodies and large files are not measured here.
+server (handlers on ``cloudd.protocols.http`` alone) has none.  ``PUT`` bodies are not measured here.
 
-Prints one JSON object.  ``cpu_us`` is microseconds of CPU per request, ``times_nginx`` the ratio to nginx's ``return``,
-for files to its static file; the bars are 2.5 for hot routes and files, 12 for a klein route.
+Prints one JSON object.  ``cpu_us`` is microseconds of CPU per request, ``cpu_s_per_gb`` seconds per 10^9 bytes of a
+large file, ``times_nginx`` the ratio to nginx's ``return``, for files to the same file by nginx; the bars are 2.5 for
+hot routes and files, 12 for a klein route, 1.1 for a large file.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ from tests.running_cloud import CHECKOUT, RunningCloud, free_port
 
 DOCUMENT = b'{"version": "v3.14", "status": "stable", "a": 1}'
 FILE_BYTES = 1_024
+LARGE_BYTES = 104_857_600
+LARGE_CONNECTIONS = 4
 ROUTES = 60
+AGAINST = {"file": "static file", "1 KiB object": "static file", "100 MiB object": "large file"}
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 NGINX = """
@@ -58,6 +62,7 @@ http {{
         default_type application/json;
         location = /return {{ return 200 '{document}'; }}
         location /file {{ root {folder}; }}
+        location /large {{ root {folder}; }}
     }}
 }}
 """
@@ -84,9 +89,9 @@ def wait_for(port: int) -> None:
     raise RuntimeError(f"nobody listens on port {port}")
 
 
-def load(url: str, options: argparse.Namespace, seconds: float, headers: tuple[str, ...]) -> tuple[int, str]:
+def load(url: str, connections: int, seconds: float, headers: tuple[str, ...]) -> tuple[int, str]:
     """Requests that wrk got answered in ``seconds``, and what it complains of."""
-    command = ["wrk", "-t1", f"-c{options.connections}", f"-d{seconds:g}s"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s"]
     for header in headers:
         command += ["-H", header]
     output = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
@@ -97,9 +102,9 @@ def load(url: str, options: argparse.Namespace, seconds: float, headers: tuple[s
 
 def measure(pid: int, url: str, options: argparse.Namespace, *headers: str) -> dict[str, Any]:
     """CPU per request of the server ``pid`` for ``url``."""
-    load(url, options, 1, headers)
+    load(url, options.connections, 1, headers)
     before, began = cpu_seconds(pid), time.perf_counter()
-    requests, complaints = load(url, options, options.seconds, headers)
+    requests, complaints = load(url, options.connections, options.seconds, headers)
     spent, wall = cpu_seconds(pid) - before, time.perf_counter() - began
     result: dict[str, Any] = {
         "requests_per_s": round(requests / wall),
@@ -108,6 +113,19 @@ def measure(pid: int, url: str, options: argparse.Namespace, *headers: str) -> d
     if complaints:
         result["complaints"] = complaints
     return result
+
+
+def measure_large(pid: int, url: str, *headers: str) -> dict[str, Any]:
+    """
+    CPU per GB of the server ``pid`` for the large file at ``url``.
+
+    By a client that drops what it gets in the kernel: a slow one would make more, smaller sends of both servers.
+    """
+    command = [sys.executable, "-m", "bench.sink", str(LARGE_CONNECTIONS), url, *headers]
+    before, began = cpu_seconds(pid), time.perf_counter()
+    received = int(subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout)
+    spent, wall = cpu_seconds(pid) - before, time.perf_counter() - began
+    return {"gb_per_s": round(received / wall / 1e9, 2), "cpu_s_per_gb": round(spent / received * 1e9, 4)}
 
 
 @contextmanager
@@ -131,6 +149,7 @@ def measure_nginx(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         return {
             "return": measure(pid, f"http://127.0.0.1:{port}/return", options),
             "static file": measure(pid, f"http://127.0.0.1:{port}/file", options),
+            "large file": measure_large(pid, f"http://127.0.0.1:{port}/large"),
         }
 
 
@@ -154,6 +173,7 @@ def measure_daemon(options: argparse.Namespace) -> dict[str, Any]:
         token, account = log_in(cloud)
         put(cloud, f"{account}/bench", token, b"")
         put(cloud, f"{account}/bench/small", token, b"x" * FILE_BYTES)
+        put(cloud, f"{account}/bench/large", token, b"x" * LARGE_BYTES)
         assert cloud.process is not None
         pid, auth, api = cloud.process.pid, f"X-Auth-Token: {token}", cloud.url("api")
         subject = f"X-Subject-Token: {token}"
@@ -162,6 +182,7 @@ def measure_daemon(options: argparse.Namespace) -> dict[str, Any]:
             "klein route": measure(pid, f"{api}/identity/v3/auth/projects", options, auth),
             "klein route without token": measure(pid, f"{api}/identity/v3", options),
             "1 KiB object": measure(pid, f"{cloud.url('object')}{account}/bench/small", options, auth),
+            "100 MiB object": measure_large(pid, f"{cloud.url('object')}{account}/bench/large", auth),
         }
     finally:
         cloud.remove()
@@ -175,6 +196,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="cloudd-bench-"))
     folder.chmod(0o755)  # nginx's worker reads the file as another user
     (folder / "file").write_bytes(b"x" * FILE_BYTES)
+    (folder / "large").write_bytes(b"x" * LARGE_BYTES)
     try:
         report = {"nginx": measure_nginx(options, folder), "bare": measure_bare(options, folder)}
         if options.daemon:
@@ -183,8 +205,9 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
     for server in ("bare", "cloudd"):
         for name, result in report.get(server, {}).items():
-            against = "static file" if name in {"file", "1 KiB object"} else "return"
-            result["times_nginx"] = round(result["cpu_us"] / report["nginx"][against]["cpu_us"], 2)
+            against = AGAINST.get(name, "return")
+            unit = "cpu_s_per_gb" if against == "large file" else "cpu_us"
+            result["times_nginx"] = round(result[unit] / report["nginx"][against][unit], 2)
     return report
 
 
