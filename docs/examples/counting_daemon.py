@@ -169,6 +169,7 @@ class Daemon(Factory):
         descriptors = {0: 0, 1: 1, 2: 2, 3: theirs.fileno()}
         child = reactor.spawnProcess(ProcessProtocol(), sys.executable, arguments, env=None, childFDs=descriptors)
         theirs.close()
+        say(f"spawned {child.pid}")
         old = OldProcess(
             reactor,
             Link(reactor, ours),
@@ -231,9 +232,9 @@ def main(arguments: list[str]) -> None:
         daemon = Daemon(generation=1)
         listener = listening_socket("127.0.0.1", int(arguments[0]))
         daemon.accept(listener.detach())
-        say(f"serving on port {daemon.port.getHost().port}")
-    reactor.callWhenRunning(signal.signal, signal.SIGUSR2, lambda *_: reactor.callFromThread(daemon.hand_over))
-    reactor.callWhenRunning(signal.signal, signal.SIGHUP, lambda *_: reactor.callFromThread(daemon.take_back))
+        reactor.callWhenRunning(say, f"serving on port {daemon.port.getHost().port}")
+    signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(daemon.hand_over))
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(daemon.take_back))
     reactor.run()
 
 

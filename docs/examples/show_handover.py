@@ -51,6 +51,7 @@ def play(daemon: subprocess.Popen[str], port: int) -> None:
 
     daemon.send_signal(signal.SIGUSR2)
     tell(daemon.stderr.readline())
+    tell(daemon.stderr.readline())
     idle.send(b"hello again\n")
     half.send(b"ne\n")
     show("after: an idle connection", idle)
