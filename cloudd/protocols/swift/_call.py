@@ -60,6 +60,10 @@ class Call:
         """The object store."""
         return self.objects.store
 
+    def allowed_by_role(self, action: Action) -> bool:
+        """Whether the client may do this to the place of the path whatever the container's lists say."""
+        return allowed_by_role(self.access, self.place.account, action)
+
     async def authorize(self, action: Action, account: str = "", container: str = "") -> None:
         """
         Return if the client may do this to the place of the path, or to the one given.

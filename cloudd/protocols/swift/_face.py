@@ -78,7 +78,10 @@ class SwiftFace:
     async def handle(self, request: Request) -> None:
         """Answer one request, with Swift's words for what is refused."""
         try:
-            await self._route(request)
+            if request.path.startswith(b"/v1/"):
+                await self._route_place(request)
+            else:
+                await self._route(request)
         except ClientGone:
             return
         except Exception as error:
@@ -118,7 +121,10 @@ class SwiftFace:
         route = find_route(request, place, query)
         if route is None:
             return
-        access, token_cause = await self._authenticate(request)
+        token = request.header(b"x-auth-token") or request.header(b"x-storage-token")
+        access, token_cause = self._identity.cached(token.decode("latin-1")) if token else None, ""
+        if token and access is None:
+            access, token_cause = await self._authenticate(token.decode("latin-1"))
         call = Call(
             request=request,
             place=place,
@@ -137,20 +143,15 @@ class SwiftFace:
                 raise
             raise refusal from error
 
-    async def _authenticate(self, request: Request) -> tuple[Access | None, str]:
+    async def _authenticate(self, token: str) -> tuple[Access | None, str]:
         """
-        Who asks.  A token that is not valid counts as none: the container may be open to everybody.
+        Who asks, by a token that this worker does not know yet.
+
+        One that is not valid counts as none: the container may be open to everybody.
 
         :return: None for nobody, with what was wrong with the token
         :raises Refusal: 503 when tokens cannot be checked now
         """
-        header = request.header(b"x-auth-token") or request.header(b"x-storage-token")
-        if not header:
-            return None, ""
-        token = header.decode("latin-1")
-        access = self._identity.cached(token)
-        if access is not None:
-            return access, ""
         try:
             return await self._identity.authenticate_token(token), ""
         except InvalidToken as error:
