@@ -152,9 +152,11 @@ class ModelAdopter:
 
     def __init__(self, process: Process) -> None:
         self.process = process
+        self.got: list[Snapshot] = []
 
     def adopt(self, snapshot: Snapshot, descriptors: Sequence[int]) -> ModelAdopted:
         self.process.step()
+        self.got.append(snapshot)
         number = snapshot.fields["number"]
         if number in self.process.unwanted:
             self.process.world.unadopted(self.process, [self.process.world.connections[number]])
@@ -264,7 +266,15 @@ class World:
     :param chance: decides orders
     """
 
-    def __init__(self, connections: int, batch: int = 2, chance: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        connections: int,
+        batch: int = 2,
+        chance: random.Random | None = None,
+        new_kinds: Kinds | None = None,
+        must_return: bool = False,
+    ) -> None:
+        new_kinds = new_kinds or Kinds({KIND: 1})
         self.clock = Clock()
         self.chance = chance or random.Random(1)
         self.connections = [Connection(number) for number in range(connections)]
@@ -281,7 +291,7 @@ class World:
         self.endings: dict[str, Any] = {}
         self.decision: Deferred[None] | None = None
         self.decide: Callable[[], Deferred[None] | None] = lambda: None
-        limits = HandoverLimits(batch=batch, window_s=1.0)
+        limits = HandoverLimits(batch=batch, window_s=1.0, must_return=must_return)
         for connection in self.connections:
             descriptor = self.open("old", connection)
             movable = ModelMovable(self.old, connection, 0, descriptor)
@@ -303,7 +313,7 @@ class World:
         self.new.side = NewProcess(
             self.new.clock,
             self.new.link,
-            Kinds({KIND: 1}),
+            new_kinds,
             ModelAdopter(self.new),
             accept=self._accept,
             source=lambda: list(self.new.served.values()),
@@ -390,9 +400,9 @@ class World:
 
     # ---- time and traffic
 
-    def start(self) -> None:
-        for process in (self.new, self.old):
-            process.do(self._start, process)
+    def start(self, *names: str) -> None:
+        for name in names or ("new", "old"):
+            self.processes[name].do(self._start, self.processes[name])
 
     def _start(self, process: Process) -> None:
         process.side.start().addErrback(lambda _: None)

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
+from reload import Converters
 from reload._handover_interfaces import HandoverError
+from reload._handover_kinds import Kinds
 from reload._handover_side import HandoverFailed
 
-from .handover_model import Process, World, own_descriptors
+from .handover_model import KIND, Process, World, own_descriptors
 
 Setup = Callable[[World], object]
 
@@ -248,6 +250,64 @@ class DecisionTests(SynchronousTestCase):
             world.run(1)
         self.assertEqual(self.failureResultOf(moved, HandoverFailed).value.ending.how, "declined")
         self.failureResultOf(taken, HandoverFailed)
+
+
+def newer(*, down: bool) -> Kinds:
+    """Code of the next version."""
+    converters = Converters()
+    converters.add(KIND, 1, up=lambda old: {**old, "new": True}, down=dict if down else None)
+    return Kinds({KIND: 2}, converters)
+
+
+class VersionTests(SynchronousTestCase):
+    """What the two can read of each other is known before anything is touched."""
+
+    def test_newer_code(self) -> None:
+        """Snapshots are converted on receipt, and back before they return."""
+        world = World(3, new_kinds=newer(down=True))
+        with own_descriptors(world):
+            world.start()
+            world.run(0.5)
+            world.check()
+            (snapshot, *_) = world.new.side._exchange._adopter.got
+            self.assertEqual((snapshot.version, snapshot.fields["new"]), (2, True))
+        self.assertEqual(len(world.new.served), 3)
+
+    def test_refused(self) -> None:
+        """A kind that the new process does not read is refused by its name, and no connection was frozen."""
+        for kinds in (Kinds({}), Kinds({KIND: 2}), Kinds({"other": 1})):
+            world = World(3, new_kinds=kinds)
+            with own_descriptors(world):
+                freezes: list[object] = []
+                for movable in world.old.served.values():
+                    self.patch(movable, "freeze", lambda freezes=freezes: freezes.append(1))
+                world.start()
+                world.run(1)
+                world.check()
+            self.assertEqual((world.endings["old"].how, freezes), ("refused", []))
+            self.assertIn(KIND, world.endings["old"].cause)
+            self.assertEqual(set(world.endings), {"old", "new"})
+
+    def test_no_way_back(self) -> None:
+        """Without a step down it moves, unless the owner insists on a way back."""
+        for must_return, how in ((False, "moved"), (True, "refused")):
+            world = World(3, new_kinds=newer(down=False), must_return=must_return)
+            with own_descriptors(world):
+                world.start()
+                world.run(10)
+                world.check()
+            self.assertEqual(world.endings["old"].how, how)
+
+    def test_no_greeting(self) -> None:
+        """A process that never greets is not waited for."""
+        for name in ("old", "new"):
+            world = World(3)
+            with own_descriptors(world):
+                world.other(name).stopped = True
+                world.start(name)
+                world.run(40)
+                self.assertEqual(world.endings[name].how, "failed")
+                world.check()
 
 
 class DeathTests(SynchronousTestCase):
