@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from attrs import define
+from attrs import Factory, define, field
 from sqlalchemy import Connection, Engine, NestedTransaction, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from . import _sqlite
+from ._checkpoint import Log
 from ._group_commit import GroupCommit
+from ._turn import Turn
 from ._version import CommitWatch
 
 _WRITES = "cloudd_writes"
@@ -58,6 +60,7 @@ class _ControlDriver:
 
     engine: Engine
     file: Path | None  # of SQLite
+    _log: Log | None = field(init=False, default=Factory(lambda self: self.file and Log(self.file), takes_self=True))
 
     def connect(self, *, writes: bool) -> Connection:
         connection = self.engine.connect().execution_options(**{_WRITES: writes})
@@ -89,7 +92,18 @@ class _ControlDriver:
         savepoint.rollback()
 
     def is_busy(self, error: BaseException, /) -> bool:
-        return _sqlite.is_busy(getattr(error, "orig", None) or error)
+        return _sqlite.is_busy(_sqlite.origin(error))
+
+    def turn(self) -> Turn | None:
+        return None if self.file is None else Turn(self.file)
+
+    def needs_tending(self) -> bool:
+        return self._log is not None and self._log.is_due()
+
+    def tend(self, connection: Connection, /) -> None:
+        raw = connection.connection.driver_connection  # beside SQLAlchemy, which would begin a transaction
+        if self._log is not None and isinstance(raw, sqlite3.Connection):
+            self._log.tend(raw)
 
     def commit_watch(self) -> CommitWatch | None:
         file = self.file
@@ -114,4 +128,6 @@ def open_control_database(database: Path | str, *, reactor: Any, threads: int = 
     :param threads: most reads at one time, each on its own connection
     """
     url = control_url(database)
-    return ControlDatabase(_ControlDriver(make_engine(url), sqlite_file(url)), reactor, "control database", threads)
+    file = sqlite_file(url)
+    driver = _ControlDriver(make_engine(url), file)
+    return ControlDatabase(driver, reactor, "control database", threads, str(file or ""))

@@ -11,14 +11,14 @@ functions of the group run again, each in a transaction of its own: who is not t
 gets the error.  That is why a function given to ``write`` has no effect but in the database.
 
 **Busy.**  Three processes write to one SQLite file.  SQLite's own busy handler sleeps in fixed steps and lets one
-process starve; here the wait is short and random, up to ``BUSY_LIMIT_S``.
+process starve; here the wait is short and random (``_patience``).  Each transaction that writes also holds the turn
+(``_turn``), and who holds it looks after the log.
 
 Threads keep no reference to a finished function: it belongs to a generation of code that must be freed.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -30,15 +30,15 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ._damage import Damage
+from ._patience import Patience
+from ._turn import Turn, TurnTaken
 from ._version import CommitWatch
 
 Connection = TypeVar("Connection")
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 
-BUSY_LIMIT_S = 15.0
-FIRST_WAIT_S = 0.0005
-LONGEST_WAIT_S = 0.02
 GROUP_LIMIT = 256
 GROUP_TIME_S = 0.02
 WAITING_LIMIT = 20_000
@@ -79,6 +79,15 @@ class Driver(Protocol[Connection]):
 
     def is_busy(self, error: BaseException, /) -> bool: ...
 
+    def turn(self) -> Turn | None:
+        """What the writer takes before each ``begin``; ``None``: the database needs no such thing."""
+
+    def needs_tending(self) -> bool:
+        """Whether ``tend`` has something to do."""
+
+    def tend(self, connection: Connection, /) -> None:
+        """Between transactions and within the turn: what the database needs now and then."""
+
     def commit_watch(self) -> CommitWatch | None: ...
 
 
@@ -109,22 +118,6 @@ class _GroupLost(Exception):
     """The transaction that a group shared is gone; nobody's changes were kept."""
 
 
-class Patience:
-    """Random, growing waits until ``BUSY_LIMIT_S`` have passed."""
-
-    def __init__(self) -> None:
-        self._deadline = time.monotonic() + BUSY_LIMIT_S
-        self._wait_s = FIRST_WAIT_S
-
-    def wait(self) -> bool:
-        """Sleep a little; false when the limit is reached."""
-        if time.monotonic() >= self._deadline:
-            return False
-        time.sleep(self._wait_s * (0.5 + random.random()))  # noqa: S311 - spreads retries, guards nothing
-        self._wait_s = min(self._wait_s * 1.6, LONGEST_WAIT_S)
-        return True
-
-
 @define(eq=False)
 class GroupCommit(Generic[Connection]):
     """
@@ -138,6 +131,8 @@ class GroupCommit(Generic[Connection]):
     _reactor: Any
     _name: str
     _read_threads: int = 4
+    _file: str = ""
+    _damage: Damage = field(init=False)
     _reads: SimpleQueue[_Job | None] = field(init=False, factory=SimpleQueue)
     _writes: SimpleQueue[_Job | None] = field(init=False, factory=SimpleQueue)
     _threads: int = field(init=False, default=0)  # reactor thread; running ones
@@ -150,6 +145,12 @@ class GroupCommit(Generic[Connection]):
 
     def __attrs_post_init__(self) -> None:
         self._watch = self._driver.commit_watch()
+        self._damage = Damage(self._name, self._file)
+
+    @property
+    def damage(self) -> str:
+        """Empty, or how the first error went that told of a damaged file, and what to do; it stays until restart."""
+        return self._damage.cause
 
     def version(self) -> int | None:
         """
@@ -180,7 +181,7 @@ class GroupCommit(Generic[Connection]):
         """
         if self._waiting >= self._readers and self._readers < self._read_threads and self._closed is None:
             self._readers += 1
-            self._start(_Reader(self._driver, self._reads, self._deliver).run, f"reader {self._readers}")
+            self._start(_Reader(self._driver, self._reads, self._deliver, self._damage).run, f"reader {self._readers}")
         return self._submit(self._reads, lambda connection: function(connection, *args, **kwargs))
 
     def write(
@@ -200,7 +201,7 @@ class GroupCommit(Generic[Connection]):
         """
         if not self._has_writer and self._closed is None:
             self._has_writer = True
-            self._start(_Writer(self._driver, self._writes, self._deliver).run, "writer")
+            self._start(_Writer(self._driver, self._writes, self._deliver, self._damage).run, "writer")
         return self._submit(self._writes, lambda connection: function(connection, *args, **kwargs))
 
     def close(self) -> Deferred[None]:
@@ -281,6 +282,8 @@ class _Connected(Generic[Connection]):
     _driver: Driver[Connection]
     _queue: SimpleQueue[_Job | None]
     _deliver: Callable[[list[_Outcome]], None]
+    _damage: Damage
+    _turn: Turn | None = field(init=False, default=None)  # of the writer
     _connection: Connection | None = field(init=False, default=None)
 
     def _connected(self, *, writes: bool) -> Connection:
@@ -300,14 +303,17 @@ class _Connected(Generic[Connection]):
         patience = Patience()
         while True:
             try:
+                if self._turn is not None:
+                    self._turn.take()
                 self._driver.begin(connection, writes=writes)
                 return connection
             except Exception as error:
-                if not self._driver.is_busy(error):
+                self._let_others()
+                if not isinstance(error, TurnTaken) and not self._driver.is_busy(error):
                     self._drop()
                     raise
                 if not patience.wait():
-                    cause = f"another process has kept the database locked for {BUSY_LIMIT_S:.0f} s"
+                    cause = f"another process has kept the database locked for {patience.limit_s:.0f} s"
                     raise DatabaseBusy(cause) from error
 
     def _drop(self) -> None:
@@ -317,6 +323,11 @@ class _Connected(Generic[Connection]):
                 self._driver.close(connection)
             except Exception:
                 log.failure("closing a database connection")
+        self._let_others()
+
+    def _let_others(self) -> None:
+        if self._turn is not None:
+            self._turn.release()
 
 
 class _Reader(_Connected[Connection]):
@@ -327,6 +338,7 @@ class _Reader(_Connected[Connection]):
             outcome = _Outcome(job, None)
             if not job.cancelled:
                 outcome.result = self._read(job.call)
+            self._damage.note_all([outcome.result])
             self._deliver([outcome])
             del job, outcome
         self._drop()
@@ -361,6 +373,15 @@ class _Writer(_Connected[Connection]):
     _stopping = False
 
     def run(self) -> None:
+        self._turn = self._driver.turn()
+        try:
+            self._work()
+        finally:
+            self._drop()
+            if self._turn is not None:
+                self._turn.close()
+
+    def _work(self) -> None:
         while not self._stopping and (job := self._queue.get()) is not None:
             group: list[_Outcome] = [_Outcome(job, None)]
             del job
@@ -371,9 +392,26 @@ class _Writer(_Connected[Connection]):
             except Exception as error:
                 self._drop()
                 self._one_by_one(group, error)
+            self._damage.note_all(outcome.result for outcome in group)
+            tends = self._connection is not None and self._driver.needs_tending()
+            if not tends:
+                self._let_others()
             self._deliver(group)
             del group
-        self._drop()
+            if tends:
+                self._tend()
+
+    def _tend(self) -> None:
+        """After the answers, so that nobody waits for it who need not."""
+        assert self._connection is not None
+        try:
+            if self._turn is None or self._turn.held:
+                self._driver.tend(self._connection)
+        except Exception as error:
+            self._damage.note(error)
+            log.failure("a checkpoint of the database")
+            self._drop()
+        self._let_others()
 
     def _commit_group(self, group: list[_Outcome]) -> None:
         """
@@ -426,7 +464,10 @@ class _Writer(_Connected[Connection]):
             except Exception as error:
                 self._drop()
                 result, busy = Failure(), self._driver.is_busy(error)
-            if not busy or not patience.wait():
+            if not busy:
+                return result
+            self._let_others()
+            if not patience.wait():
                 return result
 
     def _attempt(self, job: _Job, connection: Connection) -> Any:

@@ -7,10 +7,12 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from . import _sqlite
+from ._checkpoint import Log
 from ._group_commit import GroupCommit
+from ._turn import Turn
 from ._version import CommitWatch
 
 
@@ -20,6 +22,7 @@ class _IndexDriver:
 
     path: Path
     synchronous: str
+    _log: Log = field(init=False, default=Factory(lambda self: Log(self.path), takes_self=True))
 
     def connect(self, *, writes: bool) -> sqlite3.Connection:
         return _sqlite.connect(self.path, writes=writes, synchronous=self.synchronous)
@@ -50,6 +53,15 @@ class _IndexDriver:
     def is_busy(self, error: BaseException, /) -> bool:
         return _sqlite.is_busy(error)
 
+    def turn(self) -> Turn:
+        return Turn(self.path)
+
+    def needs_tending(self) -> bool:
+        return self._log.is_due()
+
+    def tend(self, connection: sqlite3.Connection, /) -> None:
+        self._log.tend(connection)
+
     def commit_watch(self) -> CommitWatch:
         return CommitWatch(lambda: _sqlite.connect(self.path, writes=False))
 
@@ -64,4 +76,4 @@ def open_object_index(
     :param threads: most reads at one time, each on its own connection
     :param synchronous: ``FULL``: a write fires once it is on disk; ``NORMAL`` for an index that can be rebuilt
     """
-    return GroupCommit(_IndexDriver(path, synchronous), reactor, "object index", threads)
+    return GroupCommit(_IndexDriver(path, synchronous), reactor, "object index", threads, str(path))

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from ._control import control_url, make_engine
-from ._group_commit import Patience
-from ._sqlite import is_busy
+from ._control import control_url, make_engine, sqlite_file
+from ._patience import Patience
+from ._sqlite import is_busy, origin
+from ._turn import Turn, TurnTaken
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -42,20 +43,28 @@ def migrate(database: Path | str) -> bool:
     :return: whether anything was changed
     :raises MigrationFailed: with the cause and the next step
     """
-    engine = make_engine(control_url(database))
+    url = control_url(database)
+    file = sqlite_file(url)
+    engine, turn = make_engine(url), None if file is None else Turn(file)
     patience = Patience()
     try:
         while True:
             try:
+                if turn is not None:
+                    turn.take()
                 return _migrate(engine)
-            except SQLAlchemyError as error:
-                busy = is_busy(getattr(error, "orig", None) or error)
+            except (SQLAlchemyError, TurnTaken) as error:
+                if turn is not None:
+                    turn.release()
+                busy = isinstance(error, TurnTaken) or is_busy(origin(error))
                 if busy and patience.wait():
                     continue
                 advice = "another process holds it; stop the other daemon" if busy else "check the disk and the file"
                 raise MigrationFailed(f"the control database cannot be migrated ({error}): {advice}") from error
     finally:
         engine.dispose()
+        if turn is not None:
+            turn.close()
 
 
 def _migrate(engine: Engine) -> bool:

@@ -10,12 +10,15 @@ from pathlib import Path
 
 # SQLite's result codes, https://www.sqlite.org/rescode.html; the low byte is the primary code.
 _BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PRIMARY = 0xFF
 
 
 def connect(path: Path, *, writes: bool, synchronous: str = "FULL") -> sqlite3.Connection:
     """
     Open ``path`` (made with mode 0600) in WAL mode with foreign keys on, in autocommit: who begins also commits.
+
+    It makes no checkpoints by itself, and whoever writes with it takes the turn first: see ``_turn``.
 
     :param writes: false: the connection refuses to write
     :param synchronous: ``FULL`` syncs the log at every commit, ``NORMAL`` only at checkpoints
@@ -26,6 +29,7 @@ def connect(path: Path, *, writes: bool, synchronous: str = "FULL") -> sqlite3.C
     try:
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -51,5 +55,19 @@ def _make(path: Path) -> None:
 
 def is_busy(error: BaseException) -> bool:
     """Whether another connection was in the way, so that trying again makes sense."""
+    return _primary(error) in _BUSY_CODES
+
+
+def is_damaged(error: BaseException) -> bool:
+    """Whether the database file turned out to be damaged, or to be none."""
+    return _primary(origin(error)) in _DAMAGE_CODES
+
+
+def origin(error: BaseException) -> BaseException:
+    """The driver's error within one of SQLAlchemy's."""
+    return getattr(error, "orig", None) or error
+
+
+def _primary(error: BaseException) -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & _PRIMARY in _BUSY_CODES
+    return None if code is None else code & _PRIMARY

@@ -11,7 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.trial.unittest import TestCase
 
-from cloudd.database import DatabaseBusy, GroupCommit, _group_commit
+from cloudd.database import DatabaseBusy, GroupCommit, _patience
 
 
 class Busy(Exception):
@@ -30,6 +30,8 @@ class Lists:
     committed: list[str] = field(factory=list)
     opened: int = 0
     closed: int = 0
+    tends: bool = False
+    tended: int = 0
 
     def fault(self, method: str) -> None:
         planned = self.faults.get(method)
@@ -69,6 +71,16 @@ class Lists:
 
     def commit_watch(self) -> None:
         return None
+
+    def turn(self) -> None:
+        return None
+
+    def needs_tending(self) -> bool:
+        return self.tends
+
+    def tend(self, connection: list[str], /) -> None:
+        self.tended += 1
+        self.fault("tend")
 
     def is_busy(self, error: BaseException, /) -> bool:
         return isinstance(error, Busy)
@@ -148,7 +160,7 @@ class BrokenDriverTests(TestCase):
         self.assertEqual(await self.database.write(add("a")), "a")
 
     async def test_locked_for_good(self) -> None:
-        self.patch(_group_commit, "BUSY_LIMIT_S", 0.01)
+        self.patch(_patience, "BUSY_LIMIT_S", 0.01)
         self.driver.faults["begin"] = [Busy] * 1000
         self.assertEqual(await self.together_locked_out(), [DatabaseBusy] * 3)
         self.driver.faults.clear()

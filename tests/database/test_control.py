@@ -12,7 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.trial.unittest import TestCase
 
-from cloudd.database import DatabaseBusy, _group_commit, control_url, migrate, open_control_database
+from cloudd.database import DatabaseBusy, _patience, control_url, migrate, open_control_database
 from cloudd.database._control import ControlDatabase
 from cloudd.database.tables import domain, user
 
@@ -74,7 +74,7 @@ class ControlDatabaseTests(TestCase):
 
     async def test_busy(self) -> None:
         """Another process that holds the lock for good ends in ``DatabaseBusy``, and nothing is broken after it."""
-        self.patch(_group_commit, "BUSY_LIMIT_S", 0.01)
+        self.patch(_patience, "BUSY_LIMIT_S", 0.01)
         database = self.opened()
         other = open_control_database(control_url(self.path), reactor=reactor)
         self.addCleanup(other.close)

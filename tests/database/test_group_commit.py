@@ -13,7 +13,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults
 from twisted.trial.unittest import TestCase
 
-from cloudd.database import DatabaseBusy, DatabaseClosed, GroupCommit, _group_commit, open_object_index
+from cloudd.database import DatabaseBusy, DatabaseClosed, GroupCommit, _group_commit, _patience, open_object_index
 
 CREATE = "CREATE TABLE IF NOT EXISTS item (name TEXT PRIMARY KEY)"
 
@@ -214,7 +214,7 @@ class GroupCommitTests(TestCase):
 
     async def test_gives_up_in_the_end(self) -> None:
         """A lock that is never let go ends in ``DatabaseBusy``; the writer lives on."""
-        self.patch(_group_commit, "BUSY_LIMIT_S", 0.01)
+        self.patch(_patience, "BUSY_LIMIT_S", 0.01)
         database = await self.opened()
         other = sqlite3.connect(self.path, isolation_level=None)
         self.addCleanup(other.close)

@@ -1,0 +1,119 @@
+# -*- test-case-name: tests.database.test_damage -*-
+"""
+A damaged SQLite file: noticed by whoever meets it, and looked for once per start.
+
+SQLite finds damage only where it reads, and a query elsewhere succeeds: so the first error of that kind sticks until
+the process ends.  Nothing mends it but a backup.
+
+``check`` reads the header and the schema, always, and the whole file by ``PRAGMA quick_check`` when both hold:
+
+- the log is still there: the last one to close the database deletes it, so this start follows a kill or a power cut;
+- database and log together are at most ``QUICK_CHECK_LIMIT``, which takes about 0.3 s on a slow machine, so that a
+  start is not held up.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from . import _sqlite
+from ._patience import Patience
+
+QUICK_CHECK_LIMIT = 24 << 20
+
+log = Logger()
+
+
+class DatabaseDamaged(Exception):
+    """A database file is damaged; the text says which one and what to do."""
+
+    expected = True
+
+
+def advice(file: str) -> str:
+    """The next step."""
+    return (
+        f"stop the daemon, keep a copy of {file} with its -wal file, and restore the state folder from a backup "
+        "(docs/operators.md, Backup)"
+    )
+
+
+class Damage:
+    """What one database of this process has met.  ``cause`` is empty, or what ``/health`` says until restart."""
+
+    def __init__(self, name: str, file: str) -> None:
+        self.cause = ""
+        self._name = name
+        self._file = file or "the database"
+
+    def note_all(self, results: Iterable[Any]) -> None:
+        """``note`` for those results that are a ``Failure``."""
+        for result in results:
+            if isinstance(result, Failure):
+                self.note(result.value)
+
+    def note(self, error: BaseException | None) -> None:
+        """Keep the first error that tells of damage; called in any thread."""
+        if self.cause or error is None or not _sqlite.is_damaged(error):
+            return
+        self.cause = f"{self._file} is damaged ({_sqlite.origin(error)}): {advice(self._file)}"
+        log.critical("the {name} is damaged: {cause}", name=self._name, cause=self.cause)
+
+
+def needs_quick_check(size: int, log_size: int | None) -> bool:
+    """
+    Whether a start reads the whole file.
+
+    :param size: of the database
+    :param log_size: of its log; ``None``: there is none, the last end was clean
+    """
+    return log_size is not None and size + log_size <= QUICK_CHECK_LIMIT
+
+
+def check(path: Path) -> None:
+    """
+    Look for damage before anybody works with the file; blocks.  A file that is missing is fine: it is made later.
+
+    :raises DatabaseDamaged:
+    """
+    size = _size(path)
+    if not size:
+        return
+    whole = needs_quick_check(size, _size(Path(f"{path}-wal")))
+    try:
+        found = _found(path, whole)
+    except sqlite3.Error as error:
+        if not _sqlite.is_damaged(error):
+            raise
+        found = str(error)
+    if found != "ok":
+        raise DatabaseDamaged(f"{path} is damaged ({found}): {advice(str(path))}")
+
+
+def _found(path: Path, whole: bool) -> str:
+    patience = Patience()
+    while True:
+        try:
+            connection = _sqlite.connect(path, writes=False)
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0]) if whole else "ok"
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            if not _sqlite.is_busy(error) or not patience.wait():
+                raise
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - never opened: see `_sqlite._make`
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,28 @@
+# -*- test-case-name: tests.database -*-
+"""Waiting for a lock that can only be tried."""
+
+from __future__ import annotations
+
+import random
+import time
+
+BUSY_LIMIT_S = 15.0
+FIRST_WAIT_S = 0.0005
+LONGEST_WAIT_S = 0.02
+
+
+class Patience:
+    """Random, growing waits until ``BUSY_LIMIT_S`` have passed."""
+
+    def __init__(self) -> None:
+        self.limit_s = BUSY_LIMIT_S
+        self._deadline = time.monotonic() + self.limit_s
+        self._wait_s = FIRST_WAIT_S
+
+    def wait(self) -> bool:
+        """Sleep a little; false when the limit is reached."""
+        if time.monotonic() >= self._deadline:
+            return False
+        time.sleep(self._wait_s * (0.5 + random.random()))  # noqa: S311 - spreads retries, guards nothing
+        self._wait_s = min(self._wait_s * 1.6, LONGEST_WAIT_S)
+        return True
