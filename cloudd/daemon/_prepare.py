@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cloudd.database import migrate
+from cloudd.database import check, migrate
 from cloudd.interfaces.application import Resources, Threads
 
 from ._code_source import APPLICATION, CodeSource
@@ -19,13 +19,17 @@ async def prepare_host(
     spec: WorkerSpec, state: StateFolder, threads: Threads, source: CodeSource, resources: Resources
 ) -> list[str]:
     """
-    Migrate the databases, let the application prepare itself, write credentials.  Done again at each start.
+    Look whether the databases are damaged, migrate them, let the application prepare itself, write credentials.
+
+    Done again at each start.
 
     ``cloudd.application.prepare(resources)`` gives ``identity``: what ``write_credentials`` calls ``login``.  When the
     files are on disk, ``cloudd.application.credentials_kept(resources)`` is called, which may forget it.
 
     :return: paths of the credential files that were written
     """
+    for file in (state.control_database, state.object_index):
+        await threads.run(check, file)
     await threads.run(migrate, state.control_database)
     generation = await threads.run(source.open, spec.generation, spec.tree_hash)
     application: Any = await threads.run(generation.load, APPLICATION)

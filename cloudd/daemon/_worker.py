@@ -24,14 +24,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import ILogObserver, Logger, LogLevel, globalLogBeginner, textFileLogObserver
 
-from cloudd.database import open_control_database, open_object_index
-from cloudd.interfaces.application import PartHealth, Resources, Transactions
+from cloudd.database import DatabaseDamaged, open_control_database, open_object_index
+from cloudd.interfaces.application import PartHealth, Resources
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.http import HTTPServerFactory, install_lean, listen
 from reload import Generation
 
 from ._access_log import AccessLog, access_log_file
-from ._checkup import check_databases
+from ._checkup import Checked, check_databases
 from ._code_source import CodeSource
 from ._gauges import add_worker_gauges, connections_by_generation
 from ._generations import FREE_DELAY_S, Generations, PrepareFailed, cause_of
@@ -174,7 +174,7 @@ class Worker:
 
     def _failed(self, failure: Any) -> None:
         cause = cause_of(failure.value)
-        if failure.check(PrepareFailed):
+        if failure.check(PrepareFailed, DatabaseDamaged):
             self.log.error("{worker} cannot start: {cause}", worker=self._spec.name, cause=cause)
         else:
             self.log.failure("{worker} cannot start", failure, worker=self._spec.name)
@@ -212,7 +212,7 @@ class Worker:
         parts = self._generations.health()
         if self._access_log.failure:
             parts.append(PartHealth("access log", False, self._access_log.failure))
-        databases: dict[str, Transactions] = {"database": self._database, "object index": self._object_index}
+        databases: dict[str, Checked] = {"database": self._database, "object index": self._object_index}
         parts += await check_databases(databases, self._reactor)
         return [attrs.asdict(part) for part in parts]
 

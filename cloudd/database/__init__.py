@@ -3,6 +3,7 @@ Databases reached from the reactor: reads in a few threads, writes in one thread
 
 ::
 
+    check(state / "cloud.sqlite")                           # not damaged
     migrate(control_url(state / "cloud.sqlite"))             # once per start, before workers open it
     database = open_control_database(state / "cloud.sqlite", reactor=reactor)
 
@@ -18,6 +19,7 @@ nothing here keeps a function after it ran.
 """
 
 from ._control import control_url, open_control_database
+from ._damage import DatabaseDamaged, check
 from ._group_commit import DatabaseBusy, DatabaseClosed, GroupCommit
 from ._index import open_object_index
 from ._migrate import HEAD, MigrationFailed, migrate
@@ -26,8 +28,10 @@ __all__ = [
     "HEAD",
     "DatabaseBusy",
     "DatabaseClosed",
+    "DatabaseDamaged",
     "GroupCommit",
     "MigrationFailed",
+    "check",
     "control_url",
     "migrate",
     "open_control_database",

@@ -41,7 +41,7 @@ def advice(file: str) -> str:
     """The next step."""
     return (
         f"stop the daemon, keep a copy of {file} with its -wal file, and restore the state folder from a backup "
-        "(docs/operators.md, Backup)"
+        "(see 'A damaged database' in docs/operators.md)"
     )
 
 

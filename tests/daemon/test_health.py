@@ -57,8 +57,9 @@ class MergeTests(SynchronousTestCase):
 class FakeDatabase:
     """Answers a read with what it was given."""
 
-    def __init__(self, answer: Deferred[None]) -> None:
+    def __init__(self, answer: Deferred[None], damage: str = "") -> None:
         self.answer = answer
+        self.damage = damage
 
     def read(self, function: object, /, *args: object, **kwargs: object) -> Deferred[None]:
         return self.answer
@@ -72,11 +73,14 @@ class CheckupTests(TestCase):
             "good": FakeDatabase(succeed(None)),
             "broken": FakeDatabase(fail(OSError("I/O error"))),
             "silent": FakeDatabase(Deferred()),
+            "damaged": FakeDatabase(succeed(None), "the file is damaged: restore it"),
         }
         asked = Deferred.fromCoroutine(check_databases(databases, clock))  # type: ignore[arg-type]
         self.assertNoResult(asked)
         clock.advance(2)
-        good, broken, silent = self.successResultOf(asked)
+        good, broken, silent, damaged = self.successResultOf(asked)
         self.assertTrue(good.ok)
         self.assertIn("I/O error", broken.cause)
         self.assertIn("no answer within", silent.cause)
+        self.assertFalse(damaged.ok)
+        self.assertEqual(damaged.cause, "the file is damaged: restore it")
