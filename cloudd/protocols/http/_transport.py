@@ -24,7 +24,7 @@ HIGH_BYTES = 131_072
 LOW_BYTES = 32_768
 #: Files up to this size are read and sent together with the answer's head.
 SMALL_FILE_BYTES = 65_536
-_WINDOW_BYTES = 1_048_576  # most that one event sends of one file
+_WINDOW_BYTES = 2_097_152  # most that one event sends of one file
 _AHEAD_BYTES = 4_194_304  # what the kernel is asked to read in advance
 _READ_BYTES = 65_536
 _BULK_READ_BYTES = 262_144  # while reads come full; dear for small ones, since it is a fresh mapping each time
@@ -54,8 +54,7 @@ class FilePart:
         :raises OSError: as sendfile(2); ``BlockingIOError`` when there is no room
         """
         if self.offset + _WINDOW_BYTES > self.ahead and self.left > _WINDOW_BYTES:
-            os.posix_fadvise(self.descriptor, self.ahead, _AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
-            self.ahead += _AHEAD_BYTES
+            self._read_ahead()
         sent = os.sendfile(out, self.descriptor, self.offset, min(self.left, _WINDOW_BYTES))
         if sent == 0:
             raise FileTooShort(f"the file ends at {self.offset}, {self.left} bytes before what was to be sent")
@@ -63,6 +62,26 @@ class FilePart:
         self.left -= sent
         self.request.sent_bytes += sent
         return sent
+
+    def _read_ahead(self) -> None:
+        """Let the kernel begin to read what comes next, so that sendfile does not wait for the disk."""
+        length = min(_AHEAD_BYTES, self.offset + self.left - self.ahead)
+        if not _is_cached(self.descriptor, self.ahead + length - 1):
+            os.posix_fadvise(self.descriptor, self.ahead, length, os.POSIX_FADV_WILLNEED)
+        self.ahead += _AHEAD_BYTES
+
+
+def _is_cached(descriptor: int, offset: int) -> bool:
+    """
+    Whether this byte of a file is in memory, or behind its end.
+
+    To ask costs a microsecond; to announce what is in memory already costs 20 a MiB, a tenth of sending it.
+    """
+    try:
+        os.preadv(descriptor, [bytearray(1)], offset, os.RWF_NOWAIT)
+    except OSError:
+        return False  # not there, or a file system that does not tell
+    return True
 
 
 class HTTPTransport(tcp.Server):
