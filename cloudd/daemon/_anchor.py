@@ -49,6 +49,7 @@ from ._workers import Decided, SwapFailed, WorkerPool
 from .settings import SettingsError, apply_reloadable, changed_settings, settings_to_plain
 
 OLD_WORKERS_S = 12.0
+TRIAL_S = 30.0  # in which new code prepares the host, else the committed code is booted
 
 
 class Anchor(Service):
@@ -131,6 +132,7 @@ class Anchor(Service):
     async def _start(self) -> None:
         marks = {"twistd": self._reactor.seconds()}
         boot: Boot = await self._threads.run(self._choose_tree)
+        self._boot = boot
         marks["code"] = self._reactor.seconds()
         self.log.info("booting {tree}: {cause}", tree=boot.tree.hash[:12], cause=boot.cause)
         if self._stopping:
@@ -142,9 +144,7 @@ class Anchor(Service):
             decided=Decided(boot.committed.generation, boot.tree.hash),
             make_spec=self._make_spec,
             listeners={face: listener.fileno() for face, listener in self._listeners.items()},
-            start_loader=lambda decided, exited, lost: self._start_loader(
-                boot.tree.root, decided.generation if decided.tree_hash == boot.tree.hash else 0, exited, lost
-            ),
+            start_loader=self._start_loader,
             callees={"host_health": self._host_health, "host_metrics": self._host_metrics},
         )
         self._host = HostView(self._reactor, self._settings, pool, self._began, self._urls, self._swaps)
@@ -153,12 +153,38 @@ class Anchor(Service):
         self._accept_control(Controlled(upgrades, pool, self._host, self._urls, self._began, traces))
         pool.boot_loader()
         await self._await_old_workers()
-        written = await pool.prepare_host()
+        written = await self._prove(pool, upgrades)
         marks["preparation"] = self._reactor.seconds()
         await pool.start()
         marks["workers"] = self._reactor.seconds()
-        await upgrades.note_start(boot.cause)
+        await upgrades.note_start(self._boot)
         self._say_ready(written, marks)
+
+    async def _prove(self, pool: WorkerPool, upgrades: Upgrades) -> list[str]:
+        """
+        Prepare the host with the code that was chosen, or else with the committed code; then write down which it is.
+
+        :return: credential files that were written
+        :raises SwapFailed: neither can
+        """
+        boot = self._boot
+        try:
+            written = await pool.prepare_host(TRIAL_S if boot.fallback is not None else None)
+        except SwapFailed as error:
+            if boot.fallback is None or self._stopping:
+                raise
+            boot = self._boot = boot.fall_back(str(error))
+            self.log.error("{note}", note=boot.note)
+            pool.boot_instead(Decided(boot.committed.generation, boot.tree.hash))
+            try:
+                written = await pool.prepare_host()
+            except SwapFailed as second:
+                raise SwapFailed(f"{second}; so it was with the start tree before: {error}") from None
+        await upgrades.booted(boot)
+        if boot.note:
+            say(f"cloudd: {boot.note}")
+            self._host.note_code(boot.committed.generation, boot.note)
+        return written
 
     def _accept_control(self, controlled: Controlled) -> None:
         assert self._control_listener is not None
@@ -180,8 +206,9 @@ class Anchor(Service):
 
     def _choose_tree(self) -> Boot:
         remove_unfinished(self._state.code)
-        start = CodeTree.scan(source_root(), BOUNDARIES)
-        return choose_boot_tree(self._state.code, start, self._reactor.seconds())
+        return choose_boot_tree(
+            self._state.code, lambda: CodeTree.scan(source_root(), BOUNDARIES), self._reactor.seconds()
+        )
 
     def _say_ready(self, written: list[str], marks: dict[str, float]) -> None:
         """``marks``: when each phase of the start had ended, in order."""
@@ -256,10 +283,12 @@ class Anchor(Service):
         return os.open(self._state.log / "cloudd.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _start_loader(
-        self, tree: Path, preload: int, exited: Callable[[LoaderProcess, int, int], None], lost: Callable[[], None]
+        self, decided: Decided, exited: Callable[[LoaderProcess, int, int], None], lost: Callable[[], None]
     ) -> LoaderProcess:
+        tree = self._boot.tree
+        preload = decided.generation if decided.tree_hash == tree.hash else 0
         loader = LoaderProcess(
-            self._reactor, tree, preload, self._output, lambda number, status: exited(loader, number, status), lost
+            self._reactor, tree.root, preload, self._output, lambda number, status: exited(loader, number, status), lost
         )
         loader.start(self._environment)
         return loader
@@ -273,6 +302,7 @@ class Anchor(Service):
             settings=settings_to_plain(self._settings),
             urls=self._urls,
             faces=list(self._listeners) if role in {"front", "all"} else [],
+            check=role == "prepare" and self._boot.is_unproven,
         )
 
     # while it runs

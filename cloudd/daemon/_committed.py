@@ -9,18 +9,36 @@ afterwards everything, also a worker or a daemon that starts later, goes to the 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cloudd.control import BOUNDARIES
-from reload import CodeTree, TreeError
+from reload import CodeTree, TreeError, compare
 
 from ._audit import sync_folder
 
 RECORD_NAME = "committed.json"
 FORMAT = 1
+MAX_HELD_BACK = 16
+MAX_CAUSE = 500
+SHORT_HASH = 12
+
+
+class HeldBack(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Code that a restart alone does not boot.
+
+    :param cause: what became of it, for example ``failed in an upgrade (...)``
+    :param since: seconds since the epoch
+    """
+
+    hash: str
+    cause: str
+    since: float
 
 
 class Committed(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +51,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     :param started_from: what the tree that twistd was started from held when the daemon last started
     :param rolled_back: what the last rollback went away from; empty when the last change was none
     :param since: seconds since the epoch
+    :param held_back: the latest trees that were rolled back, or refused or failed in an upgrade
     """
 
     hash: str
@@ -41,6 +60,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     previous: str = ""
     rolled_back: str = ""
+    held_back: tuple[HeldBack, ...] = ()
     format: int = FORMAT
 
 
@@ -54,35 +74,67 @@ class Boot:
     What to boot.
 
     :param tree: the staged copy of it
-    :param committed: the record, already written
+    :param committed: the record that says so; to be written when the code has proven itself
     :param cause: why this one, for the log
+    :param written: the record on disk
+    :param fallback: what to boot when this one fails; None: nothing, the start fails
+    :param tried: hash of the start tree, where that is not what runs; empty when it cannot be told
+    :param failure: why the start tree failed now; empty when it was not tried
+    :param note: for the operator, where the start tree is not what runs: why, and what to do
     """
 
     tree: CodeTree
     committed: Committed
     cause: str
+    written: Committed | None = None
+    fallback: Boot | None = None
+    tried: str = ""
+    failure: str = ""
+    note: str = ""
+
+    @property
+    def is_unproven(self) -> bool:
+        """Nothing says yet that this code works: it has to check itself before it is written down."""
+        return self.written is None or self.written.hash != self.committed.hash
+
+    def fall_back(self, failure: str) -> Boot:
+        """
+        What to boot in the place of this tree, which has failed.
+
+        :param failure: why, in words
+        """
+        fallback = self.fallback
+        assert fallback is not None, "there is nothing to fall back to"
+        return _instead(fallback, self.tree, failure)
 
 
-def choose_boot_tree(code_folder: Path, start: CodeTree, now: float) -> Boot:
+def choose_boot_tree(code_folder: Path, scan_start: Callable[[], CodeTree], now: float) -> Boot:
     """
-    Decide which code a starting daemon boots, and write that down.  Blocks: call it before the reactor runs.
+    Decide which code a starting daemon boots.  Blocks: call it before anything is served.
 
     The committed code is booted as long as the start tree holds what it held when that decision was made.  A start tree
-    with other code wins: someone installed a new version and restarted.  The exception is code that was rolled
-    back: a restart alone does not bring it in again, ``cloudctl upgrade`` does.
+    with other code is tried: someone installed a new version and restarted.  The exception is code that was rolled
+    back or failed in an upgrade: a restart alone does not bring it in, ``cloudctl upgrade`` does.
+
+    Nothing is written down: that is for when the code has proven itself, with ``write_committed``.
 
     :param code_folder: ``STATE/code``
-    :param start: the tree twistd was started from, scanned
-    :raises reload.TreeError: the start tree cannot be staged
+    :param scan_start: gives the tree twistd was started from; may raise ``reload.TreeError``
+    :raises reload.TreeError: the start tree cannot be used, and there is no committed code
     :raises RecordError: the record is damaged or of a later version of cloudd
-    :raises OSError: the record cannot be written
+    :raises OSError: the start tree cannot be copied, and there is no committed code
     """
-    staged = start.stage(code_folder)
     old = read_committed(code_folder)
-    boot = _decide(code_folder, staged, old, now)
-    if boot.committed != old:
-        write_committed(code_folder, boot.committed)
-    return boot
+    start: CodeTree | None = None
+    try:
+        start = scan_start()
+        start = start.stage(code_folder)
+    except (TreeError, OSError) as error:
+        if old is None:
+            raise
+        committed = Boot(find_copy(code_folder, old.hash), old, "the committed code", old)
+        return _instead(committed, start, str(error))
+    return _decide(code_folder, start, old, now)
 
 
 def find_copy(code_folder: Path, tree_hash: str) -> CodeTree:
@@ -131,23 +183,88 @@ def write_committed(code_folder: Path, record: Committed) -> None:
     sync_folder(code_folder)
 
 
+def hold_back(record: Committed, tree_hash: str, cause: str, now: float) -> Committed:
+    """
+    The record with code that a restart alone does not boot from now on; the running code is never held back.
+
+    :param cause: what became of it, as the end of a sentence that begins with the tree
+    """
+    if tree_hash in {"", record.hash}:
+        return record
+    others = _without(record.held_back, tree_hash)[1 - MAX_HELD_BACK :]
+    held = HeldBack(hash=tree_hash, cause=cause[:MAX_CAUSE], since=now)
+    return msgspec.structs.replace(record, held_back=(*others, held))
+
+
+def let_in(record: Committed, tree_hash: str) -> Committed:
+    """The record without anything against that code."""
+    return msgspec.structs.replace(record, held_back=_without(record.held_back, tree_hash))
+
+
+def _without(held_back: tuple[HeldBack, ...], tree_hash: str) -> tuple[HeldBack, ...]:
+    return tuple(held for held in held_back if held.hash != tree_hash)
+
+
 def _decide(code_folder: Path, start: CodeTree, old: Committed | None, now: float) -> Boot:
     if old is None:
         record = Committed(hash=start.hash, generation=1, started_from=start.hash, since=now)
         return Boot(start, record, "first start: the tree the daemon was started from")
     if start.hash == old.hash:
         record = msgspec.structs.replace(old, started_from=start.hash)
-        return Boot(start, record, "the tree the daemon was started from is the committed code")
+        return Boot(start, record, "the tree the daemon was started from is the committed code", old)
+    try:
+        committed = Boot(find_copy(code_folder, old.hash), old, "the code of the last upgrade", old)
+    except TreeError as error:
+        cause = f"the committed code cannot be used ({error}): the start tree instead"
+        return _try_start(start, old, now, cause, None)
+    held = next((held for held in old.held_back if held.hash == start.hash), None)
+    if held is not None:
+        return evolve(committed, tried=start.hash, note=_held_note(start, held, old))
     if start.hash in {old.started_from, old.rolled_back}:
-        try:
-            return Boot(find_copy(code_folder, old.hash), old, "the code of the last upgrade")
-        except TreeError as error:
-            return _boot_start(start, old, now, f"the committed code cannot be used ({error}): the start tree instead")
-    return _boot_start(start, old, now, "the tree the daemon was started from holds other code than at the last start")
+        return committed
+    cause = "the tree the daemon was started from holds other code than at the last start"
+    return _try_start(start, old, now, cause, committed)
 
 
-def _boot_start(start: CodeTree, old: Committed, now: float, cause: str) -> Boot:
-    record = Committed(
-        hash=start.hash, previous=old.hash, generation=old.generation + 1, started_from=start.hash, since=now
+def _try_start(start: CodeTree, old: Committed, now: float, cause: str, fallback: Boot | None) -> Boot:
+    record = msgspec.structs.replace(
+        let_in(old, start.hash),
+        hash=start.hash,
+        previous=old.hash,
+        generation=old.generation + 1,
+        started_from=start.hash,
+        rolled_back="",
+        since=now,
     )
-    return Boot(start, record, cause)
+    return Boot(start, record, cause, old, fallback)
+
+
+def _instead(committed: Boot, start: CodeTree | None, failure: str) -> Boot:
+    """The committed code, in the place of a start tree that failed."""
+    named = start.hash[:SHORT_HASH] if start is not None else "unreadable"
+    note = (
+        f"the start tree ({named}) cannot be booted: {failure}; {_running(committed.committed)}; mend the tree, then "
+        "run `cloudctl upgrade` or restart"
+    )
+    kernel = compare(committed.tree, start, BOUNDARIES).kernel if start is not None else ()
+    if kernel:
+        note += f"; the anchor runs the start tree's code, also of {_some(kernel)}, which changed"
+    cause = "the committed code: the tree the daemon was started from failed"
+    tried = start.hash if start is not None else ""
+    return evolve(committed, cause=cause, tried=tried, failure=failure, note=note)
+
+
+def _held_note(start: CodeTree, held: HeldBack, old: Committed) -> str:
+    when = datetime.fromtimestamp(held.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return (
+        f"the start tree ({start.hash[:SHORT_HASH]}) is not booted: it {held.cause} at {when}; {_running(old)}; "
+        "a restart alone does not bring it in: `cloudctl upgrade` tries it again"
+    )
+
+
+def _running(record: Committed) -> str:
+    return f"generation {record.generation} ({record.hash[:SHORT_HASH]}) runs instead"
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

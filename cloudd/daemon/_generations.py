@@ -89,7 +89,7 @@ class Generations:
             generation = await self._threads.run(self._source.open, number, tree_hash)
             module = await self._threads.run(generation.load, APPLICATION)
             application = module.build(self._make_resources(number))
-            await _awaitable(application.self_check())
+            await settled(application.self_check())
         except (Exception, SystemExit) as error:
             if generation is not None:
                 generation.release()
@@ -225,7 +225,7 @@ class Generations:
             self._reactor.callLater(self._free_delay_s * 2**look, self._look_whether_freed, running, look + 1)
 
 
-async def _awaitable(result: Any) -> None:
+async def settled(result: Any) -> None:
     """A self-check may give a Deferred, a coroutine or nothing."""
     if isinstance(result, Deferred) or hasattr(result, "__await__"):
         await result

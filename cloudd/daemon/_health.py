@@ -54,6 +54,11 @@ def ok_part() -> Part:
     return {"status": "ok", "cause": ""}
 
 
+def noted(note: str) -> Part:
+    """A part that does well, with something the operator should know."""
+    return {"status": "ok", "cause": note}
+
+
 def failing(cause: str) -> Part:
     """A part that does not, with the cause in words."""
     return {"status": "failing", "cause": cause}

@@ -9,7 +9,7 @@ from typing import Any
 
 from cloudd.interfaces.settings import Settings
 
-from ._health import WorkerFacts, disk_part, failing, merge_health, merge_metrics, ok_part
+from ._health import WorkerFacts, disk_part, failing, merge_health, merge_metrics, noted, ok_part
 from ._link import LinkError
 from ._swap_metrics import SwapMetrics
 from ._workers import WorkerPool
@@ -32,8 +32,13 @@ class HostView:
         self._pool = pool
         self._began = began
         self._swaps = swaps
+        self._code_note = (0, "")
         self.urls = dict(urls)
         self.state_folder = settings.state
+
+    def note_code(self, generation: int, note: str) -> None:
+        """Show this in ``/health`` as long as that generation serves; it is no failure: a good one serves."""
+        self._code_note = (generation, note)
 
     async def health(self) -> dict[str, Any]:
         """What ``/health`` says."""
@@ -72,7 +77,8 @@ class HostView:
         others = [slot.name for slot in self._pool.slots if slot.is_ready and slot.generation != decided]
         if others:
             return failing(f"generation {decided} was decided for, {', '.join(others)} has another one: it is ended")
-        return ok_part()
+        generation, note = self._code_note
+        return noted(note) if note and generation == decided else ok_part()
 
     def _own_metrics(self) -> list[dict[str, Any]]:
         slots = self._pool.slots

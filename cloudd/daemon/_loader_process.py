@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 
@@ -79,6 +81,7 @@ class LoaderProcess:
     pid: int = 0
     is_lost: bool = False
     boot_seconds: float = 0.0
+    _process: Any = None
     _channel: socket.socket | None = None
     _reader: Reader | None = None
     _next_number: int = 0
@@ -108,6 +111,7 @@ class LoaderProcess:
             theirs.close()
             os.close(stdin)
         self.pid = process.pid
+        self._process = process
         ours.setblocking(False)
         self._channel = ours
         self._reader = Reader(ours.fileno(), self._read)
@@ -138,6 +142,12 @@ class LoaderProcess:
         """Let it end; its workers stay.  Fires when it has been reaped."""
         self._close()
         return self._reaped
+
+    def kill(self) -> None:
+        """End it at once, also where it hangs; who waits for a worker of it learns that."""
+        self.ended()
+        with contextlib.suppress(ProcessExitedAlready):
+            self._process.signalProcess("KILL")
 
     def ended(self) -> None:
         """The process has been reaped, or its channel closed."""

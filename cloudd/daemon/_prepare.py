@@ -11,6 +11,7 @@ from cloudd.interfaces.application import Resources, Threads
 
 from ._code_source import APPLICATION, CodeSource
 from ._credentials import write_credentials
+from ._generations import settled
 from ._spec import WorkerSpec
 from ._state_folder import StateFolder
 
@@ -23,6 +24,8 @@ async def prepare_host(
 
     Done again at each start.
 
+    With ``spec.check`` the application checks itself as before it serves, so that code that cannot serve ends here.
+
     ``cloudd.application.prepare(resources)`` gives ``identity``: what ``write_credentials`` calls ``login``.  When the
     files are on disk, ``cloudd.application.credentials_kept(resources)`` is called, which may forget it.
 
@@ -34,6 +37,8 @@ async def prepare_host(
     generation = await threads.run(source.open, spec.generation, spec.tree_hash)
     application: Any = await threads.run(generation.load, APPLICATION)
     prepared: Mapping[str, Any] = await application.prepare(resources)
+    if spec.check:
+        await settled(application.build(resources).self_check())
     login = prepared.get("identity") or {}
     region = resources.settings.identity.region
     written = await threads.run(write_credentials, state, spec.urls, login, region)

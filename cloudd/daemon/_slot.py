@@ -115,6 +115,11 @@ class Slot:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
 
+    def kill(self, cause: str) -> None:
+        """End the process at once; ``cause`` is what is said of that."""
+        self._failure = cause
+        self.signal(signal.SIGKILL)
+
     def process_ended(self, loader: LoaderProcess, number: int, status: int) -> bool:
         """The loader's report of an exit; false when it means another process."""
         if loader is not self._used_loader or number != self._number or not self.runs:
@@ -159,8 +164,7 @@ class Slot:
 
     def _too_slow(self) -> None:
         if self._restart and self.state == "starting":
-            self._failure = f"it was not ready within {BOOT_TIMEOUT_S:g} s"
-            self.signal(signal.SIGKILL)
+            self.kill(f"it was not ready within {BOOT_TIMEOUT_S:g} s")
 
     def _has_forked(self, worker: ForkedWorker) -> None:
         self.pid, self._pidfd = worker.pid, worker.pidfd
@@ -168,7 +172,7 @@ class Slot:
         self._reactor.addReader(self._pidfd_reader)
 
     def _not_forked(self, cause: str) -> None:
-        self._failure = cause
+        self._failure = self._failure or cause
         self._over(UNKNOWN_STATUS)
 
     def _pidfd_says_ended(self) -> None:

@@ -17,6 +17,7 @@ class WorkerSpec(msgspec.Struct, kw_only=True):
     :param role: ``front`` answers requests, ``agent`` does upkeep, ``all`` both, ``prepare`` runs once before them
     :param generation: number of the generation to boot
     :param tree_hash: the staged copy it loads from
+    :param check: the application checks itself in the ``prepare`` role too: nothing has shown yet that it works
     :param settings: as ``settings_to_plain`` gives them
     :param urls: face -> base URL
     :param faces: the faces in the order of the listening descriptors that come with this
@@ -29,6 +30,7 @@ class WorkerSpec(msgspec.Struct, kw_only=True):
     settings: dict[str, Any]
     urls: dict[str, str]
     faces: list[str]
+    check: bool = False
 
     @property
     def serves(self) -> bool:

@@ -43,9 +43,10 @@ from reload import Changes, CodeTree, TreeError, compare, prune_copies
 
 from ._allowed import allowed_tree, scan_allowed
 from ._audit import AuditLog
-from ._committed import Boot, Committed, find_copy, write_committed
+from ._committed import Boot, Committed, find_copy, hold_back, let_in, write_committed
 from ._manifests import NotVouchedFor, Proof, check_copy, stage_proved
 from ._swap_metrics import Reason, SwapMetrics
+from ._workers import NobodyAsked
 
 PREPARE_TIMEOUT_S = 60.0
 COMMIT_TIMEOUT_S = 15.0
@@ -97,11 +98,20 @@ class _Target:
 
 
 class _Ended(Exception):
-    """The change ends here, with everything as before."""
+    """The change ends here, with everything as before; ``blames``: because of the code."""
 
-    def __init__(self, result: Result, cause: str, target: _Target | None = None, undone: Reason | None = None) -> None:
+    def __init__(
+        self,
+        result: Result,
+        cause: str,
+        target: _Target | None = None,
+        undone: Reason | None = None,
+        *,
+        blames: bool = False,
+    ) -> None:
         super().__init__(cause)
         self.undone: Reason | None = undone
+        self.blames = blames
         self.result: Result = result
         self.cause = cause
         self.target = target
@@ -113,7 +123,7 @@ class Upgrades:
     The host's code, and the one change that may be under way.
 
     :param start: root of the tree that the daemon was started from
-    :param boot: what ``choose_boot_tree`` decided
+    :param boot: what ``choose_boot_tree`` decided; nothing is changed before ``booted`` confirms it
     :param threads: disks are touched there
     :param now: seconds since the epoch
     """
@@ -146,6 +156,7 @@ class Upgrades:
         self._audit = audit
         self._metrics = metrics
         self._last_number = boot.committed.generation  # also counts numbers that were prepared and dropped
+        self._booted = False
         self._began = 0.0
         self._listener: Listener = _nobody
 
@@ -160,16 +171,32 @@ class Upgrades:
             since=self.committed.since,
         )
 
-    async def note_start(self, cause: str) -> None:
+    async def booted(self, boot: Boot) -> None:
+        """
+        This code has proven itself: write it down, if that is news, and from now on let it be changed.
+
+        :raises OSError: it cannot be written down
+        """
+        if boot.committed != boot.written:
+            await self._threads.run(write_committed, self._code_folder, boot.committed)
+        self.current, self.committed = Current(boot.committed.generation, boot.tree), boot.committed
+        self._last_number = max(self._last_number, boot.committed.generation)
+        self._booted = True
+
+    async def note_start(self, boot: Boot) -> None:
         """Write the daemon's start with the code it booted into the audit log; a failure is logged, not raised."""
-        outcome = Outcome(
-            action="start",
-            result="committed",
-            cause=cause,
-            new_hash=self.committed.hash,
-            generation=self.committed.generation,
+        record = self.committed
+        started = Outcome(
+            action="start", result="committed", cause=boot.cause, new_hash=record.hash, generation=record.generation
         )
-        await self._write_audit(own_actor(), outcome)
+        if boot.failure:
+            failed = Outcome(
+                action="start", result="failed", cause=boot.failure, old_hash=record.hash, new_hash=boot.tried
+            )
+            await self._write_audit(own_actor(), failed)
+        elif boot.note:
+            started = msgspec.structs.replace(started, cause=boot.note)
+        await self._write_audit(own_actor(), started)
 
     def plan(self, tree: str) -> Deferred[Plan]:
         return Deferred.fromCoroutine(self._plan(tree))
@@ -227,6 +254,8 @@ class Upgrades:
         if self.progress is not None:
             cause = f"another change is under way: {self.progress.step}: {self.progress.text}"
             return await self._ended(actor, Outcome(action=action, result="busy", cause=cause))
+        if not self._booted:
+            return await self._ended(actor, Outcome(action=action, result="busy", cause="the daemon is starting"))
         self._listener, self._began = listener, self._clock.seconds()
         old, undone = self.committed, None
         try:
@@ -234,8 +263,11 @@ class Upgrades:
         except _Ended as ended:
             undone, new_hash = ended.undone, ended.target.tree.hash if ended.target else ""
             outcome = Outcome(action=action, result=ended.result, cause=ended.cause, new_hash=new_hash)
+            if ended.blames:
+                await self._hold_back(outcome)
         except TreeError as error:
             outcome = Outcome(action=action, result="refused", cause=str(error), new_hash=_hash_in(error))
+            await self._hold_back(outcome)
         except Exception as error:
             self.log.failure("{action} failed for a reason that was not foreseen", action=action)
             undone = "unforeseen" if self.progress is not None and self.progress.step == "prepare" else None
@@ -259,6 +291,7 @@ class Upgrades:
         if not target.changes:
             raise _Ended("unchanged", "the tree holds the code that runs already", target)
         if target.changes.kernel:
+            await self._remember(let_in(self.committed, target.tree.hash))  # or the restart would not take it
             raise _Ended("refused", _kernel_cause(target.changes.kernel, action), target)
         self._report("stage", f"copying {target.tree.hash[:12]}", total=len(target.tree.files))
         staged = await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
@@ -302,8 +335,27 @@ class Upgrades:
         except Exception as error:
             await self._abort(number)
             undone: Reason = "timeout" if isinstance(error, WaitedTooLong) else "prepare"
-            raise _Ended("failed", _cause_of(error), target, undone) from error
+            blames = not isinstance(error, NobodyAsked)
+            raise _Ended("failed", _cause_of(error), target, undone, blames=blames) from error
         return number
+
+    async def _hold_back(self, outcome: Outcome) -> None:
+        """A restart alone must not bring in what has just been refused or failed."""
+        cause = f"{'was refused' if outcome.result == 'refused' else 'failed'} in an upgrade ({outcome.cause})"
+        if outcome.action == "rollback":
+            cause = cause.replace("an upgrade", "a rollback", 1)
+        await self._remember(hold_back(self.committed, outcome.new_hash, cause, self._now()))
+
+    async def _remember(self, record: Committed) -> None:
+        """Write down what is known of code that does not run; a failure is logged, not raised."""
+        if record == self.committed:
+            return
+        try:
+            await self._threads.run(write_committed, self._code_folder, record)
+        except OSError:
+            self.log.failure("what became of the code could not be written down: a restart may boot it")
+        else:
+            self.committed = record
 
     async def _decide(self, record: Committed, target: _Target) -> None:
         try:
@@ -339,14 +391,16 @@ class Upgrades:
         return []
 
     def _next_record(self, action: Action, new_hash: str, number: int) -> Committed:
-        return Committed(
+        old = self.committed
+        record = msgspec.structs.replace(
+            let_in(old, new_hash),
             hash=new_hash,
-            previous=self.committed.hash,
+            previous=old.hash,
             generation=number,
-            started_from=self.committed.started_from,
-            rolled_back=self.committed.hash if action == "rollback" else "",
+            rolled_back=old.hash if action == "rollback" else "",
             since=self._now(),
         )
+        return hold_back(record, old.hash, "was rolled back", self._now()) if action == "rollback" else record
 
     async def _ended(self, actor: Actor, outcome: Outcome, undone: Reason | None = None) -> Outcome:
         self._metrics.count(outcome, undone)

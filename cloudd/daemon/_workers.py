@@ -35,6 +35,10 @@ class SwapFailed(Exception):
     """A worker could not load or take the new code; the text names it and the cause."""
 
 
+class NobodyAsked(SwapFailed):
+    """No worker was asked: this says nothing about the code."""
+
+
 @frozen
 class Decided:
     """The code that workers boot."""
@@ -79,22 +83,33 @@ class WorkerPool:
         """Start the loader; it boots while the caller goes on."""
         self._current_loader()
 
-    async def prepare_host(self) -> list[str]:
+    async def prepare_host(self, limit_s: float | None = None) -> list[str]:
         """
         Run the ``prepare`` step in a process of its own.
 
+        :param limit_s: kill it after so long
         :return: credential files that were written
         :raises SwapFailed: it failed; nothing else was started
         """
         self._check_not_stopping()
         slot = self._preparing = self._slot("prepare", "prepare", [])
         slot.start(restart=False)
+        timer = self._reactor.callLater(limit_s, self._give_up, slot, limit_s) if limit_s is not None else None
         status = await slot.ended
+        if timer is not None and timer.active():
+            timer.cancel()
         self._preparing = None
         self._check_not_stopping()
         if status != 0:
             raise SwapFailed(f"the host cannot be prepared: {slot.cause}")
         return slot.written
+
+    def boot_instead(self, decided: Decided) -> None:
+        """Boot other code than what ``prepare_host`` has just failed with, from a loader of its own."""
+        self.decided = decided
+        if self._loader is not None:
+            self._loader.kill()
+            self._loader = None
 
     async def start(self) -> None:
         """Start all workers; fires when each has been ready once."""
@@ -129,7 +144,7 @@ class WorkerPool:
         self._check_not_stopping()
         asked = [slot.name for slot in self.slots if slot.is_ready]
         if not asked:
-            raise SwapFailed("no worker is ready: see `cloudctl health`")
+            raise NobodyAsked("no worker is ready: see `cloudctl health`")
         answers = await self.ask_all("prepare", SWAP_TIMEOUT_S, number=generation, tree_hash=tree.hash)
         for name, answer in answers.items():
             if isinstance(answer, LinkError):
@@ -190,9 +205,14 @@ class WorkerPool:
             slot.stop(0)
         self._reactor.callLater(KILL_DELAY_S, self._kill, running)
 
+    def _give_up(self, slot: Slot, limit_s: float) -> None:
+        slot.kill(f"it did not end within {limit_s:g} s")
+        if not slot.pid and self._loader is not None:
+            self._loader.kill()  # it hangs before it forks
+
     def _check_not_stopping(self) -> None:
         if self._stopping:
-            raise SwapFailed("the daemon is stopping")
+            raise NobodyAsked("the daemon is stopping")
 
     def _kill(self, slots: list[Slot]) -> None:
         for slot in slots:

@@ -85,8 +85,8 @@ class UpgradeCase(CodeTreeCase):
     def boot(self) -> Upgrades:
         """A daemon's ``Upgrades`` as after a start."""
         workers: Workers = self.workers
-        boot = choose_boot_tree(self.code, CodeTree.scan(self.start, BOUNDARIES), 100.0)
-        return Upgrades(
+        boot = choose_boot_tree(self.code, lambda: CodeTree.scan(self.start, BOUNDARIES), 100.0)
+        upgrades = Upgrades(
             settings=self.settings,
             start=self.start,
             boot=boot,
@@ -97,6 +97,8 @@ class UpgradeCase(CodeTreeCase):
             audit=AuditLog(self.state / "log" / "audit.log", ThreadsAtOnce()),
             metrics=self.metrics,
         )
+        self.successResultOf(Deferred.fromCoroutine(upgrades.booted(boot)))
+        return upgrades
 
     def upgrade(self, tree: str = "", expected: str = "") -> Deferred[Outcome]:
         return self.upgrades.upgrade(tree, expected, ANN, self.listen)
@@ -339,13 +341,6 @@ class UpgradeTests(UpgradeCase):
         self.patch(_upgrade, "prune_copies", refuse)
         self.version(6)
         self.assertIn("not now", (await self.upgrade()).warnings[0])
-
-    async def test_the_start_is_written_down(self) -> None:
-        """Who started which code is in the log too."""
-        await self.upgrades.note_start("first start")
-        (entry,) = await self.entries()
-        self.assertEqual((entry.action, entry.new_hash, entry.cause), ("start", self.old.hash, "first start"))
-        self.assertEqual(entry.who.pid, os.getpid())
 
 
 class RollbackTests(UpgradeCase):

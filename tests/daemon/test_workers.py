@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.daemon._link import LinkTimeout, RemoteError
+from cloudd.daemon._loader_process import LoaderLost
 from cloudd.daemon._slot import LONGEST_DELAY_S, LOOP_FAILURES, STEADY_S, Slot, restart_delay_s
 from cloudd.daemon._upgrade import PREPARE_TIMEOUT_S
 from cloudd.daemon._workers import SWAP_TIMEOUT_S, Decided, SwapFailed, WorkerPool, planned_workers
@@ -84,6 +85,25 @@ class FakeSlot:
         self.signals.append(number)
 
 
+class FakeLoader:
+    """A loader that hangs: it forks nothing."""
+
+    is_lost = False
+    killed = False
+
+    def __init__(self) -> None:
+        self.forking: Deferred[Any] | None = None
+
+    def fork(self, _spec: object, _descriptors: object) -> tuple[int, Deferred[Any]]:
+        self.forking = Deferred()
+        return 1, self.forking
+
+    def kill(self) -> None:
+        self.killed = True
+        if self.forking is not None:
+            self.forking.errback(LoaderLost("the loader ended before it forked the worker"))
+
+
 TREE = CodeTree(Path("/t"), {"cloudd/a.py": "0" * 64})
 OLD = "1" * 64
 
@@ -134,6 +154,37 @@ class PoolTests(TestCase):
     def test_patience(self) -> None:
         """A worker that hangs is named before the upgrade gives up by itself."""
         self.assertLess(SWAP_TIMEOUT_S, PREPARE_TIMEOUT_S)
+
+    def test_preparation_that_hangs(self) -> None:
+        """After its time the preparing process is killed, and where it was not forked yet, the loader; all is told."""
+        loader = FakeLoader()
+        self.pool._start_loader = lambda *_: cast(Any, loader)
+        self.pool._make_spec = lambda *_: cast(Any, None)
+        clock = cast(Clock, self.pool._reactor)
+        cast(Any, clock).adoptStreamConnection = lambda *_: None
+        preparing = Deferred.fromCoroutine(self.pool.prepare_host(30.0))
+        clock.advance(29.9)
+        self.assertFalse(loader.killed)
+        clock.advance(0.1)
+        failed = self.failureResultOf(preparing, SwapFailed)
+        self.assertIn("the host cannot be prepared: ended: it did not end within 30 s", str(failed.value))
+        self.assertTrue(loader.killed)
+
+    def test_boot_instead(self) -> None:
+        """The loader of the code that failed is ended; the next worker gets one for the other code."""
+        started: list[Decided] = []
+
+        def start(decided: Decided, *_: object) -> Any:
+            started.append(decided)
+            return FakeLoader()
+
+        self.pool._start_loader = start
+        self.pool.boot_loader()
+        first = cast(FakeLoader, self.pool._loader)
+        self.pool.boot_instead(Decided(1, TREE.hash))
+        self.assertTrue(first.killed)
+        self.pool.boot_loader()
+        self.assertEqual(started, [Decided(1, OLD), Decided(1, TREE.hash)])
 
     def test_nobody_is_ready(self) -> None:
         """Without a worker that could try the code it is not taken."""
