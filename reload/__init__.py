@@ -19,6 +19,13 @@ the old one when its last work has ended::
 - ``OldProcess``, ``NewProcess``: hand established connections over to a process of other code; see
   ``docs/upgrades.md`` and ``docs/examples/counting_daemon.py``.
 
+A process hands its established connections to another one, of other code, at the two ends of ``link_pair()``::
+
+    old = OldProcess(reactor, Link(reactor, ours), Kinds({"line": 1}), movables, decide)      # an IMovable each
+    old.start().addCallbacks(moved, thawed)
+    new = NewProcess(reactor, Link(reactor, theirs), Kinds({"line": 2}, converters), adopter)  # an IAdopter
+    new.start()
+
 Scanning, staging and loading block: call them in a thread.
 """
 

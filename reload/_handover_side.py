@@ -178,9 +178,9 @@ class Side:
         return dict(self._supply.later)
 
     def ready(self, movable: Any) -> None:
-        """``movable``, which had to stay, can be tried again, or has ended."""
-        self._supply.ready(movable)
-        self.run(self.phases.ready())
+        """``movable``, which may be in ``later``, can be tried again, or has ended.  Cheap for one that is not."""
+        if self._supply.ready(movable):
+            self.run(self.phases.ready())
 
     def abort(self, cause: str) -> None:
         """End the session now: all that has not moved is served as before."""
@@ -380,11 +380,11 @@ class Side:
         exchange, supply = self._exchange, self._supply
         if exchange.giving:
             return
-        while batch := supply.next(self._limits.batch):
-            effects = exchange.offer(batch, rehearsal=False)
-            if effects:
-                self._effects.extend(effects)
-                return
+        batch = supply.next(self._limits.batch)
+        if batch:
+            # When none of it can move now, the reactor has its turn all the same: there may be thousands of those.
+            self._effects.extend(exchange.offer(batch, rehearsal=False) or [BatchOver(0, rehearsal=False)])
+            return
         self._effects.extend(self.phases.all_given(self._reactor.seconds()))
         if supply.empty:
             self._effects.extend(self.phases.emptied())

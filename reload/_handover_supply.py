@@ -50,10 +50,10 @@ class Supply:
                 return
         self.later[movable] = (reason, detail)
 
-    def ready(self, movable: Any) -> None:
-        """The reason has passed, or ``movable`` has ended."""
-        self.later.pop(movable, None)
+    def ready(self, movable: Any) -> bool:
+        """The reason has passed, or ``movable`` has ended; false when it was not kept for later."""
         self._tries.pop(movable, None)
+        return self.later.pop(movable, None) is not None
 
     def forget_order(self) -> None:
         """Begin again from the source."""

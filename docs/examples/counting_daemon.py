@@ -3,7 +3,7 @@ A line server that hands its clients' connections to a new process of itself, wh
 
     python docs/examples/counting_daemon.py 7000            # serves on 127.0.0.1:7000, as generation 1
     kill -USR2 PID                                          # spawns generation 2 from the file as it is on disk now
-    kill -HUP PID                                           # within 5 s: generation 1 takes everything back
+    kill -HUP PID                                           # within 30 s: generation 1 takes everything back
 
 Each line is answered with its number on this connection and the generation that answered: ``3 1 hello``.  ``get N``
 gives N bytes; ``slow TEXT`` answers after half a second, during which the connection cannot move: it follows.
@@ -47,7 +47,7 @@ from reload import (
 
 reactor: Any = _reactor
 KINDS = Kinds({"counting-connection": 1})
-LIMITS = HandoverLimits(window_s=5)
+LIMITS = HandoverLimits(window_s=30)
 
 
 def say(text: str) -> None:
