@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols,tests.daemon -*-
+# -*- test-case-name: tests.test_application -*-
 """
 One generation, put together: services, then the faces that serve them.
 
@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from cloudd.face_checks import check_faces
 from cloudd.identity import Identity, bootstrap, first_login_kept
 from cloudd.interfaces.application import IApplication, PartHealth, Resources
 from cloudd.objects import Objects
@@ -67,6 +68,7 @@ class Application:
     """
 
     def __init__(self, resources: Resources, store: IObjectStore) -> None:
+        self._resources = resources
         self.identity = Identity(resources)
         self.objects = Objects(resources, store)
         self._parts: dict[str, Identity | Objects] = {"identity": self.identity, "objects": self.objects}
@@ -79,12 +81,13 @@ class Application:
         }
 
     def self_check(self) -> Deferred[None]:
-        """Try each part; the first that fails ends it."""
+        """Try each part, then let each face answer a few requests; the first that fails ends it."""
         return Deferred.fromCoroutine(self._self_check())
 
     async def _self_check(self) -> None:
         for part in self._parts.values():
             await part.self_check()
+        await check_faces(self._faces, self._resources)
 
     def start(self, state: Mapping[str, Any]) -> None:
         for name, part in self._parts.items():

@@ -32,6 +32,7 @@ from ._factory import HTTPServerFactory, Site
 from ._head import Header
 from ._klein import KleinApp
 from ._listen import listen
+from ._probe import Probed, probe
 from ._reactor import install_lean
 from ._request import Handler, Request, changes_state
 
@@ -51,9 +52,11 @@ __all__ = [
     "Header",
     "KleinApp",
     "NotExportable",
+    "Probed",
     "Request",
     "Site",
     "changes_state",
     "install_lean",
     "listen",
+    "probe",
 ]

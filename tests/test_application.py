@@ -1,0 +1,98 @@
+"""A whole generation checks itself: parts, then faces, as a swap and a start ask it to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from cloudd import face_checks
+from cloudd.application import Application
+from cloudd.daemon._metrics import WorkerMetrics
+from cloudd.interfaces.application import SelfCheckFailed
+from cloudd.protocols.http import Request
+from storage import MemoryStore
+
+from .identity.house import House
+
+
+class SelfCheckTests(TestCase):
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.house = await House.built(self)
+        self.metrics = WorkerMetrics()
+        resources = evolve(self.house.resources(self.house.database()), metrics=self.metrics)
+        self.application = Application(resources, MemoryStore())
+
+    async def refusal(self) -> str:
+        """How the self-check fails."""
+        with self.assertRaises(SelfCheckFailed) as caught:
+            await self.application.self_check()
+        return str(caught.exception)
+
+    def answer(self, face: str, handler: Callable[[Request], Coroutine[Any, Any, None] | None]) -> None:
+        """Let that face answer so from now on."""
+        self.application._faces[face] = handler
+
+    async def test_good_code(self) -> None:
+        """Every face answers before anything was started, fast, and nothing is counted."""
+        await self.application.self_check()
+        before, counted = time.perf_counter(), self.metrics.export()
+        await face_checks.check_faces(self.application._faces, self.application._resources)
+        self.assertLess(time.perf_counter() - before, 1.0)
+        self.assertEqual(self.metrics.export(), counted)
+        self.assertEqual({check.face for check in face_checks.CHECKS}, set(self.application._faces))
+
+    async def test_a_face_that_fails_when_it_runs(self) -> None:
+        """The face, the path and both statuses are named; the log has the trace."""
+        for face, path, status in (("api", "/identity/v3", 200), ("object", "/info", 200), ("s3", "/", 403)):
+            good = self.application._faces[face]
+
+            def fail(_request: Request) -> None:
+                raise NameError("no such word")
+
+            self.answer(face, fail)
+            self.assertEqual(await self.refusal(), f"face {face}: GET {path} answered 500, expected {status}")
+            self.assertEqual(len(self.flushLoggedErrors(NameError)), 1)
+            self.answer(face, good)
+
+    async def test_a_face_that_lets_everybody_in(self) -> None:
+        """An answer without a token where one is needed is a failure as well."""
+        good = self.application._faces["api"]
+
+        def careless(request: Request) -> Coroutine[Any, Any, None] | None:
+            if request.path != b"/identity/v3/users":
+                return good(request)
+            request.respond(200, [], b"{}")
+            return None
+
+        self.answer("api", careless)
+        self.assertEqual(await self.refusal(), "face api: GET /identity/v3/users answered 200, expected 401")
+
+    async def test_wrong_words(self) -> None:
+        """The right status with another body is not the right answer."""
+        self.answer("s3", lambda request: request.respond(403, [], b"no"))
+        self.assertIn("answered 403 without <Code>AccessDenied</Code>", await self.refusal())
+
+    async def test_a_connection_that_is_dropped(self) -> None:
+        """No answer at all has words of its own, and so has a face that is missing."""
+        self.answer("s3", lambda request: request.abort())
+        self.assertEqual(await self.refusal(), "face s3: GET / dropped the connection, expected 403")
+        del self.application._faces["s3"]
+        self.assertEqual(await self.refusal(), "face s3: there is none")
+
+    async def test_a_face_that_hangs(self) -> None:
+        """All checks together have a limit; the one that hangs is named."""
+
+        async def hang(_request: Request) -> None:
+            await Deferred()
+
+        self.answer("object", hang)
+        checking = Deferred.fromCoroutine(face_checks.check_faces(self.application._faces, self.application._resources))
+        self.assertNoResult(checking)
+        self.house.clock.advance(face_checks.LIMIT_S)
+        failed = self.failureResultOf(checking, SelfCheckFailed)
+        self.assertIn("face object: GET /info was not answered when 5 s", str(failed.value))
