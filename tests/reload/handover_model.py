@@ -74,6 +74,8 @@ class SharedMemory(Ledger):
         world = self.world
         actor = self.giver if mark is not Mark.RESUMED else world.other(self.giver).name
         world.processes[actor].step()
+        if mark is Mark.RESUMED:
+            assert self.read(batch, slot) is Mark.OFFERED, "what was taken back, or never offered, is served elsewhere"
         if mark is Mark.OFFERED:
             exchange = world.processes[self.giver].side._exchange
             self.connections[batch, slot] = exchange._offered[slot].movable.connection

@@ -178,6 +178,17 @@ class ExchangeTests(SynchronousTestCase):
             ((message, _),) = self.sent
             self.assertEqual(list(message.refused), [0])
 
+    def test_too_few_descriptors(self) -> None:
+        """A thing whose descriptors could not all be opened is refused, and is not adopted with the rest of them."""
+        descriptors = (os.dup(0), os.dup(0), os.dup(0))
+        items = tuple(Item(slot, Snapshot("thing", 1, {}).pack(), 2) for slot in range(3))
+        self.perform(self.exchange.prepare(Prepare(1, items, last=True), descriptors, announced=6))
+        self.assertEqual(self.adopted.told, ["adopt 2"])
+        self.assertEqual(self.sent, [(Prepared(1, dict.fromkeys((1, 2), "OSError: too many open files")), ())])
+        self.assert_closed(descriptors[2:])
+        for descriptor in descriptors[:2]:
+            os.close(descriptor)
+
     def test_other_count(self) -> None:
         """A batch whose descriptors are not those that it names is a violation."""
         effects, descriptors = self.prepare(announced=3)
