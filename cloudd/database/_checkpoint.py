@@ -9,7 +9,7 @@ it ever was, and that is the sign to make a checkpoint; its size, asked by path,
 
 A reader that began before the last commit keeps the log from being copied whole.  Under the turn no commit comes, so
 readers are waited for, shortly; then the next try is when the log has grown by ``STEP``.  The log is thus bounded by
-``LARGE`` as long as no read lasts, with one transaction on top, which may be large; under a read of minutes it grows.
+``LARGE`` as long as no read lasts, with two transactions on top, which may be large; under a read of minutes it grows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Checkpoint:
     """How one is made.  ``RESTART``: the file keeps its size; ``TRUNCATE``: it is cut down."""
 
     mode: str
-    patience_s: float  # with readers
+    patience_s: float  # with others that begin to write, and then with readers
 
 
 def decide(size: int, mark: int) -> Checkpoint | None:
@@ -68,7 +68,12 @@ class Log:
 
     def is_due(self) -> bool:
         """Whether ``tend`` has something to do."""
-        return decide(self._size(), self._mark) is not None
+        return self.patience_s() is not None
+
+    def patience_s(self) -> float | None:
+        """For how long to try to have the turn for ``tend``; ``None``: it has nothing to do."""
+        checkpoint = decide(self._size(), self._mark)
+        return None if checkpoint is None else checkpoint.patience_s
 
     def tend(self, connection: sqlite3.Connection) -> None:
         """

@@ -97,8 +97,8 @@ class _ControlDriver:
     def turn(self) -> Turn | None:
         return None if self.file is None else Turn(self.file)
 
-    def needs_tending(self) -> bool:
-        return self._log is not None and self._log.is_due()
+    def needs_tending(self) -> float | None:
+        return None if self._log is None else self._log.patience_s()
 
     def tend(self, connection: Connection, /) -> None:
         raw = connection.connection.driver_connection  # beside SQLAlchemy, which would begin a transaction

@@ -11,8 +11,7 @@ functions of the group run again, each in a transaction of its own: who is not t
 gets the error.  That is why a function given to ``write`` has no effect but in the database.
 
 **Busy.**  Three processes write to one SQLite file.  SQLite's own busy handler sleeps in fixed steps and lets one
-process starve; here the wait is short and random (``_patience``).  Each transaction that writes also holds the turn
-(``_turn``), and who holds it looks after the log.
+process starve; here the wait is short and random (``_patience``).  ``_turn`` tells why there is a lock of ours, too.
 
 Threads keep no reference to a finished function: it belongs to a generation of code that must be freed.
 """
@@ -80,13 +79,13 @@ class Driver(Protocol[Connection]):
     def is_busy(self, error: BaseException, /) -> bool: ...
 
     def turn(self) -> Turn | None:
-        """What the writer takes before each ``begin``; ``None``: the database needs no such thing."""
+        """What the writer holds when it begins, and alone for ``tend``; ``None``: the database needs no such thing."""
 
-    def needs_tending(self) -> bool:
-        """Whether ``tend`` has something to do."""
+    def needs_tending(self) -> float | None:
+        """``None``: ``tend`` has nothing to do; else how many seconds to try to have the turn alone for it."""
 
     def tend(self, connection: Connection, /) -> None:
-        """Between transactions and within the turn: what the database needs now and then."""
+        """After a commit and in the turn alone: what the database needs now and then."""
 
     def commit_watch(self) -> CommitWatch | None: ...
 
@@ -304,8 +303,9 @@ class _Connected(Generic[Connection]):
         while True:
             try:
                 if self._turn is not None:
-                    self._turn.take()
+                    self._turn.share()
                 self._driver.begin(connection, writes=writes)
+                self._let_others()
                 return connection
             except Exception as error:
                 self._let_others()
@@ -393,19 +393,22 @@ class _Writer(_Connected[Connection]):
                 self._drop()
                 self._one_by_one(group, error)
             self._damage.note_all(outcome.result for outcome in group)
-            tends = self._connection is not None and self._driver.needs_tending()
-            if not tends:
-                self._let_others()
             self._deliver(group)
             del group
-            if tends:
-                self._tend()
+            self._tend()
+
+    def _commit(self, connection: Connection) -> None:
+        patience_s = self._driver.needs_tending() if self._turn is not None else None
+        if self._turn is not None and patience_s is not None:
+            self._turn.take(patience_s)
+        self._driver.commit(connection)
 
     def _tend(self) -> None:
         """After the answers, so that nobody waits for it who need not."""
-        assert self._connection is not None
+        if self._turn is None or not self._turn.is_ours:
+            return
         try:
-            if self._turn is None or self._turn.held:
+            if self._connection is not None:
                 self._driver.tend(self._connection)
         except Exception as error:
             self._damage.note(error)
@@ -432,7 +435,7 @@ class _Writer(_Connected[Connection]):
         while len(group) < GROUP_LIMIT and time.monotonic() < deadline and (job := self._next()) is not None:
             group.append(_Outcome(job, None))
             group[-1].result = self._attempt_in_savepoint(job, connection)
-        self._driver.commit(connection)
+        self._commit(connection)
 
     def _refuse_all(self, group: list[_Outcome], error: DatabaseBusy) -> None:
         """The lock was not to be had: those that wait as well need not wait as long again, one after the other."""
@@ -459,15 +462,12 @@ class _Writer(_Connected[Connection]):
                     self._driver.rollback(connection)
                     busy = result.value is not None and self._driver.is_busy(result.value)
                 else:
-                    self._driver.commit(connection)
+                    self._commit(connection)
                     busy = False
             except Exception as error:
                 self._drop()
                 result, busy = Failure(), self._driver.is_busy(error)
-            if not busy:
-                return result
-            self._let_others()
-            if not patience.wait():
+            if not busy or not patience.wait():
                 return result
 
     def _attempt(self, job: _Job, connection: Connection) -> Any:

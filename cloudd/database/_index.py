@@ -56,8 +56,8 @@ class _IndexDriver:
     def turn(self) -> Turn:
         return Turn(self.path)
 
-    def needs_tending(self) -> bool:
-        return self._log.is_due()
+    def needs_tending(self) -> float | None:
+        return self._log.patience_s()
 
     def tend(self, connection: sqlite3.Connection, /) -> None:
         self._log.tend(connection)

@@ -51,7 +51,7 @@ def migrate(database: Path | str) -> bool:
         while True:
             try:
                 if turn is not None:
-                    turn.take()
+                    turn.share()
                 return _migrate(engine)
             except (SQLAlchemyError, TurnTaken) as error:
                 if turn is not None:

@@ -18,7 +18,7 @@ def connect(path: Path, *, writes: bool, synchronous: str = "FULL") -> sqlite3.C
     """
     Open ``path`` (made with mode 0600) in WAL mode with foreign keys on, in autocommit: who begins also commits.
 
-    It makes no checkpoints by itself, and whoever writes with it takes the turn first: see ``_turn``.
+    It makes no checkpoints by itself, and whoever writes with it needs the turn to begin: see ``_turn``.
 
     :param writes: false: the connection refuses to write
     :param synchronous: ``FULL`` syncs the log at every commit, ``NORMAL`` only at checkpoints

@@ -1,18 +1,23 @@
 # -*- test-case-name: tests.database.test_turn -*-
 """
-Whose turn it is to change a SQLite file: one process at a time writes or makes a checkpoint, by a lock of our own.
+Whose turn it is with the log of a SQLite file: while one process makes a checkpoint, no other writes.
 
 **Why.**  SQLite 3.7.0 to 3.51.2 (but for 3.44.6 and 3.50.7; Debian 12 has 3.40.1) has the "WAL-reset bug",
 https://sqlite.org/wal.html#walresetbug: a checkpoint reads where the log ends, and meanwhile a writer starts the log
 anew.  The checkpoint then notes its old number as copied, the next one skips as many pages of the new log, and they
 are lost.  It takes a checkpoint in one connection and a write, or another checkpoint, in another at the same moment.
 
-**How it is ruled out.**  No connection makes checkpoints by itself (``wal_autocheckpoint = 0``).  Who writes holds the
-turn from before ``BEGIN IMMEDIATE`` until after ``COMMIT``, and who holds it and finds the log large makes the
-checkpoint before letting go (``_checkpoint``).  So a checkpoint overlaps neither a write nor another checkpoint.  The
-lock is exclusive for writes too: SQLite lets but one write at a time anyway, and no checkpoint has to find a gap
-between the writes of others.  Beyond that, checkpoints are never ``PASSIVE``: the other kinds also hold SQLite's own
-write lock, which nobody contends for under the turn.
+**How it is ruled out.**  No connection makes checkpoints by itself (``wal_autocheckpoint = 0``).  There is a lock:
+
+1. Who writes holds it shared while ``BEGIN IMMEDIATE`` is executed, and lets go.
+2. Who is in such a transaction and finds the log large takes the lock alone, commits, makes the checkpoint
+   (``_checkpoint``) and lets go.
+
+Then a checkpoint overlaps no other's write: one that began before the lock was taken alone had ended, since we were in
+a transaction ourselves and SQLite lets but one write at a time; and none begins until the lock is let go.  Nor does it
+overlap another checkpoint.  The lock is held shared for some microseconds only, so whoever wants it alone has it soon,
+and processes that write hold each other up no more than SQLite makes them.  Beyond that, checkpoints are never
+``PASSIVE``: the other kinds also hold SQLite's own write lock.
 
 **What needs no turn.**
 
@@ -28,25 +33,28 @@ write lock, which nobody contends for under the turn.
 **The lock** is ``flock(2)`` on a file of its own, ``NAME.turn``: it belongs to the open file, so that SQLite's POSIX
 locks are not touched by it, nor two databases in one process by each other; the kernel frees it when its process is
 killed.  It is opened by the writer thread, thus after any fork, and not inherited by other programs.  It is only ever
-tried, with ``Patience`` between, and whoever holds one waits for no other lock without an end: no deadlock.
+tried, for a limited time, and a checkpoint that cannot be made now is made after another commit: no deadlock.
 
-With a fixed SQLite all this stays right, and costs two system calls for each commit.
+With a fixed SQLite all this stays right, and costs some system calls for each commit.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
+
+_NAP_S = 0.0002
 
 
 class TurnTaken(Exception):
-    """Another process writes, or makes a checkpoint: try again."""
+    """Another process makes a checkpoint: try again."""
 
 
 class Turn:
     """
-    The turn for one database, as one thread takes it; nothing is opened before the first ``take``.
+    The turn for one database, as one thread takes it; nothing is opened before the first use.
 
     :param database: the SQLite file; the lock's file lies beside it, with mode 0600
     """
@@ -54,31 +62,50 @@ class Turn:
     def __init__(self, database: Path) -> None:
         self._path = f"{database}.turn"
         self._descriptor: int | None = None
-        self.held = False
+        self.is_ours = False  # held alone
 
-    def take(self) -> None:
+    def share(self) -> None:
         """
-        Take the turn without waiting; no harm if it is held already.
+        Hold it together with others that begin to write, without waiting.
 
-        :raises TurnTaken: somebody else has it
+        :raises TurnTaken: somebody makes a checkpoint
         """
+        if not self._lock(fcntl.LOCK_SH):
+            raise TurnTaken(f"another process makes a checkpoint of {self._path.removesuffix('.turn')}")
+
+    def take(self, patience_s: float) -> bool:
+        """
+        Hold it alone; only to be called within a transaction that writes.  What was shared before is lost.
+
+        :return: false: others did not let go within ``patience_s``
+        """
+        deadline = time.monotonic() + patience_s
+        while not self._lock(fcntl.LOCK_EX):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_NAP_S)
+        self.is_ours = True
+        return True
+
+    def _lock(self, kind: int) -> bool:
+        self.is_ours = False
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TurnTaken(f"another process is writing to {self._path.removesuffix('.turn')}") from None
-        self.held = True
+            return False
+        return True
 
     def release(self) -> None:
         """Let the others; no harm if it is not held."""
-        if self.held and self._descriptor is not None:
+        if self._descriptor is not None:
             # Not by closing alone: a child that is about to execute another program shares the open file.
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        self.held = False
+        self.is_ours = False
 
     def close(self) -> None:
-        """Let go of the turn and its file; a later ``take`` opens it again."""
+        """Let go of the turn and its file, which is opened again when needed."""
         self.release()
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
