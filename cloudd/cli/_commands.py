@@ -122,9 +122,15 @@ def upgrade(context: Context, tree: Path | None, check: bool, yes: bool) -> None
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def rollback(context: Context, yes: bool) -> None:
-    """Load the code that ran before the last upgrade; data and connections stay."""
+    """
+    Load the code that ran before the last change; data and connections stay.
+
+    After a rollback that is the code which was rolled back: a warning says so.
+    """
     if not yes:
         code = ask(context, context.client.status).code
+        if code.previous_warning:
+            click.echo(f"warning: {code.previous_warning}", err=True)
         _confirm(f"Go back from {short(code.hash)} to {short(code.previous_hash) or 'nothing'}?", yes=yes)
     _follow(context, context.client.rollback)
 

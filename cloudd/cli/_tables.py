@@ -28,7 +28,8 @@ def status_view(status: Status, now: float, *, modules: bool = False) -> Rendera
         facts.add_row(face, url)
     code = status.code
     facts.add_row("code", f"{short(code.hash)}, generation {code.generation}, since {_when(code.since)}")
-    facts.add_row("previous", short(code.previous_hash) or "none")
+    warned = f" ({code.previous_warning})" if code.previous_warning else ""
+    facts.add_row("previous", Text((short(code.previous_hash) or "none") + warned))
     facts.add_row("started from", f"{code.start_tree} ({short(code.started_from)})")
     if status.upgrade is not None:
         facts.add_row("under way", f"{status.upgrade.step}: {status.upgrade.text}")
@@ -65,7 +66,7 @@ def plan_view(plan: Plan) -> RenderableType:
     for label, names in (("swap", plan.swappable), ("kernel", plan.kernel)):
         if names:
             grid.add_row(label, Text("\n".join(_shortened(names))))
-    return Group(grid, Text(sentences[plan.kind]))
+    return Group(grid, Text(sentences[plan.kind]), *_warnings(plan.warnings))
 
 
 def outcome_view(outcome: Outcome) -> RenderableType:
@@ -79,9 +80,11 @@ def outcome_view(outcome: Outcome) -> RenderableType:
         "busy": f"{name}: not now: {outcome.cause}",
         "failed": f"{name}: failed, everything is as before: {outcome.cause}",
     }
-    lines = [Text(sentences[outcome.result], style=_RESULT_STYLES[outcome.result])]
-    lines += [Text(f"warning: {warning}", style="yellow") for warning in outcome.warnings]
-    return Group(*lines)
+    return Group(Text(sentences[outcome.result], style=_RESULT_STYLES[outcome.result]), *_warnings(outcome.warnings))
+
+
+def _warnings(warnings: Iterable[str]) -> list[Text]:
+    return [Text(f"warning: {warning}", style="yellow") for warning in warnings]
 
 
 def audit_view(audit: Audit) -> RenderableType:

@@ -106,6 +106,7 @@ class Plan(Message, frozen=True, kw_only=True):
 
     ``kind``: ``swap`` (the modules in ``swappable`` get a new generation), ``nothing``, ``hand-over`` (the modules in
     ``kernel`` live as long as their process) or ``refused``; for the last two ``cause`` says why it cannot be done.
+    ``warnings`` are for people: this code was rolled back, or failed before.
     """
 
     tree: str
@@ -117,10 +118,15 @@ class Plan(Message, frozen=True, kw_only=True):
     swappable: list[str] = []
     kernel: list[str] = []
     manifest: str = ""
+    warnings: list[str] = []
 
 
 class CodeStatus(Message, frozen=True, kw_only=True):
-    """Which code the host runs.  ``previous_hash`` is what a rollback would load."""
+    """
+    Which code the host runs.
+
+    ``previous_hash`` is what a rollback would load; ``previous_warning`` what to know before: it was rolled back.
+    """
 
     start_tree: str
     started_from: str
@@ -128,6 +134,7 @@ class CodeStatus(Message, frozen=True, kw_only=True):
     previous_hash: str
     generation: int
     since: float
+    previous_warning: str = ""
 
 
 class Status(Message, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ FORMAT = 1
 MAX_HELD_BACK = 16
 MAX_CAUSE = 500
 SHORT_HASH = 12
+ROLLED_BACK = "was rolled back"
 
 
 class HeldBack(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,6 +202,23 @@ def let_in(record: Committed, tree_hash: str) -> Committed:
     return msgspec.structs.replace(record, held_back=_without(record.held_back, tree_hash))
 
 
+def warnings_of(record: Committed, tree_hash: str) -> list[str]:
+    """What somebody should know who loads that code: it was rolled back, or it was refused or failed before."""
+    known = list(record.held_back)
+    if record.rolled_back:  # noted in a record of an earlier version too
+        known.append(HeldBack(hash=record.rolled_back, cause=ROLLED_BACK, since=record.since))
+    held = next((held for held in known if held.hash == tree_hash), None)
+    if held is None:
+        return []
+    if held.cause == ROLLED_BACK:
+        return [f"this brings back the code that was rolled back at {_when(held.since)}"]
+    return [f"this code {held.cause} at {_when(held.since)}"]
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def _without(held_back: tuple[HeldBack, ...], tree_hash: str) -> tuple[HeldBack, ...]:
     return tuple(held for held in held_back if held.hash != tree_hash)
 
@@ -255,10 +273,9 @@ def _instead(committed: Boot, start: CodeTree | None, failure: str) -> Boot:
 
 
 def _held_note(start: CodeTree, held: HeldBack, old: Committed) -> str:
-    when = datetime.fromtimestamp(held.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return (
-        f"the start tree ({start.hash[:SHORT_HASH]}) is not booted: it {held.cause} at {when}; {_running(old)}; "
-        "a restart alone does not bring it in: `cloudctl upgrade` tries it again"
+        f"the start tree ({start.hash[:SHORT_HASH]}) is not booted: it {held.cause} at {_when(held.since)}; "
+        f"{_running(old)}; a restart alone does not bring it in: `cloudctl upgrade` tries it again"
     )
 
 

@@ -9,7 +9,6 @@ completed, by a worker's restart at worst.  The anchor itself loads nothing; ``W
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -43,14 +42,14 @@ from reload import Changes, CodeTree, TreeError, compare, prune_copies
 
 from ._allowed import allowed_tree, scan_allowed
 from ._audit import AuditLog
-from ._committed import Boot, Committed, find_copy, hold_back, let_in, write_committed
-from ._manifests import NotVouchedFor, Proof, check_copy, stage_proved
+from ._causes import cause_of, hash_in, kernel_cause
+from ._committed import ROLLED_BACK, Boot, Committed, find_copy, hold_back, let_in, warnings_of, write_committed
+from ._manifests import Proof, check_copy, stage_proved
 from ._swap_metrics import Reason, SwapMetrics
 from ._workers import NobodyAsked
 
 PREPARE_TIMEOUT_S = 60.0
 COMMIT_TIMEOUT_S = 15.0
-NO_HAND_OVER = "needs a hand-over, which this version does not have"
 
 T = TypeVar("T")
 
@@ -169,6 +168,7 @@ class Upgrades:
             previous_hash=self.committed.previous,
             generation=self.committed.generation,
             since=self.committed.since,
+            previous_warning="; ".join(warnings_of(self.committed, self.committed.previous)),
         )
 
     async def booted(self, boot: Boot) -> None:
@@ -226,7 +226,7 @@ class Upgrades:
                 kind="refused",
                 cause=str(error),
                 running_hash=running,
-                target_hash=_hash_in(error),
+                target_hash=hash_in(error),
             )
         plan = Plan(
             tree=str(target.tree.root),
@@ -237,11 +237,12 @@ class Upgrades:
             swappable=list(target.changes.swappable),
             kernel=list(target.changes.kernel),
             manifest=target.proof.words,
+            warnings=warnings_of(self.committed, target.tree.hash),
         )
         if not target.changes:
             return msgspec.structs.replace(plan, kind="nothing", generation=self.committed.generation)
         if target.changes.kernel:
-            return msgspec.structs.replace(plan, kind="hand-over", cause=_kernel_cause(target.changes.kernel))
+            return msgspec.structs.replace(plan, kind="hand-over", cause=kernel_cause(target.changes.kernel))
         try:
             await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
         except (TreeError, OSError) as error:
@@ -266,12 +267,12 @@ class Upgrades:
             if ended.blames:
                 await self._hold_back(outcome)
         except TreeError as error:
-            outcome = Outcome(action=action, result="refused", cause=str(error), new_hash=_hash_in(error))
+            outcome = Outcome(action=action, result="refused", cause=str(error), new_hash=hash_in(error))
             await self._hold_back(outcome)
         except Exception as error:
             self.log.failure("{action} failed for a reason that was not foreseen", action=action)
             undone = "unforeseen" if self.progress is not None and self.progress.step == "prepare" else None
-            outcome = Outcome(action=action, result="failed", cause=_cause_of(error))
+            outcome = Outcome(action=action, result="failed", cause=cause_of(error))
         finally:
             self.progress, self._listener = None, _nobody
         return await self._ended(
@@ -292,14 +293,14 @@ class Upgrades:
             raise _Ended("unchanged", "the tree holds the code that runs already", target)
         if target.changes.kernel:
             await self._remember(let_in(self.committed, target.tree.hash))  # or the restart would not take it
-            raise _Ended("refused", _kernel_cause(target.changes.kernel, action), target)
+            raise _Ended("refused", kernel_cause(target.changes.kernel, action), target)
         self._report("stage", f"copying {target.tree.hash[:12]}", total=len(target.tree.files))
         staged = await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
         number = await self._prepare(target, staged)
-        record = self._next_record(action, staged.hash, number)
+        record, warnings = self._next_record(action, staged.hash, number), warnings_of(self.committed, staged.hash)
         await self._decide(record, target)
         self.committed, self.current = record, Current(number, staged)
-        warnings = [*await self._commit(number), *await self._clean()]
+        warnings += [*await self._commit(number), *await self._clean()]
         return Outcome(
             action=action,
             result="committed",
@@ -336,7 +337,7 @@ class Upgrades:
             await self._abort(number)
             undone: Reason = "timeout" if isinstance(error, WaitedTooLong) else "prepare"
             blames = not isinstance(error, NobodyAsked)
-            raise _Ended("failed", _cause_of(error), target, undone, blames=blames) from error
+            raise _Ended("failed", cause_of(error), target, undone, blames=blames) from error
         return number
 
     async def _hold_back(self, outcome: Outcome) -> None:
@@ -377,7 +378,7 @@ class Upgrades:
             silent = await self._within(COMMIT_TIMEOUT_S, self._workers.commit(number))
         except Exception as error:
             self.log.failure("generation {number} was not confirmed", number=number)
-            return [f"the decision stands, but not all workers confirmed it: {_cause_of(error)}"]
+            return [f"the decision stands, but not all workers confirmed it: {cause_of(error)}"]
         return [f"{name} did not confirm and was restarted with the new code" for name in silent]
 
     async def _clean(self) -> list[str]:
@@ -392,15 +393,16 @@ class Upgrades:
 
     def _next_record(self, action: Action, new_hash: str, number: int) -> Committed:
         old = self.committed
+        goes_back = action == "rollback" and new_hash != old.rolled_back  # else it takes a rollback back
         record = msgspec.structs.replace(
             let_in(old, new_hash),
             hash=new_hash,
             previous=old.hash,
             generation=number,
-            rolled_back=old.hash if action == "rollback" else "",
+            rolled_back=old.hash if goes_back else "",
             since=self._now(),
         )
-        return hold_back(record, old.hash, "was rolled back", self._now()) if action == "rollback" else record
+        return hold_back(record, old.hash, ROLLED_BACK, self._now()) if goes_back else record
 
     async def _ended(self, actor: Actor, outcome: Outcome, undone: Reason | None = None) -> Outcome:
         self._metrics.count(outcome, undone)
@@ -455,22 +457,6 @@ class Upgrades:
             return await timed
         except WaitedTooLong:
             raise WaitedTooLong(f"not all workers answered within {seconds:g} s") from None
-
-
-def _kernel_cause(modules: tuple[str, ...], action: Action = "upgrade") -> str:
-    shown = ", ".join(modules[:8]) + (f" and {len(modules) - 8} more" if len(modules) > 8 else "")
-    remedy = "restart the daemon to take it" if action == "upgrade" else "start the daemon from a tree that holds it"
-    return f"{shown} changed: this {NO_HAND_OVER}; {remedy}"
-
-
-def _cause_of(error: Exception) -> str:
-    """The error's words, with module names as the source has them."""
-    text = str(error) or type(error).__name__
-    return re.sub(r"\b_g\d+\.", "", text)
-
-
-def _hash_in(error: TreeError) -> str:
-    return error.tree_hash if isinstance(error, NotVouchedFor) else ""
 
 
 def _nobody(_progress: Progress) -> None:

@@ -159,6 +159,22 @@ class ChangeTests(CommandCase):
         self.assertIn(f"to {self.old.hash[:12]}?", output)
         self.assertIn("roll back: done in", output)
 
+    def test_a_second_rollback_is_warned_of(self) -> None:
+        """It brings back what was rolled back: told in the status, before the question, and at the end."""
+        self.version(2)
+        self.run_it("upgrade", "--yes")
+        self.assertNotIn("warning", self.run_it("rollback", "--yes").output)
+        warning = "this brings back the code that was rolled back at 1970-01-01 00:03:20 UTC"
+        self.assertIn(f"({warning})", self.run_it("status").output)
+        self.assertIn(f"warning: {warning}", self.run_it("upgrade", "--check").output)
+        self.assertIn("--yes", self.run_it("rollback", code=Exit.USAGE).output)
+        output = self.run_it("rollback", code=1, answer="n\n", terminal=True).output
+        question = output.index("Go back from")
+        self.assertLess(output.index(f"warning: {warning}"), question)
+        self.assertIn(f"warning: {warning}", self.run_it("rollback", "--yes").output)
+        self.assertIn(warning, self.run_it("audit").output)
+        self.assertNotIn("warning", self.run_it("rollback", "--yes").output)
+
     def test_a_second_change(self) -> None:
         """Refused with what the first one is doing."""
         self.version(2)

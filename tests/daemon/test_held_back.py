@@ -72,6 +72,17 @@ class HeldBackTests(UpgradeCase):
         self.assertIn("restart the daemon", (await self.upgrade()).cause)
         self.assertEqual((self.held(), self.booted_at_a_restart()), ({}, new.hash))
 
+    async def test_who_tries_it_again_is_warned(self) -> None:
+        """The plan says what became of this code before."""
+        self.version(2)
+        self.assertEqual((await self.upgrades.plan("")).warnings, [])
+        self.workers.errors["prepare"] = RuntimeError("no such word")
+        await self.upgrade()
+        self.assertEqual(
+            (await self.upgrades.plan("")).warnings,
+            ["this code failed in an upgrade (no such word) at 1970-01-01 00:03:20 UTC"],
+        )
+
     async def test_what_was_rolled_back_stays_out(self) -> None:
         """Also when other code was loaded after the rollback."""
         bad = self.version(2)
