@@ -21,9 +21,9 @@ from pathlib import Path
 
 from attrs import frozen
 
-USUAL = 4 << 20
-LARGE = 16 << 20
-STEP = 2 << 20
+USUAL = 8 << 20
+LARGE = 32 << 20
+STEP = 4 << 20
 SHORT_S = 0.01
 LONG_S = 0.2
 _NAP_S = 0.001

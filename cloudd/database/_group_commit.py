@@ -309,10 +309,11 @@ class _Connected(Generic[Connection]):
                 return connection
             except Exception as error:
                 self._let_others()
-                if not isinstance(error, TurnTaken) and not self._driver.is_busy(error):
+                taken = isinstance(error, TurnTaken)
+                if not taken and not self._driver.is_busy(error):
                     self._drop()
                     raise
-                if not patience.wait():
+                if not patience.wait(grows=not taken):
                     cause = f"another process has kept the database locked for {patience.limit_s:.0f} s"
                     raise DatabaseBusy(cause) from error
 

@@ -19,10 +19,15 @@ class Patience:
         self._deadline = time.monotonic() + self.limit_s
         self._wait_s = FIRST_WAIT_S
 
-    def wait(self) -> bool:
-        """Sleep a little; false when the limit is reached."""
+    def wait(self, *, grows: bool = True) -> bool:
+        """
+        Sleep a little; false when the limit is reached.
+
+        :param grows: false: the next wait is no longer than this one; for what ends soon and is cheap to ask
+        """
         if time.monotonic() >= self._deadline:
             return False
         time.sleep(self._wait_s * (0.5 + random.random()))  # noqa: S311 - spreads retries, guards nothing
-        self._wait_s = min(self._wait_s * 1.6, LONGEST_WAIT_S)
+        if grows:
+            self._wait_s = min(self._wait_s * 1.6, LONGEST_WAIT_S)
         return True
