@@ -27,18 +27,27 @@ class Expectation:
         self.acknowledged = 0
 
     def read(self, said: str) -> None:
-        """Take the words of one writer, whose last line may be cut."""
+        """
+        Take the words of one writer, whose last line may be cut.
+
+        What an earlier writer left unsure stays so until a change of it is acknowledged: ``end`` only says that this
+        writer changed nothing.
+        """
+        carried = set(self.unsure)
         for line in said.splitlines(keepends=True):
             words = line.split()
             if not line.endswith("\n") or len(words) < 2:
                 continue
             if words[0] == "begin":
                 self.unsure.add(words[1])
-            elif words[0] in ("put", "delete", "end"):
+            elif words[0] == "end":
+                if words[1] not in carried:
+                    self.unsure.discard(words[1])
+            elif words[0] in ("put", "delete"):
                 self.unsure.discard(words[1])
-                if words[0] != "end":
-                    self.acknowledged += 1
-                    self.etags[words[1]] = words[2] if words[0] == "put" else None
+                carried.discard(words[1])
+                self.acknowledged += 1
+                self.etags[words[1]] = words[2] if words[0] == "put" else None
 
 
 class CrashTests(TestCase):
