@@ -35,6 +35,7 @@ from ._audit import AuditLog
 from ._committed import Boot, RecordError, choose_boot_tree
 from ._controlled import Controlled
 from ._host import HostView
+from ._link import Callee
 from ._listening import ListenError, bind_all, close_all, url_of
 from ._loader_process import LoaderProcess
 from ._ready import notify_systemd, ready_lines, say
@@ -138,6 +139,7 @@ class Anchor(Service):
         if self._stopping:
             return
         self._output = self._open_output()
+        callees: dict[str, Callee] = {"host_health": self._host_health, "host_metrics": self._host_metrics}
         pool = self._pool = WorkerPool(
             reactor=self._reactor,
             settings=self._settings,
@@ -145,12 +147,14 @@ class Anchor(Service):
             make_spec=self._make_spec,
             listeners={face: listener.fileno() for face, listener in self._listeners.items()},
             start_loader=self._start_loader,
-            callees={"host_health": self._host_health, "host_metrics": self._host_metrics},
+            callees=callees,
         )
         self._host = HostView(self._reactor, self._settings, pool, self._began, self._urls, self._swaps)
         upgrades = self._make_upgrades(boot, pool)
         traces = Traces(access_log_file(self._state.path, self._settings.log.access_file), self._threads, upgrades)
-        self._accept_control(Controlled(upgrades, pool, self._host, self._urls, self._began, traces))
+        controlled = Controlled(upgrades, pool, self._host, self._urls, self._began, traces)
+        callees.update(controlled.callees())  # no worker is linked before the pool starts
+        self._accept_control(controlled)
         pool.boot_loader()
         await self._await_old_workers()
         written = await self._prove(pool, upgrades)

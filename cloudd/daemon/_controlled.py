@@ -13,10 +13,10 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from cloudd.control import GenerationStatus, Health, IControlled, Status, Trace, WorkerStatus
+from cloudd.control import GenerationStatus, Health, IControlled, Status, Trace, WorkerStatus, plain
 
 from ._host import HostView
-from ._link import LinkError
+from ._link import Callee, LinkError
 from ._slot import Slot
 from ._trace import Traces
 from ._upgrade import Upgrades
@@ -48,6 +48,19 @@ class Controlled:
     def trace(self, request_id: str) -> Deferred[Trace]:
         """What the access logs of this host say of one request."""
         return Deferred.fromCoroutine(self._traces.find(request_id))
+
+    def callees(self) -> dict[str, Callee]:
+        """What workers ask: the answers of the control socket as plain data; nothing is changed."""
+        return {"host_status": self._plain_status, "host_audit": self._plain_audit, "host_plan": self._plain_plan}
+
+    async def _plain_status(self) -> Any:
+        return plain(await self._status())
+
+    async def _plain_audit(self, limit: int) -> Any:
+        return plain(await self.upgrades.audit(limit))
+
+    async def _plain_plan(self) -> Any:
+        return plain(await self.upgrades.plan(""))
 
     async def _status(self) -> Status:
         answers = await self._pool.ask_all("status")

@@ -48,6 +48,7 @@ from .settings import settings_from_plain
 
 ORPHAN_TIMEOUT_S = 5.0
 HOST_TIMEOUT_S = 3.0
+PLAN_TIMEOUT_S = 20.0  # a code tree is read, on a disk that may be slow
 FREE_SPREAD_S = 0.3
 _CHATTER = frozenset({"log_legacy", "twisted.internet.base"})  # Twisted's notes on every port and loop
 
@@ -65,6 +66,18 @@ class LinkedHost:
     def metrics(self) -> Deferred[bytes]:
         """The Prometheus text exposition over all workers."""
         return Deferred.fromCoroutine(self._metrics())
+
+    def status(self) -> Deferred[dict[str, Any]]:
+        """Code, workers and their generations, and the change under way."""
+        return Deferred.fromCoroutine(self._link.call("host_status", timeout_s=HOST_TIMEOUT_S))
+
+    def audit(self, limit: int) -> Deferred[dict[str, Any]]:
+        """The last entries of the audit log."""
+        return Deferred.fromCoroutine(self._link.call("host_audit", timeout_s=HOST_TIMEOUT_S, limit=limit))
+
+    def plan(self) -> Deferred[dict[str, Any]]:
+        """What an upgrade to the start tree would do."""
+        return Deferred.fromCoroutine(self._link.call("host_plan", timeout_s=PLAN_TIMEOUT_S))
 
     async def _metrics(self) -> bytes:
         text: str = await self._link.call("host_metrics", timeout_s=HOST_TIMEOUT_S)

@@ -92,6 +92,15 @@ class Host(Protocol):
     def metrics(self) -> Deferred[bytes]:
         """The Prometheus text exposition, summed over all workers."""
 
+    def status(self) -> Deferred[dict[str, Any]]:
+        """Code, workers and their generations, and the change under way: ``cloudd.control.Status`` as plain data."""
+
+    def audit(self, limit: int) -> Deferred[dict[str, Any]]:
+        """The last ``limit`` (at least 1) entries of the audit log: ``cloudd.control.Audit`` as plain data."""
+
+    def plan(self) -> Deferred[dict[str, Any]]:
+        """What an upgrade to the start tree would do, which it reads: ``cloudd.control.Plan`` as plain data."""
+
 
 @frozen
 class PartHealth:

@@ -91,6 +91,10 @@ class Small:
             request.respond(200 if health["status"] == "ok" else 503, [], json.dumps(health).encode())
         elif name == "metrics":
             request.respond(200, [], await self.resources.host.metrics())
+        elif name == "host":
+            host = self.resources.host
+            asked = {"status": host.status, "plan": host.plan, "audit": lambda: host.audit(int(rest.partition("/")[2]))}
+            request.respond(200, [], json.dumps(await asked[rest.partition("/")[0]]()).encode())
         elif name == "exit":
             os._exit(int(rest))
         elif name == "slow":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from attrs import define, field
 
-from cloudd.control import IControlled
+from cloudd.control import IControlled, plain
 from cloudd.daemon._controlled import Controlled
 from cloudd.daemon._link import LinkTimeout
 from cloudd.daemon._trace import Traces
@@ -69,3 +70,13 @@ class ControlledTests(ControlledContract, UpgradeCase):
         self.assertEqual([(worker.name, worker.ready) for worker in status.workers],
                          [("front-1", True), ("front-2", False), ("agent", False)])  # fmt: skip
         self.assertEqual((status.started_at, status.urls), (7.0, {"api": "http://x"}))
+
+    async def test_callees(self) -> None:
+        """What workers ask is what the control socket answers, as plain data that JSON holds."""
+        controlled: Any = self.make()
+        asked = {name: await callee(**more) for (name, callee), more in
+                 zip(controlled.callees().items(), ({}, {"limit": 1}, {}), strict=True)}  # fmt: skip
+        self.assertEqual(asked["host_status"], plain(await controlled.status()))
+        self.assertEqual(asked["host_audit"], plain(await self.upgrades.audit(1)))
+        self.assertEqual(asked["host_plan"], plain(await self.upgrades.plan("")))
+        self.assertEqual(json.loads(json.dumps(asked)), asked)

@@ -68,6 +68,20 @@ class ServingTests(RunningCase):
         self.assertIn('cloudd_requests_total{face="api",method="GET",route="small",status="2xx"} 3.0', metrics)
         self.assertIn('cloudd_worker_ready{name="agent",worker="anchor"} 1.0', metrics)
 
+    def test_host(self) -> None:
+        """Code in a worker is told of the host what the control socket tells: status, plan and audit log."""
+        for name, told in (("status", self.cloud.status()), ("plan", self.cloud.control("POST", "plan", {})[0])):
+            asked = json.loads(self.cloud.get(f"/host/{name}")[1])
+            self.assertEqual(asked.keys(), told.keys())
+        self.assertEqual(asked, told)
+        self.cloud.say("two")
+        self.assertEqual(json.loads(self.cloud.get("/host/plan")[1])["swappable"], ["cloudd.words"])
+        self.cloud.upgrade()
+        status = json.loads(self.cloud.get("/host/status")[1])
+        self.assertEqual([worker["generations"][-1]["number"] for worker in status["workers"]], [2, 2, 2])
+        audit = json.loads(self.cloud.get("/host/audit/1")[1])
+        self.assertEqual(([entry["action"] for entry in audit["entries"]], audit["more"]), (["upgrade"], True))
+
     def test_first_start(self) -> None:
         """The state folder and credentials are private, and the ready line names them."""
         state = self.cloud.state
