@@ -160,6 +160,7 @@ class Anchor(Service):
         written = await self._prove(pool, upgrades)
         marks["preparation"] = self._reactor.seconds()
         await pool.start()
+        self._host.rates.start()
         marks["workers"] = self._reactor.seconds()
         await upgrades.note_start(self._boot)
         self._say_ready(written, marks)
@@ -339,6 +340,7 @@ class Anchor(Service):
         # First of all: while anybody has a listening descriptor, newcomers connect and wait for nobody.
         close_all(self._listeners)
         if self._pool is not None:
+            self._host.rates.stop()
             await self._pool.stop(self._settings.workers.stop_timeout_s)
         if self._control_port is not None:
             self._control_port.stopListening()

@@ -50,8 +50,13 @@ class Controlled:
         return Deferred.fromCoroutine(self._traces.find(request_id))
 
     def callees(self) -> dict[str, Callee]:
-        """What workers ask: the answers of the control socket as plain data; nothing is changed."""
-        return {"host_status": self._plain_status, "host_audit": self._plain_audit, "host_plan": self._plain_plan}
+        """What workers ask: rates, and the answers of the control socket as plain data; nothing is changed."""
+        return {
+            "host_status": self._plain_status,
+            "host_rates": self._host.rates.told,
+            "host_audit": self._plain_audit,
+            "host_plan": self._plain_plan,
+        }
 
     async def _plain_status(self) -> Any:
         return plain(await self._status())

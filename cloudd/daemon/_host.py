@@ -11,6 +11,7 @@ from cloudd.interfaces.settings import Settings
 
 from ._health import WorkerFacts, disk_part, failing, merge_health, merge_metrics, noted, ok_part
 from ._link import LinkError
+from ._rates import Rates
 from ._swap_metrics import SwapMetrics
 from ._workers import WorkerPool
 
@@ -34,6 +35,7 @@ class HostView:
         self._swaps = swaps
         self._code_note = (0, "")
         self.urls = dict(urls)
+        self.rates = Rates(reactor, pool)
         self.state_folder = settings.state
 
     def note_code(self, generation: int, note: str) -> None:

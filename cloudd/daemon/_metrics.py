@@ -48,6 +48,14 @@ class RequestCounts(Collector):
         if sent:
             self._sent[face] = self._sent.get(face, 0) + sent
 
+    def totals(self) -> list[tuple[str, str, list[float]]]:
+        """Face, route, and the numbers that ``_rates`` takes: server errors, then requests by bucket and beyond."""
+        errors: dict[tuple[str, str], int] = {}
+        for (face, route, _, status_class), count in self._requests.items():
+            if status_class == 5:
+                errors[face, route] = errors.get((face, route), 0) + count
+        return [(*key, [errors.get(key, 0), *counts[:-1]]) for key, counts in self._seconds.items()]
+
     def collect(self) -> Iterable[Metric]:
         """What the registry asks for."""
         requests = CounterMetricFamily(

@@ -79,6 +79,10 @@ class LinkedHost:
         """What an upgrade to the start tree would do."""
         return Deferred.fromCoroutine(self._link.call("host_plan", timeout_s=PLAN_TIMEOUT_S))
 
+    def rates(self, without: str = "") -> Deferred[dict[str, Any]]:
+        """Requests, errors and milliseconds of the last minutes."""
+        return Deferred.fromCoroutine(self._link.call("host_rates", timeout_s=HOST_TIMEOUT_S, without=without))
+
     async def _metrics(self) -> bytes:
         text: str = await self._link.call("host_metrics", timeout_s=HOST_TIMEOUT_S)
         return text.encode()
@@ -134,6 +138,7 @@ class Worker:
         callees: dict[str, Callee] = {
             "health": self._health,
             "metrics": self._metrics.export,
+            "counts": self._metrics.requests.totals,
             "status": self._status,
             "prepare": self._generations.prepare,
             "commit": self._generations.commit,

@@ -95,6 +95,16 @@ class Host(Protocol):
     def status(self) -> Deferred[dict[str, Any]]:
         """Code, workers and their generations, and the change under way: ``cloudd.control.Status`` as plain data."""
 
+    def rates(self, without: str = "") -> Deferred[dict[str, Any]]:
+        """
+        Requests, server errors and milliseconds of the last minutes, over all workers.
+
+        :param without: leave out the routes that begin so; empty: none
+        :return: ``every_s``; ``samples``, oldest first: ``time``, ``seconds``, and the numbers ``requests``, ``errors``,
+            ``p50_ms`` and ``p99_ms`` in ``all`` and by face in ``faces``; ``routes``, busiest first: ``face``,
+            ``route`` and the same numbers.  Milliseconds are ``None`` where there was no request
+        """
+
     def audit(self, limit: int) -> Deferred[dict[str, Any]]:
         """The last ``limit`` (at least 1) entries of the audit log: ``cloudd.control.Audit`` as plain data."""
 

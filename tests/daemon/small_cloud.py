@@ -93,8 +93,10 @@ class Small:
             request.respond(200, [], await self.resources.host.metrics())
         elif name == "host":
             host = self.resources.host
-            asked = {"status": host.status, "plan": host.plan, "audit": lambda: host.audit(int(rest.partition("/")[2]))}
-            request.respond(200, [], json.dumps(await asked[rest.partition("/")[0]]()).encode())
+            what, _, argument = rest.partition("/")
+            calls = {"status": host.status, "plan": host.plan, "rates": host.rates, "audit": host.audit}
+            answer = await calls[what](*([int(argument)] if argument else []))
+            request.respond(200, [], json.dumps(answer).encode())
         elif name == "exit":
             os._exit(int(rest))
         elif name == "slow":

@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.task import Clock
 
 from cloudd.control import IControlled, plain
 from cloudd.daemon._controlled import Controlled
 from cloudd.daemon._link import LinkTimeout
+from cloudd.daemon._rates import Rates
 from cloudd.daemon._trace import Traces
 from tests.contracts.controlled import ControlledContract
 
@@ -43,8 +45,9 @@ class TalkingPool:
 class TalkingHost:
     """A host with one part that fails."""
 
-    def __init__(self, state_folder: Any) -> None:
+    def __init__(self, state_folder: Any, pool: Any) -> None:
         self.state_folder = state_folder
+        self.rates = Rates(Clock(), pool)
 
     async def health(self) -> dict[str, Any]:
         parts = {"disk": {"status": "ok", "cause": ""}, "store": {"status": "failing", "cause": "full: remove some"}}
@@ -58,7 +61,7 @@ class ControlledTests(ControlledContract, UpgradeCase):
             [TalkingSlot("front-1"), TalkingSlot("front-2"), TalkingSlot("agent", is_ready=False)],
             {"front-1": {"generations": [generation]}, "front-2": LinkTimeout("no answer")},
         )
-        host: Any = TalkingHost(self.state)
+        host: Any = TalkingHost(self.state, pool)
         talking: Any = pool
         traces = Traces(self.state / "log" / "access.log", ThreadsAtOnce(), self.upgrades)
         controlled: IControlled = Controlled(self.upgrades, talking, host, {"api": "http://x"}, 7.0, traces)
@@ -74,9 +77,14 @@ class ControlledTests(ControlledContract, UpgradeCase):
     async def test_callees(self) -> None:
         """What workers ask is what the control socket answers, as plain data that JSON holds."""
         controlled: Any = self.make()
-        asked = {name: await callee(**more) for (name, callee), more in
-                 zip(controlled.callees().items(), ({}, {"limit": 1}, {}), strict=True)}  # fmt: skip
-        self.assertEqual(asked["host_status"], plain(await controlled.status()))
-        self.assertEqual(asked["host_audit"], plain(await self.upgrades.audit(1)))
-        self.assertEqual(asked["host_plan"], plain(await self.upgrades.plan("")))
-        self.assertEqual(json.loads(json.dumps(asked)), asked)
+        callees = controlled.callees()
+        asked = {
+            "host_status": (await callees["host_status"](), await controlled.status()),
+            "host_audit": (await callees["host_audit"](limit=1), await self.upgrades.audit(1)),
+            "host_plan": (await callees["host_plan"](), await self.upgrades.plan("")),
+        }
+        for name, (told, message) in asked.items():
+            self.assertEqual(told, plain(message), name)
+            self.assertEqual(json.loads(json.dumps(told)), told, name)
+        self.assertEqual(callees["host_rates"](without="/ui"), {"every_s": 5.0, "samples": [], "routes": []})
+        self.assertEqual(set(callees), {*asked, "host_rates"})

@@ -82,6 +82,21 @@ class ServingTests(RunningCase):
         audit = json.loads(self.cloud.get("/host/audit/1")[1])
         self.assertEqual(([entry["action"] for entry in audit["entries"]], audit["more"]), (["upgrade"], True))
 
+    def test_rates(self) -> None:
+        """What all workers answered in the last seconds, also before a swap, with the time it took."""
+        answers = [self.cloud.get("/hello")[0] for _ in range(8)]
+        self.cloud.say("two")
+        self.cloud.upgrade()
+
+        def counted() -> Any:
+            rates = json.loads(self.cloud.get("/host/rates")[1])
+            return rates if any(sample["all"]["requests"] >= len(answers) for sample in rates["samples"]) else None
+
+        rates = self.cloud.wait(counted, "the requests are counted")
+        [route] = rates["routes"]
+        self.assertEqual((route["face"], route["route"], route["errors"]), ("api", "small", 0))
+        self.assertTrue(0 < route["p50_ms"] <= route["p99_ms"], route)
+
     def test_first_start(self) -> None:
         """The state folder and credentials are private, and the ready line names them."""
         state = self.cloud.state
