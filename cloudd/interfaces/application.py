@@ -100,7 +100,7 @@ class Host(Protocol):
         Requests, server errors and milliseconds of the last minutes, over all workers.
 
         :param without: leave out the routes that begin so; empty: none
-        :return: ``every_s``; ``samples``, oldest first: ``time``, ``seconds``, and the numbers ``requests``, ``errors``,
+        :return: ``every_s``; ``samples``, oldest first: ``time``, ``seconds``; the numbers ``requests``, ``errors``,
             ``p50_ms`` and ``p99_ms`` in ``all`` and by face in ``faces``; ``routes``, busiest first: ``face``,
             ``route`` and the same numbers.  Milliseconds are ``None`` where there was no request
         """
