@@ -253,6 +253,9 @@ def serve(port: int, path: str) -> None:
         def finished(self, request: Request) -> None:
             """No log."""
 
+        def moved(self, request: Request) -> None:
+            """Nothing is kept."""
+
     listener = socket.create_server(("127.0.0.1", port), backlog=512)
     listen(reactor, listener.fileno(), HTTPServerFactory(BareSite(), HTTPSettings(), "api", reactor))
     reactor.run()

@@ -80,6 +80,9 @@ class HandlerSite:
     def finished(self, request: Request) -> None:
         self.ended.append(request)
 
+    def moved(self, request: Request) -> None:
+        assert request in self.requests
+
 
 class HTTPClient:
     """

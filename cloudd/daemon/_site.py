@@ -64,3 +64,8 @@ class WorkerSite:
         self._write_line(self._format(request, now, seconds, received))
         if request.generation:
             self._generations.end(request.generation)
+
+    def moved(self, request: Request) -> None:
+        """It goes on elsewhere, where it is counted and logged when it ends: let go of its generation."""
+        if request.generation:
+            self._generations.end(request.generation)

@@ -99,6 +99,9 @@ class ControlSite:
     def finished(self, request: Request) -> None:
         """Nothing is kept of a call."""
 
+    def moved(self, request: Request) -> None:
+        """Nothing is kept of a call."""
+
     async def _status(self, request: Request) -> None:
         _answer(request, await self._controlled.status())
 

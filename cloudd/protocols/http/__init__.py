@@ -10,11 +10,17 @@ An HTTP/1.1 server whose connections can be suspended at any byte.  Kernel: neve
         def finished(self, request: Request) -> None:
             print(request.id, request.status, request.sent_bytes)
 
+        def moved(self, request: Request) -> None:
+            print(request.id, "goes on elsewhere")
+
     factory = HTTPServerFactory(Hello(), HTTPSettings(), "api", reactor)
     listen(reactor, descriptor, factory)      # an inherited listening socket
 
 A handler is a function of one ``Request``, or a coroutine function; ``KleinApp(app)`` makes one of a klein app.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ._body import Body, BodySink
 from ._errors import (
@@ -35,8 +41,14 @@ from ._listen import listen
 from ._probe import Probed, probe
 from ._reactor import install_lean
 from ._request import Handler, Request, changes_state
+from ._snapshot import add_converters
+
+if TYPE_CHECKING:
+    from ._moving import HTTP_KINDS, AdoptedHTTP, HTTPAdopter, MovableHTTP, http_kinds
 
 __all__ = [
+    "HTTP_KINDS",
+    "AdoptedHTTP",
     "AnswerMisused",
     "Body",
     "BodyAlreadyRead",
@@ -47,16 +59,27 @@ __all__ = [
     "BodyTruncated",
     "ClientGone",
     "FileTooShort",
+    "HTTPAdopter",
     "HTTPServerFactory",
     "Handler",
     "Header",
     "KleinApp",
+    "MovableHTTP",
     "NotExportable",
     "Probed",
     "Request",
     "Site",
+    "add_converters",
     "changes_state",
+    "http_kinds",
     "install_lean",
     "listen",
     "probe",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What a hand-over needs: most processes need none of it, and it imports much."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("._moving", __name__), name)

@@ -49,6 +49,7 @@ class Body:
     :ivar length: declared size in bytes; ``None`` when it is chunked, 0 when there is no body
     :ivar received: decoded bytes so far
     :ivar ended: its last byte was decoded
+    :ivar is_known_to_be_resumed: the handler has asked for the state of the one that has read the body so far
     """
 
     __slots__ = (
@@ -64,6 +65,7 @@ class Body:
         "collected",
         "decoder",
         "ended",
+        "is_known_to_be_resumed",
         "length",
         "received",
     )
@@ -77,6 +79,7 @@ class Body:
         self.awaits_continue = awaits_continue
         self.asked = False  # a reader came
         self.collected: list[bytes] | None = None  # what read() has; goes along to another process
+        self.is_known_to_be_resumed = True
         self._sink: BodySink | None = None
         self._done: Deferred[int] | None = None
         self._limit: int | None = None
@@ -103,7 +106,7 @@ class Body:
         if self.length is not None and self.length > limit:
             raise BodyTooLarge(limit)
         if self.collected is None:
-            if self.asked:
+            if self.asked or not self.is_known_to_be_resumed:
                 raise BodyAlreadyRead
             self.collected = []
         if self.received > limit:
@@ -126,7 +129,7 @@ class Body:
             ``BodyTooLarge``, or what ``sink.write`` raised or failed with; never while a Deferred of the sink is
             still to fire.  Cancelling it ends the reading.
         """
-        if self.asked:
+        if self.asked or not self.is_known_to_be_resumed:
             return fail(BodyAlreadyRead())
         if limit is not None and self.length is not None and self.length > limit:
             return fail(BodyTooLarge(limit))
@@ -169,6 +172,10 @@ class Body:
         """Somebody waits for bytes, and the client is the one to bring them."""
         return self._sink is not None and self._blocked is None
 
+    def let_go(self) -> None:
+        """Give nothing more to whoever reads it: another body goes on in its place."""
+        self._sink = self._done = None
+
     def discard(self) -> None:
         """Read on without a reader, so that the next request can be found."""
         self._sink = _Discard()
@@ -177,7 +184,7 @@ class Body:
     def pull(self) -> None:
         """Decode what has arrived, as far as the sink takes it."""
         connection = self._connection
-        if self._pulling:
+        if self._pulling or connection.frozen:
             return
         self._pulling = True
         try:
@@ -242,7 +249,7 @@ class Body:
     def _settle(self) -> None:
         """Tell the reader about the end, good or bad, unless its sink is still busy."""
         done = self._done
-        if self._blocked is not None:
+        if self._blocked is not None or self._connection.frozen:
             return
         if self._failure is not None:
             self._sink = self._done = None
@@ -265,13 +272,15 @@ class Body:
         return None if self.length is None else self.length - self.received
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where the body that gave ``state`` was."""
+        """Go on where the body that gave ``state`` was.  Its reader asks for its own state (``resumed``) first."""
         self.received = state["received"]
         self.decoder = decoder_from(state["decoder"])
         self.ended = self.decoder.finished
         self.awaits_continue = state["awaits_continue"]
         collected = state["collected"]
         self.collected = None if collected is None else [collected]
+        # A handler that would take the rest of a body for the whole of it is refused.
+        self.is_known_to_be_resumed = collected is not None or not self.received
 
     def export(self) -> dict[str, Any]:
         """Its state as plain data, for ``restore``."""

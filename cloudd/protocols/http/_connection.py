@@ -11,6 +11,7 @@ byte.  There is no timer here: see ``_timeouts``.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -26,6 +27,7 @@ from ._errors import BadRequest, BodyTooLarge, BodyTruncated, ClientGone, FileTo
 from ._files import send_pieces
 from ._head import find_end, skip_empty_lines
 from ._request import Request
+from ._snapshot import continue_request
 from ._timeouts import OutputWatch
 from ._transport import SMALL_FILE_BYTES, HTTPTransport
 
@@ -53,6 +55,7 @@ class HTTPConnection:
     :ivar closing: no further request is taken
     :ivar eof: the client has shut down its sending side
     :ivar output: bytes that another process had still to send to this client
+    :ivar frozen: offered to another process: no byte is decoded, no request begins and no body ends
     :ivar since: the factory's time of the event that the running time-out counts from
     """
 
@@ -70,6 +73,7 @@ class HTTPConnection:
         "closing",
         "eof",
         "factory",
+        "frozen",
         "output",
         "peer",
         "request",
@@ -87,6 +91,7 @@ class HTTPConnection:
         self.closing = False
         self.eof = False
         self.output = b""
+        self.frozen = False
         self.since = factory.now
         self._scanned = 0  # bytes of an incomplete head that were searched for its end
         self._advancing = False
@@ -180,7 +185,7 @@ class HTTPConnection:
 
     def _advance(self) -> None:
         """Go on as far as the bytes, the handler and the client's reading allow."""
-        if self._advancing:
+        if self._advancing or self.frozen:
             return
         self._advancing = True
         try:
@@ -389,6 +394,8 @@ class HTTPConnection:
     def _report(self, request: Request) -> None:
         if not request.reported:
             request.reported = True
+            request.close_untaken()
+            self.factory.tell_may_move(self)
             try:
                 self.factory.site.finished(request)
             except Exception:
@@ -400,6 +407,45 @@ class HTTPConnection:
             request.finished = True
             request.status = request.status or CLIENT_LEFT
             self._report(request)
+
+    # ---- moving
+
+    def thawed(self) -> None:
+        """It was offered to another process and goes on here."""
+        self.frozen = False
+        self._advance()
+
+    def moved_away(self, moved: Callable[[Request], None]) -> None:
+        """
+        Another process serves it: nobody here hears of it any more.
+
+        :param moved: called with the request that goes on there, if there is one
+        """
+        request, self.request = self.request, None
+        self.closing = True
+        self.frozen = False
+        self.unparsed = b""
+        self.factory.closed(self)
+        if request is not None and not request.finished:
+            moved(request)
+            request.moved_away()
+
+    def begin_again(self, request: Request) -> Request:
+        """
+        Let the newest generation go on with ``request``, whose handler has said ``can_move``.
+
+        :return: what takes its place; the site has been told that ``request`` has moved, and was asked to answer this
+        :raises NotExportable: not now, or it is over; nothing has changed
+        """
+        again = continue_request(self, request)
+        self.factory.site.moved(request)
+        request.moved_away()
+        if request._body is not None:
+            request._body.let_go()
+        self.request = again
+        self.handle(again)
+        self._advance()
+        return again
 
     # ---- closing
 

@@ -47,6 +47,13 @@ class Site(Protocol):
         ``refused``, ``generation`` is 0, method and path are empty.
         """
 
+    def moved(self, request: Request) -> None:
+        """
+        ``request``, which was handled here, goes on in another process, or as another request in a newer generation.
+
+        It is not reported as finished: let go of what was kept for it.
+        """
+
 
 @implementer(IProtocolFactory)
 class HTTPServerFactory(ServerFactory):
@@ -57,6 +64,8 @@ class HTTPServerFactory(ServerFactory):
     :ivar accepted: how many there have been
     :ivar refused: count by status of bytes that were no request
     :ivar common: header lines that all answers have, good until ``common_until``
+    :ivar may_move: while connections move to another process: called, in a turn of the reactor of its own, with a
+        connection whose request has ended, whose handler can tell its state now, or which is gone
     :ivar draining: no further request is taken on a connection after its current one
     """
 
@@ -74,6 +83,8 @@ class HTTPServerFactory(ServerFactory):
         self.accepted = 0
         self.refused: dict[int, int] = {}
         self.draining = False
+        self.may_move: Callable[[HTTPConnection], None] | None = None
+        self._may_move_now: dict[HTTPConnection, None] = {}
         self.now = 0.0
         self.seconds: Callable[[], float] = reactor.seconds
         self.common = b""
@@ -87,22 +98,43 @@ class HTTPServerFactory(ServerFactory):
         """A connection for a client at ``addr``."""
         return HTTPConnection(self, peer_text(addr))
 
-    def resume(self, snapshot: Snapshot, transport: Any) -> HTTPConnection:
+    def resume(self, snapshot: Snapshot, transport: Any, descriptors: tuple[int, ...] = ()) -> HTTPConnection:
         """
         Go on with a connection that another process (or this one) has served until ``snapshot``.
 
         :param transport: of the same client, connected; its protocol is set by the caller
+        :param descriptors: those that the request's handler has passed on; the connection's from now on
         :raises ValueError: a snapshot of another kind or version
         """
-        connection = self.restore(snapshot)
+        connection = self.restore(snapshot, descriptors)
         connection.makeConnection(transport)
         return connection
 
-    def restore(self, snapshot: Snapshot) -> HTTPConnection:
-        """The first half of ``resume``: nothing is sent and no handler called before ``makeConnection``."""
+    def restore(self, snapshot: Snapshot, descriptors: tuple[int, ...] = ()) -> HTTPConnection:
+        """
+        The first half of ``resume``: nothing is sent and no handler called before ``makeConnection``.
+
+        :param descriptors: stay the caller's when it raises
+        """
         connection = HTTPConnection(self, snapshot.fields["peer"])
-        restore(connection, snapshot)
+        restore(connection, snapshot, descriptors)
         return connection
+
+    def tell_may_move(self, connection: HTTPConnection) -> None:
+        """``connection`` may have become movable: say so when it has come to rest."""
+        if self.may_move is not None:
+            if not self._may_move_now:
+                self.reactor.callLater(0, self._tell_may_move)
+            self._may_move_now[connection] = None
+
+    def _tell_may_move(self) -> None:
+        connections, self._may_move_now = self._may_move_now, {}
+        for connection in connections:
+            if self.may_move is not None:
+                try:
+                    self.may_move(connection)
+                except Exception:
+                    _log.failure("nobody could be told that a connection may move")
 
     def snapshot_all(self) -> dict[HTTPConnection, Snapshot | NotExportable]:
         """A snapshot of each connection, or why there is none at this moment; changes nothing."""
@@ -126,6 +158,7 @@ class HTTPServerFactory(ServerFactory):
     def closed(self, connection: HTTPConnection) -> None:
         """``connection`` is gone."""
         self.connections.discard(connection)
+        self.tell_may_move(connection)
         self._check_drained()
 
     def _tick(self) -> None:

@@ -2,9 +2,8 @@
 """
 HTTP connections as things that a hand-over can move.
 
-What moves is what ``_snapshot`` can tell, with one exception: a request that changes something and whose handler told
-its state stays, since the handler left behind would undo what the other process goes on with.  What stays follows when
-the request has ended: whoever wires this calls ``ready(movable(connection))`` then.
+What moves is what ``_snapshot`` can tell.  What stays follows when it can: whoever wires this sets
+``HTTPServerFactory.may_move`` to something that calls ``ready(movable(connection))``.
 """
 
 from __future__ import annotations
@@ -16,7 +15,9 @@ from zope.interface import implementer
 
 from reload import (
     AdoptedConnection,
+    Converters,
     IAdopter,
+    Kinds,
     MovableConnection,
     NotMovable,
     Reason,
@@ -28,11 +29,18 @@ from ._connection import HTTPConnection
 from ._errors import NotExportable
 from ._factory import HTTPServerFactory
 from ._request import Request
-from ._snapshot import KIND, VERSION, take_snapshot
+from ._snapshot import KIND, VERSION, add_converters, take_snapshot
 from ._transport import HTTPTransport
 
-#: For ``reload.Kinds``.
+#: For ``reload.Kinds``, with the steps that ``add_converters`` adds.
 HTTP_KINDS = {KIND: VERSION}
+
+
+def http_kinds() -> Kinds:
+    """What two processes exchange when they move nothing but HTTP connections."""
+    converters = Converters()
+    add_converters(converters)
+    return Kinds(HTTP_KINDS, converters)
 
 
 class MovableHTTP(MovableConnection):
@@ -40,16 +48,18 @@ class MovableHTTP(MovableConnection):
     One connection.
 
     :param moved: called with a request that goes on in the other process, which reports it as finished; its site lets
-        go of the generation here
+        go of the generation here.  ``Site.moved`` where nothing is given
     """
 
-    def __init__(self, connection: HTTPConnection, moved: Callable[[Request], None]) -> None:
-        super().__init__(connection.transport, self._tell, self._forget)
-        self._connection, self._moved = connection, moved
+    def __init__(self, connection: HTTPConnection, moved: Callable[[Request], None] | None = None) -> None:
+        super().__init__(connection.transport, self._tell, self._forget, self._descriptors)
+        self._connection = connection
+        self._moved = moved or connection.factory.site.moved
 
     def freeze(self) -> None:
-        """Hold still: also what is sent at once."""
+        """Hold still: also what is sent at once, and what has come and was not read."""
         super().freeze()
+        self._connection.frozen = True
         transport = self._connection.transport
         transport.__dict__["write_now"] = transport.write
 
@@ -57,41 +67,39 @@ class MovableHTTP(MovableConnection):
         """Go on here."""
         self._connection.transport.__dict__.pop("write_now", None)
         super().thaw()
+        self._connection.thawed()
 
     def _tell(self) -> Snapshot:
-        connection = self._connection
-        request = connection.request
         try:
-            snapshot = take_snapshot(connection)
+            return take_snapshot(self._connection)
         except NotExportable as error:
-            raise NotMovable(Reason.CLOSING if connection.closing else Reason.BUSY, str(error)) from None
-        if request is not None and not request.finished and request.shielded and not _begins_again(snapshot):
-            raise NotMovable(Reason.BUSY, "the request changes something, and its handler cannot be left behind")
-        return Snapshot(KIND, VERSION, {**snapshot.fields, "face": connection.factory.face})
+            reason = Reason.CLOSING if self._connection.closing else Reason.BUSY
+            raise NotMovable(reason, str(error)) from None
+
+    def _descriptors(self) -> tuple[int, ...]:
+        request = self._connection.request
+        return () if request is None else request.descriptors_to_move()
 
     def _forget(self) -> None:
-        """The other process has it: its handler ends here without an answer, a log line or a count."""
-        connection = self._connection
-        transport = connection.transport
+        transport = self._connection.transport
         transport.__dict__.pop("write_now", None)
         transport._queue.clear()
         transport.unsent = 0
-        request, connection.request = connection.request, None
-        connection.closing = True
-        connection.unparsed = b""
-        connection.factory.closed(connection)
-        if request is None or request.finished:
-            return
-        request.reported = True
-        self._moved(request)
-        request.client_left()
-        if request._running is not None:
-            request._running.cancel()
+        self._connection.moved_away(self._moved)
 
 
-def _begins_again(snapshot: Snapshot) -> bool:
-    """Whether the request's handler is called anew, with the body that has come."""
-    return snapshot.fields["request"]["handler"] is None
+class AdoptedHTTP(AdoptedConnection):
+    """A connection that came from another process."""
+
+    def __init__(self, transport: HTTPTransport, connection: HTTPConnection) -> None:
+        super().__init__(transport, connection, reading=not connection.eof)
+        self._connection = connection
+
+    def discard(self) -> None:
+        """The giver goes on with it: the open files of its handler are closed here too."""
+        super().discard()
+        if self._connection.request is not None:
+            self._connection.request.close_untaken()
 
 
 @implementer(IAdopter)
@@ -108,13 +116,13 @@ class HTTPAdopter:
         self._reactor = reactor
         self._factories = factories
 
-    def adopt(self, snapshot: Snapshot, descriptors: Sequence[int]) -> AdoptedConnection:
+    def adopt(self, snapshot: Snapshot, descriptors: Sequence[int]) -> AdoptedHTTP:
         """
         A connection that goes on when it is resumed.
 
         :raises KeyError: this process does not have its face
         """
-        connection = self._factories[snapshot.fields["face"]].restore(snapshot)
-        (descriptor,) = descriptors
+        descriptor, *files = descriptors
+        connection = self._factories[snapshot.fields["face"]].restore(snapshot, tuple(files))
         transport = adopt_transport(self._reactor, descriptor, connection, HTTPTransport)
-        return AdoptedConnection(transport, connection, reading=not snapshot.fields["eof"])
+        return AdoptedHTTP(transport, connection)

@@ -74,6 +74,9 @@ class _ProbeSite:
         if not self.ended.called:
             self.ended.callback(None)
 
+    def moved(self, _request: Request) -> None:
+        """Not called: nothing here outlives the probe."""
+
 
 class _ProbeAddress:
     host = PEER

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
@@ -32,6 +34,16 @@ def changes_state(method: bytes) -> bool:
     return method not in _READING_METHODS
 
 
+@frozen
+class Move:
+    """How the handler of a request lets it go on elsewhere; see ``Request.can_move``."""
+
+    tell: Callable[[], dict[str, Any]]
+    abandon: Callable[[], None]
+    descriptors: Callable[[], tuple[int, ...]] | None
+    follows: bool
+
+
 class Request(KleinGlue):
     """
     One request.  The facts are those of ``Head`` and:
@@ -48,30 +60,29 @@ class Request(KleinGlue):
     :ivar started: the answer's head was sent
     :ivar finished: the answer is complete, or was given up
     :ivar client_gone: the client left before the answer's end
-    :ivar resumed: what the handler's ``on_snapshot`` gave in the process where this request began; ``None`` for a
-        request that began here.  Then ``started``, ``sent_bytes`` and ``body.received`` say how far it had come.
     """
 
     __slots__ = (
         "_bodiless",
         "_body",
         "_chunked",
+        "_descriptors",
         "_ended_calls",
         "_length",
         "_promised",
+        "_resumed",
         "_running",
-        "_snapshot_call",
         "began",
         "client_gone",
         "face",
         "finished",
         "generation",
         "id",
+        "move",
         "peer",
         "project_id",
         "raw_head",
         "reported",
-        "resumed",
         "route",
         "sent_bytes",
         "started",
@@ -98,7 +109,8 @@ class Request(KleinGlue):
         self.status = 0
         self.sent_bytes = 0
         self.started = self.finished = self.client_gone = self.reported = False
-        self.resumed: dict[str, Any] | None = None
+        self._resumed: dict[str, Any] | None = None
+        self._descriptors: tuple[tuple[int, ...], bool] = ((), True)  # of a resumed handler, and whether it has them
         length = self.length
         self._body = None if length == 0 else Body(connection, length, self.expects_continue)
         self._bodiless = False
@@ -107,7 +119,7 @@ class Request(KleinGlue):
         self._promised = 0  # bytes of it that the handler has given
         self._running: Deferred[None] | None = None  # the handler's coroutine
         self._ended_calls: list[Callable[[], None]] | None = None
-        self._snapshot_call: Callable[[], dict[str, Any]] | None = None
+        self.move: Move | None = None
         self._klein: KleinState | None = None
 
     def __repr__(self) -> str:
@@ -155,14 +167,83 @@ class Request(KleinGlue):
         else:
             self._ended_calls.append(call)
 
-    def on_snapshot(self, call: Callable[[], dict[str, Any]]) -> None:
-        """
-        Let this request be moved to another process while its handler runs.
+    # ---- going on elsewhere
 
-        ``call`` gives the handler's state as plain data and must change nothing, since the move may be undone.
-        There the handler is called again, with that state in ``resumed``.
+    def can_move(
+        self,
+        tell: Callable[[], dict[str, Any]],
+        abandon: Callable[[], None],
+        descriptors: Callable[[], tuple[int, ...]] | None = None,
+        follows: bool = False,
+    ) -> None:
         """
-        self._snapshot_call = call
+        Let this request be moved to another process, or to a newer generation, while its handler runs.
+
+        There the route's handler is called again, with the state in ``resumed``, and with ``started``, ``sent_bytes``
+        and ``body.received`` as far as it had come here.  Called again it replaces what was said before, and says that
+        a state which could not be told can be told now.
+
+        :param tell: the handler's state as plain data (see ``reload.Snapshot``); pure, since the move may be undone.
+            May raise ``NotExportable``: not now
+        :param abandon: it goes on elsewhere: let go of what was passed on without undoing it (close our descriptors,
+            unlink nothing, answer nothing).  The handler's coroutine, if any, is cancelled afterwards
+        :param descriptors: open files that travel along; they stay the handler's until ``abandon``
+        :param follows: when this process takes new code the request moves to it at once.  Else it ends in the
+            generation where it began
+        """
+        self.move = Move(tell, abandon, descriptors, follows)
+        self._connection.factory.tell_may_move(self._connection)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the request moves to a newer generation in this process."""
+        return self.move is not None and self.move.follows
+
+    @property
+    def resumed(self) -> dict[str, Any] | None:
+        """What ``tell`` gave where this request was before; ``None`` for one that began here."""
+        if self._resumed is not None and self._body is not None:
+            self._body.is_known_to_be_resumed = True
+        return self._resumed
+
+    @property
+    def resumed_descriptors(self) -> tuple[int, ...]:
+        """What ``descriptors`` gave there: the handler's own, who closes them.  What nobody asks for is closed."""
+        self._descriptors = (self._descriptors[0], True)
+        return self._descriptors[0]
+
+    def resume_with(self, state: dict[str, Any] | None, descriptors: tuple[int, ...]) -> None:
+        """Let the handler go on with these; the connection calls it before the handler."""
+        self._resumed = state
+        self._descriptors = (descriptors, not descriptors)
+
+    def descriptors_to_move(self) -> tuple[int, ...]:
+        """What travels along with the handler's state; still the handler's."""
+        if self.finished or self.move is None or self.move.descriptors is None:
+            return ()
+        return self.move.descriptors()
+
+    def close_untaken(self) -> None:
+        """Close the descriptors that no handler has taken."""
+        descriptors, are_taken = self._descriptors
+        if not are_taken:
+            self._descriptors = ((), True)
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def moved_away(self) -> None:
+        """It goes on elsewhere: the handler here ends without an answer, a log line or a count."""
+        self.reported = True
+        self.close_untaken()
+        move, self.move = self.move, None
+        if move is not None:
+            try:
+                move.abandon()
+            except Exception:
+                _log.failure("the handler of {request}, which has moved, could not let go of it", request=self)
+        self.client_left()
+        if self._running is not None:
+            self._running.cancel()
 
     # ---- answering
 

@@ -3,19 +3,22 @@
 A connection as plain data, at any byte, and a connection from such data, in this process or another one.
 
 What can be moved: a connection between requests or inside a head; a request whose handler waits in ``Body.read`` (it is
-begun again, with the bytes that have come); a request whose handler gave ``on_snapshot``; an answered request whose
+begun again, with the bytes that have come); a request whose handler said ``can_move``; an answered request whose
 body is still being skipped.  Taking a snapshot changes nothing, so a move can be given up at any time.
 
-Fields of version 1: ``peer``; ``unparsed``; ``output``, bytes that the client has not got yet; ``eof``; ``silent_s``;
-``request``, ``None`` or the fields of ``_export_request``.
+Fields of version 2: ``face``; ``peer``; ``unparsed``; ``output``, bytes that the client has not got yet; ``eof``;
+``silent_s``; ``request``, ``None`` or the fields of ``_export_request``.  Of the latter ``handler`` is what the handler
+told, or ``None``, and ``descriptors`` says how many open files of it come along.  Version 1 had no such files, and
+nobody who went on with a handler's state.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from reload import Snapshot
+from reload import Converters, Snapshot
 
 from ._errors import NotExportable
 from ._request import Request
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from ._connection import HTTPConnection
 
 KIND = "http-connection"
-VERSION = 1
+VERSION = 2
 
 _FACTS = ("id", "route", "project_id", "status", "sent_bytes", "started", "finished", "reported", "keep")
 
@@ -42,6 +45,7 @@ def take_snapshot(connection: HTTPConnection) -> Snapshot:
         raise NotExportable("what its transport has still to send cannot be told")
     request = connection.request
     fields = {
+        "face": connection.factory.face,
         "peer": connection.peer,
         "unparsed": connection.unparsed,
         "output": export_output(),
@@ -61,6 +65,7 @@ def _export_request(connection: HTTPConnection, request: Request) -> dict[str, A
     state["age_s"] = connection.factory.reactor.seconds() - request.began
     state["body"] = None if body is None else body.export()
     state["handler"] = _handler_state(request)
+    state["descriptors"] = len(request.descriptors_to_move())
     state["chunked"] = request._chunked
     state["bodiless"] = request._bodiless
     state["length"] = request._length
@@ -73,19 +78,20 @@ def _handler_state(request: Request) -> dict[str, Any] | None:
     """The handler's own state; ``None`` when it is to begin again, or has nothing left to do."""
     if request.finished:
         return None
-    if request._snapshot_call is not None:
-        return request._snapshot_call()
+    if request.move is not None:
+        return request.move.tell()
     body = request._body
     if body is not None and body.reading_document and not request.started:
         return None
     raise NotExportable("the request's handler cannot tell its state")
 
 
-def restore(connection: HTTPConnection, snapshot: Snapshot) -> None:
+def restore(connection: HTTPConnection, snapshot: Snapshot, descriptors: tuple[int, ...] = ()) -> None:
     """
     Put ``connection``, which is new, into the state that ``snapshot`` has; ``makeConnection`` then goes on.
 
-    :raises ValueError: a snapshot of another kind or version
+    :param descriptors: those of the request's handler; stay the caller's when it raises
+    :raises ValueError: a snapshot of another kind or version, or with another number of descriptors
     """
     if (snapshot.kind, snapshot.version) != (KIND, VERSION):
         raise ValueError(f"{snapshot.kind} {snapshot.version} is not {KIND} {VERSION}")
@@ -94,16 +100,45 @@ def restore(connection: HTTPConnection, snapshot: Snapshot) -> None:
     connection.eof = fields["eof"]
     connection.output = fields["output"]
     connection.since = connection.factory.reactor.seconds() - fields["silent_s"]
+    expected = 0 if fields["request"] is None else fields["request"]["descriptors"]
+    if len(descriptors) != expected:
+        raise ValueError(f"{len(descriptors)} open files came with a request that has {expected}")
     if fields["request"] is not None:
-        connection.request = _restore_request(connection, fields["request"])
+        connection.request = _restore_request(connection, fields["request"], descriptors)
 
 
-def _restore_request(connection: HTTPConnection, state: Mapping[str, Any]) -> Request:
+def continue_request(connection: HTTPConnection, request: Request) -> Request:
+    """
+    A request that goes on in this process where ``request`` is, with descriptors of its own.
+
+    :raises NotExportable: not at this moment
+    """
+    if connection.closing or connection.frozen or connection.request is not request or request.finished:
+        raise NotExportable("the request is over, or its connection is moving to another process")
+    if request.move is None:
+        raise NotExportable("the request's handler cannot tell its state")
+    if request.sent_bytes != request._promised:
+        raise NotExportable("a part of a file is on its way")
+    state = Snapshot(KIND, VERSION, _export_request(connection, request)).fields
+    descriptors: list[int] = []
+    try:
+        for descriptor in request.descriptors_to_move():
+            descriptors.append(os.dup(descriptor))
+        return _restore_request(connection, state, tuple(descriptors))
+    except BaseException:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
+
+
+def _restore_request(
+    connection: HTTPConnection, state: Mapping[str, Any], descriptors: tuple[int, ...] = ()
+) -> Request:
     request = Request(connection, state["head"])
     for name in _FACTS:
         setattr(request, name, state[name])
     request.began = connection.factory.reactor.seconds() - state["age_s"]
-    request.resumed = state["handler"]
+    request.resume_with(state["handler"], descriptors)
     request._chunked = state["chunked"]
     request._bodiless = state["bodiless"]
     request._length = state["length"]
@@ -111,3 +146,22 @@ def _restore_request(connection: HTTPConnection, state: Mapping[str, Any]) -> Re
     if state["body"] is not None:
         request.body.restore(state["body"])
     return request
+
+
+def add_converters(converters: Converters) -> None:
+    """Make the steps between the versions of this kind known."""
+    converters.add(KIND, 1, up=_to_2, down=_to_1)
+
+
+def _to_2(fields: dict[str, Any]) -> dict[str, Any]:
+    if fields["request"] is not None:
+        fields["request"]["descriptors"] = 0
+    return fields
+
+
+def _to_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """:raises ValueError: its request's handler could not be gone on with there"""
+    request = fields["request"]
+    if request is not None and (request["handler"] is not None or request.pop("descriptors")):
+        raise ValueError("in version 1 no handler goes on where another one was")
+    return fields

@@ -320,6 +320,8 @@ class HTTPTransport(tcp.Server):
                 output.append(part)  # type: ignore[arg-type]
             elif part is not parts[-1]:
                 raise NotExportable("bytes wait behind a file that is on its way")
+            elif part.request.finished:
+                raise NotExportable("the end of a file is on its way")
         return b"".join(output)
 
     # ---- the end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -24,6 +25,10 @@ NEW_ID = b"req-00000000-0000-4000-8000-000000000000"
 NOON = 1_000_000_000.0  # 9 September 2001
 
 
+def do_nothing() -> None:
+    """For handlers that have nothing to let go of."""
+
+
 @define(eq=False)
 class Summing:
     """A sink that counts and adds up; its state is two numbers, so a handler that uses it can be moved."""
@@ -43,6 +48,7 @@ class TestSite:
 
     :ivar handled: requests in order
     :ivar over: those that were reported as finished
+    :ivar away: those that go on elsewhere
     :ivar late: answers of ``/late`` that wait for the test
     """
 
@@ -50,6 +56,7 @@ class TestSite:
 
     handled: list[Request] = field(factory=list)
     over: list[Request] = field(factory=list)
+    away: list[Request] = field(factory=list)
     late: list[Callable[[], None]] = field(factory=list)
     handler: Callable[[Request], Coroutine[Any, Any, None] | None] | None = None
 
@@ -66,7 +73,13 @@ class TestSite:
 
     def finished(self, request: Request) -> None:
         assert request not in self.over
+        assert request not in self.away
         self.over.append(request)
+
+    def moved(self, request: Request) -> None:
+        assert request not in self.over
+        assert request not in self.away
+        self.away.append(request)
 
     def answer_hello(self, request: Request) -> None:
         request.respond(200, [TEXT], b"hello " + request.method + b" " + request.query + b"\n")
@@ -77,7 +90,7 @@ class TestSite:
 
     async def answer_sum(self, request: Request) -> None:
         sink = Summing(**(request.resumed or {}))
-        request.on_snapshot(lambda: {"size": sink.size, "total": sink.total})
+        request.can_move(lambda: {"size": sink.size, "total": sink.total}, do_nothing)
         size = await request.body.stream_to(sink)
         trailers = b",".join(b"%b=%b" % trailer for trailer in request.body.trailers)
         request.respond(200, [TEXT], b"%d %d %d %b" % (size, sink.size, sink.total, trailers))
@@ -86,7 +99,7 @@ class TestSite:
         request.respond(403, [TEXT], b"not you")
 
     async def answer_stream(self, request: Request) -> None:
-        request.on_snapshot(dict)
+        request.can_move(dict, do_nothing)
         if not request.started:
             request.start(200, [TEXT])
         for word in (b"one ", b"two ", b"three"):
@@ -103,7 +116,7 @@ class TestSite:
         request.respond(204)
 
     def answer_late(self, request: Request) -> None:
-        request.on_snapshot(dict)
+        request.can_move(dict, do_nothing)
         self.late.append(lambda: request.respond(200, [TEXT], b"late"))
 
     async def answer_accident(self, _request: Request) -> None:
@@ -176,10 +189,16 @@ class Conversation:
         data = take_snapshot(self.connection).pack()
         old = self.connection
         request = old.request
+        descriptors = () if request is None else tuple(map(os.dup, request.descriptors_to_move()))
         self.before = self.heard
-        self.transport = MemoryTransport()
+        old_transport, self.transport = self.transport, MemoryTransport()
         self.factory = self.make_factory()
-        self.connection = self.factory.resume(Snapshot.unpack(data), self.transport)
+        self.connection = self.factory.restore(Snapshot.unpack(data), descriptors)
+        # As in a hand-over: the one lets go before the other begins.
+        told = bytes(old_transport.written)
+        old.moved_away(self.site.moved)
+        assert bytes(old_transport.written) == told
+        self.connection.makeConnection(self.transport)
         self.transport.protocol = self.connection
         if request is not None and request in self.site.over and self.connection.request is not None:
             assert self.connection.request.reported

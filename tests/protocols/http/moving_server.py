@@ -13,12 +13,11 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.protocol import ProcessProtocol
 
 from cloudd.interfaces.settings import HTTPSettings
-from cloudd.protocols.http import HTTPServerFactory, Request, listen
-from cloudd.protocols.http._moving import HTTP_KINDS, HTTPAdopter, MovableHTTP
-from reload import Ending, HandoverLimits, Kinds, Link, NewProcess, OldProcess, link_pair, listening_socket
+from cloudd.protocols.http import HTTPAdopter, HTTPServerFactory, MovableHTTP, Request, http_kinds, listen
+from reload import Ending, HandoverLimits, Link, NewProcess, OldProcess, link_pair, listening_socket
 
 reactor: Any = _reactor
-KINDS = Kinds(HTTP_KINDS)
+KINDS = http_kinds()
 TEXT = (b"Content-Type", b"text/plain")
 
 
@@ -65,8 +64,6 @@ class Server:
 
     def finished(self, request: Request) -> None:
         self.finished_here[request.id] = self.finished_here.get(request.id, 0) + 1
-        # Its connection may follow once its request is over.
-        reactor.callLater(0, self.may_follow, request._connection)
 
     def may_follow(self, connection: Any) -> None:
         if self.side is not None and connection.transport is not None:
@@ -78,7 +75,7 @@ class Server:
         self.moved_away += 1
 
     def movable(self, connection: Any) -> MovableHTTP:
-        return MovableHTTP(connection, self.moved)
+        return MovableHTTP(connection)
 
     def accept(self, listener: int) -> None:
         self.listener = listener
@@ -103,6 +100,7 @@ class Server:
             listeners={"api": self.listener},
             limits=HandoverLimits(window_s=1),
         )
+        self.factory.may_move = self.may_follow
         self.side.start().addCallbacks(self.said, lambda failure: say(f"failed: {failure.value}"))
         self.side.ended.addCallback(self.over)
 

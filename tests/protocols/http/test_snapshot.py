@@ -9,7 +9,7 @@ from cloudd.protocols.http import NotExportable, Request
 from cloudd.protocols.http._snapshot import take_snapshot
 from reload import Snapshot
 
-from .conversation import TEXT, Conversation, chunked, get, post, text
+from .conversation import TEXT, Conversation, chunked, do_nothing, get, post, text
 
 
 class Counter:
@@ -22,7 +22,7 @@ class Counter:
         count = (request.resumed or {"count": 0})["count"]
         if not request.started:
             request.start(200, [TEXT])
-        request.on_snapshot(lambda: {"count": count})
+        request.can_move(lambda: {"count": count}, do_nothing)
         self.running.append(request)
 
         def turn() -> None:
@@ -66,7 +66,7 @@ class SnapshotTests(SynchronousTestCase):
         self.assertTrue(conversation.state[1])
 
     def half_known(self, request: Request) -> None:
-        request.on_snapshot(dict)
+        request.can_move(dict, do_nothing)
         if request.resumed is None:
             request.start(200, [TEXT], 4)
             request.write(b"ab")
@@ -141,7 +141,7 @@ class SnapshotTests(SynchronousTestCase):
 
         async def work(request: Request) -> None:
             body = await request.body.read(10)
-            request.on_snapshot(dict)
+            request.can_move(dict, do_nothing)
             if request.resumed is None:
                 await Deferred()
             request.respond(200, [TEXT], body)
@@ -183,5 +183,5 @@ class SnapshotTests(SynchronousTestCase):
 
     def test_other_snapshots(self) -> None:
         factory = Conversation().factory
-        for kind, version in (("http-connection", 2), ("other", 1)):
+        for kind, version in (("http-connection", 1), ("http-connection", 3), ("other", 2)):
             self.assertRaises(ValueError, factory.restore, Snapshot(kind, version, {"peer": ""}))

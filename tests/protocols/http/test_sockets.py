@@ -31,7 +31,7 @@ from cloudd.protocols.http import (
 from cloudd.protocols.http._reactor import LeanEPollReactor
 from cloudd.protocols.http._snapshot import take_snapshot
 
-from .conversation import TestSite, get, post
+from .conversation import TestSite, do_nothing, get, post
 
 BIG = 4_000_000
 
@@ -206,7 +206,7 @@ class SocketTests(SynchronousTestCase):
         sent: list[Deferred[None]] = []
 
         def answer(request: Request) -> None:
-            request.on_snapshot(dict)
+            request.can_move(dict, do_nothing)
             request.start(200, [], length)
             sent.append(request.send_file(self.file.fileno(), 0, length))
 
