@@ -14,6 +14,7 @@ the old one when its last work has ended::
     assert not old_generation.living(), old_generation.holders()
 
 - ``CodeTree``: the files of a tree by content; scanned, copied (``stage``), compared, listed (``manifest``).
+- ``CodeOrigin``: code in a folder, a wheel or a virtual environment; ``Environment``: what is installed in the last.
 - ``Generation``: one loaded copy of the swappable modules.
 - ``Snapshot``, ``Converters``: versioned plain data, and the steps between versions.
 - ``OldProcess``, ``NewProcess``: hand established connections over to a process of other code; see
@@ -33,8 +34,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._boundaries import Boundaries
+from ._environment import Environment, environment_of, is_environment
 from ._generation import Generation, GenerationReleased
 from ._guard import PlainImportRefused, guard_plain_imports
+from ._origin import CodeOrigin
 from ._snapshot import BadSnapshot, ConversionFailed, Converters, NoConverter, NotPlainData, Snapshot, SnapshotError
 from ._stage import prune_copies, remove_unfinished
 from ._tree import Changes, CodeTree, ManifestMismatch, TreeChanged, TreeError, compare, module_name, parse_manifest
@@ -72,10 +75,12 @@ __all__ = [
     "BadSnapshot",
     "Boundaries",
     "Changes",
+    "CodeOrigin",
     "CodeTree",
     "ConversionFailed",
     "Converters",
     "Ending",
+    "Environment",
     "Generation",
     "GenerationReleased",
     "HandoverError",
@@ -104,7 +109,9 @@ __all__ = [
     "TreeError",
     "adopt_transport",
     "compare",
+    "environment_of",
     "guard_plain_imports",
+    "is_environment",
     "link_pair",
     "listen_on",
     "listening_socket",

@@ -82,13 +82,14 @@ def _make_copy(tree: CodeTree, folder: Path, place: Path) -> None:
     work = folder / f".staging-{os.getpid()}-{secrets.token_hex(4)}"
     work.mkdir(mode=0o700)
     try:
-        for name, digest in tree.files.items():
-            source = read_regular(tree.root / name)
-            if hashlib.sha256(source).hexdigest() != digest:
-                raise TreeChanged(tree.root / name, "changed while the tree was copied; try again")
-            _write(work / name, source)
-            if name.endswith(".py"):
-                _write_bytecode(work / name, _compile_source(source, place / name, shown=tree.root / name))
+        with tree.reading() as read:
+            for name, digest in tree.files.items():
+                source = read(name)
+                if hashlib.sha256(source).hexdigest() != digest:
+                    raise TreeChanged(tree.root / name, "changed while the tree was copied; try again")
+                _write(work / name, source)
+                if name.endswith(".py"):
+                    _write_bytecode(work / name, _compile_source(source, place / name, shown=tree.root / name))
         _sync_folders(work)
         _take_place(work, place)
         _sync(folder)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -57,7 +58,7 @@ class CodeTree:
     """
     The files of some root packages, by content.
 
-    :param root: the folder that holds the root packages
+    :param root: the folder that holds the root packages, or the wheel, which must be staged before it can be loaded
     :param files: path relative to ``root`` with ``/`` -> SHA-256 of the content as 64 hex digits
     """
 
@@ -72,11 +73,16 @@ class CodeTree:
         """
         Read every file below the root packages of ``boundaries``.
 
-        :param root: the folder that holds the packages; may be a symbolic link itself, nothing below it may
+        :param root: the folder that holds the packages, or a wheel (``*.whl``); may be a symbolic link itself, nothing
+            below it may
         :raises TreeError: a root package is missing, a file cannot be read, or something is neither a
             regular file nor a folder (symbolic links are refused: a copy could not be told from what it points to)
         """
         root = root.resolve()
+        if is_wheel(root):
+            from ._wheel import scan_wheel
+
+            return scan_wheel(root, boundaries)
         files: dict[str, str] = {}
         for package in sorted(boundaries.roots):
             top = root / package
@@ -121,6 +127,21 @@ class CodeTree:
         from ._stage import stage_tree
 
         return stage_tree(self, folder)
+
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[str], bytes]]:
+        """
+        A function that reads a file of the tree by its name in ``files``, as it is now.
+
+        :raises TreeError: (the function, too) something cannot be read
+        """
+        if not is_wheel(self.root):
+            yield lambda name: read_regular(self.root / name)
+            return
+        from ._wheel import WheelReader
+
+        with WheelReader(self.root) as wheel:
+            yield wheel.read
 
     def modules(self) -> dict[str, str]:
         """Every module of the tree: public name -> SHA-256 of its source."""
@@ -202,7 +223,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise TreeError(folder, f"cannot be read: {error.strerror}") from error
     for entry in entries:
-        if entry.name in LEFT_OUT or entry.name.startswith(".") or entry.name.endswith(LEFT_OUT_SUFFIXES):
+        if is_left_out(entry.name):
             continue
         path = Path(entry.path)
         if entry.is_symlink():
@@ -213,6 +234,16 @@ def _files_below(folder: Path) -> Iterator[Path]:
             yield path
         else:
             raise TreeError(path, "is neither a regular file nor a folder")
+
+
+def is_left_out(name: str) -> bool:
+    """Whether a file or folder of that name is no part of a tree."""
+    return name in LEFT_OUT or name.startswith(".") or name.endswith(LEFT_OUT_SUFFIXES)
+
+
+def is_wheel(path: Path) -> bool:
+    """Whether a tree is read from a wheel there; a folder of such a name is a folder."""
+    return path.suffix == ".whl" and not path.is_dir()
 
 
 def _relative_name(path: Path, root: Path) -> str:

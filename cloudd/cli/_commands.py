@@ -97,8 +97,8 @@ def audit(context: Context, limit: int) -> None:
 @click.option(
     "--to",
     "tree",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder with the new code.  Default: the one the daemon was started from.",
+    type=click.Path(path_type=Path),
+    help="Folder, wheel or virtual environment with the new code.  Default: what the daemon was started from.",
 )
 @click.option("--check", is_flag=True, help="Show the plan and stop; exits with 1 when it cannot be done.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -9,11 +9,10 @@ from pathlib import Path
 import click
 
 from cloudd.control import (
-    MANIFEST_NAME,
-    SIGNATURE_NAME,
     SignatureError,
     TreeError,
     make_key,
+    manifest_places,
     read_private_key,
     write_manifest,
 )
@@ -23,13 +22,13 @@ from ._tables import short
 
 
 @click.command()
-@click.argument("tree", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("tree", required=False, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--sign",
     "key_file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="KEYFILE",
-    help="Sign the manifest with this private key (Ed25519, PEM), as cloudd.manifest.sig.",
+    help="Sign the manifest with this private key (Ed25519, PEM), in a file beside it.",
 )
 @click.option(
     "--new-key",
@@ -40,7 +39,11 @@ from ._tables import short
 )
 @click.pass_obj
 def manifest(context: Context, tree: Path | None, key_file: Path | None, new_key: Path | None) -> None:
-    """Write the hashes of TREE's files into it, as cloudd.manifest.  Needs no daemon."""
+    """
+    Write the hashes of TREE's files into it, as cloudd.manifest.  Needs no daemon.
+
+    TREE may be a wheel, whose manifest is written beside it, or a virtual environment.
+    """
     if (tree is None) == (new_key is None) or (new_key is not None and key_file is not None):
         raise click.UsageError("give either TREE, with or without --sign, or --new-key FILE")
     try:
@@ -55,12 +58,13 @@ def manifest(context: Context, tree: Path | None, key_file: Path | None, new_key
 def _write(context: Context, tree: Path, key_file: Path | None) -> None:
     key = read_private_key(key_file) if key_file is not None else None
     code = write_manifest(tree, key)
-    signature = str(code.root / SIGNATURE_NAME) if key is not None else ""
+    place, signature_place = manifest_places(code.root)
+    signature = str(signature_place) if key is not None else ""
     if context.as_json:
-        facts = {"manifest": str(code.root / MANIFEST_NAME), "hash": code.hash, "files": len(code.files)}
+        facts = {"manifest": str(place), "hash": code.hash, "files": len(code.files)}
         click.echo(json.dumps({**facts, "signature": signature}))
         return
-    click.echo(f"{code.root / MANIFEST_NAME}: {len(code.files)} files, tree {short(code.hash)}")
+    click.echo(f"{place}: {len(code.files)} files, tree {short(code.hash)}")
     if signature:
         click.echo(f"{signature}: signed with {key_file}")
 

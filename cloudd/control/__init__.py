@@ -17,7 +17,7 @@ from cloudd.interfaces.settings import default_state
 from reload import TreeError
 
 from ._actors import actor_of, own_actor
-from ._code import BOUNDARIES, MANIFEST_NAME, write_manifest, write_proof
+from ._code import BOUNDARIES, MANIFEST_NAME, manifest_places, write_manifest, write_proof
 from ._interfaces import IControlled, IUpgrades, Listener
 from ._messages import (
     API_VERSION,
@@ -94,6 +94,7 @@ __all__ = [
     "default_state",
     "is_public_key",
     "make_key",
+    "manifest_places",
     "own_actor",
     "plain",
     "public_key_in",

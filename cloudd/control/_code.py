@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reload import Boundaries, CodeTree
+from reload import Boundaries, CodeOrigin, CodeTree
 
 from ._signature import SIGNATURE_NAME, sign_manifest
 
@@ -30,9 +30,20 @@ BOUNDARIES = Boundaries(
 MANIFEST_NAME = "cloudd.manifest"
 
 
+def manifest_places(root: Path) -> tuple[Path, Path]:
+    """
+    Where the manifest of a tree and its signature lie: in a folder beside the packages, of a wheel beside the file.
+
+    :param root: ``CodeTree.root``
+    """
+    if root.is_file():
+        return root.with_name(root.name + ".manifest"), root.with_name(root.name + ".manifest.sig")
+    return root / MANIFEST_NAME, root / SIGNATURE_NAME
+
+
 def write_manifest(tree: Path, key: Ed25519PrivateKey | None = None) -> CodeTree:
     """
-    Scan a tree and write its manifest beside its packages, where an upgrade looks for it.
+    Scan a tree, a wheel or a virtual environment and write its manifest, where an upgrade looks for it.
 
     A signature that is there already is replaced, or, without ``key``, removed when it is of another manifest.
 
@@ -40,8 +51,8 @@ def write_manifest(tree: Path, key: Ed25519PrivateKey | None = None) -> CodeTree
     :raises reload.TreeError: this is no tree of cloudd, or it holds what a tree must not hold
     :raises OSError: the manifest cannot be written
     """
-    code = CodeTree.scan(tree, BOUNDARIES)
-    manifest, place, signature_place = code.manifest(), code.root / MANIFEST_NAME, code.root / SIGNATURE_NAME
+    code = CodeOrigin.at(tree, BOUNDARIES).tree
+    manifest, (place, signature_place) = code.manifest(), manifest_places(code.root)
     if key is None and not (place.is_file() and place.read_bytes() == manifest):
         signature_place.unlink(missing_ok=True)
     _replace(place, manifest)

@@ -1,28 +1,32 @@
 # -*- test-case-name: tests.daemon.test_allowed -*-
 """
-Which code trees an upgrade may load.
+Which code an upgrade may load: from folders, wheels and virtual environments.
 
-Whoever can write a tree that is loaded can do what the daemon can; so a tree must be named in the settings (or be
-the one that the daemon was started from) and only root and the daemon's own user may be able to change it.
+Whoever can write code that is loaded can do what the daemon can; so it must be named in the settings (or be what the
+daemon was started from) and only root and the daemon's own user may be able to change it, and all that decides
+what an environment's interpreter runs.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 from cloudd.control import BOUNDARIES
 from cloudd.interfaces.settings import UpgradeSettings
-from reload import CodeTree, TreeError
+from reload import CodeOrigin, Environment, TreeError, environment_of
 
 from ._manifests import Proof, check_manifest
+
+DISTRIBUTIONS = ("cloudd",)
+"""What the trees are of: they are compared by file, whatever version the distribution says."""
 
 
 def allowed_tree(named: str, start: Path, trees: tuple[str, ...]) -> Path:
     """
-    The folder that an operator named.
+    The folder or file that an operator named.
 
     :param named: absolute path, or empty for the start tree
     :param start: the tree that the daemon was started from
@@ -40,16 +44,21 @@ def allowed_tree(named: str, start: Path, trees: tuple[str, ...]) -> Path:
     return path
 
 
-def check_owners(tree: CodeTree, uid: int) -> None:
+def check_owners(origin: CodeOrigin, uid: int) -> None:
     """
-    Refuse a tree that others may write.
+    Refuse code that others may write.
 
     :param uid: the daemon's own user
-    :raises reload.TreeError: a file, a folder, or a folder above the tree belongs to another user or is world-writable
+    :raises reload.TreeError: a file, a folder, or a folder above them belongs to another user or is world-writable
     """
-    for folder in tree.root.parents:
+    trusted = dict.fromkeys(origin.trusted_paths())
+    above: set[Path] = set()
+    for path in trusted:
+        if path.parent not in trusted and path.parent not in above:
+            above |= {path.parent, *path.parent.parents}
+    for folder in sorted(above - trusted.keys(), reverse=True):
         _check_owner(folder, uid, allow_sticky=True)
-    for path in _paths_of(tree):
+    for path in trusted:
         _check_owner(path, uid, allow_sticky=False)
 
 
@@ -64,18 +73,6 @@ def check_file_owner(path: Path, uid: int) -> None:
     _check_owner(path, uid, allow_sticky=False)
 
 
-def _paths_of(tree: CodeTree) -> Iterator[Path]:
-    yield tree.root
-    seen: set[Path] = set()
-    for name in tree.files:
-        path = tree.root / name
-        yield path
-        for folder in path.relative_to(tree.root).parents:
-            if folder not in seen and folder != Path():
-                seen.add(folder)
-                yield tree.root / folder
-
-
 def _check_owner(path: Path, uid: int, *, allow_sticky: bool) -> None:
     try:
         facts = path.lstat()
@@ -85,17 +82,25 @@ def _check_owner(path: Path, uid: int, *, allow_sticky: bool) -> None:
         who = "root" if uid == 0 else f"root or user {uid}"
         raise TreeError(path, f"belongs to user {facts.st_uid}; code that is loaded must belong to {who}")
     sticky = allow_sticky and facts.st_mode & stat.S_ISVTX
-    if facts.st_mode & stat.S_IWOTH and not sticky:
+    if facts.st_mode & stat.S_IWOTH and not sticky and not stat.S_ISLNK(facts.st_mode):
         raise TreeError(path, "may be written by everyone: chmod o-w")
 
 
-def scan_allowed(path: Path, settings: UpgradeSettings) -> tuple[CodeTree, Proof]:
-    """
-    Read a tree and check all that must be so before its code is loaded.  Blocks.
+def own_environment() -> Environment | None:
+    """What this process runs in; None: in no virtual environment, or in one that cannot be compared with others."""
+    try:
+        return environment_of(Path(sys.executable), DISTRIBUTIONS)
+    except TreeError:
+        return None
 
-    :return: the tree, and what vouches for it
+
+def scan_allowed(path: Path, settings: UpgradeSettings) -> tuple[CodeOrigin, Proof]:
+    """
+    Read code and check all that must be so before it is loaded.  Blocks; runs nothing of it.
+
+    :return: the code, with the interpreter that it brings, and what vouches for it
     :raises reload.TreeError: it must not be loaded
     """
-    tree = CodeTree.scan(path, BOUNDARIES)
-    check_owners(tree, os.geteuid())
-    return tree, check_manifest(tree, settings)
+    origin = CodeOrigin.at(path, BOUNDARIES, DISTRIBUTIONS)
+    check_owners(origin, os.geteuid())
+    return origin, check_manifest(origin.tree, settings)

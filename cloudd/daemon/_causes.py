@@ -21,6 +21,14 @@ def kernel_cause(modules: tuple[str, ...], action: Action = "upgrade") -> str:
     return f"{', '.join(modules[:SHOWN_MODULES])}{more} changed: this {NO_HAND_OVER}; {remedy}"
 
 
+def environment_cause(differences: list[str]) -> str:
+    """Another interpreter or other versions of other packages, and what can be done about it."""
+    more = f" and {len(differences) - SHOWN_MODULES} more" if len(differences) > SHOWN_MODULES else ""
+    return (
+        f"{'; '.join(differences[:SHOWN_MODULES])}{more}: this {NO_HAND_OVER}; start the daemon from there to take it"
+    )
+
+
 def cause_of(error: Exception) -> str:
     """The error's words, with module names as the source has them."""
     text = str(error) or type(error).__name__

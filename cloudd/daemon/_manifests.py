@@ -17,9 +17,8 @@ from attrs import frozen
 
 from cloudd.control import (
     BOUNDARIES,
-    MANIFEST_NAME,
-    SIGNATURE_NAME,
     SignatureError,
+    manifest_places,
     verify_signature,
     write_proof,
 )
@@ -104,7 +103,7 @@ def _check(tree: CodeTree, settings: UpgradeSettings) -> Proof:
 
 def _read_manifest(tree: CodeTree, settings: UpgradeSettings) -> bytes | None:
     """Its bytes; None: there is none, and none is needed."""
-    path = tree.root / MANIFEST_NAME
+    path, _ = manifest_places(tree.root)
     try:
         return _read(path, MAX_MANIFEST_BYTES)
     except OSError as error:
@@ -118,7 +117,7 @@ def _read_manifest(tree: CodeTree, settings: UpgradeSettings) -> bytes | None:
 
 def _read_signature(tree: CodeTree, manifest: bytes, public_key: str) -> bytes:
     """Read and verify it, before anything in the manifest is looked at."""
-    path = tree.root / SIGNATURE_NAME
+    _, path = manifest_places(tree.root)
     try:
         signature = _read(path, MAX_SIGNATURE_BYTES)
         verify_signature(manifest, signature, public_key)

@@ -40,9 +40,9 @@ from cloudd.interfaces.application import Threads
 from cloudd.interfaces.settings import Settings
 from reload import Changes, CodeTree, TreeError, compare, prune_copies
 
-from ._allowed import allowed_tree, scan_allowed
+from ._allowed import allowed_tree, own_environment, scan_allowed
 from ._audit import AuditLog
-from ._causes import cause_of, hash_in, kernel_cause
+from ._causes import cause_of, environment_cause, hash_in, kernel_cause
 from ._committed import ROLLED_BACK, Boot, Committed, find_copy, hold_back, let_in, warnings_of, write_committed
 from ._manifests import Proof, check_copy, stage_proved
 from ._swap_metrics import Reason, SwapMetrics
@@ -148,6 +148,7 @@ class Upgrades:
         self._settings = settings
         self._start = start
         self._code_folder = settings.state / "code"
+        self._environment = own_environment()  # as it is now: what is installed later does not run here
         self._workers = workers
         self._threads = threads
         self._clock = clock
@@ -315,8 +316,10 @@ class Upgrades:
         :raises TreeError: it must not be loaded
         """
         path = await self._threads.run(allowed_tree, named, self._start, self._settings.upgrade.trees)
-        tree, proof = await self._threads.run(scan_allowed, path, self._settings.upgrade)
-        return _Target(tree, compare(self.current.tree, tree, BOUNDARIES), proof)
+        origin, proof = await self._threads.run(scan_allowed, path, self._settings.upgrade)
+        if reasons := origin.needs_new_process(self._environment):
+            raise TreeError(origin.path, environment_cause(reasons))
+        return _Target(origin.tree, compare(self.current.tree, origin.tree, BOUNDARIES), proof)
 
     async def _find_previous(self) -> _Target:
         if not self.committed.previous:

@@ -30,6 +30,13 @@ class ManifestTests(CommandCase):
         self.assertIn("not a code tree", self.run_it("manifest", str(self.state), code=Exit.REFUSED).output)
         self.run_it("manifest", str(self.folder / "absent"), code=Exit.USAGE)
 
+    def test_a_wheel(self) -> None:
+        """Its manifest is written beside it, and named so."""
+        wheel = self.write_wheel(1)
+        found = json.loads(self.run_it("--json", "manifest", str(wheel)).output)
+        self.assertEqual((found["manifest"], found["hash"]), (f"{wheel}.manifest", self.old.hash))
+        self.assertIn(f"{wheel}.manifest: 5 files", self.run_it("manifest", str(wheel)).output)
+
     def test_a_key_and_a_signature(self) -> None:
         """The public key that is printed verifies what the private one signed."""
         output = self.run_it("manifest", "--new-key", str(self.key)).output

@@ -11,6 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from cloudd.control import BOUNDARIES
 from reload import CodeTree
+from tests.reload.wheels import write_wheel
 
 FILES = {
     "cloudd/__init__.py": "",
@@ -47,6 +48,28 @@ class CodeTreeCase(TestCase):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         return CodeTree.scan(root, BOUNDARIES)
+
+    def write_wheel(self, number: int) -> Path:
+        """A wheel of that version, in a folder of its own."""
+        files = {**FILES, "cloudd/application.py": f"VERSION = {number}\n"}
+        folder = self.folder / "wheels"
+        folder.mkdir(exist_ok=True)
+        return write_wheel(folder / f"shopx-{number}.0-py3-none-any.whl", files, facts=f"shopx-{number}.0.dist-info")
+
+    def write_environment(self, name: str = "venv", twisted: str = "24.7.0") -> Path:
+        """A virtual environment with version 1 installed; its interpreter is no program."""
+        prefix, home = self.folder / name, self.folder / "base/bin"
+        site_packages = prefix / "lib/python3.11/site-packages"
+        self.write_tree(site_packages, {"cloudd/application.py": "VERSION = 1\n", "twisted/__init__.py": ""})
+        facts = [site_packages / f"{name}.dist-info" for name in (f"Twisted-{twisted}", "cloudd-2")]
+        for folder in (prefix / "bin", home, home.parent / "lib/python3.11", *facts):
+            folder.mkdir(parents=True, exist_ok=True)
+        (home / "python").write_text("")
+        (home / "python").chmod(0o755)
+        (prefix / "bin/python3").symlink_to(home / "python")
+        (prefix / "bin/python").symlink_to("python3")
+        (prefix / "pyvenv.cfg").write_text(f"home = {home}\nversion = 3.11.7\n")
+        return prefix
 
     def version(self, number: int, name: str = "start") -> CodeTree:
         """A tree whose application has that version."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
-from cloudd.daemon._allowed import allowed_tree, check_file_owner, check_owners
-from reload import TreeError
+from cloudd.control import BOUNDARIES
+from cloudd.daemon._allowed import allowed_tree, check_file_owner, check_owners, own_environment, scan_allowed
+from cloudd.interfaces.settings import UpgradeSettings
+from reload import CodeOrigin, TreeError, environment_of
 
 from .code_trees import CodeTreeCase
 
@@ -33,13 +36,17 @@ class AllowedTests(CodeTreeCase):
 
 
 class OwnerTests(CodeTreeCase):
+    def origin(self) -> CodeOrigin:
+        self.version(1)
+        return CodeOrigin.at(self.start, BOUNDARIES)
+
     def assertRefused(self, path: Path, word: str) -> None:
-        error = self.assertRaises(TreeError, check_owners, self.version(1), os.geteuid())
+        error = self.assertRaises(TreeError, check_owners, self.origin(), os.geteuid())
         self.assertEqual((error.path, word in error.cause), (str(path), True), error)
 
     def test_a_tree_of_ones_own(self) -> None:
         """What root or the daemon's user alone can write passes."""
-        check_owners(self.version(1), os.geteuid())
+        check_owners(self.origin(), os.geteuid())
 
     def test_world_writable_parts_are_refused(self) -> None:
         """A file, a package's folder, the tree's folder and one above it that everyone may write."""
@@ -52,7 +59,7 @@ class OwnerTests(CodeTreeCase):
     def test_a_sticky_folder_above_is_no_harm(self) -> None:
         """In a folder such as ``/tmp`` nobody can replace what belongs to others."""
         self.folder.chmod(0o1777)
-        check_owners(self.version(1), os.geteuid())
+        check_owners(self.origin(), os.geteuid())
         self.start.chmod(0o1777)
         self.assertRefused(self.start, "everyone")
 
@@ -62,7 +69,7 @@ class OwnerTests(CodeTreeCase):
         self.assertIn("belongs to user", error.cause)
 
     def check_as_another_user(self) -> None:
-        tree = self.version(1)
+        tree = self.origin()
         if os.geteuid() != 0:  # the test's own files are foreign to any other user
             return check_owners(tree, os.geteuid() + 1)
         os.chown(self.start / "cloudd/application.py", 12_345, -1)
@@ -70,9 +77,80 @@ class OwnerTests(CodeTreeCase):
 
     def test_a_file_that_vanishes(self) -> None:
         """What was scanned and is gone is named."""
-        tree = self.version(1)
+        tree = self.origin()
         (self.start / "cloudd/application.py").unlink()
         self.assertIn("examined", self.assertRaises(TreeError, check_owners, tree, os.geteuid()).cause)
+
+
+class WheelTests(CodeTreeCase):
+    def test_who_may_change_a_wheel(self) -> None:
+        """The file and the folders above it are asked about, not what is in it."""
+        wheel = self.write_wheel(1)
+        origin, proof = scan_allowed(wheel, UpgradeSettings())
+        self.assertEqual((origin.tree.hash, proof.words), (self.version(1).hash, "absent"))
+        for path in (wheel, wheel.parent):
+            mode = path.stat().st_mode
+            path.chmod(0o777)
+            error = self.assertRaises(TreeError, scan_allowed, wheel, UpgradeSettings())
+            self.assertEqual((error.path, "everyone" in error.cause), (str(path), True))
+            path.chmod(mode)
+
+    def test_a_wheel_in_a_named_folder(self) -> None:
+        """A wheel may be named itself, or lie in a folder that is."""
+        wheel = self.write_wheel(1)
+        for trees in ((str(wheel),), (str(wheel.parent),)):
+            self.assertEqual(allowed_tree(str(wheel), self.start, trees), wheel)
+        self.assertRaises(TreeError, allowed_tree, str(wheel), self.start, ())
+
+
+class EnvironmentTests(CodeTreeCase):
+    def refused(self, path: Path) -> TreeError:
+        error: TreeError = self.assertRaises(TreeError, scan_allowed, self.prefix, UpgradeSettings())
+        self.assertEqual(error.path, str(path), error)
+        return error
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.prefix = self.write_environment()
+
+    def test_what_was_installed_is_the_code(self) -> None:
+        """The tree of an environment is that of its packages, and its interpreter comes with it."""
+        origin, _proof = scan_allowed(self.prefix, UpgradeSettings())
+        self.assertEqual(origin.tree.hash, self.version(1).hash)
+        assert origin.environment is not None
+        self.assertEqual(origin.environment.python, self.prefix / "bin/python")
+        self.assertEqual(dict(origin.environment.distributions), {"twisted": "24.7.0"})
+
+    def test_all_that_decides_what_runs_must_be_ours(self) -> None:
+        """Configuration, programs, the interpreter behind the links, another package's file, a folder above."""
+        base, site_packages = self.folder / "base", self.prefix / "lib/python3.11/site-packages"
+        for path in (self.prefix / "pyvenv.cfg", self.prefix / "bin", base / "bin/python", base / "bin", base,
+                     base / "lib/python3.11", site_packages, site_packages / "twisted/__init__.py",
+                     self.prefix / "lib", self.folder):  # fmt: skip
+            mode = path.stat().st_mode
+            path.chmod(0o777)
+            self.assertIn("everyone", self.refused(path).cause)
+            path.chmod(mode)
+        scan_allowed(self.prefix, UpgradeSettings())
+
+    def test_a_link_of_another_user(self) -> None:
+        """Who owns a link decides where it leads; its own mode says nothing."""
+        origin, _proof = scan_allowed(self.prefix, UpgradeSettings())
+        if os.geteuid() == 0:
+            os.lchown(self.prefix / "bin/python3", 12_345, -1)
+            self.assertIn("belongs to user", self.refused(self.prefix / "bin/python3").cause)
+        else:
+            self.assertIn("belongs to", self.assertRaises(TreeError, check_owners, origin, os.geteuid() + 1).cause)
+
+    def test_our_own(self) -> None:
+        """The environment of this process, where there is one; what it is of is not counted among the versions."""
+        found = own_environment()
+        if sys.prefix == sys.base_prefix:
+            self.assertIsNone(found)
+        else:
+            assert found is not None
+            self.assertEqual(found, environment_of(Path(sys.executable), ("cloudd",)))
+            self.assertNotIn("cloudd", dict(found.distributions))
 
 
 class KeyFileTests(CodeTreeCase):

@@ -11,6 +11,7 @@ from cloudd.control import (
     MANIFEST_NAME,
     SIGNATURE_NAME,
     make_key,
+    manifest_places,
     read_private_key,
     sign_manifest,
     write_manifest,
@@ -30,6 +31,14 @@ from reload import CodeTree, ManifestMismatch, TreeChanged, TreeError
 from .code_trees import CodeTreeCase
 
 NOTHING = UpgradeSettings()
+
+
+def scan(path: Path, settings: UpgradeSettings) -> tuple[CodeTree, Proof]:
+    """What ``scan_allowed`` finds of a folder or a wheel."""
+    origin, proof = scan_allowed(path, settings)
+    return origin.tree, proof
+
+
 REQUIRED = UpgradeSettings(require_manifest=True)
 
 
@@ -60,7 +69,7 @@ class ManifestTests(CodeTreeCase):
         self.assertEqual(write_manifest(self.start).hash, before.hash)
         self.assertIn(MANIFEST_NAME, os.listdir(self.start))
         self.assertEqual([name for name in os.listdir(self.start) if name.startswith(".")], [])
-        tree, proof = scan_allowed(self.start, REQUIRED)
+        tree, proof = scan(self.start, REQUIRED)
         self.assertEqual((tree.hash, proof.words), (before.hash, "fits"))
 
 
@@ -87,7 +96,7 @@ class SignedCase(CodeTreeCase):
 class SignatureTests(SignedCase):
     def test_a_signed_tree(self) -> None:
         """It passes, is staged, and its copy keeps the proof, so that it passes once more."""
-        tree, proof = scan_allowed(self.start, self.settings)
+        tree, proof = scan(self.start, self.settings)
         self.assertEqual((tree.hash, proof.words), (self.tree.hash, "fits, signed"))
         staged = stage_proved(tree, self.code, proof)
         self.assertEqual((staged.root / MANIFEST_NAME).read_bytes(), self.manifest.read_bytes())
@@ -176,7 +185,7 @@ class RaceTests(SignedCase):
     """What changes between check and staging."""
 
     def assertNotStaged(self, error: type[Exception], change: Callable[[], object]) -> None:
-        tree, proof = scan_allowed(self.start, self.settings)
+        tree, proof = scan(self.start, self.settings)
         change()
         self.assertRaises(error, stage_proved, tree, self.code, proof)
         self.assertEqual(os.listdir(self.code), [])
@@ -203,7 +212,7 @@ class RaceTests(SignedCase):
 
     def test_the_proof_is_replaced(self) -> None:
         """It was read once: what is kept is what was verified."""
-        tree, proof = scan_allowed(self.start, self.settings)
+        tree, proof = scan(self.start, self.settings)
         original = self.signature.read_bytes()
         self.manifest.write_bytes(b"other")
         self.signature.unlink()
@@ -213,7 +222,7 @@ class RaceTests(SignedCase):
 
     def test_the_copy_holds_something_else(self) -> None:
         """A copy with a file too many, or one that was changed after it was made, is not what was signed."""
-        tree, proof = scan_allowed(self.start, self.settings)
+        tree, proof = scan(self.start, self.settings)
         staged = tree.stage(self.code)
         (staged.root / "cloudd/more.py").write_text("evil = 1")
         self.assertRaises(ManifestMismatch, stage_proved, tree, self.code, proof)
@@ -230,9 +239,40 @@ class RaceTests(SignedCase):
 
     def test_a_link_where_the_proof_is_kept(self) -> None:
         """It is replaced, not written through."""
-        tree, proof = scan_allowed(self.start, self.settings)
+        tree, proof = scan(self.start, self.settings)
         staged, victim = tree.stage(self.code), self.folder / "victim"
         victim.write_text("mine")
         (staged.root / MANIFEST_NAME).symlink_to(victim)
         stage_proved(tree, self.code, proof)
         self.assertEqual(victim.read_text(), "mine")
+
+
+class WheelTests(SignedCase):
+    def test_a_signed_wheel(self) -> None:
+        """Manifest and signature lie beside the file; the copy gets both, and is what was signed."""
+        wheel = self.write_wheel(3)
+        self.assertRaises(NotVouchedFor, scan_allowed, wheel, self.settings)
+        code = write_manifest(wheel, self.key)
+        places = manifest_places(wheel)
+        self.assertEqual([place.name for place in places], [f"{wheel.name}.manifest", f"{wheel.name}.manifest.sig"])
+        tree, proof = scan(wheel, self.settings)
+        self.assertEqual((tree.hash, proof.words), (code.hash, "fits, signed"))
+        staged = stage_proved(tree, self.code, proof)
+        self.assertEqual((staged.root / MANIFEST_NAME).read_bytes(), places[0].read_bytes())
+        self.assertEqual(check_copy(staged, self.settings).words, "fits, signed")
+
+    def test_another_wheel_under_a_signed_name(self) -> None:
+        """The signature is of the content."""
+        wheel = self.write_wheel(3)
+        write_manifest(wheel, self.key)
+        other = self.write_wheel(4)
+        manifest_places(wheel)[0].rename(manifest_places(other)[0])
+        manifest_places(wheel)[1].rename(manifest_places(other)[1])
+        self.assertIn("differs", self.assertRaises(NotVouchedFor, scan_allowed, other, self.settings).cause)
+
+    def test_an_environment_is_signed_in_its_packages(self) -> None:
+        """The manifest lies where the packages do, and is written by the environment's name."""
+        prefix = self.write_environment()
+        write_manifest(prefix, self.key)
+        self.assertTrue((prefix / "lib/python3.11/site-packages" / MANIFEST_NAME).is_file())
+        self.assertEqual(scan(prefix, self.settings)[1].words, "fits, signed")

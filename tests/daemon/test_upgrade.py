@@ -29,7 +29,7 @@ from cloudd.daemon._manifests import Proof, stage_proved
 from cloudd.daemon._swap_metrics import SwapMetrics
 from cloudd.daemon._upgrade import Upgrades, Workers
 from cloudd.interfaces.settings import Settings, UpgradeSettings
-from reload import CodeTree
+from reload import CodeTree, environment_of
 
 from .code_trees import CodeTreeCase, ThreadsAtOnce
 
@@ -157,6 +157,37 @@ class UpgradeTests(UpgradeCase):
         self.upgrades = self.boot()
         self.assertEqual((self.upgrades.current.tree.hash, self.upgrades.current.generation), (outcome.new_hash, 2))
         self.assertEqual((await self.rollback()).generation, 3)
+
+    async def test_a_wheel(self) -> None:
+        """A wheel is staged and swapped in as a folder is; the way back needs neither."""
+        wheel = self.write_wheel(2)
+        self.settings = evolve(self.settings, upgrade=UpgradeSettings(trees=(str(wheel.parent),)))
+        self.upgrades = self.boot()
+        outcome = await self.upgrade(str(wheel))
+        self.assertEqual((outcome.result, outcome.new_hash), ("committed", self.version(2, "same").hash), outcome.cause)
+        wheel.unlink()
+        self.assertEqual((await self.rollback()).result, "committed")
+
+    async def test_an_environment_like_our_own(self) -> None:
+        """What is installed there runs here when the interpreter and all versions are the same."""
+        prefix = self.write_environment()
+        self.patch(_upgrade, "own_environment", lambda: environment_of(self.write_environment("own"), ("cloudd",)))
+        self.settings = evolve(self.settings, upgrade=UpgradeSettings(trees=(str(prefix),)))
+        self.upgrades = self.boot()
+        self.assertEqual((await self.upgrade(str(prefix))).result, "unchanged")
+        self.write_tree(prefix / "lib/python3.11/site-packages", {"cloudd/application.py": "VERSION = 3"})
+        self.assertEqual((await self.upgrade(str(prefix))).result, "committed")
+
+    async def test_an_environment_of_other_versions(self) -> None:
+        """It is not swapped into this process, whatever of our code has changed; the difference is named."""
+        prefix = self.write_environment(twisted="25.5.0")
+        self.patch(_upgrade, "own_environment", lambda: environment_of(self.write_environment("own"), ("cloudd",)))
+        self.settings = evolve(self.settings, upgrade=UpgradeSettings(trees=(str(prefix),)))
+        self.upgrades = self.boot()
+        outcome = await self.upgrade(str(prefix))
+        self.assertEqual((outcome.result, self.workers.calls), ("refused", []))
+        self.assertIn("twisted 24.7.0 -> 25.5.0", outcome.cause)
+        self.assertUnchanged()
 
     async def test_equal_code(self) -> None:
         """A tree that holds what runs is told so; no worker is asked."""
