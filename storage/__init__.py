@@ -28,6 +28,9 @@ This package knows nothing of HTTP, tenants or clouds and imports neither ``clou
 from ._files import FileStore
 from ._interfaces import (
     AccountFacts,
+    Change,
+    ChangeKind,
+    ChangeSpan,
     CommonPrefix,
     ContainerExists,
     ContainerFacts,
@@ -58,6 +61,9 @@ from ._memory import MemoryStore
 
 __all__ = [
     "AccountFacts",
+    "Change",
+    "ChangeKind",
+    "ChangeSpan",
     "CommonPrefix",
     "ContainerExists",
     "ContainerFacts",

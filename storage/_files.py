@@ -19,10 +19,12 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from . import _container_index, _multipart_index, _object_index
+from . import _changes, _container_index, _multipart_index, _object_index
 from ._borrowed import Arguments, Index, Result, Threads
 from ._interfaces import (
     AccountFacts,
+    Change,
+    ChangeSpan,
     CommonPrefix,
     ContainerFacts,
     DataDamaged,
@@ -289,6 +291,22 @@ class FileStore:
     def abort_multipart(self, account: str, container: str, name: str, upload_id: str) -> Deferred[None]:
         """See ``IObjectStore``."""
         return self._freeing(_multipart_index.abort_multipart, UploadKey(account, container, name, upload_id))
+
+    # The log
+
+    def changes(self, after: int, limit: int, account: str | None = None) -> Deferred[tuple[ChangeSpan, list[Change]]]:
+        """See ``IObjectStore``."""
+        return self._index.read(_changes.read_changes, after, limit, account)
+
+    def prune_changes(self, keep: int, before_us: int, limit: int) -> Deferred[int]:
+        """See ``IObjectStore``."""
+
+        async def prune() -> int:
+            if not await self._index.read(_changes.has_old_changes, keep, before_us):
+                return 0
+            return await self._change(_changes.prune_changes, keep, before_us, limit)
+
+        return _uncancellable(prune())
 
     # Upkeep
 

@@ -9,6 +9,7 @@ store keeps it and never reads it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from enum import Enum
 from typing import Protocol
 
 from attrs import field, frozen
@@ -133,6 +134,41 @@ class PartFacts:
     etag: str
     modified_us: int
     metadata: Mapping[str, str]
+
+
+class ChangeKind(Enum):
+    """What a change did.  The values are in the log for good."""
+
+    OBJECT_CREATED = 1  # a new name, or a new version of one
+    OBJECT_DELETED = 2
+    CONTAINER_CREATED = 3
+    CONTAINER_DELETED = 4
+
+
+@frozen
+class Change:
+    """
+    One entry of the store's log.  ``id`` rises by one from change to change, in the order in which they took effect.
+
+    ``name``, ``size`` and ``etag`` are the object's, of a deleted one the last; empty for a container.
+    """
+
+    id: int
+    at_us: int
+    kind: ChangeKind
+    account: str
+    container: str
+    name: str = ""
+    size: int = 0
+    etag: str = ""
+
+
+@frozen
+class ChangeSpan:
+    """The ids of the oldest and the newest change that are kept; both 0 when nothing has ever changed."""
+
+    oldest: int
+    newest: int
 
 
 @frozen(kw_only=True)
@@ -470,6 +506,25 @@ class IObjectStore(Interface):
 
     def abort_multipart(account: str, container: str, name: str, upload_id: str) -> Deferred[None]:
         """:raises NoSuchUpload:"""
+
+    def changes(after: int, limit: int, account: str | None = None) -> Deferred[tuple[ChangeSpan, list[Change]]]:
+        """
+        The log of created and deleted objects and containers: what is kept, and the first changes after ``after``.
+
+        A change is in the log when the Deferred of the write that made it fires.  Metadata alone is no change.  No
+        change has been lost when ``after >= span.oldest - 1``.
+
+        :param limit: most changes in one answer
+        :param account: only this one's; those of others count for nothing
+        """
+
+    def prune_changes(keep: int, before_us: int, limit: int) -> Deferred[int]:
+        """
+        Forget the oldest changes: all but the newest ``keep``, and of these all before a time.  The newest stays.
+
+        :param limit: most changes that one call forgets
+        :return: how many were forgotten
+        """
 
     def recover() -> Deferred[int]:
         """

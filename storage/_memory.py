@@ -18,6 +18,9 @@ from zope.interface import implementer
 from ._conditions import check_precondition
 from ._interfaces import (
     AccountFacts,
+    Change,
+    ChangeKind,
+    ChangeSpan,
     CommonPrefix,
     ContainerExists,
     ContainerFacts,
@@ -68,6 +71,8 @@ class MemoryStore:
         self._accounts: dict[str, Account] = {}
         self._files: dict[str, bytes] = {}
         self._ids = itertools.count(1)
+        self._changes: list[Change] = []
+        self._change_ids = itertools.count(1)
 
     # Accounts and containers
 
@@ -147,7 +152,7 @@ class MemoryStore:
             held = self._held(account, container)
             check_precondition(precondition, held.objects.get(name))
             extents = self._keep(upload)
-            return self._name(held, name, extents, etag, content_type, metadata)
+            return self._name((account, container), name, extents, etag, content_type, metadata)
 
         return ending(upload, maybeDeferred(put))
 
@@ -173,7 +178,7 @@ class MemoryStore:
             if any(extent.file not in self._files for extent in source.extents):
                 raise NoSuchObject(source.name)
             extents = tuple(self._file(self._files[extent.file]) for extent in source.extents)
-            return self._name(held, name, extents, etag or source.etag, content_type, metadata)
+            return self._name((account, container), name, extents, etag or source.etag, content_type, metadata)
 
         return maybeDeferred(copy)
 
@@ -201,7 +206,7 @@ class MemoryStore:
         def delete() -> None:
             facts = self._object(account, container, name)
             check_precondition(precondition, facts)
-            self._free(self._held(account, container).objects.pop(name).extents)
+            self._unname((account, container), name)
 
         return maybeDeferred(delete)
 
@@ -212,7 +217,7 @@ class MemoryStore:
             held = self._held(account, container)
             found = held.objects.keys() & set(names)
             for name in found:
-                self._free(held.objects.pop(name).extents)
+                self._unname((account, container), name)
             return found
 
         return maybeDeferred(delete)
@@ -335,7 +340,8 @@ class MemoryStore:
             for _, unused in left.values():
                 self._free(unused)
             del held.multiparts[upload_id]
-            return self._name(held, name, tuple(extents), etag, multipart.facts.content_type, metadata)
+            place = (account, container)
+            return self._name(place, name, tuple(extents), etag, multipart.facts.content_type, metadata)
 
         return maybeDeferred(complete)
 
@@ -347,6 +353,27 @@ class MemoryStore:
             del self._held(account, container).multiparts[upload_id]
 
         return maybeDeferred(abort)
+
+    # The log
+
+    def changes(self, after: int, limit: int, account: str | None = None) -> Deferred[tuple[ChangeSpan, list[Change]]]:
+        """See ``IObjectStore``."""
+        found = [one for one in self._changes if one.id > after and account in (None, one.account)]
+        return succeed((self._span(), found[:limit]))
+
+    def prune_changes(self, keep: int, before_us: int, limit: int) -> Deferred[int]:
+        """See ``IObjectStore``."""
+        newest = self._span().newest
+
+        def is_old(one: Change) -> bool:
+            return one.id < newest and (one.id <= newest - keep or one.at_us < before_us)
+
+        old = len(list(itertools.takewhile(is_old, self._changes[:limit])))
+        del self._changes[:old]
+        return succeed(old)
+
+    def _span(self) -> ChangeSpan:
+        return ChangeSpan(self._changes[0].id, self._changes[-1].id) if self._changes else ChangeSpan(0, 0)
 
     # Upkeep
 
@@ -411,6 +438,7 @@ class MemoryStore:
             return False
         containers[container] = Container(self._now(), self._now(), {})
         change(containers[container].metadata, metadata)
+        self._log(ChangeKind.CONTAINER_CREATED, account, container)
         return True
 
     def _update_container(self, account: str, container: str, changes: Mapping[str, str | None]) -> None:
@@ -425,6 +453,7 @@ class MemoryStore:
         for multipart in held.multiparts.values():
             self._abort(multipart)
         del self._accounts[account].containers[container]
+        self._log(ChangeKind.CONTAINER_DELETED, account, container)
 
     def _object(self, account: str, container: str, name: str) -> ObjectFacts:
         try:
@@ -469,18 +498,29 @@ class MemoryStore:
         for extent in extents:
             del self._files[extent.file]
 
+    def _log(self, kind: ChangeKind, account: str, container: str, facts: ObjectFacts | None = None) -> None:
+        at_us = facts.modified_us if facts and kind is ChangeKind.OBJECT_CREATED else self._now()
+        row = (next(self._change_ids), at_us, kind, account, container)
+        self._changes.append(Change(*row, facts.name, facts.size, facts.etag) if facts else Change(*row))
+
+    def _unname(self, place: tuple[str, str], name: str) -> None:
+        facts = self._held(*place).objects.pop(name)
+        self._free(facts.extents)
+        self._log(ChangeKind.OBJECT_DELETED, *place, facts)
+
     def _name(
         self,
-        held: Container,
+        place: tuple[str, str],
         name: str,
         extents: tuple[Extent, ...],
         etag: str,
         content_type: str,
         metadata: Mapping[str, str],
     ) -> ObjectFacts:
+        held = self._held(*place)
         present = held.objects.get(name)
         self._free(present.extents if present else ())
-        held.objects[name] = ObjectFacts(
+        named = held.objects[name] = ObjectFacts(
             name=name,
             size=total_size(extents),
             etag=etag,
@@ -489,4 +529,5 @@ class MemoryStore:
             metadata=dict(metadata),
             extents=extents,
         )
-        return held.objects[name]
+        self._log(ChangeKind.OBJECT_CREATED, *place, named)
+        return named

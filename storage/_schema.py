@@ -79,8 +79,51 @@ _FIRST = (
     "CREATE TABLE garbage (file TEXT PRIMARY KEY NOT NULL, anchor TEXT NOT NULL) WITHOUT ROWID",
 )
 
+_LOGGED = "INSERT INTO changes (at_us, kind, account, container, name, size, etag)"
+_NOW_US = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
+
+# The log of what was named and unnamed: see `_changes`.  Triggers write it, so that it is in the transaction of the
+# change and no code can forget it, code that is older than this step included.  `INSERT OR REPLACE` fires no trigger
+# of the row that it replaces.
+_CHANGES = (
+    """
+    CREATE TABLE changes (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: readers resume by it
+        at_us INTEGER NOT NULL,
+        kind INTEGER NOT NULL,
+        account TEXT NOT NULL,
+        container TEXT NOT NULL,
+        name TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        etag TEXT NOT NULL
+    )
+    """,
+    f"""
+    CREATE TRIGGER log_object_named AFTER INSERT ON objects BEGIN
+        {_LOGGED} SELECT NEW.modified_us, 1, account, name, NEW.name, NEW.size, NEW.etag
+        FROM containers WHERE id = NEW.container;
+    END
+    """,  # noqa: S608
+    f"""
+    CREATE TRIGGER log_object_unnamed AFTER DELETE ON objects BEGIN
+        {_LOGGED} SELECT {_NOW_US}, 2, account, name, OLD.name, OLD.size, OLD.etag
+        FROM containers WHERE id = OLD.container;
+    END
+    """,  # noqa: S608
+    f"""
+    CREATE TRIGGER log_container_named AFTER INSERT ON containers BEGIN
+        {_LOGGED} VALUES (NEW.created_us, 3, NEW.account, NEW.name, '', 0, '');
+    END
+    """,  # noqa: S608
+    f"""
+    CREATE TRIGGER log_container_unnamed AFTER DELETE ON containers BEGIN
+        {_LOGGED} VALUES ({_NOW_US}, 4, OLD.account, OLD.name, '', 0, '');
+    END
+    """,
+)
+
 #: One tuple of statements per version, oldest first.
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST,)
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHANGES)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -16,6 +16,9 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from storage import (
+    Change,
+    ChangeKind,
+    ChangeSpan,
     ContainerExists,
     ContainerFacts,
     ContainerNotEmpty,
@@ -636,6 +639,84 @@ class ObjectStoreContract(Base):
         space = await self.store.space()
         self.assertGreaterEqual(space.total_bytes, space.free_bytes)
         self.assertGreater(space.free_bytes, 0)
+
+    # The log
+
+    async def logged(self, after: int = 0, limit: int = 1000, account: str | None = None) -> list[Change]:
+        """The changes after one."""
+        return (await self.store.changes(after, limit, account))[1]
+
+    async def test_changes_are_logged(self) -> None:
+        """Whatever names or unnames an object or a container is in the log once, in order, with its facts."""
+        one, two, three = ChangeKind.OBJECT_CREATED, ChangeKind.OBJECT_DELETED, ChangeKind.CONTAINER_CREATED
+        await self.store.create_container(ACCOUNT, "other", {"meta:a": "1"})
+        first = await put_bytes(self.store, "a", b"1")
+        second = await put_bytes(self.store, "a", b"22")
+        await self.store.copy_object(second, ACCOUNT, "other", "ß", content_type="", metadata={})
+        begun = await self.store.begin_multipart(ACCOUNT, BOX, "m", content_type="", metadata={})
+        key = (ACCOUNT, BOX, "m", begun.upload_id)
+        await self.store.put_part(*key, 1, await upload_bytes(self.store, b"333"), etag="p", metadata={})
+        await self.store.complete_multipart(*key, [(1, "p")], etag="p-1", metadata={})
+        await self.store.delete_object(ACCOUNT, BOX, "a")
+        await self.store.delete_objects(ACCOUNT, BOX, ["m", "never"])
+        await self.store.delete_container(ACCOUNT, BOX)
+        found = await self.logged()
+        self.assertEqual(
+            [(each.kind, each.container, each.name, each.size, each.etag) for each in found],
+            [
+                (three, BOX, "", 0, ""),
+                (three, "other", "", 0, ""),
+                (one, BOX, "a", 1, first.etag),
+                (one, BOX, "a", 2, second.etag),
+                (one, "other", "ß", 2, second.etag),
+                (one, BOX, "m", 3, "p-1"),
+                (two, BOX, "a", 2, second.etag),
+                (two, BOX, "m", 3, "p-1"),
+                (ChangeKind.CONTAINER_DELETED, BOX, "", 0, ""),
+            ],
+        )
+        self.assertEqual([each.id for each in found], list(range(1, 10)))
+        self.assertEqual({each.account for each in found}, {ACCOUNT})
+        self.assertEqual(found[2].at_us, first.modified_us)
+        self.assertTrue(all(each.at_us > 1_600_000_000_000_000 for each in found))
+
+    async def test_what_is_not_logged(self) -> None:
+        """Metadata, a creation of what exists, an unfinished upload, and whatever fails."""
+        await put_bytes(self.store, "a", b"1")
+        before = await self.logged()
+        await self.store.update_object(ACCOUNT, BOX, "a", content_type="text/x", metadata={"meta:a": "1"})
+        await self.store.update_container(ACCOUNT, BOX, {"meta:a": "1"})
+        await self.store.create_container(ACCOUNT, BOX, {"meta:b": "1"})
+        await self.store.begin_multipart(ACCOUNT, BOX, "m", content_type="", metadata={})
+        await self.refuses(ContainerExists, self.store.create_container(ACCOUNT, BOX, {}, exclusive=True))
+        await self.refuses(ContainerNotEmpty, self.store.delete_container(ACCOUNT, BOX))
+        await self.refuses(NoSuchObject, self.store.delete_object(ACCOUNT, BOX, "never"))
+        await self.refuses(PreconditionFailed, put_bytes_deferred(self.store, "a", Precondition(if_absent=True)))
+        self.assertEqual(await self.logged(), before)
+
+    async def test_reading_the_log(self) -> None:
+        """By position, by pages and by account; what is kept is told."""
+        self.assertEqual(await self.store.changes(1, 10), (ChangeSpan(1, 1), []))
+        for number in range(4):
+            await self.store.create_container("AUTH_two" if number % 2 else ACCOUNT, f"b{number}", {})
+        self.assertEqual([each.id for each in await self.logged(1, 2)], [2, 3])
+        self.assertEqual([each.container for each in await self.logged(3, account=ACCOUNT)], ["b2"])
+        self.assertEqual([each.container for each in await self.logged(0, 1, "AUTH_two")], ["b1"])
+        self.assertEqual(await self.store.changes(5, 10, "AUTH_three"), (ChangeSpan(1, 5), []))
+
+    async def test_pruning_the_log(self) -> None:
+        """The oldest go, by count and by time and not all at once; the newest stays, and no id comes again."""
+        for number in range(9):
+            await self.store.create_container(ACCOUNT, f"b{number}", {})
+        self.assertEqual(await self.store.prune_changes(20, 0, 100), 0)
+        self.assertEqual(await self.store.prune_changes(8, 0, 100), 2)
+        self.assertEqual(await self.store.prune_changes(2, 0, 5), 5)
+        self.assertEqual([each.id for each in await self.logged()], [8, 9, 10])
+        self.assertEqual(await self.store.prune_changes(20, 1 << 62, 100), 2)
+        self.assertEqual(await self.store.prune_changes(0, 1 << 62, 100), 0)
+        await self.store.create_container(ACCOUNT, "late", {})
+        self.assertEqual(await self.store.changes(0, 1), (ChangeSpan(10, 11), [(await self.logged())[0]]))
+        self.assertEqual([each.id for each in await self.logged()], [10, 11])
 
 
 def put_bytes_deferred(store: IObjectStore, name: str, condition: Precondition) -> Any:

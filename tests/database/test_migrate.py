@@ -37,7 +37,7 @@ class MigrateTests(SynchronousTestCase):
             context = MigrationContext.configure(connection, opts={"compare_type": True})
             self.assertEqual(compare_metadata(context, metadata), [])
         for table in metadata.sorted_tables:
-            if table.name != "identity_revocation":  # SQLite has no name for a key that counts up
+            if table.name not in ("identity_revocation", "events"):  # SQLite has no name for a key that counts up
                 self.assertEqual(made.get_pk_constraint(table.name)["name"], f"pk_{table.name}")
             named = {str(constraint.name) for constraint in table.foreign_key_constraints}
             self.assertEqual({str(key["name"]) for key in made.get_foreign_keys(table.name)}, named)

@@ -56,6 +56,7 @@ class BootstrapTests(TestCase):
                 "project_role": 2,
                 "domain_role": 1,
                 "ec2_credential": 1,
+                "events": 13,  # one a row, but for implied roles
             },
         )
         for file in (self.secrets / "first-login.json", self.secrets / "tokens" / "1"):
