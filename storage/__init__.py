@@ -48,6 +48,7 @@ from ._interfaces import (
     NoSuchContainer,
     NoSuchObject,
     NoSuchUpload,
+    NotTellable,
     ObjectFacts,
     PartFacts,
     Precondition,
@@ -56,6 +57,7 @@ from ._interfaces import (
     StoreError,
     StoreFull,
     UnknownFormat,
+    UnknownState,
 )
 from ._memory import MemoryStore
 
@@ -83,6 +85,7 @@ __all__ = [
     "NoSuchContainer",
     "NoSuchObject",
     "NoSuchUpload",
+    "NotTellable",
     "ObjectFacts",
     "PartFacts",
     "Precondition",
@@ -91,4 +94,5 @@ __all__ = [
     "StoreError",
     "StoreFull",
     "UnknownFormat",
+    "UnknownState",
 ]

@@ -43,7 +43,7 @@ from ._interfaces import (
 from ._layout import Layout
 from ._multipart_index import NewPart, UploadKey
 from ._object_index import NewVersion
-from ._reading import FileReading, Gone, open_version
+from ._reading import FileReading, Gone, open_version, resume_version
 from ._rows import Freed
 from ._schema import migrate
 from ._settling import Settler, clean
@@ -130,6 +130,16 @@ class FileStore:
     ) -> Deferred[IUpload]:
         """See ``IObjectStore``."""
         return Deferred.fromCoroutine(self._writing.receive(digests, expected_bytes or 0))
+
+    def resume_upload(
+        self, state: Mapping[str, Any], descriptors: Sequence[int], digests: Mapping[str, Callable[[], Hasher]]
+    ) -> Deferred[IUpload]:
+        """See ``IObjectStore``."""
+        return Deferred.fromCoroutine(self._writing.resume(state, descriptors, digests))
+
+    def resume_reading(self, state: Mapping[str, Any], descriptors: Sequence[int]) -> IReading:
+        """See ``IObjectStore``."""
+        return resume_version(self._layout, self._threads, state, descriptors)
 
     def put_object(
         self,

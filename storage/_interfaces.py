@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
@@ -240,11 +240,19 @@ class StoreFull(StoreError):
     """Free space would fall below the reserve, or the disk said ENOSPC; nothing was kept, earlier data is whole."""
 
 
+class NotTellable(StoreError):
+    """An upload is ending: it cannot go on in another process, and need not."""
+
+
+class UnknownState(StoreError):
+    """What another process told of an upload or a reading is not understood here, or does not fit the files with it."""
+
+
 class IUpload(Interface):
     """
     The data of one object on its way to disk; not yet visible under any name.
 
-    Ends in exactly one of: given to ``put_object`` or ``put_part``, or ``discard``.
+    Ends in exactly one of: given to ``put_object`` or ``put_part``, ``discard``, or ``abandon``.
     """
 
     size = Attribute("Bytes written so far: ``int``.")
@@ -267,6 +275,31 @@ class IUpload(Interface):
 
     def discard() -> Deferred[None]:
         """Forget the data and free its space.  Safe in any state and more than once."""
+
+    def tell() -> dict[str, Any]:
+        """
+        What ``IObjectStore.resume_upload`` needs to go on with it, here or in another process: plain data, at most
+        about 1 MiB.  Changes nothing.
+
+        :raises NotTellable: it is being finished, has failed, or has ended
+        """
+
+    def descriptors() -> tuple[int, ...]:
+        """The open files that belong to what ``tell`` gives at this moment.  They stay the upload's."""
+
+    def abandon() -> None:
+        """
+        Another one goes on with what was told: close our descriptors and leave the data alone, also in ``discard``.
+
+        Safe in any state and more than once.
+        """
+
+    def feed(hasher: Hasher, start: int) -> Deferred[None]:
+        """
+        Give ``hasher`` the bytes from ``start`` on, in a thread; nothing may be written meanwhile.
+
+        For a digest of the latest bytes that was begun in another process.
+        """
 
 
 class IReading(Interface):
@@ -296,6 +329,15 @@ class IReading(Interface):
 
     def close() -> None:
         """Close the descriptors.  Safe more than once."""
+
+    def tell() -> dict[str, Any]:
+        """
+        What ``IObjectStore.resume_reading`` needs to open the same version here or in another process, whatever has
+        become of its name: plain data.  Changes nothing.
+        """
+
+    def descriptors() -> tuple[int, ...]:
+        """The open files that belong to what ``tell`` gives at this moment.  They stay the reading's."""
 
 
 class IObjectStore(Interface):
@@ -371,6 +413,27 @@ class IObjectStore(Interface):
 
         :param expected_bytes: the declared length, to refuse early what cannot fit
         :raises StoreFull:
+        """
+
+    def resume_upload(
+        state: Mapping[str, Any], descriptors: Sequence[int], digests: Mapping[str, Callable[[], Hasher]]
+    ) -> Deferred[IUpload]:
+        """
+        Go on with an upload of this store that another process, or this one, has told of.
+
+        The data is ours from now on: the other process may end, and ``recover`` and ``upkeep`` leave it alone.
+
+        :param descriptors: ours from now on, also when this fails
+        :param digests: as for ``receive``; they are computed anew in the background
+        :raises UnknownState:
+        """
+
+    def resume_reading(state: Mapping[str, Any], descriptors: Sequence[int]) -> IReading:
+        """
+        Open again what another process, or this one, has told of.
+
+        :param descriptors: ours from now on, also when this fails
+        :raises UnknownState:
         """
 
     def put_object(

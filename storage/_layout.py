@@ -27,6 +27,7 @@ from ._interfaces import StoreFull, UnknownFormat
 FORMAT = "cloudd object files 1\n"
 OWNER_DIGITS = 16
 LOCK = ".lock"
+_COPY_BYTES = 1 << 30
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _NO_UNNAMED_FILES = frozenset((errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT))
 
@@ -98,6 +99,28 @@ class Layout:
             os.link(f"proc/self/fd/{descriptor}", self.incoming / file, src_dir_fd=root, follow_symlinks=True)
         finally:
             os.close(root)
+
+    def take_over(self, descriptor: int, old: str, new: str) -> tuple[int, bool]:
+        """
+        Make a file that another owner began, and that has a name in ``incoming/``, one of ours.
+
+        When its owner has died, ``clean`` may have removed that name: then the data, which is still open, is copied.
+
+        :param descriptor: of the file ``old``; closed when another one is returned
+        :return: the descriptor of the file ``new``, and whether it has that name already
+        """
+        try:
+            (self.incoming / old).rename(self.incoming / new)
+        except FileNotFoundError:
+            target, is_linked = self.create(new)
+            try:
+                copy_data(descriptor, target)
+            except BaseException:
+                os.close(target)
+                raise
+            os.close(descriptor)
+            return target, is_linked
+        return descriptor, True
 
     def open(self, file: str) -> int:
         """
@@ -238,6 +261,13 @@ def lock(descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def copy_data(source: int, target: int) -> None:
+    """All bytes of one open file into another, empty one."""
+    offset = 0
+    while copied := os.copy_file_range(source, target, _COPY_BYTES, offset):
+        offset += copied
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -133,6 +134,16 @@ class MemoryStore:
     ) -> Deferred[IUpload]:
         """See ``IObjectStore``."""
         return maybeDeferred(self._receive, digests, expected_bytes)
+
+    def resume_upload(
+        self, state: Mapping[str, Any], descriptors: Sequence[int], digests: Mapping[str, Callable[[], Hasher]]
+    ) -> Deferred[IUpload]:
+        """See ``IObjectStore``."""
+        return maybeDeferred(MemoryUpload.resumed, state, descriptors, self.room, digests)
+
+    def resume_reading(self, state: Mapping[str, Any], descriptors: Sequence[int]) -> IReading:
+        """See ``IObjectStore``."""
+        return MemoryReading.resumed(state, descriptors)
 
     def put_object(
         self,

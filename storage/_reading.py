@@ -3,7 +3,8 @@ One open version of an object.
 
 The open descriptor keeps the data of a deleted file alive.  An object of many parts has too many files to hold
 them all open: its reader holds a shared lock on the first one, the anchor, and whoever deletes files must get the
-exclusive lock on their anchor first (``_settling``).
+exclusive lock on their anchor first (``_settling``).  The lock belongs to the open file, so it goes along with the
+descriptor to another process.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from ._borrowed import Threads
-from ._interfaces import DataDamaged, IReading, ObjectFacts
+from ._interfaces import DataDamaged, IReading, ObjectFacts, UnknownState
 from ._layout import Layout, lock
+from ._plain import READING_FORMAT, object_from_plain, object_to_plain
+from ._small_objects import KeptReading
 
 SMALL_BYTES = 65_536
 _QUICK_TO_CLOSE_BYTES = 4_194_304
@@ -56,6 +60,19 @@ class FileReading:
         self._threads.run(self._open_extent, number).addCallback(self._keep_only, number).chainDeferred(opened)
         return opened.addCallback(lambda descriptor: (descriptor, offset, size))
 
+    def tell(self) -> dict[str, Any]:
+        """See ``IReading``."""
+        return {
+            "format": READING_FORMAT,
+            "object": object_to_plain(self.facts),
+            "content": self.content,
+            "open": [] if self.content is not None else list(self._open),
+        }
+
+    def descriptors(self) -> tuple[int, ...]:
+        """See ``IReading``."""
+        return () if self.content is not None else tuple(self._open.values())
+
     def close(self) -> None:
         """See ``IReading``."""
         descriptors, self._open = list(self._open.values()), {}
@@ -69,6 +86,10 @@ class FileReading:
 
     def __del__(self) -> None:
         self.drop()
+
+    def go_on(self, opened: Mapping[int, int]) -> None:
+        """Take over these descriptors, by the number of their extent; called once, at first."""
+        self._open.update(opened)
 
     def open_first(self) -> None:
         """
@@ -152,6 +173,33 @@ def open_version(layout: Layout, threads: Threads, facts: ObjectFacts) -> FileRe
         except FileNotFoundError:
             reading.drop()  # the traceback may keep it alive for long
             raise Gone(facts.extents[0].file) from None
+    return reading
+
+
+def resume_version(layout: Layout, threads: Threads, state: Mapping[str, Any], descriptors: Sequence[int]) -> IReading:
+    """
+    Go on with the reading that gave ``state``.
+
+    :param descriptors: the reading's own from now on, also when this fails
+    :raises UnknownState:
+    """
+    try:
+        if state.get("format") != READING_FORMAT:
+            raise UnknownState(f"a reading's state has the format {state.get('format')!r}")
+        facts = object_from_plain(state["object"])
+        numbers = state["open"]
+        if len(numbers) != len(descriptors) or (state["content"] is None) != (0 in numbers):
+            raise UnknownState("a reading's state does not fit its files")
+        for number, descriptor in zip(numbers, descriptors, strict=True):
+            if os.fstat(descriptor).st_size != facts.extents[number].length:
+                raise UnknownState(f"file {number} of a reading has another size than it had")
+        if state["content"] is not None:
+            return KeptReading(facts, state["content"])
+        reading = FileReading(layout, threads, facts, None)
+    except BaseException:
+        _close_all(descriptors)
+        raise
+    reading.go_on(dict(zip(numbers, descriptors, strict=True)))
     return reading
 
 

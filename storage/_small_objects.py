@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from ._borrowed import Index
 from ._interfaces import IReading, ObjectFacts
+from ._plain import READING_FORMAT, object_to_plain
 
 LIMIT_BYTES = 8_388_608
 _OVERHEAD_BYTES = 2_048  # of the facts and the place in the table
@@ -94,6 +96,19 @@ class KeptReading:
     def region(self, start: int, length: int) -> Deferred[tuple[int, int, int]]:
         """See ``IReading``."""
         return succeed(self.regions(start, length)[0])
+
+    def tell(self) -> dict[str, Any]:
+        """See ``IReading``."""
+        return {
+            "format": READING_FORMAT,
+            "object": object_to_plain(self.facts),
+            "content": self.content,
+            "open": [],
+        }
+
+    def descriptors(self) -> tuple[int, ...]:
+        """See ``IReading``."""
+        return ()
 
     def close(self) -> None:
         """See ``IReading``."""

@@ -3,24 +3,38 @@ Data on its way to disk.
 
 ``FileUpload`` lives in the reactor thread: it collects bytes, hands them on in steps, and holds the client back.
 ``DataFile`` is what it hands them to, in a thread, one step at a time: it writes, and feeds the digests.
+
+**Going on in another process.**  The file goes along as a descriptor, and what is not surely in it goes along as bytes,
+also those that a thread is just writing: both processes may write them, since they are the same bytes at the same
+place.  So an upload can be told at any moment, however busy it is.  Digests cannot be told: the other process reads
+the file from its beginning, a slice at a time between the steps, and only the end of the upload waits for that.
+
+A file without a name is owned by whoever has it open.  The other process gives it a name that begins with its own
+owner's, so that neither the end of the first process nor ``clean`` can touch it; see ``Layout.take_over`` for file
+systems on which it has a name from the beginning.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ._borrowed import Arguments, Result, Threads
-from ._interfaces import Extent, Hasher, IUpload
+from ._interfaces import DataDamaged, Extent, Hasher, IUpload, NotTellable, UnknownState
 from ._layout import Layout, refusing_when_full
 from ._space import Space
 
 STEP_BYTES = 262_144
 WINDOW_BYTES = 524_288
+#: What one job reads of a file whose digests were begun in another process.
+SLICE_BYTES = 2_097_152
+STATE_FORMAT = 1
 
 
 class DataFile:
@@ -39,6 +53,44 @@ class DataFile:
         self._hashers: dict[str, Hasher] | None = None
         self._descriptor = -1
         self._is_linked = False
+        self._hashed = 0  # bytes that the digests have got
+
+    def adopt(self, descriptor: int, size: int, old_file: str) -> None:
+        """
+        Go on with a file that another process began; called once, at first, in a thread.
+
+        :param descriptor: closed when this raises, else ours
+        :param size: bytes in it
+        :param old_file: its name in the layout, if it has one
+        :raises UnknownState: it is no such file
+        """
+        self._descriptor = descriptor
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_size < size:
+                raise UnknownState(f"the file of an upload has {found.st_size} bytes, not {size}")
+            if old_file:
+                with refusing_when_full():
+                    self._descriptor, self._is_linked = self._layout.take_over(descriptor, old_file, self.file)
+        except BaseException:
+            self.close()
+            raise
+        self.size = size
+
+    @property
+    def descriptor(self) -> int:
+        """The open file; -1 while nothing was written."""
+        return self._descriptor
+
+    @property
+    def linked_file(self) -> str:
+        """Its name in the layout, if it has one."""
+        return self.file if self._is_linked else ""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the digests have not got all that is written."""
+        return self._hashed < self.size and bool(self._makers)
 
     @property
     def extents(self) -> tuple[Extent, ...]:
@@ -58,10 +110,41 @@ class DataFile:
         with refusing_when_full():
             if self._descriptor < 0:
                 self._descriptor, self._is_linked = self._layout.create(self.file)
-            _write_all(self._descriptor, data)
+            _write_all(self._descriptor, data, self.size)
+        if not self.is_behind:
+            for hasher in self._running_hashers().values():
+                hasher.update(data)
+            self._hashed = self.size + len(data)
         self.size += len(data)
-        for hasher in self._running_hashers().values():
-            hasher.update(data)
+
+    def catch_up(self) -> None:
+        """
+        Give the digests the next slice of what was written in another process.
+
+        :raises DataDamaged: the file has become shorter
+        """
+        hashers = self._running_hashers().values()
+        end = min(self.size, self._hashed + SLICE_BYTES)
+        while self._hashed < end:
+            piece = self._read(self._hashed, end)
+            for hasher in hashers:
+                hasher.update(piece)
+            self._hashed += len(piece)
+
+    def feed(self, hasher: Hasher, start: int, pieces: list[bytes]) -> None:
+        """Give ``hasher`` what is written from ``start`` on, and then ``pieces``, which follow it."""
+        position = start
+        while position < self.size:
+            piece = self._read(position, self.size)
+            hasher.update(piece)
+            position += len(piece)
+        hasher.update(b"".join(pieces)[max(0, start - self.size) :])
+
+    def _read(self, start: int, end: int) -> bytes:
+        piece = os.pread(self._descriptor, min(STEP_BYTES, end - start), start)
+        if not piece:
+            raise DataDamaged(f"the file of an upload ends at {start}, not at {end}")
+        return piece
 
     def finish(self, pieces: list[bytes]) -> Mapping[str, bytes]:
         """Write the last bytes, sync the data, and give the digests."""
@@ -116,9 +199,13 @@ class FileUpload:
         self._threads = threads
         self._pieces: list[bytes] = []
         self._held = 0  # bytes in _pieces
-        self._running = 0  # bytes that the job under way writes
+        self._running: list[bytes] = []  # what the job under way writes
+        self._running_bytes = 0
         self._is_busy = False
         self._is_taken = False
+        self._is_ending = False  # it is being finished, discarded, or has ended
+        self._is_abandoned = self._is_discarded = self._is_feeding = False
+        self._was_append = False  # the last job was one
         self._failure: Failure | None = None
         self._waiting: list[Deferred[None]] = []
         self._digests: Mapping[str, bytes] | None = None
@@ -134,7 +221,7 @@ class FileUpload:
         self.size += len(data)
         self._held += len(data)
         self._step()
-        if self._held + self._running < WINDOW_BYTES:
+        if self._held + self._running_bytes < WINDOW_BYTES:
             return None
         return self._idle().addCallback(self._raise_failure)
 
@@ -148,6 +235,62 @@ class FileUpload:
             return succeed(None)
         self._is_taken = True
         return Deferred.fromCoroutine(self._discard())
+
+    # ---- going on in another process
+
+    def tell(self) -> dict[str, Any]:
+        """See ``IUpload``."""
+        if self._is_taken or self._is_ending or self._failure is not None:
+            raise NotTellable("the upload is ending")
+        written = self._written
+        return {
+            "format": STATE_FORMAT,
+            "size": self.size,
+            "written": written,
+            "file": self.data_file.linked_file if written else "",
+            "pieces": b"".join([*self._running, *self._pieces]),
+        }
+
+    def descriptors(self) -> tuple[int, ...]:
+        """See ``IUpload``."""
+        return (self.data_file.descriptor,) if self._written and not self._is_taken else ()
+
+    @property
+    def _written(self) -> int:
+        """Bytes that are surely in the file: of a job under way nobody knows."""
+        return self.size - self._held - self._running_bytes
+
+    def abandon(self) -> None:
+        """See ``IUpload``."""
+        if not self._is_taken:
+            self._is_taken = self._is_abandoned = True
+            self._pieces, self._held = [], 0
+            if not self._is_busy:
+                self.data_file.close()
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Take the bytes that were not in the file, and begin with what is to be caught up; called once, at first."""
+        self.size = state["size"]
+        self._held = len(state["pieces"])
+        self._pieces = [state["pieces"]] if self._held else []
+        self._step()
+
+    def feed(self, hasher: Hasher, start: int) -> Deferred[None]:
+        """See ``IUpload``."""
+        return Deferred.fromCoroutine(self._feed(hasher, start))
+
+    async def _feed(self, hasher: Hasher, start: int) -> None:
+        self._is_feeding = True  # no further step begins
+        try:
+            while self._is_busy:
+                await self._idle()
+            self._raise_failure()
+            await self._job(self.data_file.feed, hasher, start, list(self._pieces))
+        finally:
+            self._is_feeding = False
+            self._step()
+
+    # ----
 
     async def take(self) -> DataFile:
         """
@@ -166,7 +309,8 @@ class FileUpload:
         return self.data_file
 
     async def _finish(self) -> Mapping[str, bytes]:
-        while self._is_busy:
+        self._is_ending = True
+        while self._is_busy:  # with steps, and with slices until the digests have all that is written
             await self._idle()
         self._raise_failure()
         if self._digests is None:
@@ -176,6 +320,7 @@ class FileUpload:
 
     async def _discard(self) -> None:
         self._pieces, self._held = [], 0
+        self._is_discarded = True
         while self._is_busy:
             await self._idle()
         await self._job(self.data_file.discard)
@@ -187,10 +332,17 @@ class FileUpload:
         return waiting
 
     def _step(self) -> None:
-        if self._held >= STEP_BYTES and not self._is_busy and self._failure is None:
-            pieces, self._pieces = self._pieces, []
-            self._running, self._held = self._held, 0
-            self._job(self.data_file.append, pieces).addErrback(lambda _: None)  # kept as _failure
+        if self._is_busy or self._is_abandoned or self._is_discarded or self._is_feeding or self._failure is not None:
+            return
+        is_behind = self.data_file.is_behind
+        if self._held >= STEP_BYTES and not (is_behind and self._was_append):
+            self._was_append = True
+            self._running, self._pieces = self._pieces, []
+            self._running_bytes, self._held = self._held, 0
+            self._job(self.data_file.append, self._running).addErrback(lambda _: None)  # kept as _failure
+        elif is_behind:
+            self._was_append = False
+            self._job(self.data_file.catch_up).addErrback(lambda _: None)
 
     def _job(
         self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -202,7 +354,10 @@ class FileUpload:
         return done
 
     def _job_ended(self, result: Result | Failure, done: Deferred[Result]) -> None:
-        self._is_busy, self._running = False, 0
+        self._is_busy = False
+        self._running, self._running_bytes = [], 0
+        if self._is_abandoned:
+            self.data_file.close()  # not while a thread wrote to it
         if isinstance(result, Failure):
             self._failure = result
             self._pieces, self._held = [], 0
@@ -220,7 +375,25 @@ class FileUpload:
             self._failure.raiseException()
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    """Not at the file's own position, which other processes share."""
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def check_state(state: Mapping[str, Any], descriptors: list[int]) -> None:
+    """
+    Whether this is what ``FileUpload.tell`` gave.
+
+    :raises UnknownState:
+    """
+    if state.get("format") != STATE_FORMAT:
+        raise UnknownState(
+            f"an upload's state has the format {state.get('format')!r}, this cloudd knows {STATE_FORMAT}"
+        )
+    if state["written"] + len(state["pieces"]) != state["size"] or bool(state["written"]) != bool(descriptors):
+        raise UnknownState("an upload's state does not fit its file")
+    if len(descriptors) > 1:
+        raise UnknownState("an upload has more than one file")

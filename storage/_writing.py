@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -20,17 +20,16 @@ from twisted.python.failure import Failure
 from ._batch import Batch
 from ._borrowed import Index, Threads
 from ._interfaces import Extent, Hasher, IUpload, NoSuchObject, ObjectFacts, StoreError, StoreFull
-from ._layout import Layout, Owner, refusing_when_full
+from ._layout import Layout, Owner, copy_data, refusing_when_full
 from ._pending_index import has_arrived
 from ._rows import Freed
 from ._settling import Settler
 from ._space import Space
-from ._upload import DataFile, FileUpload
+from ._upload import DataFile, FileUpload, check_state
 
 Facts = TypeVar("Facts")
 #: The transaction that names these extents; fires with the facts and the files that lost their name by it.
 NameIt = Callable[[tuple[Extent, ...]], Deferred[tuple[Facts, list[Freed]]]]
-_COPY_BYTES = 1 << 30
 
 
 class Writing:
@@ -58,6 +57,23 @@ class Writing:
             await self._threads.run(self._space.check, expected_bytes)
         file = (await self._own()).new_file()
         return FileUpload(self._threads, DataFile(self._layout, self._space, file, digests))
+
+    async def resume(
+        self, state: Mapping[str, Any], descriptors: Sequence[int], digests: Mapping[str, Callable[[], Hasher]]
+    ) -> FileUpload:
+        """Go on with an upload of another process; see ``IObjectStore.resume_upload``."""
+        left = list(descriptors)
+        try:
+            check_state(state, left)
+            data = DataFile(self._layout, self._space, (await self._own()).new_file(), digests)
+            if left:
+                await self._threads.run(data.adopt, left.pop(), state["written"], state["file"])
+        finally:
+            for descriptor in left:
+                os.close(descriptor)
+        upload = FileUpload(self._threads, data)
+        upload.go_on(state)
+        return upload
 
     async def put(self, upload: IUpload, name_it: NameIt[Facts]) -> Facts:
         """Commit an upload."""
@@ -164,8 +180,7 @@ class Writing:
     def _copy_data(self, source: int, new: str) -> None:
         target, is_linked = self._layout.create(new)
         try:
-            while os.copy_file_range(source, target, _COPY_BYTES):
-                pass
+            copy_data(source, target)
             os.fsync(target)
             if not is_linked:
                 self._layout.link(target, new)

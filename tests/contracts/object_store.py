@@ -12,6 +12,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
@@ -30,9 +31,11 @@ from storage import (
     NoSuchContainer,
     NoSuchObject,
     NoSuchUpload,
+    NotTellable,
     ObjectFacts,
     Precondition,
     PreconditionFailed,
+    UnknownState,
 )
 
 if TYPE_CHECKING:
@@ -98,6 +101,44 @@ async def read_range(reading: IReading, start: int, length: int) -> bytes:
     if reading.content is not None:
         assert reading.content[start : start + length] == found
     return found
+
+
+def plain(state: dict[str, Any]) -> Any:
+    """The state as it arrives in another process."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(state))
+
+
+def is_open(descriptor: int) -> bool:
+    """Whether this process has a descriptor of that number."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+async def write_all(upload: IUpload, data: bytes) -> None:
+    """With back-pressure."""
+    waiting = upload.write(data)
+    if waiting is not None:
+        await waiting
+
+
+async def moved_upload(upload: IUpload, store: IObjectStore) -> IUpload:
+    """The same upload as another process goes on with it; this one has let go of it."""
+    state = plain(upload.tell())
+    descriptors = tuple(map(os.dup, upload.descriptors()))
+    upload.abandon()
+    await upload.discard()
+    return await store.resume_upload(state, descriptors, {"md5": hashlib.md5})
+
+
+def moved_reading(reading: IReading, store: IObjectStore) -> IReading:
+    """The same for a reading."""
+    state = plain(reading.tell())
+    descriptors = tuple(map(os.dup, reading.descriptors()))
+    reading.close()
+    return store.resume_reading(state, descriptors)
 
 
 class ObjectStoreContract(Base):
@@ -280,6 +321,138 @@ class ObjectStoreContract(Base):
             self.assertEqual(await read_range(reading, start, length), data[start : start + length])
         reading.close()
         reading.close()
+
+    # Going on in another process
+
+    async def test_moved_upload(self) -> None:
+        """An upload that moves between its pieces is the same upload: no byte is lost, the digests are of all."""
+        data = os.urandom(1_700_000)
+        for cuts in ((0, 0), (1,), (100_000, 100_001), (700_000, 1_300_000), (len(data),)):
+            upload = await self.store.receive({"md5": hashlib.md5})
+            begin = 0
+            for cut in cuts:
+                await write_all(upload, data[begin:cut])
+                upload = await moved_upload(upload, self.store)
+                self.assertEqual(upload.size, cut)
+                verifyObject(IUpload, upload)
+                begin = cut
+            await write_all(upload, data[begin:])
+            digests = await upload.finish()
+            self.assertEqual(digests["md5"], hashlib.md5(data).digest())
+            await self.store.put_object(ACCOUNT, BOX, "a", upload, etag="", content_type="", metadata={})
+            self.assertEqual(await read_bytes(self.store, "a"), data)
+
+    async def test_upload_that_was_told_and_stays(self) -> None:
+        """Telling changes nothing."""
+        data = os.urandom(900_000)
+        upload = await self.store.receive({"md5": hashlib.md5})
+        for begin in range(0, len(data), 100_000):
+            upload.tell()
+            upload.descriptors()
+            await write_all(upload, data[begin : begin + 100_000])
+        self.assertEqual((await upload.finish())["md5"], hashlib.md5(data).digest())
+        await upload.discard()
+
+    async def test_moved_upload_that_is_discarded(self) -> None:
+        """Nothing is left of it, and a second end does no harm."""
+        before = (await self.store.account(ACCOUNT)).bytes_used
+        upload = await self.store.receive({"md5": hashlib.md5})
+        await write_all(upload, os.urandom(600_000))
+        upload = await moved_upload(upload, self.store)
+        await upload.discard()
+        upload.abandon()
+        await upload.discard()
+        self.assertEqual((await self.store.account(ACCOUNT)).bytes_used, before)
+
+    async def test_ending_upload_cannot_be_told(self) -> None:
+        """Finished, discarded, abandoned: there is nothing to go on with."""
+        for end in ("finish", "discard", "abandon"):
+            upload = await self.store.receive({})
+            await write_all(upload, b"data")
+            ended = getattr(upload, end)()
+            if ended is not None:
+                await ended
+            self.assertRaises(NotTellable, upload.tell)
+            await upload.discard()
+
+    async def test_feed(self) -> None:
+        """A digest of the latest bytes, wherever they are."""
+        data = os.urandom(900_001)
+        upload = await self.store.receive({"md5": hashlib.md5})
+        await write_all(upload, data[:600_000])
+        await write_all(upload, data[600_000:])
+        for moves in range(2):
+            for start in (0, 599_999, 900_000, 900_001):
+                hasher = hashlib.sha256()
+                await upload.feed(hasher, start)
+                self.assertEqual(hasher.digest(), hashlib.sha256(data[start:]).digest(), (moves, start))
+            upload = await moved_upload(upload, self.store)
+        self.assertEqual((await upload.finish())["md5"], hashlib.md5(data).digest())
+        await upload.discard()
+
+    async def test_moved_reading(self) -> None:
+        """The version that was begun is read to its end, though its name is gone; of any size, and of parts."""
+        small, large = os.urandom(10), os.urandom(200_000)
+        await put_bytes(self.store, "empty")
+        await put_bytes(self.store, "small", small)
+        await put_bytes(self.store, "large", large)
+        parts = [os.urandom(size) for size in (300_000, 1, 150_000)]
+        await self.put_in_parts("parts", parts)
+        for name, data in (("empty", b""), ("small", small), ("large", large), ("parts", b"".join(parts))):
+            for start in (0, len(data) // 2, max(0, len(data) - 1)):
+                reading = await self.store.open(ACCOUNT, BOX, name)
+                facts = reading.facts
+                if start:
+                    await reading.region(0, 1)
+                    await reading.region(start, 1)
+                for _ in range(2):
+                    reading = moved_reading(reading, self.store)
+                    verifyObject(IReading, reading)
+                self.assertEqual(reading.facts, facts)
+                await put_bytes(self.store, "other", b"new")
+                if start:
+                    await self.store.delete_object(ACCOUNT, BOX, name)
+                    await self.store.upkeep()
+                found = b""
+                while start + len(found) < len(data):
+                    file, at, size = await reading.region(start + len(found), len(data) - start - len(found))
+                    found += os.pread(file, size, at)
+                self.assertEqual(found, data[start:], (name, start))
+                reading.close()
+                if start:
+                    break
+
+    async def put_in_parts(self, name: str, parts: list[bytes]) -> None:
+        """An object of these parts."""
+        facts = await self.store.begin_multipart(ACCOUNT, BOX, name, content_type="", metadata={})
+        for number, data in enumerate(parts, 1):
+            upload = await upload_bytes(self.store, data)
+            await self.store.put_part(
+                ACCOUNT, BOX, name, facts.upload_id, number, upload, etag=str(number), metadata={}
+            )
+        numbers = [(number, str(number)) for number in range(1, len(parts) + 1)]
+        await self.store.complete_multipart(ACCOUNT, BOX, name, facts.upload_id, numbers, etag="parts-3", metadata={})
+
+    async def test_strange_states(self) -> None:
+        """What is not understood is refused, and its files are closed."""
+        upload = await self.store.receive({})
+        await write_all(upload, os.urandom(600_000))
+        await put_bytes(self.store, "a", os.urandom(100_000))
+        reading = await self.store.open(ACCOUNT, BOX, "a")
+        await read_range(reading, 0, 1)
+        told = ((upload.tell(), upload.descriptors()), (reading.tell(), reading.descriptors()))
+        for (state, files), resume in zip(told, (self.resume_upload, self.store.resume_reading), strict=True):
+            self.assertTrue(files)
+            for changed in ({**state, "format": 99}, {**state, "size": 10_000_000, "open": [0, 1]}):
+                descriptors = tuple(map(os.dup, files))
+                with self.assertRaises(UnknownState):
+                    await resume(changed, descriptors)
+                self.assertFalse(any(map(is_open, descriptors)))
+        reading.close()
+        await upload.discard()
+
+    def resume_upload(self, state: dict[str, Any], descriptors: tuple[int, ...]) -> Any:
+        return self.store.resume_upload(state, descriptors, {})
 
     async def test_reading_outlives_the_object(self) -> None:
         """What is open stays readable while it is replaced and deleted."""

@@ -84,7 +84,7 @@ class SpaceTests(TestCase):
         """ENOSPC, EDQUOT or EFBIG of whichever system call is ``StoreFull`` and leaves nothing."""
         await self.make_store()
         await self.put_one()
-        for call in ("write", "fsync", "link", "open"):
+        for call in ("pwrite", "fsync", "link", "open"):
             for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 patch = self.patch(os, call, failing(getattr(os, call), number, call))
                 await self.fails_full()
