@@ -92,6 +92,11 @@ class OldProcess(Side):
         self.run(self.phases.ask_back(cause))
         return self.when_returned()
 
+    def end_window(self) -> None:
+        """End the supervision window now: nothing comes back any more, what could not move still follows."""
+        if self._moved.called and not self._going_back:
+            self.run(self.phases.timed_out())
+
     def finish(self) -> None:
         """End the session now, also when something could still follow; after the moving only."""
         self.run([*self.give_up("the owner ends the session"), *self.phases.finish()])

@@ -24,6 +24,7 @@ from ._tables import audit_view, health_view, outcome_view, plan_view, short, st
 from ._trace import trace
 from ._watch import DEFAULT_S, watch
 
+STEP_WIDTH = max(map(len, STEPS))
 PIPED_WIDTH = 10_000  # columns where no terminal says how many there are: nothing is wrapped
 
 
@@ -109,8 +110,8 @@ def upgrade(context: Context, tree: Path | None, check: bool, yes: bool) -> None
     plan = ask(context, lambda: context.client.plan(named))
     if check:
         context.show(plan, plan_view(plan))
-        sys.exit(Exit.OK if plan.kind in {"swap", "nothing"} else Exit.REFUSED)
-    if plan.kind == "swap":
+        sys.exit(Exit.OK if plan.kind != "refused" else Exit.REFUSED)
+    if plan.kind in {"swap", "hand-over"}:
         if not context.as_json:
             context.console.print(plan_view(plan))
         _confirm("Load it?", yes=yes)
@@ -157,8 +158,7 @@ def _follow(context: Context, begin: Callable[[], Iterator[Progress | Outcome]])
 
 
 def _show_step(context: Context, progress: Progress) -> None:
-    place = STEPS.index(progress.step) + 1 if progress.step in STEPS else 0
-    context.console.print(f"{place}/{len(STEPS)} {progress.elapsed_s:6.2f} s  {progress.text}")
+    context.console.print(f"{progress.elapsed_s:7.2f} s  {progress.step:<{STEP_WIDTH}}  {progress.text}")
 
 
 def _confirm(question: str, *, yes: bool) -> None:

@@ -55,7 +55,7 @@ def plan_view(plan: Plan) -> RenderableType:
     sentences = {
         "nothing": "Nothing to do: the tree holds the code that runs already.",
         "swap": f"A swap is enough: {_count(plan.swappable, 'module')} will be loaded as generation {plan.generation}.",
-        "hand-over": f"Cannot be done now: {plan.cause}.",
+        "hand-over": f"A hand-over to new processes is needed, as generation {plan.generation}: {plan.cause}.",
         "refused": f"Refused: {plan.cause}.",
     }
     grid = _grid()

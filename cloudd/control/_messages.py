@@ -76,7 +76,7 @@ class Progress(Message, frozen=True, kw_only=True, tag="progress", tag_field="ty
     elapsed_s: float = 0.0
 
 
-STEPS = ("check", "stage", "prepare", "commit", "clean")
+STEPS = ("check", "stage", "prepare", "rehearse", "commit", "move", "supervise", "clean")
 
 
 class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type"):
@@ -86,6 +86,9 @@ class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type
     ``committed``: the new code serves; ``unchanged``: the tree holds what runs already; ``refused``: not tried, or
     another one is running (``busy``); ``failed``: tried, and everything is as before.  ``warnings`` are for people;
     ``manifest`` says what vouched for the tree that was loaded.
+
+    ``how`` is ``swap`` or ``hand-over``.  Of a hand-over: ``moved`` connections at once, in batches of which the
+    longest stood still for ``pause_s``; ``follow`` says why others move later -> how many.
     """
 
     action: Action
@@ -98,14 +101,19 @@ class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type
     warnings: list[str] = []
     duration_s: float = 0.0
     manifest: str = ""
+    how: str = ""
+    moved: int = 0
+    follow: dict[str, int] = {}
+    pause_s: float = 0.0
 
 
 class Plan(Message, frozen=True, kw_only=True):
     """
     What an upgrade to a tree would do.
 
-    ``kind``: ``swap`` (the modules in ``swappable`` get a new generation), ``nothing``, ``hand-over`` (the modules in
-    ``kernel`` live as long as their process) or ``refused``; for the last two ``cause`` says why it cannot be done.
+    ``kind``: ``swap`` (the modules in ``swappable`` get a new generation), ``nothing``, ``hand-over`` (new processes
+    take over; ``cause`` says why: the modules in ``kernel`` live as long as their process) or ``refused``
+    (``cause``: why).
     ``warnings`` are for people: this code was rolled back, or failed before.
     """
 

@@ -5,6 +5,8 @@ The anchor: the process that twistd starts and everybody else depends on.
 It owns the PID, the state folder's lock, the listening sockets and the control socket; it serves no request and loads
 no code that an upgrade swaps, so that it has few reasons to fail.  ``startService`` locks and binds, so that twistd
 reports what cannot work at once; the rest goes on in the reactor.
+
+Where an anchor was killed, its workers serve on: the next one finds them and their listening sockets (``_succession``).
 """
 
 from __future__ import annotations
@@ -35,12 +37,14 @@ from ._audit import AuditLog
 from ._committed import Boot, RecordError, choose_boot_tree
 from ._controlled import Controlled
 from ._host import HostView
+from ._incoming import HandOver
 from ._link import Callee
 from ._listening import ListenError, bind_all, close_all, url_of
 from ._loader_process import LoaderProcess
 from ._ready import notify_systemd, ready_lines, say
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder, StateFolderError
+from ._succession import Found, adopt_orphans, meet_workers
 from ._swap_metrics import SwapMetrics
 from ._threads import WorkerThreads
 from ._trace import Traces
@@ -50,6 +54,7 @@ from ._workers import Decided, SwapFailed, WorkerPool
 from .settings import SettingsError, apply_reloadable, changed_settings, settings_to_plain
 
 OLD_WORKERS_S = 12.0
+STRAGGLERS_S = 2.0
 TRIAL_S = 30.0  # in which new code prepares the host, else the committed code is booted
 
 
@@ -87,6 +92,7 @@ class Anchor(Service):
         self._control_listener: socket.socket | None = None
         self._control_port: Any = None
         self._pool: WorkerPool | None = None
+        self._found = Found()
         self._output: int | None = None
         self._stopping = False
 
@@ -104,6 +110,8 @@ class Anchor(Service):
         try:
             self._state.create()
             self._lock = self._take_lock()
+            adopt_orphans()
+            self._found = meet_workers(self._state.run)
             self._listeners = self._bind()
         except (StateFolderError, ListenError) as error:
             sys.tracebacklimit = 0  # twistd shows what a service raises and ends: its text says all
@@ -143,7 +151,7 @@ class Anchor(Service):
         pool = self._pool = WorkerPool(
             reactor=self._reactor,
             settings=self._settings,
-            decided=Decided(boot.committed.generation, boot.tree.hash),
+            decided=self._what_boots(boot),
             make_spec=self._make_spec,
             listeners={face: listener.fileno() for face, listener in self._listeners.items()},
             start_loader=self._start_loader,
@@ -156,14 +164,56 @@ class Anchor(Service):
         callees.update(controlled.callees())  # no worker is linked before the pool starts
         self._accept_control(controlled)
         pool.boot_loader()
-        await self._await_old_workers()
-        written = await self._prove(pool, upgrades)
+        written = await self._take_workers_over(pool, upgrades) if self._found.workers else None
+        if written is None:
+            await self._await_old_workers()
+            written = await self._prove(pool, upgrades)
         marks["preparation"] = self._reactor.seconds()
         await pool.start()
         self._host.rates.start()
         marks["workers"] = self._reactor.seconds()
         await upgrades.note_start(self._boot)
         self._say_ready(written, marks)
+        self._meet_stragglers(pool)
+
+    async def _take_workers_over(self, pool: WorkerPool, upgrades: Upgrades) -> list[str] | None:
+        """
+        Go on with the workers of an anchor that was killed.
+
+        :return: credential files that were written, which are none; None: no worker of the committed code serves
+        """
+        adopted = self._adopt(pool, self._found)
+        self.log.info("{adopted} workers of an earlier anchor serve on", adopted=adopted)
+        if not adopted:
+            return None
+        await self._proven(upgrades)
+        return []
+
+    def _adopt(self, pool: WorkerPool, found: Found) -> int:
+        adopted = 0
+        for met, end in found.workers:
+            try:
+                adopted += pool.adopt(met, end)
+            except ProcessLookupError:
+                end.close()
+        return adopted
+
+    def _meet_stragglers(self, pool: WorkerPool) -> None:
+        """Workers of an earlier anchor that were not to be met before: they end when their requests have."""
+
+        async def meet() -> None:
+            found = await self._threads.run(meet_workers, self._state.run, pool.pids(), 0.5)
+            for listener in found.listeners.values():
+                listener.close()
+            if not self._stopping:
+                self._adopt(pool, found)
+
+        def again(_: object) -> None:
+            if not self._stopping:
+                self._reactor.callLater(STRAGGLERS_S, self._meet_stragglers, pool)
+
+        looking = Deferred.fromCoroutine(meet())
+        looking.addErrback(lambda failure: self.log.failure("looking for stragglers", failure)).addBoth(again)
 
     async def _prove(self, pool: WorkerPool, upgrades: Upgrades) -> list[str]:
         """
@@ -180,16 +230,20 @@ class Anchor(Service):
                 raise
             boot = self._boot = boot.fall_back(str(error))
             self.log.error("{note}", note=boot.note)
-            pool.boot_instead(Decided(boot.committed.generation, boot.tree.hash))
+            pool.boot_instead(self._what_boots(boot))
             try:
                 written = await pool.prepare_host()
             except SwapFailed as second:
                 raise SwapFailed(f"{second}; so it was with the start tree before: {error}") from None
+        await self._proven(upgrades)
+        return written
+
+    async def _proven(self, upgrades: Upgrades) -> None:
+        boot = self._boot
         await upgrades.booted(boot)
         if boot.note:
             say(f"cloudd: {boot.note}")
             self._host.note_code(boot.committed.generation, boot.note)
-        return written
 
     def _accept_control(self, controlled: Controlled) -> None:
         assert self._control_listener is not None
@@ -207,13 +261,27 @@ class Anchor(Service):
             now=self._reactor.seconds,
             audit=AuditLog(self._state.log / "audit.log", self._threads),
             metrics=self._swaps,
+            interpreter=self._what_boots(boot).interpreter,
+            start_hand_over=lambda decided, report: self._hand_over(pool, decided, report),
+            handed_over=self._handed_over,
         )
+
+    def _what_boots(self, boot: Boot) -> Decided:
+        interpreter = boot.committed.interpreter or sys.executable
+        return Decided(boot.committed.generation, boot.tree.hash, interpreter)
+
+    def _hand_over(self, pool: WorkerPool, decided: Decided, report: Callable[[str, str, int, int], None]) -> HandOver:
+        return HandOver(self._reactor, pool, self._threads, self._state.run, decided, self._host.health, report)
+
+    def _handed_over(self, decided: Decided) -> None:
+        """Other workers serve now."""
 
     def _choose_tree(self) -> Boot:
         remove_unfinished(self._state.code)
-        return choose_boot_tree(
+        boot = choose_boot_tree(
             self._state.code, lambda: CodeTree.scan(source_root(), BOUNDARIES), self._reactor.seconds()
         )
+        return boot.behind_workers() if self._found.workers else boot
 
     def _say_ready(self, written: list[str], marks: dict[str, float]) -> None:
         """``marks``: when each phase of the start had ended, in order."""
@@ -246,17 +314,25 @@ class Anchor(Service):
         return lock
 
     def _bind(self) -> dict[str, socket.socket]:
-        """Bind all faces; after a kill of an anchor its workers may need moments until they let go of the ports."""
+        """
+        Bind all faces on which no worker of a killed anchor listens.
+
+        A worker that cannot be met, since it is stopped for example, may need moments until it lets go of the ports.
+        """
         listen = self._settings.listen
         endpoints = {"api": listen.api, "object": listen.object, "s3": listen.s3}
         deadline = self._reactor.seconds() + OLD_WORKERS_S
         while True:
+            kept = {face: listener for face, listener in self._found.listeners.items() if endpoints.get(face)}
             try:
-                return bind_all(endpoints)
+                bound = bind_all({face: text for face, text in endpoints.items() if face not in kept})
+                return {face: kept.get(face) or bound[face] for face, text in endpoints.items() if text}
             except ListenError:
                 if not self._old_worker() or self._reactor.seconds() > deadline:
                     raise
             time.sleep(0.05)  # the reactor does not run yet
+            if not self._found.workers:
+                self._found = meet_workers(self._state.run)
 
     async def _await_old_workers(self) -> None:
         """The store must not be prepared while workers of a killed anchor still end requests."""
@@ -290,15 +366,20 @@ class Anchor(Service):
     def _start_loader(
         self, decided: Decided, exited: Callable[[LoaderProcess, int, int], None], lost: Callable[[], None]
     ) -> LoaderProcess:
-        tree = self._boot.tree
-        preload = decided.generation if decided.tree_hash == tree.hash else 0
+        # The loader loads what its workers boot once for all of them; a later swap's generation they load themselves.
         loader = LoaderProcess(
-            self._reactor, tree.root, preload, self._output, lambda number, status: exited(loader, number, status), lost
+            self._reactor,
+            self._state.code / decided.tree_hash,
+            decided.interpreter,
+            decided.generation,
+            self._output,
+            lambda number, status: exited(loader, number, status),
+            lost,
         )
         loader.start(self._environment)
         return loader
 
-    def _make_spec(self, name: str, role: str, decided: Decided) -> WorkerSpec:
+    def _make_spec(self, name: str, role: str, decided: Decided, incoming: bool) -> WorkerSpec:
         return WorkerSpec(
             name=name,
             role=role,
@@ -307,7 +388,8 @@ class Anchor(Service):
             settings=settings_to_plain(self._settings),
             urls=self._urls,
             faces=list(self._listeners) if role in {"front", "all"} else [],
-            check=role == "prepare" and self._boot.is_unproven,
+            check=role == "prepare" and (incoming or self._boot.is_unproven),
+            standby=incoming,
         )
 
     # while it runs

@@ -4,29 +4,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from cloudd.control import Action
 from reload import TreeError
 
 from ._manifests import NotVouchedFor
 
-NO_HAND_OVER = "needs a hand-over, which this version does not have"
 SHOWN_MODULES = 8
 
 
-def kernel_cause(modules: tuple[str, ...], action: Action = "upgrade") -> str:
-    """Kernel modules changed, and what can be done about it."""
+def kernel_cause(modules: tuple[str, ...]) -> str:
+    """Why a swap is not enough."""
     more = f" and {len(modules) - SHOWN_MODULES} more" if len(modules) > SHOWN_MODULES else ""
-    remedy = "restart the daemon to take it" if action == "upgrade" else "start the daemon from a tree that holds it"
-    return f"{', '.join(modules[:SHOWN_MODULES])}{more} changed: this {NO_HAND_OVER}; {remedy}"
+    return f"{', '.join(modules[:SHOWN_MODULES])}{more} changed, which live as long as their process"
 
 
-def environment_cause(differences: list[str]) -> str:
-    """Another interpreter or other versions of other packages, and what can be done about it."""
+def environment_cause(differences: Sequence[str]) -> str:
+    """Another interpreter or other versions of other packages."""
     more = f" and {len(differences) - SHOWN_MODULES} more" if len(differences) > SHOWN_MODULES else ""
-    return (
-        f"{'; '.join(differences[:SHOWN_MODULES])}{more}: this {NO_HAND_OVER}; start the daemon from there to take it"
-    )
+    return f"{'; '.join(differences[:SHOWN_MODULES])}{more}: only new processes can have that"
 
 
 def cause_of(error: Exception) -> str:

@@ -9,6 +9,7 @@ newer code, after a swap, drops that generation and loads its own.
 from __future__ import annotations
 
 import gc
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from cloudd.control import BOUNDARIES
@@ -54,8 +55,11 @@ def preload(number: int, root: Path) -> Generation | None:
     :return: None when it cannot be loaded; a worker that tries it again reports why
     """
     try:
-        generation = Generation(number, CodeTree.scan(root, BOUNDARIES), BOUNDARIES)
-    except (TreeError, ValueError):
+        tree = CodeTree.scan(root, BOUNDARIES)
+        if not Path(cache_from_source(str(root / "cloudd" / "application.py"))).exists():
+            tree.stage(root.parent)  # the bytecode is of another Python: add ours
+        generation = Generation(number, tree, BOUNDARIES)
+    except (TreeError, ValueError, OSError):
         return None
     try:
         generation.load(APPLICATION)

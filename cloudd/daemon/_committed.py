@@ -52,6 +52,8 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     :param started_from: what the tree that twistd was started from held when the daemon last started
     :param rolled_back: what the last rollback went away from; empty when the last change was none
     :param since: seconds since the epoch
+    :param interpreter: path of the Python that runs it; empty: that of twistd
+    :param previous_interpreter: the same of ``previous``
     :param held_back: the latest trees that were rolled back, or refused or failed in an upgrade
     """
 
@@ -61,6 +63,8 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     previous: str = ""
     rolled_back: str = ""
+    interpreter: str = ""
+    previous_interpreter: str = ""
     held_back: tuple[HeldBack, ...] = ()
     format: int = FORMAT
 
@@ -97,6 +101,17 @@ class Boot:
     def is_unproven(self) -> bool:
         """Nothing says yet that this code works: it has to check itself before it is written down."""
         return self.written is None or self.written.hash != self.committed.hash
+
+    def behind_workers(self) -> Boot:
+        """What to boot while workers of the committed code serve: that, since other code is not tried beside them."""
+        fallback = self.fallback
+        if fallback is None:
+            return self
+        note = (
+            f"the start tree ({self.tree.hash[:SHORT_HASH]}) holds other code than what serves; "
+            f"{_running(fallback.committed)}; `cloudctl upgrade` brings it in"
+        )
+        return evolve(fallback, tried=self.tree.hash, note=note)
 
     def fall_back(self, failure: str) -> Boot:
         """
@@ -252,6 +267,8 @@ def _try_start(start: CodeTree, old: Committed, now: float, cause: str, fallback
         generation=old.generation + 1,
         started_from=start.hash,
         rolled_back="",
+        interpreter="",
+        previous_interpreter=old.interpreter,
         since=now,
     )
     return Boot(start, record, cause, old, fallback)

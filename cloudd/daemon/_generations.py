@@ -99,10 +99,11 @@ class Generations:
         self.prepared = Running(number, tree_hash, generation, application)
         return generation.modules()
 
-    def commit(self, number: int) -> list[str]:
+    def commit(self, number: int, state: Mapping[str, Any] | None = None) -> list[str]:
         """
         From now on requests begin in the prepared generation.
 
+        :param state: what it starts with in a new process; None: the snapshot of the one that serves here
         :return: hashes of the trees that still have a generation here
         :raises PrepareFailed: it is not prepared, or did not start; the current one goes on
         """
@@ -110,7 +111,7 @@ class Generations:
         if new is None or new.number != number or new.application is None:
             raise PrepareFailed(f"generation {number} is not prepared")
         try:
-            new.application.start(old.application.snapshot() if old is not None and old.application else {})
+            new.application.start(self.snapshot() if state is None else state)
         except Exception as error:
             self.abort(number)
             raise PrepareFailed(cause_of(error)) from None
@@ -118,6 +119,11 @@ class Generations:
         if old is not None:
             self._retire(old)
         return sorted({running.tree_hash for _state, running in self._all()})
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state of the application that serves, as plain data; empty when there is none."""
+        serving = self.current.application if self.current is not None else None
+        return {} if serving is None else serving.snapshot()
 
     def abort(self, number: int) -> None:
         """Drop a generation that was prepared and not committed; without effect if there is none."""

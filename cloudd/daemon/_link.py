@@ -172,6 +172,12 @@ class Link(Protocol):
         if self.transport is not None:
             self.transport.loseConnection()
 
+    def forsake(self) -> None:
+        """End the link without telling this end's ``lost``: another link takes its place."""
+        if self._lost is not None:
+            self._lost = _nothing
+            self.close()
+
     def _abort(self) -> None:
         assert self.transport is not None
         abort = getattr(self.transport, "abortConnection", self.transport.loseConnection)
@@ -213,6 +219,10 @@ class Link(Protocol):
     def _answer_error(self, message: Message, error: BaseException | None) -> None:
         if message.id:
             self._send(Message(id=message.id, error=(type(error).__name__, str(error))))
+
+
+def _nothing() -> None:
+    """For a link that nobody waits for any more."""
 
 
 def _as_deferred(callee: Callee, body: dict[str, Any]) -> Any:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from twisted.logger import Logger
 
 from ._channel import AnyMessage, Booted, ChannelClosed, Exited, Fork, Forked, ForkFailed, channel_pair, receive, send
 from ._loader import CHANNEL_DESCRIPTOR
+from ._reader import Reader
 from ._spec import WorkerSpec
 
 NOT_INHERITED = frozenset(
@@ -40,32 +40,13 @@ class ForkedWorker:
     pidfd: int
 
 
-class Reader:
-    """``IReadDescriptor`` for a descriptor that is read elsewhere."""
-
-    def __init__(self, descriptor: int, readable: Callable[[], None]) -> None:
-        self._descriptor = descriptor
-        self._readable = readable
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def logPrefix(self) -> str:
-        return "descriptor"
-
-    def doRead(self) -> None:
-        self._readable()
-
-    def connectionLost(self, reason: Any) -> None:
-        """The reactor lets go of it; its owner closes it."""
-
-
 @define(eq=False)
 class LoaderProcess:
     """
     One loader, from ``start`` to the call of ``lost``.
 
     :param tree: root of the staged copy that it imports from
+    :param interpreter: path of the Python that runs it
     :param preload: number of the generation that it loads before it forks; 0: none
     :param output: descriptor for its standard output and error, and those of its workers; None: those of the anchor
     :param exited: called with the number of a worker that ended and its status (negative: the signal)
@@ -74,6 +55,7 @@ class LoaderProcess:
 
     _reactor: Any
     _tree: Path
+    _interpreter: str
     _preload: int
     _output: int | None
     _exited: Callable[[int, int], None]
@@ -99,8 +81,14 @@ class LoaderProcess:
         try:
             process = self._reactor.spawnProcess(
                 _Ending(self),
-                sys.executable,
-                [sys.executable, "-P", "-m", "cloudd.daemon._loader", *([str(self._preload)] if self._preload else [])],
+                self._interpreter,
+                [
+                    self._interpreter,
+                    "-P",
+                    "-m",
+                    "cloudd.daemon._loader",
+                    *([str(self._preload)] if self._preload else []),
+                ],
                 env=inherited,
                 childFDs={0: stdin, 1: output, 2: errors, CHANNEL_DESCRIPTOR: theirs.fileno()},
             )

@@ -3,8 +3,9 @@
 One place for a worker process: forked into it, watched, and forked again after a crash.
 
 A slot is ``starting`` (forked, not ready), ``ready``, ``waiting`` (ended; a new one comes after the back-off), or
-``stopped``.  The end of a process is known by three signs, whichever comes first counts: the loader's report (which has
-the status), the pidfd (which needs no loader), and the end of the link.
+``stopped``.  A process that an earlier anchor had forked is adopted into its slot.  The end of a process is known by
+three signs, whichever comes first counts: the loader's report (which has the status), the pidfd (which needs no
+loader), and the end of the link.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from attrs import define, field
@@ -22,7 +24,9 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from ._link import Callee, Link
-from ._loader_process import ForkedWorker, LoaderLost, LoaderProcess, Reader
+from ._loader_process import ForkedWorker, LoaderLost, LoaderProcess
+from ._reader import Reader
+from ._rendezvous import Met, place_of
 from ._spec import WorkerSpec
 
 FIRST_DELAY_S = 0.1
@@ -46,6 +50,7 @@ class Slot:
     :param listeners: descriptors of its listening sockets, in the order of the spec's faces
     :param loader: gives a loader that runs
     :param callees: what the worker may call besides ``ready``, ``failed`` and ``prepared``
+    :param run: folder of the sockets at which workers can be met; a dead one's is removed
     :param became_ready: called each time the worker is ready, with the generation it booted
     """
 
@@ -56,6 +61,7 @@ class Slot:
     _listeners: list[int]
     _loader: Callable[[], LoaderProcess]
     _callees: Mapping[str, Callee]
+    _run: Path
     _became_ready: Callable[[Slot, int], None] = field(default=lambda _slot, _generation: None)
     state: str = "stopped"
     pid: int = 0
@@ -66,6 +72,7 @@ class Slot:
     cause: str = ""  # of the last crash, in words
     link: Link | None = None
     written: list[str] = field(factory=list)  # what ``prepared`` said
+    handover: Callable[[str, dict[str, Any]], None] = field(default=lambda _phase, _facts: None)  # told how far it is
     ended: Deferred[int] = field(factory=Deferred)  # fires when the process that runs has ended
     _number: int = 0
     _used_loader: LoaderProcess | None = None
@@ -89,6 +96,11 @@ class Slot:
         return self.state in {"starting", "ready"}
 
     @property
+    def pidfd(self) -> int:
+        """Of the process that runs, -1: none."""
+        return self._pidfd
+
+    @property
     def loops(self) -> bool:
         """Whether it crashes again and again; one that has served long enough has got over it."""
         steady = self.is_ready and self._reactor.seconds() - self.started_at >= STEADY_S
@@ -98,6 +110,34 @@ class Slot:
         """Fork the process; with ``restart`` again each time it ends."""
         self._restart = restart
         self._fork()
+
+    def adopt(self, met: Met, end: socket.socket) -> None:
+        """
+        Take a process over that runs already; ``end`` is our end of its new link.
+
+        :raises ProcessLookupError: it has just ended
+        """
+        pidfd = os.pidfd_open(met.pid)
+        self.state, self.generation, self._failure, self._status = "ready", met.welcome.generation, "", None
+        self.started_at = met.welcome.started_at
+        self.ended = Deferred()
+        self._connect(end)
+        self._has_forked(ForkedWorker(met.pid, pidfd))
+
+    def keep_running(self, *, restart: bool) -> None:
+        """
+        Whether a new process comes when this one ends; a place that is empty is filled at once.
+
+        Without: the end of its process is expected, and nobody calls it a crash.
+        """
+        self._restart = restart
+        if restart:
+            self._stopping = False
+            if self.state == "stopped":
+                self._fork()
+        elif self._timer is not None and self._timer.active():
+            self._timer.cancel()
+            self.state = "stopped"
 
     def stop(self, timeout_s: float) -> None:
         """Ask the process to end within ``timeout_s``; it is not started again."""
@@ -138,17 +178,21 @@ class Slot:
             self._failure = str(error)
             self._reactor.callLater(0, self._over, UNKNOWN_STATUS)
             return
+        self._connect(ours)
+        self._later(BOOT_TIMEOUT_S, self._too_slow)
+        forked.addCallbacks(self._has_forked, lambda failure: self._not_forked(failure.getErrorMessage()))
+
+    def _connect(self, end: socket.socket) -> None:
         callees: dict[str, Callee] = {
             **self._callees,
             "ready": self._is_ready,
             "failed": self._has_failed,
             "prepared": self._has_prepared,
+            "handover": self._heard_of_handover,
         }
         link = self.link = Link(callees, self._reactor, self._link_lost)
-        self._reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(lambda: link))
-        ours.close()
-        self._later(BOOT_TIMEOUT_S, self._too_slow)
-        forked.addCallbacks(self._has_forked, lambda failure: self._not_forked(failure.getErrorMessage()))
+        self._reactor.adoptStreamConnection(end.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(lambda: link))
+        end.close()
 
     def _ask_loader(self) -> tuple[socket.socket, Deferred[ForkedWorker]]:
         """Our end of the new worker's link, and what fires when it runs."""
@@ -177,8 +221,12 @@ class Slot:
 
     def _pidfd_says_ended(self) -> None:
         self._forget_pidfd_reader()
-        # The loader's report, which has the status, is usually on its way.
-        self._later(REPORT_WAIT_S, lambda: self._reported(UNKNOWN_STATUS))
+        status = reap(self.pid)
+        if status is not None:
+            self._reported(status)
+        else:
+            # The loader's report, which has the status, is usually on its way.
+            self._later(REPORT_WAIT_S, lambda: self._reported(UNKNOWN_STATUS))
 
     def _reported(self, status: int) -> None:
         """The process has ended; its last words may still be in the link."""
@@ -205,6 +253,9 @@ class Slot:
             return
         self._became_ready(self, generation)
 
+    def _heard_of_handover(self, phase: str, facts: dict[str, Any]) -> None:
+        self.handover(phase, facts)
+
     def _has_failed(self, cause: str) -> None:
         self._failure = cause
 
@@ -220,6 +271,8 @@ class Slot:
             self._pidfd = -1
         if self.link is not None:
             self.link.close()
+        if self.pid:
+            place_of(self._run, self.pid).unlink(missing_ok=True)
         self.pid = 0
         self.state = "stopped"
         ended = self.ended
@@ -259,3 +312,16 @@ class Slot:
         if self._pidfd_reader is not None:
             self._reactor.removeReader(self._pidfd_reader)
             self._pidfd_reader = None
+
+
+def reap(pid: int) -> int | None:
+    """
+    The status of a process that has ended, where it has become our own child since its loader has gone.
+
+    :return: as ``os.waitstatus_to_exitcode``; None: it is not ours to reap, its loader does
+    """
+    try:
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status) if reaped else None

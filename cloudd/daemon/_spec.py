@@ -18,6 +18,7 @@ class WorkerSpec(msgspec.Struct, kw_only=True):
     :param generation: number of the generation to boot
     :param tree_hash: the staged copy it loads from
     :param check: the application checks itself in the ``prepare`` role too: nothing has shown yet that it works
+    :param standby: it waits, checked and ready, until a hand-over gives it the connections of another worker
     :param settings: as ``settings_to_plain`` gives them
     :param urls: face -> base URL
     :param faces: the faces in the order of the listening descriptors that come with this
@@ -31,6 +32,7 @@ class WorkerSpec(msgspec.Struct, kw_only=True):
     urls: dict[str, str]
     faces: list[str]
     check: bool = False
+    standby: bool = False
 
     @property
     def serves(self) -> bool:

@@ -45,6 +45,11 @@ class StateFolder:
         return self.path / "log"
 
     @property
+    def run(self) -> Path:
+        """Where running processes can be met."""
+        return self.path / "run"
+
+    @property
     def control_database(self) -> Path:
         return self.path / "cloud.sqlite"
 
@@ -81,7 +86,7 @@ class StateFolder:
         :raises StateFolderError: it cannot be made or written, or belongs to someone else
         """
         try:
-            for folder in (self.path, self.code, self.secrets, self.log):
+            for folder in (self.path, self.code, self.secrets, self.log, self.run):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             facts = self.path.stat()
             if facts.st_uid != os.geteuid():

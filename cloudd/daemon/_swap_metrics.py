@@ -14,11 +14,11 @@ from ._metrics import export_registry
 
 BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
-Reason = Literal["asked", "prepare", "timeout", "record", "unforeseen"]
+Reason = Literal["asked", "prepare", "timeout", "record", "supervision", "unforeseen"]
 """
 Why the old code serves again: somebody ``asked`` for a rollback, which was done; or a change was undone before it took
 effect: a worker could not ``prepare``, did not answer in time, the decision could not be recorded, or something that
-nobody foresaw.
+nobody foresaw; or the new processes of a hand-over did badly under ``supervision``.
 """
 
 

@@ -5,6 +5,9 @@ Upgrades and rollbacks: one generation of code after the other, in all workers o
 The anchor has one ``Upgrades``.  A change goes through check, stage, prepare, commit and clean.  The record that
 ``_committed`` writes is the point of no return: what fails before it is undone everywhere, what fails after it is
 completed, by a worker's restart at worst.  The anchor itself loads nothing; ``Workers`` do.
+
+Where kernel modules changed, a swap is not enough: new processes of the new code take the connections of those that run
+(``HandOver``).  After its decision comes a time of supervision, in which the old processes can have everything back.
 """
 
 from __future__ import annotations
@@ -38,15 +41,15 @@ from cloudd.control import (
 )
 from cloudd.interfaces.application import Threads
 from cloudd.interfaces.settings import Settings
-from reload import Changes, CodeTree, TreeError, compare, prune_copies
+from reload import Changes, CodeTree, Environment, TreeError, compare, environment_of, prune_copies
 
-from ._allowed import allowed_tree, own_environment, scan_allowed
+from ._allowed import DISTRIBUTIONS, allowed_tree, own_environment, scan_allowed
 from ._audit import AuditLog
 from ._causes import cause_of, environment_cause, hash_in, kernel_cause
 from ._committed import ROLLED_BACK, Boot, Committed, find_copy, hold_back, let_in, warnings_of, write_committed
 from ._manifests import Proof, check_copy, stage_proved
 from ._swap_metrics import Reason, SwapMetrics
-from ._workers import NobodyAsked
+from ._workers import Decided, NobodyAsked
 
 PREPARE_TIMEOUT_S = 60.0
 COMMIT_TIMEOUT_S = 15.0
@@ -79,6 +82,42 @@ class Workers(Protocol):
         """Hashes of all trees from which a worker still has a generation."""
 
 
+class HandOver(Protocol):
+    """One hand-over to workers of other code; see ``_incoming``."""
+
+    longest_pause_s: float
+
+    async def boot(self) -> None:
+        """:raises SwapFailed: the new code cannot be started"""
+
+    async def rehearse(self) -> None:
+        """:raises SwapFailed: the old and the new workers cannot exchange connections"""
+
+    async def abort(self, cause: str) -> None:
+        """Nothing was decided: end the new workers."""
+
+    async def commit(self) -> Sequence[str]:
+        """It is decided: all change.  Gives warnings, raises nothing."""
+
+    def moved_and_later(self) -> tuple[int, dict[str, int]]:
+        """Connections that moved at once; why others follow -> how many."""
+
+    async def supervise(self, window_s: float) -> str:
+        """Watch the new workers so long; gives why everything has to go back, empty: they do well."""
+
+    def ask_back(self, cause: str) -> bool:
+        """End the supervision by a hand-back; false: it is not the time for that."""
+
+    async def hand_back(self, cause: str) -> Sequence[str]:
+        """The old workers serve again.  Gives warnings, raises nothing."""
+
+    def settle(self) -> None:
+        """Nothing goes back any more."""
+
+
+StartHandOver = Callable[[Decided, Callable[[str, str, int, int], None]], HandOver]
+
+
 @frozen
 class Current:
     """What a worker that starts now boots."""
@@ -89,11 +128,33 @@ class Current:
 
 @frozen
 class _Target:
-    """A tree that a change would load; ``tree`` is not staged yet when it is another one than what runs."""
+    """
+    A tree that a change would load; ``tree`` is not staged yet when it is another one than what runs.
+
+    :param interpreter: path of the Python that is to run it
+    :param environment: what is installed there, as far as it can be told
+    :param differences: in what that differs from the environment of now, which only new processes can have
+    """
 
     tree: CodeTree
     changes: Changes
     proof: Proof
+    interpreter: str
+    environment: Environment | None
+    differences: tuple[str, ...] = ()
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.changes or self.differences)
+
+    @property
+    def new_processes(self) -> str:
+        """Why a swap is not enough; empty: it is."""
+        causes = [kernel_cause(self.changes.kernel)] if self.changes.kernel else []
+        if self.differences:
+            causes.append(environment_cause(self.differences))
+        return "; ".join(causes)
 
 
 class _Ended(Exception):
@@ -125,6 +186,9 @@ class Upgrades:
     :param boot: what ``choose_boot_tree`` decided; nothing is changed before ``booted`` confirms it
     :param threads: disks are touched there
     :param now: seconds since the epoch
+    :param interpreter: the Python that runs the workers
+    :param start_hand_over: begins one to other code; it is told what to report to: step, sentence, done, total
+    :param handed_over: called after a hand-over has ended well and all has been said, with what runs now
     """
 
     log = Logger()
@@ -141,7 +205,14 @@ class Upgrades:
         now: Callable[[], float],
         audit: AuditLog,
         metrics: SwapMetrics,
+        interpreter: str,
+        start_hand_over: StartHandOver,
+        handed_over: Callable[[Decided], None],
     ) -> None:
+        self._interpreter = interpreter
+        self._start_hand_over = start_hand_over
+        self._handed_over = handed_over
+        self._hand_over: HandOver | None = None
         self.current = Current(boot.committed.generation, boot.tree)
         self.committed = boot.committed
         self.progress: Progress | None = None  # of the change under way
@@ -159,6 +230,7 @@ class Upgrades:
         self._booted = False
         self._began = 0.0
         self._listener: Listener = _nobody
+        self._waiting: list[Deferred[Outcome]] = []  # rollbacks that wait for the change under way
 
     def code_status(self) -> CodeStatus:
         """For ``cloudctl status``."""
@@ -212,6 +284,12 @@ class Upgrades:
         return _shielded(self._change("upgrade", find, actor, listener))
 
     def rollback(self, actor: Actor, listener: Listener) -> Deferred[Outcome]:
+        if self._hand_over is not None:
+            waiting: Deferred[Outcome] = Deferred()
+            self._waiting.append(waiting)
+            if self._hand_over.ask_back(f"{actor.user} asked for a rollback"):
+                return _shielded(self._await_hand_back(waiting, actor))
+            self._waiting.remove(waiting)
         return _shielded(self._change("rollback", self._find_previous, actor, listener))
 
     def audit(self, limit: int) -> Deferred[Audit]:
@@ -240,10 +318,10 @@ class Upgrades:
             manifest=target.proof.words,
             warnings=warnings_of(self.committed, target.tree.hash),
         )
-        if not target.changes:
+        if not target.is_new:
             return msgspec.structs.replace(plan, kind="nothing", generation=self.committed.generation)
-        if target.changes.kernel:
-            return msgspec.structs.replace(plan, kind="hand-over", cause=kernel_cause(target.changes.kernel))
+        if target.new_processes:
+            plan = msgspec.structs.replace(plan, kind="hand-over", cause=target.new_processes)
         try:
             await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
         except (TreeError, OSError) as error:
@@ -260,8 +338,11 @@ class Upgrades:
             return await self._ended(actor, Outcome(action=action, result="busy", cause="the daemon is starting"))
         self._listener, self._began = listener, self._clock.seconds()
         old, undone = self.committed, None
+        after: Decided | None = None
         try:
             outcome = await self._attempt(action, find)
+            if outcome.how == "hand-over":
+                after = Decided(self.current.generation, self.current.tree.hash, self._interpreter)
         except _Ended as ended:
             undone, new_hash = ended.undone, ended.target.tree.hash if ended.target else ""
             outcome = Outcome(action=action, result=ended.result, cause=ended.cause, new_hash=new_hash)
@@ -275,8 +356,8 @@ class Upgrades:
             undone = "unforeseen" if self.progress is not None and self.progress.step == "prepare" else None
             outcome = Outcome(action=action, result="failed", cause=cause_of(error))
         finally:
-            self.progress, self._listener = None, _nobody
-        return await self._ended(
+            self.progress, self._listener, self._hand_over = None, _nobody, None
+        outcome = await self._ended(
             actor,
             msgspec.structs.replace(
                 outcome,
@@ -286,30 +367,106 @@ class Upgrades:
             ),
             undone,
         )
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(outcome)
+        if after is not None:
+            self._handed_over(after)
+        return outcome
+
+    async def _await_hand_back(self, waiting: Deferred[Outcome], actor: Actor) -> Outcome:
+        """A rollback in the time of supervision: the change under way ends by it."""
+        undone = await waiting
+        result: Result = "committed" if undone.result == "failed" else "failed"
+        outcome = msgspec.structs.replace(
+            undone, action="rollback", result=result, old_hash=undone.new_hash, new_hash=self.committed.hash, cause=""
+        )
+        return await self._ended(actor, outcome)
 
     async def _attempt(self, action: Action, find: Callable[[], Awaitable[_Target]]) -> Outcome:
         self._report("check", "reading the tree")
         target = await find()
-        if not target.changes:
+        if not target.is_new:
             raise _Ended("unchanged", "the tree holds the code that runs already", target)
-        if target.changes.kernel:
-            await self._remember(let_in(self.committed, target.tree.hash))  # or the restart would not take it
-            raise _Ended("refused", kernel_cause(target.changes.kernel, action), target)
         self._report("stage", f"copying {target.tree.hash[:12]}", total=len(target.tree.files))
         staged = await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
+        if target.new_processes:
+            return await self._by_hand_over(action, target, staged)
         number = await self._prepare(target, staged)
-        record, warnings = self._next_record(action, staged.hash, number), warnings_of(self.committed, staged.hash)
+        record, warnings = self._next_record(action, target, number), warnings_of(self.committed, staged.hash)
         await self._decide(record, target)
         self.committed, self.current = record, Current(number, staged)
         warnings += [*await self._commit(number), *await self._clean()]
         return Outcome(
             action=action,
             result="committed",
+            how="swap",
             new_hash=staged.hash,
             changed=list(target.changes.swappable),
             warnings=warnings,
             manifest=target.proof.words,
         )
+
+    async def _by_hand_over(self, action: Action, target: _Target, staged: CodeTree) -> Outcome:
+        """New processes of the new code take over; in the time of supervision they can be given up."""
+        self._last_number += 1
+        decided = Decided(self._last_number, staged.hash, target.interpreter)
+        hand_over = self._hand_over = self._start_hand_over(decided, self._report)
+        try:
+            await hand_over.boot()
+            await hand_over.rehearse()
+        except Exception as error:
+            await hand_over.abort(str(error))
+            blames = not isinstance(error, NobodyAsked)
+            raise _Ended("failed", cause_of(error), target, "prepare", blames=blames) from error
+        before = self.committed, self.current, self._interpreter, self._environment
+        record = self._next_record(action, target, decided.generation)
+        self._report("commit", f"generation {decided.generation} is decided for")
+        try:
+            await self._threads.run(write_committed, self._code_folder, record)
+        except OSError as error:
+            await hand_over.abort("the decision could not be recorded")
+            cause = f"the decision could not be recorded: {error.strerror or error}"
+            raise _Ended("failed", cause, target, "record") from error
+        self.committed, self.current = record, Current(decided.generation, staged)
+        self._interpreter, self._environment = decided.interpreter, target.environment
+        warnings = [*warnings_of(before[0], staged.hash), *await hand_over.commit()]
+        moved, later = hand_over.moved_and_later()
+        window_s = self._settings.upgrade.window_s
+        self._report("supervise", f"{moved} connections moved; the new code is watched for {window_s:g} s")
+        cause = await hand_over.supervise(window_s)
+        if cause:
+            self.committed, self.current, self._interpreter, self._environment = before
+            await self._hand_back(hand_over, cause, target)
+        hand_over.settle()
+        return Outcome(
+            action=action,
+            result="committed",
+            how="hand-over",
+            new_hash=staged.hash,
+            changed=[*target.changes.kernel, *target.changes.swappable],
+            warnings=[*warnings, *await self._clean()],
+            manifest=target.proof.words,
+            moved=moved,
+            follow=later,
+            pause_s=hand_over.longest_pause_s,
+        )
+
+    async def _hand_back(self, hand_over: HandOver, cause: str, target: _Target) -> None:
+        """
+        The old processes serve again; first that is written down.
+
+        :raises _Ended: always
+        """
+        began = self._clock.seconds()
+        try:
+            await self._threads.run(write_committed, self._code_folder, self.committed)
+        except OSError:
+            self.log.failure("that the old code serves again could not be written down: a restart boots the new one")
+        warnings = await hand_over.hand_back(cause)
+        took_s = self._clock.seconds() - began
+        text = "; ".join([f"handed back in {took_s:.2f} s, the old code serves: {cause}", *warnings])
+        raise _Ended("failed", text, target, "supervision", blames=True)
 
     async def _examine(self, named: str) -> _Target:
         """
@@ -317,9 +474,11 @@ class Upgrades:
         """
         path = await self._threads.run(allowed_tree, named, self._start, self._settings.upgrade.trees)
         origin, proof = await self._threads.run(scan_allowed, path, self._settings.upgrade)
-        if reasons := origin.needs_new_process(self._environment):
-            raise TreeError(origin.path, environment_cause(reasons))
-        return _Target(origin.tree, compare(self.current.tree, origin.tree, BOUNDARIES), proof)
+        reasons = tuple(origin.needs_new_process(self._environment))
+        environment = origin.environment or self._environment
+        interpreter = str(origin.environment.python) if origin.environment else self._interpreter
+        changes = compare(self.current.tree, origin.tree, BOUNDARIES)
+        return _Target(origin.tree, changes, proof, interpreter, environment, reasons)
 
     async def _find_previous(self) -> _Target:
         if not self.committed.previous:
@@ -328,7 +487,13 @@ class Upgrades:
         proof = Proof("")
         if tree.hash != self.committed.started_from:  # what a start takes needs no signature
             proof = await self._threads.run(check_copy, tree, self._settings.upgrade)
-        return _Target(tree, compare(self.current.tree, tree, BOUNDARIES), proof)
+        interpreter = self.committed.previous_interpreter or self._interpreter
+        environment, differences = self._environment, []
+        if interpreter != self._interpreter:
+            environment = await self._threads.run(environment_of, Path(interpreter), DISTRIBUTIONS)
+            differences = self._environment.differences(environment) if self._environment else [interpreter]
+        changes = compare(self.current.tree, tree, BOUNDARIES)
+        return _Target(tree, changes, proof, interpreter, environment, tuple(differences))
 
     async def _prepare(self, target: _Target, staged: CodeTree) -> int:
         self._last_number += 1
@@ -394,13 +559,15 @@ class Upgrades:
             return [f"old copies could not be removed: {error}"]
         return []
 
-    def _next_record(self, action: Action, new_hash: str, number: int) -> Committed:
-        old = self.committed
+    def _next_record(self, action: Action, target: _Target, number: int) -> Committed:
+        old, new_hash = self.committed, target.tree.hash
         goes_back = action == "rollback" and new_hash != old.rolled_back  # else it takes a rollback back
         record = msgspec.structs.replace(
             let_in(old, new_hash),
             hash=new_hash,
             previous=old.hash,
+            interpreter=target.interpreter,
+            previous_interpreter=self._interpreter,
             generation=number,
             rolled_back=old.hash if goes_back else "",
             since=self._now(),
@@ -443,9 +610,9 @@ class Upgrades:
             return False
         return True
 
-    def _report(self, step: str, text: str, total: int = 0) -> None:
+    def _report(self, step: str, text: str, done: int = 0, total: int = 0) -> None:
         elapsed = round(self._clock.seconds() - self._began, 3)
-        self.progress = Progress(step=step, text=text, total=total, elapsed_s=elapsed)
+        self.progress = Progress(step=step, text=text, done=done, total=total, elapsed_s=elapsed)
         try:
             self._listener(self.progress)
         except Exception:

@@ -3,8 +3,11 @@
 A worker process: what the loader's fork becomes.
 
 It opens what the kernel lends to generations, loads the generation it was told to boot, accepts connections, and
-does what the anchor asks over the link: health, metrics, status, swap, stop.  When the link ends, the anchor is dead:
-the worker stops accepting at once, lets its requests end for a short time, and goes.
+does what the anchor asks over the link: health, metrics, status, swap, hand-over, stop.  When the link ends, the anchor
+is dead: the worker serves on, and waits at its rendezvous for an anchor that takes the dead one's place.
+
+A worker is ``booting``, then ``serving``; one that was forked for a hand-over is ``standby`` in between.  An old one is
+``leaving`` from the decision until its last connection has moved or ended.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import attrs
@@ -27,18 +30,21 @@ from twisted.logger import ILogObserver, Logger, LogLevel, globalLogBeginner, te
 from cloudd.database import DatabaseDamaged, open_control_database, open_object_index
 from cloudd.interfaces.application import PartHealth, Resources
 from cloudd.interfaces.settings import Settings
-from cloudd.protocols.http import HTTPServerFactory, install_lean, listen
+from cloudd.protocols.http import HTTPServerFactory, Request, install_lean, listen
 from reload import Generation
 
 from ._access_log import AccessLog, access_log_file
 from ._checkup import Checked, check_databases
 from ._code_source import CodeSource
+from ._committed import RecordError, read_committed
 from ._gauges import add_worker_gauges, connections_by_generation
 from ._generations import FREE_DELAY_S, Generations, PrepareFailed, cause_of
 from ._link import Callee, Link
 from ._metrics import WorkerMetrics
+from ._moving import Moving, read_state_file, state_file
 from ._naming import name_process
 from ._prepare import prepare_host
+from ._rendezvous import Rendezvous, Visit, Welcome
 from ._site import WorkerSite
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder
@@ -46,7 +52,6 @@ from ._threads import WorkerThreads
 from ._unix_port import listen_unix
 from .settings import settings_from_plain
 
-ORPHAN_TIMEOUT_S = 5.0
 HOST_TIMEOUT_S = 3.0
 PLAN_TIMEOUT_S = 20.0  # a code tree is read, on a disk that may be slow
 FREE_SPREAD_S = 0.3
@@ -56,12 +61,12 @@ _CHATTER = frozenset({"log_legacy", "twisted.internet.base"})  # Twisted's notes
 class LinkedHost:
     """``cloudd.interfaces.application.Host``: the anchor gathers from every worker."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Callable[[], Link]) -> None:
         self._link = link
 
     def health(self) -> Deferred[dict[str, Any]]:
         """Health over all workers."""
-        return Deferred.fromCoroutine(self._link.call("host_health", timeout_s=HOST_TIMEOUT_S))
+        return Deferred.fromCoroutine(self._link().call("host_health", timeout_s=HOST_TIMEOUT_S))
 
     def metrics(self) -> Deferred[bytes]:
         """The Prometheus text exposition over all workers."""
@@ -69,22 +74,22 @@ class LinkedHost:
 
     def status(self) -> Deferred[dict[str, Any]]:
         """Code, workers and their generations, and the change under way."""
-        return Deferred.fromCoroutine(self._link.call("host_status", timeout_s=HOST_TIMEOUT_S))
+        return Deferred.fromCoroutine(self._link().call("host_status", timeout_s=HOST_TIMEOUT_S))
 
     def audit(self, limit: int) -> Deferred[dict[str, Any]]:
         """The last entries of the audit log."""
-        return Deferred.fromCoroutine(self._link.call("host_audit", timeout_s=HOST_TIMEOUT_S, limit=limit))
+        return Deferred.fromCoroutine(self._link().call("host_audit", timeout_s=HOST_TIMEOUT_S, limit=limit))
 
     def plan(self) -> Deferred[dict[str, Any]]:
         """What an upgrade to the start tree would do."""
-        return Deferred.fromCoroutine(self._link.call("host_plan", timeout_s=PLAN_TIMEOUT_S))
+        return Deferred.fromCoroutine(self._link().call("host_plan", timeout_s=PLAN_TIMEOUT_S))
 
     def rates(self, without: str = "") -> Deferred[dict[str, Any]]:
         """Requests, errors and milliseconds of the last minutes."""
-        return Deferred.fromCoroutine(self._link.call("host_rates", timeout_s=HOST_TIMEOUT_S, without=without))
+        return Deferred.fromCoroutine(self._link().call("host_rates", timeout_s=HOST_TIMEOUT_S, without=without))
 
     async def _metrics(self) -> bytes:
-        text: str = await self._link.call("host_metrics", timeout_s=HOST_TIMEOUT_S)
+        text: str = await self._link().call("host_metrics", timeout_s=HOST_TIMEOUT_S)
         return text.encode()
 
 
@@ -135,6 +140,15 @@ class Worker:
             reactor.seconds,
             spec.name,
         )
+        self._factories: dict[str, HTTPServerFactory] = {}
+        self._moving = Moving(
+            reactor,
+            self._factories,
+            self,
+            lambda phase, **facts: self._link.cast("handover", phase=phase, facts=facts),
+            self._moved_away,
+            self._settings.upgrade.window_s,
+        )
         callees: dict[str, Callee] = {
             "health": self._health,
             "metrics": self._metrics.export,
@@ -145,13 +159,22 @@ class Worker:
             "abort": self._generations.abort,
             "stop": self._stop_soon,
             "reload": self._reload,
+            "take_over": self.take_over,
+            "open_ports": self.open_ports,
+            "decide": self._moving.decide,
+            "abort_handover": self._moving.abort,
+            "take_back": self._moving.take_back,
+            "end_window": self._moving.end_window,
         }
+        self._callees = callees
         self._link = Link(callees, reactor, self._anchor_has_gone)
-        self._host = LinkedHost(self._link)
-        self._factories: dict[str, HTTPServerFactory] = {}
+        self._host = LinkedHost(lambda: self._link)
         self._ports: list[Any] = []
+        self._rendezvous = Rendezvous(reactor, self._state.run, self._receive_visit)
+        self._standby_state: dict[str, Any] = {}
+        self._state_name = "booting"
+        self._orphan_timer: Any = None
         self._began = reactor.seconds()
-        self._ready = False
         self._stopping = False
         self._ending = False
         self._leaving = False
@@ -175,12 +198,15 @@ class Worker:
             await self._prepare_host()
             return
         self._access_log.start()
-        await self._generations.boot(self._spec.generation, self._spec.tree_hash)
+        await self._generations.prepare(self._spec.generation, self._spec.tree_hash)
         if self._stopping:
             return
-        for face, listener in zip(self._spec.faces, self._listeners, strict=True):
-            self._accept(face, listener)
-        self._ready = True
+        for face in self._spec.faces:
+            self._factories[face] = HTTPServerFactory(self._site, self._settings.http, face, self._reactor)
+        self._rendezvous.open()
+        self._state_name = "standby"
+        if not self._spec.standby:
+            self.take_over()
         self._link.cast("ready", generation=self._spec.generation)
 
     async def _prepare_host(self) -> None:
@@ -199,15 +225,81 @@ class Worker:
         self._link.cast("failed", cause=cause)
         Deferred.fromCoroutine(self._end(1))
 
-    def _accept(self, face: str, listener: socket.socket) -> None:
-        factory = HTTPServerFactory(self._site, self._settings.http, face, self._reactor)
-        self._factories[face] = factory
+    def _accept(self, face: str, listener: socket.socket) -> Any:
         # Both kinds of port never call shutdown(2), which would end the other workers' listening too.
+        factory = self._factories[face]
         if listener.family == socket.AF_UNIX:
-            self._ports.append(listen_unix(self._reactor, listener, factory))
-        else:
-            self._ports.append(listen(self._reactor, listener.fileno(), factory))
-        listener.close()
+            return listen_unix(self._reactor, listener, factory)
+        return listen(self._reactor, listener.fileno(), factory)
+
+    # hand-overs, and anchors that come
+
+    def take_over(self) -> None:
+        """Serve from now on."""
+        if self._state_name == "standby" and not self._stopping:
+            self._state_name = "serving"
+            self._generations.commit(self._spec.generation, self._standby_state)
+            self._standby_state = {}
+            self.open_ports()
+
+    def open_ports(self) -> None:
+        """Accept connections."""
+        if not self._ports and not self._stopping:
+            self._state_name = "serving"
+            faces = zip(self._spec.faces, self._listeners, strict=True)
+            self._ports.extend(self._accept(face, listener) for face, listener in faces)
+
+    def close_ports(self) -> None:
+        """Accept no more, here; the sockets stay open and clients wait in their queues."""
+        ports, self._ports = self._ports, []
+        for port in ports:
+            port.stopListening()
+        self._state_name = "leaving"
+
+    def left(self) -> None:
+        """All that could move has moved: end, with what still runs without a connection."""
+        self._stop_soon(self._settings.workers.stop_timeout_s)
+
+    def _moved_away(self, request: Request) -> None:
+        self._generations.end(request.generation)
+
+    def _receive_visit(self, question: Visit, brought: tuple[int, ...]) -> tuple[Welcome, Sequence[int]]:
+        end, *more = brought
+        if question.purpose == "anchor":
+            self._meet_anchor(socket.socket(fileno=end))
+            return self._welcome(), [listener.fileno() for listener in self._listeners]
+        if question.purpose == "give":
+            gift = state_file(self._generations.snapshot())
+            self._reactor.callLater(1.0, os.close, gift)
+            self._moving.give(socket.socket(fileno=end), question.generation)
+            return self._welcome(), [gift]
+        if more:
+            self._standby_state = read_state_file(more[0])
+        self._moving.take(socket.socket(fileno=end), question.generation)
+        return self._welcome(), ()
+
+    def _welcome(self) -> Welcome:
+        current = self._generations.current or self._generations.prepared
+        return Welcome(
+            name=self._spec.name,
+            role=self._spec.role,
+            state=self._state_name,
+            generation=current.number if current is not None else 0,
+            tree_hash=current.tree_hash if current is not None else "",
+            started_at=self._began,
+            faces=self._spec.faces,
+        )
+
+    def _meet_anchor(self, end: socket.socket) -> None:
+        """An anchor takes the place of the one that had this worker forked, which is dead."""
+        if self._orphan_timer is not None and self._orphan_timer.active():
+            self._orphan_timer.cancel()
+        old, self._link = self._link, Link(self._callees, self._reactor, self._anchor_has_gone)
+        old.forsake()
+        link = self._link
+        self._reactor.adoptStreamConnection(end.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(lambda: link))
+        end.close()
+        self.log.info("{worker}: a new anchor has come", worker=self._spec.name)
 
     def _make_resources(self, generation: int) -> Resources:
         return Resources(
@@ -235,7 +327,7 @@ class Worker:
         return [attrs.asdict(part) for part in parts]
 
     def _status(self) -> dict[str, Any]:
-        return {"generations": self._generations.status(self._connections_by_generation())}
+        return {"state": self._state_name, "generations": self._generations.status(self._connections_by_generation())}
 
     def _connections_by_generation(self) -> dict[int, int]:
         """Where the request of each connection is answered, or, of an idle one, the next will be."""
@@ -258,9 +350,40 @@ class Worker:
     def _anchor_has_gone(self) -> None:
         if self._leaving:
             self._reactor.stop()  # our last words were sent
-        elif not self._stopping:
-            self.log.error("{worker}: the anchor has gone, ending", worker=self._spec.name)
-            self._stop_soon(min(ORPHAN_TIMEOUT_S, self._settings.workers.stop_timeout_s))
+        elif self._stopping:
+            pass
+        elif self._state_name == "booting":
+            self._stop_soon(0)
+        else:
+            Deferred.fromCoroutine(self._serve_without_anchor()).addErrback(
+                lambda failure: self.log.failure("serving without an anchor", failure)
+            )
+
+    async def _serve_without_anchor(self) -> None:
+        """What the anchor has decided before it died is done; then a new one is waited for."""
+        wait_s = self._settings.workers.orphan_timeout_s
+        self.log.error(
+            "{worker}: the anchor has gone; serving on for {wait_s:g} s, until a new one comes",
+            worker=self._spec.name,
+            wait_s=wait_s,
+        )
+        self._orphan_timer = self._reactor.callLater(wait_s, self._asked_to_end)
+        decided = 0
+        try:
+            record = await self._threads.run(read_committed, self._state.code)
+            decided = record.generation if record is not None else 0
+        except (OSError, RecordError) as error:
+            self.log.error("which code was decided for cannot be read: {error}", error=error)
+        if self._moving.is_undecided:
+            if decided != self._moving.generation:
+                self._moving.abort("the anchor has gone before it decided")
+            elif not self._moving.decide():
+                self._moving.abort("the anchor has gone before the rehearsal had ended")
+        elif self._state_name == "standby":
+            if decided == self._spec.generation:
+                self.take_over()
+            else:
+                self._stop_soon(0)
 
     def _stop_soon(self, timeout_s: float) -> None:
         """End in order within ``timeout_s``; a second call may shorten that."""
@@ -269,13 +392,15 @@ class Worker:
             self._deadline = min(self._deadline, deadline)
             return
         self._stopping, self._deadline = True, deadline
+        self._moving.abort("the worker is told to end")
         ending = Deferred.fromCoroutine(self._drain(timeout_s))
         ending.addErrback(lambda failure: self.log.failure("stopping", failure))
         ending.addBoth(lambda _: Deferred.fromCoroutine(self._end(0)))
 
     async def _drain(self, timeout_s: float) -> None:
-        for port in self._ports:
-            port.stopListening()
+        self.close_ports()
+        for listener in self._listeners:
+            listener.close()  # or newcomers would connect to nobody
         for factory in self._factories.values():
             factory.drain(timeout_s)
         # A request that changes something goes on when its client has left: connections alone do not tell.
@@ -301,6 +426,7 @@ class Worker:
         self._ending = True
         self.status = status
         self._stopping = True
+        self._rendezvous.close()
         try:
             self._generations.stop()
             await self._database.close()

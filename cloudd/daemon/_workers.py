@@ -4,13 +4,17 @@ All workers of the host: started, asked, swapped and stopped together.
 
 A worker that starts boots what the host has decided for.  A swap reaches the workers that run; one that becomes ready
 meanwhile, with code that has been replaced since its fork, is ended and started again.
+
+There are up to three crews: ``slots`` serve; ``incoming`` boot beside them in a hand-over, from a loader of their own;
+``leaving`` have given their connections away and end when the last ones that could not move have ended.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Collection, Mapping
+import socket
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
@@ -22,8 +26,10 @@ from reload import CodeTree
 
 from ._link import Callee, LinkError, RemoteError
 from ._loader_process import LoaderProcess
+from ._rendezvous import Met
 from ._slot import Slot
 from ._spec import WorkerSpec
+from ._state_folder import StateFolder
 
 ASK_TIMEOUT_S = 2.0
 SWAP_TIMEOUT_S = 55.0  # shorter than the upgrade's own patience, which could not name the worker
@@ -41,10 +47,11 @@ class NobodyAsked(SwapFailed):
 
 @frozen
 class Decided:
-    """The code that workers boot."""
+    """The code that workers boot, and the Python that runs it (a path)."""
 
     generation: int
     tree_hash: str
+    interpreter: str
 
 
 def planned_workers(settings: Settings) -> list[tuple[str, str]]:
@@ -56,9 +63,18 @@ def planned_workers(settings: Settings) -> list[tuple[str, str]]:
 
 
 @define(eq=False)
+class _Crew:
+    """Workers of one code, and the loader that forks them."""
+
+    slots: list[Slot]
+    loader: LoaderProcess | None
+    decided: Decided
+
+
+@define(eq=False)
 class WorkerPool:
     """
-    :param make_spec: the spec of a worker by name, role and what it boots
+    :param make_spec: the spec of a worker by name, role, what it boots, and whether that is a hand-over's
     :param listeners: descriptors by face
     :param start_loader: starts a loader for workers that boot this, which reports to the given functions
     """
@@ -66,11 +82,16 @@ class WorkerPool:
     _reactor: Any
     _settings: Settings
     decided: Decided
-    _make_spec: Callable[[str, str, Decided], WorkerSpec]
+    _make_spec: Callable[[str, str, Decided, bool], WorkerSpec]
     _listeners: Mapping[str, int]
     _start_loader: Callable[[Decided, Callable[[LoaderProcess, int, int], None], Callable[[], None]], LoaderProcess]
     _callees: Mapping[str, Callee]
     slots: list[Slot] = field(factory=list)
+    incoming: list[Slot] = field(factory=list)
+    leaving: list[Slot] = field(factory=list)
+    _incoming_decided: Decided | None = None
+    _incoming_loader: LoaderProcess | None = None
+    _former: _Crew | None = None  # in the supervision window: who served before
     _loader: LoaderProcess | None = None
     _preparing: Slot | None = None
     _all_ready: Deferred[None] = field(factory=Deferred)
@@ -94,7 +115,8 @@ class WorkerPool:
         self._check_not_stopping()
         slot = self._preparing = self._slot("prepare", "prepare", [])
         slot.start(restart=False)
-        timer = self._reactor.callLater(limit_s, self._give_up, slot, limit_s) if limit_s is not None else None
+        loader = self._current_loader()
+        timer = self._reactor.callLater(limit_s, _give_up, slot, loader, limit_s) if limit_s is not None else None
         status = await slot.ended
         if timer is not None and timer.active():
             timer.cancel()
@@ -113,11 +135,43 @@ class WorkerPool:
 
     async def start(self) -> None:
         """Start all workers; fires when each has been ready once."""
-        for name, role in planned_workers(self._settings):
-            self.slots.append(self._slot(name, role, list(self._listeners.values())))
+        planned = planned_workers(self._settings)
+        adopted = {slot.name: slot for slot in self.slots}
+        listeners = list(self._listeners.values())
+        self.slots = [
+            adopted.pop(name) if name in adopted else self._slot(name, role, listeners) for name, role in planned
+        ]
+        for slot in adopted.values():  # the settings have fewer workers now
+            self._let_leave(_Crew([slot], None, self.decided))
+            slot.stop(self.stop_timeout_s)
         for slot in self.slots:
-            slot.start()
-        await self._all_ready
+            if not slot.runs:
+                slot.start()
+        if not all(slot.is_ready for slot in self.slots):
+            await self._all_ready
+
+    def adopt(self, met: Met, end: socket.socket) -> bool:
+        """
+        A worker that an earlier anchor had forked goes on as ours; ``start`` fills the places that stay empty.
+
+        :return: whether it serves on; one that has other code than what was decided for, or whose place is taken, ends
+            when its requests have
+        """
+        welcome = met.welcome
+        slot = self._slot(welcome.name, welcome.role, list(self._listeners.values()))
+        slot.adopt(met, end)
+        free = welcome.name not in {slot.name for slot in self.slots}
+        if free and welcome.generation == self.decided.generation and welcome.state == "serving":
+            self.slots.append(slot)
+            return True
+        self._let_leave(_Crew([slot], None, Decided(welcome.generation, welcome.tree_hash, self.decided.interpreter)))
+        if welcome.state != "leaving":
+            slot.stop(self.stop_timeout_s)
+        return False
+
+    def pids(self) -> set[int]:
+        """Process ids of all workers that run."""
+        return {slot.pid for slot in self._everyone() if slot.pid}
 
     async def ask_all(self, call: str, timeout_s: float = ASK_TIMEOUT_S, **body: Any) -> dict[str, Any]:
         """
@@ -150,7 +204,7 @@ class WorkerPool:
             if isinstance(answer, LinkError):
                 cause = answer.cause if isinstance(answer, RemoteError) else str(answer)
                 raise SwapFailed(f"worker {name}: {cause}")
-        self._pending = Decided(generation, tree.hash)
+        self._pending = Decided(generation, tree.hash, self.decided.interpreter)
 
     async def commit(self, generation: int) -> list[str]:
         """
@@ -181,12 +235,131 @@ class WorkerPool:
 
     def hashes_in_use(self) -> Collection[str]:
         """Hashes of trees from which a worker may still have a generation."""
-        return {self.decided.tree_hash}.union(*self._hashes.values())
+        former = {self._former.decided.tree_hash} if self._former is not None else set()
+        return {self.decided.tree_hash, *former}.union(*self._hashes.values())
+
+    # ---- hand-overs: see ``_incoming``
+
+    @property
+    def stop_timeout_s(self) -> float:
+        """How long requests in flight have when a worker is told to end."""
+        return self._settings.workers.stop_timeout_s
+
+    async def prepare_incoming(self, decided: Decided, limit_s: float) -> None:
+        """
+        Start a loader of other code, and let it prepare the host beside the workers that serve.
+
+        :raises SwapFailed: it failed, or did not end in time; ``drop_incoming`` removes what is left of it
+        """
+        self._check_not_stopping()
+        self._incoming_decided = decided
+        loader = self._incoming_loader = self._start_loader(decided, self._exited, lambda: None)
+        slot = self._slot("prepare", "prepare", [])
+        self.incoming = [slot]
+        slot.start(restart=False)
+        timer = self._reactor.callLater(limit_s, _give_up, slot, loader, limit_s)
+        status = await slot.ended
+        if timer.active():
+            timer.cancel()
+        self.incoming = []
+        self._check_not_stopping()
+        if status != 0:
+            raise SwapFailed(f"the new code cannot prepare the host: it {slot.cause}")
+
+    def fork_incoming(self) -> list[Slot]:
+        """Start the new workers, which wait; none is started again when it ends."""
+        self._check_not_stopping()
+        listeners = list(self._listeners.values())
+        self.incoming = [self._slot(name, role, listeners) for name, role in planned_workers(self._settings)]
+        for slot in self.incoming:
+            slot.start(restart=False)
+        return list(self.incoming)
+
+    async def drop_incoming(self) -> None:
+        """End what a hand-over has started; fires when it has gone."""
+        slots = self.incoming
+        for slot in slots:
+            slot.keep_running(restart=False)
+        kill_all(slots)
+        await DeferredList([_quiet(slot.ended) for slot in slots if slot.runs])
+        self.incoming = []
+        loader, self._incoming_loader, self._incoming_decided = self._incoming_loader, None, None
+        if loader is not None and not loader.is_lost:
+            await loader.end()
+
+    def promote(self, decided: Decided) -> list[Slot]:
+        """
+        The host has decided: the incoming workers are the host's.
+
+        :return: the old ones, which are not started again when they end
+        """
+        self._former = _Crew(self.slots, self._loader, self.decided)
+        self.slots, self.incoming = self.incoming, []
+        self._loader, self._incoming_loader = self._incoming_loader, None
+        self.decided, self._incoming_decided = decided, None
+        for slot in self._former.slots:
+            slot.keep_running(restart=False)
+        for slot in self.slots:
+            slot.keep_running(restart=True)
+        return self._former.slots
+
+    def demote(self) -> list[Slot]:
+        """
+        The host has decided again: the workers from before ``promote`` are the host's.
+
+        :return: the others, which end when they have given everything back
+        """
+        former, given_up = self._former, _Crew(self.slots, self._loader, self.decided)
+        assert former is not None, "demote comes after promote"
+        self._former = None
+        self.slots, self._loader, self.decided = former.slots, former.loader, former.decided
+        for slot in given_up.slots:
+            slot.keep_running(restart=False)
+        for slot in self.slots:
+            slot.keep_running(restart=True)
+        self._let_leave(given_up)
+        return given_up.slots
+
+    def settle(self) -> None:
+        """Nothing goes back any more: the former workers end by themselves, at last after the longest wait."""
+        former, self._former = self._former, None
+        if former is not None:
+            self._let_leave(former)
+
+    def _let_leave(self, crew: _Crew) -> None:
+        """Its processes end by themselves; then its loader does."""
+        running = [slot for slot in crew.slots if slot.runs]
+        self.leaving.extend(running)
+        for slot in running:
+            slot.keep_running(restart=False)
+            self._hashes[f"leaving {slot.pid}"] = {crew.decided.tree_hash}
+            _quiet(slot.ended).addCallback(self._has_left, slot, slot.pid)
+        timer = self._reactor.callLater(self._settings.upgrade.longest_wait_s, self._end_leaving, running)
+
+        def ended(_: object) -> None:
+            if timer.active():
+                timer.cancel()
+            if crew.loader is not None and crew.loader is not self._loader and not crew.loader.is_lost:
+                crew.loader.end()
+
+        DeferredList([_quiet(slot.ended) for slot in running]).addCallback(ended)
+
+    def _has_left(self, _: None, slot: Slot, pid: int) -> None:
+        self.leaving.remove(slot)
+        self._hashes.pop(f"leaving {pid}", None)
+
+    def _end_leaving(self, slots: list[Slot]) -> None:
+        for slot in slots:
+            if slot.runs:
+                self.log.warn("old worker {worker} has waited long enough: it ends now", worker=slot.name, pid=slot.pid)
+                slot.stop(self.stop_timeout_s)
+
+    # ---- the end
 
     async def stop(self, timeout_s: float) -> None:
         """End all workers: requests in flight have ``timeout_s``, then they are killed."""
         self._stopping = True
-        slots = [*self.slots, *([self._preparing] if self._preparing else [])]
+        slots = self._everyone()
         for slot in slots:
             slot.stop(timeout_s)
         running = [slot for slot in slots if slot.runs]
@@ -195,20 +368,16 @@ class WorkerPool:
             await DeferredList([_quiet(slot.ended) for slot in running])
         if killer.active():
             killer.cancel()
-        if self._loader is not None:
-            await self._loader.end()
+        for loader in (self._loader, self._incoming_loader, self._former.loader if self._former else None):
+            if loader is not None and not loader.is_lost:
+                await loader.end()
 
     def hasten(self) -> None:
         """Second signal: end now."""
-        running = [slot for slot in self.slots if slot.runs]
+        running = [slot for slot in self._everyone() if slot.runs]
         for slot in running:
             slot.stop(0)
         self._reactor.callLater(KILL_DELAY_S, self._kill, running)
-
-    def _give_up(self, slot: Slot, limit_s: float) -> None:
-        slot.kill(f"it did not end within {limit_s:g} s")
-        if not slot.pid and self._loader is not None:
-            self._loader.kill()  # it hangs before it forks
 
     def _check_not_stopping(self) -> None:
         if self._stopping:
@@ -220,17 +389,37 @@ class WorkerPool:
                 self.log.error("killing worker {worker}: it does not end", worker=slot.name)
                 slot.signal(signal.SIGKILL)
 
+    def _everyone(self) -> list[Slot]:
+        former = self._former.slots if self._former is not None else []
+        preparing = [self._preparing] if self._preparing is not None else []
+        return [*self.slots, *preparing, *self.incoming, *former, *self.leaving]
+
     def _slot(self, name: str, role: str, listeners: list[int]) -> Slot:
-        return Slot(
+        def is_incoming() -> bool:
+            return any(each is slot for each in self.incoming)
+
+        def make_spec() -> WorkerSpec:
+            incoming = is_incoming()
+            decided = self._incoming_decided if incoming else self.decided
+            assert decided is not None
+            return self._make_spec(name, role, decided, incoming)
+
+        def loader() -> LoaderProcess:
+            incoming = self._incoming_loader
+            return incoming if incoming is not None and is_incoming() else self._current_loader()
+
+        slot = Slot(
             name=name,
             role=role,
             reactor=self._reactor,
-            make_spec=lambda: self._make_spec(name, role, self.decided),
+            make_spec=make_spec,
             listeners=listeners if role in {"front", "all"} else [],
-            loader=self._current_loader,
+            loader=loader,
             callees=self._callees,
+            run=StateFolder(self._settings.state).run,
             became_ready=self._became_ready,
         )
+        return slot
 
     def _current_loader(self) -> LoaderProcess:
         if self._loader is None or self._loader.is_lost:
@@ -238,7 +427,7 @@ class WorkerPool:
         return self._loader
 
     def _exited(self, loader: LoaderProcess, number: int, status: int) -> None:
-        slots = [*self.slots, *([self._preparing] if self._preparing else [])]
+        slots = self._everyone()
         any(slot.process_ended(loader, number, status) for slot in slots)
 
     def _loader_lost(self) -> None:
@@ -246,6 +435,8 @@ class WorkerPool:
             self.log.error("the loader has ended; the next start of a worker starts a new one")
 
     def _became_ready(self, slot: Slot, generation: int) -> None:
+        if any(each is slot for each in self.incoming):
+            return  # the hand-over looks for itself
         if generation != self.decided.generation:
             self.log.info("{worker} booted code that was replaced meanwhile; again", worker=slot.name)
             slot.signal(signal.SIGTERM)
@@ -253,6 +444,19 @@ class WorkerPool:
         self.log.info("worker {worker} is ready", worker=slot.name, pid=slot.pid)
         if not self._all_ready.called and all(each.is_ready for each in self.slots):
             self._all_ready.callback(None)
+
+
+def kill_all(slots: Iterable[Slot]) -> None:
+    """End processes at once."""
+    for slot in slots:
+        if slot.runs:
+            slot.signal(signal.SIGKILL)
+
+
+def _give_up(slot: Slot, loader: LoaderProcess, limit_s: float) -> None:
+    slot.kill(f"it did not end within {limit_s:g} s")
+    if not slot.pid:
+        loader.kill()  # it hangs before it forks
 
 
 async def _ask(slot: Slot, call: str, timeout_s: float, body: dict[str, Any]) -> Any:

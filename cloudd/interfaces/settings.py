@@ -91,6 +91,13 @@ class WorkerSettings:
         maximum=3600,
         reload=True,
     )
+    orphan_timeout_s: float = setting(
+        600.0,
+        "how long workers serve on after their anchor was killed, until a restarted one finds them",
+        unit="seconds",
+        minimum=0,
+        maximum=604_800,
+    )
 
 
 @frozen(kw_only=True)
@@ -169,6 +176,20 @@ class UpgradeSettings:
         "",
         "refuse a tree whose manifest is not signed with this Ed25519 key; empty: no signature is asked for",
         unit="path of a PEM file, or the key in base64",
+    )
+    window_s: float = setting(
+        10.0,
+        "supervision after a hand-over: in this time bad code has everything handed back",
+        unit="seconds",
+        minimum=0,
+        maximum=3600,
+    )
+    longest_wait_s: float = setting(
+        3600.0,
+        "longest life of old workers whose last requests have not ended after a hand-over",
+        unit="seconds",
+        minimum=1,
+        maximum=604_800,
     )
 
 

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from cloudd.control import BOUNDARIES, make_key
 from cloudd.daemon import _upgrade
-from cloudd.daemon._committed import choose_boot_tree, hold_back, read_committed
+from cloudd.daemon._committed import choose_boot_tree, read_committed
 from cloudd.daemon._workers import NobodyAsked
 from cloudd.interfaces.settings import UpgradeSettings
 from reload import CodeTree
@@ -61,16 +61,6 @@ class HeldBackTests(UpgradeCase):
         self.assertEqual((await self.upgrade()).result, "refused")
         self.assertIn("was refused in an upgrade", self.held()[unsigned.hash])
         self.assertEqual(self.booted_at_a_restart(), self.old.hash)
-
-    async def test_a_kernel_change_needs_the_restart(self) -> None:
-        """What is refused only because a restart has to take it is taken by that restart, whatever was before."""
-        new = self.write_tree(self.start, {"cloudd/daemon/__init__.py": "new = 1"})
-        await self.upgrades._remember(
-            hold_back(self.upgrades.committed, new.hash, "was refused in an upgrade (unsigned)", 1.0)
-        )
-        self.assertEqual(self.booted_at_a_restart(), self.old.hash)
-        self.assertIn("restart the daemon", (await self.upgrade()).cause)
-        self.assertEqual((self.held(), self.booted_at_a_restart()), ({}, new.hash))
 
     async def test_who_tries_it_again_is_warned(self) -> None:
         """The plan says what became of this code before."""

@@ -24,10 +24,11 @@ from cloudd.control import (
 )
 from cloudd.daemon import _upgrade
 from cloudd.daemon._audit import AuditLog
-from cloudd.daemon._committed import RECORD_NAME, choose_boot_tree, read_committed
+from cloudd.daemon._committed import choose_boot_tree, read_committed
 from cloudd.daemon._manifests import Proof, stage_proved
 from cloudd.daemon._swap_metrics import SwapMetrics
 from cloudd.daemon._upgrade import Upgrades, Workers
+from cloudd.daemon._workers import Decided, SwapFailed
 from cloudd.interfaces.settings import Settings, UpgradeSettings
 from reload import CodeTree, environment_of
 
@@ -71,10 +72,82 @@ class FakeWorkers:
             raise self.errors[name]
 
 
+class FakeHandOver:
+    """
+    A hand-over that does what it is told.
+
+    :param errors: step -> what it raises
+    :param gates: step -> what it waits for
+    :param verdict: of the supervision
+    """
+
+    longest_pause_s = 0.004
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.errors: dict[str, Exception] = {}
+        self.gates: dict[str, Deferred[None]] = {}
+        self.verdict = ""
+        self.decided: Decided | None = None
+        self.recorded: list[str] = []
+        self.code = Path()
+
+    def begin(self, decided: Decided, _report: Callable[[str, str, int, int], None]) -> FakeHandOver:
+        self.decided = decided
+        self.calls.clear()
+        self.recorded.clear()
+        return self
+
+    async def boot(self) -> None:
+        await self._step("boot")
+
+    async def rehearse(self) -> None:
+        await self._step("rehearse")
+
+    async def abort(self, cause: str) -> None:
+        await self._step("abort")
+
+    async def commit(self) -> list[str]:
+        await self._step("commit")
+        return []
+
+    def moved_and_later(self) -> tuple[int, dict[str, int]]:
+        return 7, {"BUSY": 1}
+
+    async def supervise(self, window_s: float) -> str:
+        await self._step("supervise")
+        return self.verdict
+
+    def ask_back(self, cause: str) -> bool:
+        if self.calls[-1:] != ["supervise"]:
+            return False
+        self.verdict = cause
+        self.gates["supervise"].callback(None)
+        return True
+
+    async def hand_back(self, cause: str) -> list[str]:
+        await self._step("hand_back")
+        return []
+
+    def settle(self) -> None:
+        self.calls.append("settle")
+
+    async def _step(self, name: str) -> None:
+        self.calls.append(name)
+        self.recorded.append(getattr(read_committed(self.code), "hash", ""))
+        if name in self.gates:
+            await self.gates[name]
+        if name in self.errors:
+            raise self.errors[name]
+
+
 class UpgradeCase(CodeTreeCase):
     def setUp(self) -> None:
         super().setUp()
         self.workers = FakeWorkers()
+        self.hand_over = FakeHandOver()
+        self.hand_over.code = self.code
+        self.handed_over: list[Decided] = []
         self.metrics = SwapMetrics()
         self.clock = Clock()
         self.steps: list[str] = []
@@ -96,6 +169,9 @@ class UpgradeCase(CodeTreeCase):
             now=lambda: 200.0 + self.clock.seconds(),
             audit=AuditLog(self.state / "log" / "audit.log", ThreadsAtOnce()),
             metrics=self.metrics,
+            interpreter="/usr/bin/python3",
+            start_hand_over=self.hand_over.begin,
+            handed_over=self.handed_over.append,
         )
         self.successResultOf(Deferred.fromCoroutine(upgrades.booted(boot)))
         return upgrades
@@ -193,17 +269,6 @@ class UpgradeTests(UpgradeCase):
         """A tree that holds what runs is told so; no worker is asked."""
         outcome = await self.upgrade()
         self.assertEqual((outcome.result, self.workers.calls), ("unchanged", []))
-        self.assertUnchanged()
-
-    async def test_a_kernel_change_is_refused_by_name(self) -> None:
-        """The modules, the reason and the way out are named; nothing is staged."""
-        self.write_tree(self.start, {"cloudd/daemon/__init__.py": "new = 1", "cloudd/application.py": "new = 1"})
-        outcome = await self.upgrade()
-        self.assertEqual(outcome.result, "refused")
-        self.assertIn("cloudd.daemon changed", outcome.cause)
-        self.assertIn("needs a hand-over, which this version does not have", outcome.cause)
-        self.assertIn("restart", outcome.cause)
-        self.assertEqual(sorted(os.listdir(self.code)), sorted([RECORD_NAME, self.old.hash]))
         self.assertUnchanged()
 
     async def test_a_worker_that_cannot_prepare_changes_nothing(self) -> None:
@@ -405,13 +470,12 @@ class RollbackTests(UpgradeCase):
         self.assertIn("damaged", outcome.cause)
         self.assertEqual(self.upgrades.current.tree.hash, new.hash)
 
-    async def test_not_over_a_kernel_change(self) -> None:
-        """After a restart with another kernel the code before it cannot come back by a swap."""
+    async def test_over_a_kernel_change(self) -> None:
+        """After a restart with another kernel the code before it comes back by a hand-over."""
         self.write_tree(self.start, {"cloudd/daemon/__init__.py": "new = 1"})
         self.upgrades = self.boot()
         outcome = await self.rollback()
-        self.assertEqual(outcome.result, "refused")
-        self.assertIn("start the daemon from a tree that holds it", outcome.cause)
+        self.assertEqual((outcome.result, outcome.how, outcome.new_hash), ("committed", "hand-over", self.old.hash))
         self.assertEqual(self.workers.calls, [])
 
     async def test_after_an_upgrade_a_restart_does_not_forget(self) -> None:
@@ -420,6 +484,66 @@ class RollbackTests(UpgradeCase):
         await self.upgrade()
         self.upgrades = self.boot()
         self.assertEqual((await self.rollback()).new_hash, self.old.hash)
+
+
+class HandOverTests(UpgradeCase):
+    """A changed kernel module: new processes take over."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.new = self.write_tree(self.start, {"cloudd/daemon/__init__.py": "new = 1"})
+
+    async def test_decided_between_rehearsal_and_commit(self) -> None:
+        """The record says the new code from the commit on; the outcome tells what moved, and what follows."""
+        outcome = await self.upgrade()
+        self.assertEqual((outcome.result, outcome.how), ("committed", "hand-over"), outcome.cause)
+        self.assertEqual(self.hand_over.calls, ["boot", "rehearse", "commit", "supervise", "settle"])
+        self.assertEqual(self.hand_over.recorded, [self.old.hash] * 2 + [self.new.hash] * 2)
+        self.assertEqual((outcome.moved, outcome.follow, outcome.pause_s), (7, {"BUSY": 1}, 0.004))
+        self.assertEqual(self.handed_over, [Decided(2, self.new.hash, "/usr/bin/python3")])
+        self.assertEqual(self.workers.calls, [])
+
+    async def test_failures_before_the_decision(self) -> None:
+        """The new workers are ended, the record is untouched, and a restart does not boot that code."""
+        for step in ("boot", "rehearse"):
+            self.hand_over.errors = {step: SwapFailed("it hangs")}
+            outcome = await self.upgrade()
+            self.assertEqual((outcome.result, outcome.cause), ("failed", "it hangs"))
+            self.assertEqual(self.hand_over.calls[-2:], [step, "abort"])
+            self.assertUnchanged()
+            self.assertEqual([held.hash for held in self.upgrades.committed.held_back], [self.new.hash])
+        self.assertEqual(self.handed_over, [])
+
+    async def test_no_decision_on_a_full_disk(self) -> None:
+        """What cannot be written down has not been decided."""
+        self.patch(_upgrade, "write_committed", failing_write)
+        outcome = await self.upgrade()
+        self.assertEqual((outcome.result, self.hand_over.calls), ("failed", ["boot", "rehearse", "abort"]))
+        self.assertIn("could not be recorded: No space left", outcome.cause)
+
+    async def test_handed_back(self) -> None:
+        """New code that does badly under supervision: first the record, then the connections go back."""
+        self.hand_over.verdict = "the new worker front-1 was killed by SIGSEGV"
+        outcome = await self.upgrade()
+        self.assertEqual(outcome.result, "failed")
+        self.assertIn("the old code serves: the new worker front-1 was killed by SIGSEGV", outcome.cause)
+        self.assertEqual(self.hand_over.calls[-1], "hand_back")
+        self.assertEqual(self.hand_over.recorded[-1], self.old.hash)
+        self.assertUnchanged()
+        self.assertIn("SIGSEGV", self.upgrades.committed.held_back[0].cause)
+
+    async def test_a_rollback_under_supervision(self) -> None:
+        """It needs no second hand-over: what has just moved comes back; both calls hear of it."""
+        self.hand_over.gates["supervise"] = Deferred()
+        going = self.upgrade()
+        back = await self.rollback()
+        self.assertEqual((back.action, back.result, back.new_hash), ("rollback", "committed", self.old.hash))
+        self.assertEqual(self.successResultOf(going).result, "failed")
+        self.assertUnchanged()
+
+
+def failing_write(*_: object) -> None:
+    raise OSError(28, "No space left on device")
 
 
 class SignedTests(UpgradeCase):
@@ -503,7 +627,7 @@ class PlanTests(UpgradeCase):
         self.write_tree(self.start, {"reload/__init__.py": "new = 1"})
         plan = await self.upgrades.plan("")
         self.assertEqual((plan.kind, plan.kernel), ("hand-over", ["reload"]))
-        self.assertIn("hand-over", plan.cause)
+        self.assertIn("reload changed, which live as long as their process", plan.cause)
         plan = await self.upgrades.plan("/elsewhere")
         self.assertEqual((plan.kind, plan.tree), ("refused", "/elsewhere"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,7 +41,7 @@ class PlanTests(SynchronousTestCase):
     def test_a_crash_loop_ends(self) -> None:
         """A worker that served for a minute is no longer one that crashes again and again."""
         clock, unused = Clock(), cast(Any, None)
-        slot = Slot("front-1", "front", clock, unused, [], unused, {})
+        slot = Slot("front-1", "front", clock, unused, [], unused, {}, Path("/run"))
         slot.failures = LOOP_FAILURES
         slot.link, slot.state = cast(Any, FakeLink({})), "ready"
         clock.advance(STEADY_S - 1)
@@ -111,7 +112,7 @@ OLD = "1" * 64
 class PoolTests(TestCase):
     def setUp(self) -> None:
         unused: Any = None
-        self.pool = WorkerPool(Clock(), settings(2, True), Decided(1, OLD), unused, {}, unused, {})
+        self.pool = WorkerPool(Clock(), settings(2, True), Decided(1, OLD, sys.executable), unused, {}, unused, {})
         self.slots = [
             FakeSlot(name, FakeLink({"commit": [OLD, TREE.hash]})) for name in ("front-1", "front-2", "agent")
         ]
@@ -139,7 +140,7 @@ class PoolTests(TestCase):
             self.assertEqual([name for name, _ in slot.link.calls], ["prepare", "commit"])
             self.assertEqual(slot.link.calls[0][1], {"number": 2, "tree_hash": TREE.hash})
             self.assertEqual(slot.generation, 2)
-        self.assertEqual(self.pool.decided, Decided(2, TREE.hash))
+        self.assertEqual(self.pool.decided, Decided(2, TREE.hash, sys.executable))
         self.assertEqual(set(self.pool.hashes_in_use()), {OLD, TREE.hash})
 
     def test_one_cannot(self) -> None:
@@ -149,7 +150,7 @@ class PoolTests(TestCase):
         self.assertEqual(str(failed.value), "worker front-2: cloudd.x line 3: no")
         self.successResultOf(Deferred.fromCoroutine(self.pool.abort(2)))
         self.assertEqual([slot.link.calls[-1][0] for slot in self.slots], ["abort"] * 3)
-        self.assertEqual(self.pool.decided, Decided(1, OLD))
+        self.assertEqual(self.pool.decided, Decided(1, OLD, sys.executable))
 
     def test_patience(self) -> None:
         """A worker that hangs is named before the upgrade gives up by itself."""
@@ -181,10 +182,10 @@ class PoolTests(TestCase):
         self.pool._start_loader = start
         self.pool.boot_loader()
         first = cast(FakeLoader, self.pool._loader)
-        self.pool.boot_instead(Decided(1, TREE.hash))
+        self.pool.boot_instead(Decided(1, TREE.hash, sys.executable))
         self.assertTrue(first.killed)
         self.pool.boot_loader()
-        self.assertEqual(started, [Decided(1, OLD), Decided(1, TREE.hash)])
+        self.assertEqual(started, [Decided(1, OLD, sys.executable), Decided(1, TREE.hash, sys.executable)])
 
     def test_nobody_is_ready(self) -> None:
         """Without a worker that could try the code it is not taken."""
@@ -206,7 +207,7 @@ class PoolTests(TestCase):
         self.assertEqual(self.swap(), ["agent"])
         self.assertEqual(self.slots[2].signals, [signal.SIGTERM])
         self.assertEqual(self.slots[0].signals, [])
-        self.assertEqual(self.pool.decided, Decided(2, TREE.hash))
+        self.assertEqual(self.pool.decided, Decided(2, TREE.hash, sys.executable))
 
     def test_ready_with_replaced_code(self) -> None:
         """A worker that was forked before a swap and is ready after it is started again."""

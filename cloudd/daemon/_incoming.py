@@ -1,0 +1,366 @@
+# -*- test-case-name: tests.daemon.test_handover -*-
+"""
+A second crew of workers, of other code, beside the one that serves: booted, paired with the old workers, and given
+their connections.
+
+``HandOver`` is one attempt.  Its steps are called in this order, and each raises ``SwapFailed`` when it cannot be done:
+``boot`` (a loader of the new tree prepares the host and forks workers that wait) → ``rehearse`` (each old front shows
+that its new one can adopt) → the caller writes the decision down → ``commit`` → ``supervise`` → ``settle``.  Before the
+decision ``abort`` leaves all as it was; after it, ``hand_back`` brings the old workers back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+
+from cloudd.interfaces.application import Threads
+from reload import link_pair
+
+from ._link import LinkError
+from ._rendezvous import Purpose, Visit, VisitFailed, place_of, visit
+from ._slot import Slot
+from ._workers import Decided, SwapFailed, WorkerPool, kill_all
+
+BOOT_S = 60.0
+REHEARSAL_S = 30.0
+MOVE_S = 120.0
+ASK_S = 10.0
+RETURN_S = 10.0
+LOOK_S = 0.5
+SILENT_LOOKS = 2  # each waits for ``ASK_TIMEOUT_S``
+
+
+@define(eq=False)
+class Pair:
+    """
+    An old front worker and the new one that takes its connections.
+
+    :ivar facts: what the old worker has last told of its session
+    """
+
+    old: Slot
+    new: Slot
+    rehearsed: Deferred[None] = field(factory=Deferred)
+    moved: Deferred[None] = field(factory=Deferred)
+    returned: Deferred[None] = field(factory=Deferred)
+    ended: str = ""
+    facts: dict[str, Any] = field(factory=dict)
+
+    def heard(self, phase: str, facts: dict[str, Any]) -> None:
+        """The old worker tells how far it is."""
+        if phase == "fence":
+            self.new.kill(f"it kept silent in the hand-over: {facts.get('cause', '')}")
+            return
+        self.facts = facts
+        if phase == "rehearsed":
+            _fire(self.rehearsed)
+        elif phase == "moved":
+            _fire(self.moved)
+        elif phase == "returned":
+            _fire(self.returned)
+        elif phase == "ended":
+            self.ended = facts.get("how", "")
+            cause = SwapFailed(f"worker {self.old.name}: {self.ended}: {facts.get('cause', '')}")
+            for waiting in (self.rehearsed, self.moved):
+                if not waiting.called:
+                    waiting.errback(cause)
+            _fire(self.returned)
+
+    def heard_of_new(self, phase: str, facts: dict[str, Any]) -> None:
+        """The new worker tells: only that its old one must be ended matters here."""
+        if phase == "fence":
+            self.old.kill(f"it kept silent in the hand-over: {facts.get('cause', '')}")
+
+
+class HandOver:
+    """
+    :param run: where workers can be met
+    :param health: gives the host's health; a part that fails under the new code and did not before has all handed back
+    :param report: told what is done: a sentence, and done of total
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        pool: WorkerPool,
+        threads: Threads,
+        run: Path,
+        decided: Decided,
+        health: Callable[[], Awaitable[Mapping[str, Any]]],
+        report: Callable[[str, str, int, int], None],
+    ) -> None:
+        self._reactor = reactor
+        self._pool = pool
+        self._threads = threads
+        self._run = run
+        self.decided = decided
+        self._health = health
+        self._sick_before: set[str] = set()
+        self._report = report
+        self._pairs: list[Pair] = []
+        self._crew: list[Slot] = []
+        self._old: list[Slot] = []
+        self._asked_back: str = ""
+        self._supervised = False
+        self.longest_pause_s = 0.0
+
+    # ---- before the decision
+
+    async def boot(self) -> None:
+        """
+        :raises SwapFailed: the new code cannot be started; nothing is left of it
+        """
+        pool = self._pool
+        self._sick_before = set(await self._sick_parts())
+        self._report("prepare", "starting the new code beside the old, which prepares the host", 0, 0)
+        await pool.prepare_incoming(self.decided, BOOT_S)
+        self._crew = pool.fork_incoming()
+        self._report("prepare", "the new workers boot and check themselves", 0, len(self._crew))
+        await self._all_ready()
+
+    async def _all_ready(self) -> None:
+        deadline = self._reactor.seconds() + BOOT_S
+        while not all(slot.is_ready for slot in self._crew):
+            self._raise_dead("while it booted")
+            if self._reactor.seconds() > deadline:
+                late = ", ".join(slot.name for slot in self._crew if not slot.is_ready)
+                raise SwapFailed(f"the new workers {late} were not ready within {BOOT_S:g} s")
+            await self._sleep(0.02)
+
+    def _raise_dead(self, when: str) -> None:
+        for slot in self._crew:
+            if not slot.runs:
+                raise SwapFailed(f"the new worker {slot.name} {slot.cause or 'ended'} {when}")
+
+    async def rehearse(self) -> None:
+        """
+        Pair the workers and let each pair try.
+
+        :raises SwapFailed: they cannot read each other's state, or one of them died
+        """
+        self._old = list(self._pool.slots)
+        news = {slot.name: slot for slot in self._crew if slot.role != "agent"}
+        for old in self._old:
+            new = news.get(old.name)
+            if new is not None and old.is_ready:
+                self._pairs.append(await self._pair(old, new))
+        self._report("rehearse", "the new workers adopt some connections for a try", 0, len(self._pairs))
+        await self._wait_for([pair.rehearsed for pair in self._pairs], REHEARSAL_S, "rehearsal")
+        self._raise_dead("in the rehearsal")
+
+    async def _pair(self, old: Slot, new: Slot) -> Pair:
+        pair = Pair(old, new)
+        for waiting in (pair.rehearsed, pair.moved):
+            waiting.addErrback(_kept)
+        old.handover, new.handover = pair.heard, pair.heard_of_new
+        for_old, for_new = link_pair()
+        gifts: tuple[int, ...] = ()
+        try:
+            gifts = await self._visit(old, "give", [for_old.fileno()])
+            await self._visit(new, "take", [for_new.fileno(), *gifts])
+        finally:
+            for_old.close()
+            for_new.close()
+            for gift in gifts:
+                os.close(gift)
+        return pair
+
+    async def _visit(self, slot: Slot, purpose: Purpose, brought: list[int]) -> tuple[int, ...]:
+        question = Visit(purpose=purpose, generation=self.decided.generation)
+        try:
+            met = await self._threads.run(visit, place_of(self._run, slot.pid), question, brought)
+        except VisitFailed as error:
+            raise SwapFailed(f"worker {slot.name}: {error}") from error
+        return met.descriptors
+
+    async def abort(self, cause: str) -> None:
+        """Nothing was decided: end the new workers; the old ones go on as if nothing had happened."""
+        for pair in self._pairs:
+            if pair.old.is_ready and pair.old.link is not None:
+                pair.old.link.cast("abort_handover", cause=cause)
+        await self._pool.drop_incoming()
+
+    # ---- after it
+
+    async def commit(self) -> list[str]:
+        """
+        All old workers give, all new ones serve.  Never raises: what does not follow is ended or completed.
+
+        :return: warnings
+        """
+        pool = self._pool
+        self._old = pool.promote(self.decided)
+        self._report("move", "connections move", 0, len(self._pairs))
+        with_new, with_old = {pair.new for pair in self._pairs}, {pair.old for pair in self._pairs}
+        calls = [_call(pair.old, "decide") for pair in self._pairs]
+        calls += [_call(new, "take_over") for new in self._crew if new not in with_new]
+        for old in self._old:
+            if old not in with_old:  # the agent; a front that was not ready
+                old.stop(pool.stop_timeout_s)
+        warnings = [str(answer) for answer in await _all(calls) if isinstance(answer, SwapFailed)]
+        try:
+            await self._wait_for([pair.moved for pair in self._pairs], MOVE_S, "moving")
+        except SwapFailed as error:
+            warnings.append(str(error))
+        self.longest_pause_s = max((pair.facts.get("pause_s", 0.0) for pair in self._pairs), default=0.0)
+        return warnings
+
+    def moved_and_later(self) -> tuple[int, dict[str, int]]:
+        """How many connections moved at once, and why others follow later: reason -> how many."""
+        later: dict[str, int] = {}
+        for pair in self._pairs:
+            for reason, count in pair.facts.get("later", {}).items():
+                later[reason] = later.get(reason, 0) + count
+        return sum(pair.facts.get("moved", 0) for pair in self._pairs), later
+
+    def ask_back(self, cause: str) -> bool:
+        """Have the window end by a hand-back; false: it is too early or too late for that."""
+        if not self._supervised:
+            return False
+        self._asked_back = cause
+        return True
+
+    async def supervise(self, window_s: float) -> str:
+        """
+        Watch the new workers until the window is over.
+
+        :return: why everything has to be handed back; empty: they do well
+        """
+        self._supervised = True
+        try:
+            return await self._watch(self._reactor.seconds() + window_s)
+        finally:
+            self._supervised = False
+
+    async def _watch(self, end: float) -> str:
+        pids = {slot: slot.pid for slot in self._crew}
+        silent, sick = 0, set[str]()
+        while True:
+            for slot, pid in pids.items():
+                if slot.pid != pid or not slot.is_ready:
+                    return f"the new worker {slot.name} {slot.cause or 'ended'}"
+            if self._asked_back:
+                return self._asked_back
+            answers = await self._pool.ask_all("status")
+            silent = silent + 1 if any(isinstance(answer, LinkError) for answer in answers.values()) else 0
+            if silent >= SILENT_LOOKS:
+                return "a new worker does not answer"
+            parts = {} if silent else await self._sick_parts()
+            for name in sick.intersection(parts):  # twice in a row
+                return f"{name} fails under the new code: {parts[name]}"
+            sick = set(parts) - self._sick_before
+            if self._reactor.seconds() >= end:
+                return ""
+            await self._sleep(min(LOOK_S, max(0.01, end - self._reactor.seconds())))
+
+    async def _sick_parts(self) -> dict[str, str]:
+        health = await self._health()
+        return {name: part["cause"] for name, part in health["parts"].items() if part["status"] != "ok"}
+
+    async def hand_back(self, cause: str) -> list[str]:
+        """
+        The old workers take everything back and serve; the new ones end.  The caller has written that down.
+
+        :return: warnings
+        """
+        self._report("return", f"handing back: {cause}", 0, len(self._pairs))
+        given_up = self._pool.demote()
+        warnings = []
+        for pair in self._pairs:
+            if pair.old.is_ready and pair.old.link is not None:
+                pair.old.link.cast("take_back", cause=cause)
+            else:
+                _fire(pair.returned)
+        try:
+            await self._wait_for([pair.returned for pair in self._pairs], RETURN_S, "return")
+        except SwapFailed as error:
+            warnings.append(str(error))
+            kill_all(pair.new for pair in self._pairs if not pair.returned.called)
+        for slot in given_up:
+            if slot.role == "agent":
+                slot.stop(0)
+        return warnings
+
+    def settle(self) -> None:
+        """The window is over: nothing goes back any more; the old workers end when their last connection has."""
+        for pair in self._pairs:
+            if pair.old.is_ready and pair.old.link is not None:
+                pair.old.link.cast("end_window")
+        self._pool.settle()
+
+    # ----
+
+    async def _wait_for(self, waiting: list[Deferred[None]], limit_s: float, what: str) -> None:
+        done = DeferredList([_copy(each) for each in waiting], fireOnOneErrback=True, consumeErrors=True)
+        timer = self._reactor.callLater(limit_s, done.cancel)
+        try:
+            await done
+        except Exception as error:
+            cause = getattr(getattr(error, "subFailure", None), "value", None)
+            if timer.active():
+                raise SwapFailed(str(cause or error)) from error
+            raise SwapFailed(f"the {what} did not end within {limit_s:g} s") from error
+        finally:
+            if timer.active():
+                timer.cancel()
+
+    def _sleep(self, seconds: float) -> Deferred[None]:
+        done: Deferred[None] = Deferred()
+        self._reactor.callLater(seconds, done.callback, None)
+        return done
+
+
+def _fire(waiting: Deferred[None]) -> None:
+    if not waiting.called:
+        waiting.callback(None)
+
+
+def _kept(failure: Any) -> Any:
+    """Remember a failure for whoever waits later, without a complaint that nobody has."""
+    return _Failed(failure)
+
+
+@define
+class _Failed:
+    failure: Any
+
+
+def _copy(deferred: Deferred[Any]) -> Deferred[None]:
+    """Fires as that one does, and leaves its result to others."""
+    copy: Deferred[None] = Deferred()
+
+    def passed(result: Any) -> Any:
+        if not copy.called:
+            if isinstance(result, _Failed):
+                copy.errback(result.failure)
+            else:
+                copy.callback(None)
+        return result
+
+    deferred.addBoth(passed)
+    return copy
+
+
+def _call(slot: Slot, name: str) -> Deferred[Any]:
+    async def call() -> Any:
+        try:
+            if slot.link is None:
+                raise LinkError(f"{slot.name} has ended")
+            return await slot.link.call(name, timeout_s=ASK_S)
+        except LinkError as error:
+            return SwapFailed(f"{slot.name}: {error}")
+
+    return Deferred.fromCoroutine(call())
+
+
+async def _all(deferreds: Iterable[Deferred[Any]]) -> list[Any]:
+    return [answer for _ok, answer in await DeferredList(list(deferreds))]

@@ -1,0 +1,255 @@
+# -*- test-case-name: tests.daemon.test_handover -*-
+"""
+A worker's part in a hand-over: the old one gives its connections, the new one takes them.
+
+The anchor brings both ends of a link (``_rendezvous``).  The old worker shows that the new one can adopt (rehearsal),
+tells the anchor so, and waits.  The anchor decides for all workers at once by the record of ``_committed``; a worker
+that loses its anchor meanwhile reads that record and does what it says, so that all change or none.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from cloudd.protocols.http import HTTPServerFactory, Request
+from cloudd.protocols.http._connection import HTTPConnection
+from cloudd.protocols.http._moving import HTTP_KINDS, HTTPAdopter, MovableHTTP
+from reload import Ending, HandoverLimits, Kinds, Link, NewProcess, OldProcess
+
+DECISION_S = 120.0
+MAX_SHOWN_REASONS = 8
+
+
+class Served(Protocol):
+    """What a hand-over asks of its worker."""
+
+    def open_ports(self) -> None:
+        """Accept connections; without effect when it does."""
+
+    def close_ports(self) -> None:
+        """Accept no more, here; the sockets stay open."""
+
+    def take_over(self) -> None:
+        """A new worker: serve from now on; without effect when it does."""
+
+    def left(self) -> None:
+        """All its connections are another worker's: end."""
+
+
+class Moving:
+    """
+    At most one hand-over of this worker at a time.
+
+    :param factories: by face
+    :param tell: tells the anchor: ``tell(phase, **facts)``; phases are ``rehearsed``, ``moved``, ``returned``,
+        ``fence`` and ``ended``
+    :param moved: called with each request that goes on in the other process
+    :param window_s: longest time in which connections may be handed back
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        factories: Mapping[str, HTTPServerFactory],
+        served: Served,
+        tell: Callable[..., None],
+        moved: Callable[[Request], None],
+        window_s: float,
+    ) -> None:
+        self._reactor = reactor
+        self._factories = factories
+        self._served = served
+        self._tell = tell
+        self._moved_away = moved
+        self._limits = HandoverLimits(window_s=window_s, decision_s=DECISION_S, must_return=True)
+        self._side: OldProcess | NewProcess | None = None
+        self._decision: Deferred[None] | None = None
+        self._decided = self._window_over = False
+        self.generation = 0  # of the new workers, while one is under way
+
+    @property
+    def is_undecided(self) -> bool:
+        """An old worker that waits for the decision."""
+        return isinstance(self._side, OldProcess) and not self._decided
+
+    @property
+    def is_leaving(self) -> bool:
+        """An old worker whose connections go, or have gone."""
+        return isinstance(self._side, OldProcess) and self._decided
+
+    # ---- the old worker
+
+    def give(self, end: socket.socket, generation: int) -> None:
+        """Begin to give; nothing is decided yet."""
+        self._check_free()
+        self.generation, self._decision = generation, None
+        self._decided = self._window_over = False
+        old = self._side = OldProcess(
+            self._reactor,
+            Link(self._reactor, end),
+            Kinds(HTTP_KINDS),
+            self._movables,
+            self._ask,
+            adopter=HTTPAdopter(self._reactor, self._factories),
+            limits=self._limits,
+            fence=lambda cause: self._tell("fence", cause=cause),
+            going_back=self._came_back,
+        )
+        old.ended.addCallback(self._given)
+        old.start().addCallbacks(lambda _: self._tell("moved", **self._facts()), _heard_elsewhere)
+        self._let_follow()
+
+    def _ask(self) -> Deferred[None]:
+        self._decision = Deferred()
+        self._tell("rehearsed", **self._facts())
+        return self._decision
+
+    def decide(self) -> bool:
+        """The host has decided for the new workers: give all.  False: there is nothing to decide."""
+        decision, self._decision = self._decision, None
+        if decision is None or decision.called:
+            return self._decided
+        self._decided = True
+        self._served.close_ports()
+        decision.callback(None)
+        return True
+
+    def abort(self, cause: str) -> None:
+        """End the session: what has not moved is served here."""
+        if self._side is not None:
+            self._side.abort(cause)
+
+    def take_back(self, cause: str) -> None:
+        """Have everything handed back; when the new worker has died, serve again what is left."""
+        if isinstance(self._side, OldProcess):
+            self._side.take_back(cause).addCallbacks(
+                lambda _: self._tell("returned", **self._facts()),
+                lambda failure: self._tell("returned", cause=failure.getErrorMessage(), **self._facts()),
+            )
+        else:
+            self._served.open_ports()
+            self._tell("returned", **self._facts())
+
+    def end_window(self) -> None:
+        """Nothing comes back from now on; what could not move still follows."""
+        self._window_over = True
+        if isinstance(self._side, OldProcess):
+            self._side.end_window()
+        else:
+            self._served.left()  # the new worker has died meanwhile
+
+    def _came_back(self, cause: str) -> None:
+        self.log.info("connections come back: {cause}", cause=cause)
+        self._served.open_ports()
+
+    def _given(self, ending: Ending) -> None:
+        decided, self._decided = self._decided, False
+        facts = self._facts()
+        self._side = self._decision = None
+        self._no_followers()
+        self.log.info("the hand-over has ended: {how} {cause}", how=ending.how, cause=ending.cause)
+        self._tell("ended", how=ending.how, cause=ending.cause, decided=decided, **facts)
+        if decided and (ending.how == "moved" or self._window_over):
+            self._served.left()
+
+    # ---- the new worker
+
+    def take(self, end: socket.socket, generation: int) -> None:
+        """Take from the worker at the other end; it is served from the decision on."""
+        self._check_free()
+        self.generation = generation
+        new = self._side = NewProcess(
+            self._reactor,
+            Link(self._reactor, end),
+            Kinds(HTTP_KINDS),
+            HTTPAdopter(self._reactor, self._factories),
+            accept=lambda _listeners: self._served.take_over(),
+            source=self._movables,
+            limits=self._limits,
+            fence=lambda cause: self._tell("fence", cause=cause),
+            going_back=lambda _cause: self._served.close_ports(),
+        )
+        new.ended.addCallback(self._taken)
+        new.start().addErrback(_heard_elsewhere)
+        self._let_follow()
+
+    def _taken(self, ending: Ending) -> None:
+        facts = self._facts()
+        self._side = None
+        self._no_followers()
+        self._tell("ended", how=ending.how, cause=ending.cause, decided=True, **facts)
+        if ending.how == "returned":
+            self._served.left()
+
+    # ---- both
+
+    def _check_free(self) -> None:
+        if self._side is not None:
+            raise RuntimeError("a hand-over of this worker is under way")
+
+    def _movables(self) -> Iterable[MovableHTTP]:
+        return [self._movable(connection) for factory in self._factories.values() for connection in factory.connections]
+
+    def _movable(self, connection: HTTPConnection) -> MovableHTTP:
+        return MovableHTTP(connection, self._moved_away)
+
+    def _let_follow(self) -> None:
+        for factory in self._factories.values():
+            factory.may_move = self._may_move
+
+    def _no_followers(self) -> None:
+        for factory in self._factories.values():
+            factory.may_move = None
+
+    def _may_move(self, connection: HTTPConnection) -> None:
+        if self._side is not None and connection.transport is not None:
+            self._side.ready(self._movable(connection))
+
+    def _facts(self) -> dict[str, Any]:
+        """How far it has come, for the anchor."""
+        side = self._side
+        if side is None:
+            return {"moved": 0, "taken": 0, "lost": 0, "pause_s": 0.0, "later": {}}
+        progress = side.progress
+        later: dict[str, int] = {}
+        for reason, detail in side.later.values():
+            text = f"{reason.name}: {detail}" if detail else reason.name
+            if text in later or len(later) < MAX_SHOWN_REASONS:
+                later[text] = later.get(text, 0) + 1
+        return {
+            "moved": progress.moved,
+            "taken": progress.taken,
+            "lost": progress.lost,
+            "pause_s": round(progress.longest_pause_s, 4),
+            "later": later,
+        }
+
+
+def state_file(state: Mapping[str, Any]) -> int:
+    """A memory file with an application's snapshot, for the worker of other code; the caller closes it."""
+    descriptor = os.memfd_create("cloudd-state", os.MFD_CLOEXEC)
+    with open(os.dup(descriptor), "wb") as file:
+        file.write(msgspec.msgpack.encode(state))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def read_state_file(descriptor: int) -> dict[str, Any]:
+    """What ``state_file`` wrote; the descriptor is closed."""
+    with open(descriptor, "rb") as file:
+        state: dict[str, Any] = msgspec.msgpack.decode(file.read(), type=dict[str, Any])
+    return state
+
+
+def _heard_elsewhere(_failure: Failure) -> None:
+    """Why a session failed is told by its ``ended``."""

@@ -1,0 +1,235 @@
+"""Hand-overs of real daemons: clients keep their connections, bad code goes back."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+from tests.daemon.test_processes import RunningCase
+
+KERNEL_FILE = "cloudd/daemon/_naming.py"
+
+
+class HandOverCase(RunningCase):
+    settings = "[workers]\nfront = 2\n[upgrade]\nwindow_s = 1\n"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.connections = [self.cloud.connect() for _ in range(20)]
+        for connection in self.connections:
+            self.addCleanup(connection.close)
+        self.ask_all()
+        self.sockets = [connection.sock for connection in self.connections]
+
+    def ask_all(self) -> set[str]:
+        """The words that all connections are answered with."""
+        return {self.cloud.get("/", connection)[1].split()[0] for connection in self.connections}
+
+    def change_kernel(self, text: str = "# changed", file: str = KERNEL_FILE) -> None:
+        with (self.cloud.tree / file).open("a") as kernel:
+            kernel.write(f"\n{text}\n")
+
+    def assertAlive(self, word: str) -> None:
+        """Every connection is the one it was, and is answered with that word."""
+        self.assertEqual(self.ask_all(), {word})
+        self.assertEqual([connection.sock for connection in self.connections], self.sockets)
+
+    def assertNothingLeft(self) -> None:
+        """Two fronts, an agent, their loader and the anchor: nobody else runs."""
+        self.cloud.wait(lambda: len(self.cloud.processes()) == 5, f"no other processes: {self.cloud.processes()}")
+        self.assertEqual(len(list((self.cloud.state / "run").iterdir())), 3)
+        self.assertEqual(self.cloud.health()["status"], "ok")
+
+
+class GoodCodeTests(HandOverCase):
+    def test_there_and_back(self) -> None:
+        """A changed kernel module: all connections move; one that cannot follows; a rollback brings all back."""
+        before = self.cloud.worker_pids()
+        thread, answers = self.slow_request("/slow/3")
+        self.change_kernel()
+        self.cloud.say("two")
+        outcome = self.cloud.upgrade()
+        self.assertEqual((outcome["result"], outcome["how"]), ("committed", "hand-over"), outcome)
+        self.assertEqual(outcome["moved"], 20)
+        self.assertEqual(sum(outcome["follow"].values()), 1)
+        self.assertIn(f"cloudd.{'daemon._naming'}", outcome["changed"])
+        self.assertAlive("two")
+        self.assertTrue(set(before.values()).isdisjoint(self.cloud.worker_pids().values()))
+        thread.join()
+        self.assertEqual(answers, [(200, "one")])
+        self.assertNothingLeft()
+        outcome = self.cloud.control("POST", "rollback")[-1]
+        self.assertEqual((outcome["result"], outcome["how"], outcome["moved"]), ("committed", "hand-over", 20), outcome)
+        self.assertAlive("one")
+        self.assertNothingLeft()
+
+    def test_state_moves_along(self) -> None:
+        """What the application keeps in memory is there in the new process."""
+        counts = {int(self.cloud.get("/", connection)[1].split()[2]) for connection in self.connections}
+        self.change_kernel()
+        self.cloud.upgrade()
+        self.assertGreater(int(self.cloud.get("/")[1].split()[2]), min(counts) - 10)
+        self.assertGreaterEqual(int(self.cloud.get("/")[1].split()[2]), 10)
+
+    def test_restarted_worker_runs_the_new_kernel(self) -> None:
+        """A worker that dies long after a hand-over is forked from the new code; a swap goes on from there."""
+        self.change_kernel()
+        self.assertEqual(self.cloud.upgrade()["how"], "hand-over")
+        killed = self.cloud.worker_pids()["agent"]
+        os.kill(killed, signal.SIGKILL)
+        self.cloud.wait(lambda: self.cloud.worker_pids()["agent"] not in {0, killed}, "the agent is back")
+        self.cloud.say("two")
+        outcome = self.cloud.upgrade()
+        self.assertEqual((outcome["result"], outcome["how"], outcome["generation"]), ("committed", "swap", 3), outcome)
+        self.assertAlive("two")
+
+    def test_under_load(self) -> None:
+        """Clients that ask without pause see no error while their processes change three times."""
+        stop, errors = threading.Event(), list[BaseException]()
+
+        def ask() -> None:
+            connection = self.cloud.connect()
+            try:
+                while not stop.is_set():
+                    self.cloud.get("/", connection)
+            except (OSError, http.client.HTTPException) as error:
+                errors.append(error)
+            finally:
+                connection.close()
+
+        clients = [threading.Thread(target=ask) for _ in range(8)]
+        for client in clients:
+            client.start()
+        for number in range(3):
+            self.change_kernel(f"# {number}")
+            self.assertEqual(self.cloud.upgrade()["result"], "committed")
+        stop.set()
+        for client in clients:
+            client.join()
+        self.assertEqual(errors, [])
+        self.assertAlive("one")
+        self.assertNothingLeft()
+
+
+class BadCodeTests(HandOverCase):
+    """New code that cannot serve changes nothing."""
+
+    def upgrade_fails(self, cause: str) -> Any:
+        outcome = self.cloud.upgrade()
+        self.assertEqual(outcome["result"], "failed", outcome)
+        self.assertIn(cause, outcome["cause"])
+        self.assertAlive("one")
+        self.assertNothingLeft()
+        self.assertEqual(self.cloud.status()["code"]["generation"], 1)
+        return outcome
+
+    def test_does_not_import(self) -> None:
+        self.change_kernel("import nowhere")
+        self.upgrade_fails("cannot")
+
+    def test_exits_at_boot(self) -> None:
+        self.change_kernel("import os; os._exit(3)")
+        self.upgrade_fails("loader ended")
+
+    def test_segfaults_at_boot(self) -> None:
+        self.change_kernel("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+        self.upgrade_fails("loader ended")
+
+    def test_fails_its_self_check(self) -> None:
+        self.change_kernel()
+        self.cloud.say("bad")
+        self.upgrade_fails("the word is bad")
+
+    def test_cannot_prepare_the_host(self) -> None:
+        self.change_kernel()
+        self.cloud.say("unprepared")
+        self.upgrade_fails("cannot prepare")
+
+    def test_new_snapshot_version_without_a_conversion(self) -> None:
+        """Neither side has been touched when that is found."""
+        self.change_kernel("VERSION = 99\nHTTP_KINDS = {KIND: 99}", "cloudd/protocols/http/_moving.py")
+        self.upgrade_fails("http-connection")
+
+    def test_sick_under_supervision(self) -> None:
+        """A part of health that fails under the new code alone has all handed back."""
+        self.change_kernel()
+        self.cloud.say("sick")
+        outcome = self.upgrade_fails("word fails under the new code: the word is sick")
+        self.assertIn("handed back in", outcome["cause"])
+        self.assertIn('cloudd_rollbacks_total{reason="supervision"} 1.0', self.cloud.get("/metrics")[1])
+
+
+class KilledTests(HandOverCase):
+    settings = "[workers]\nfront = 2\n[upgrade]\nwindow_s = 20\n"
+
+    def begin(self) -> tuple[threading.Thread, list[Any]]:
+        """Begin a hand-over, and wait for its time of supervision."""
+        self.change_kernel()
+        self.cloud.say("two")
+        outcomes: list[Any] = []
+        thread = threading.Thread(target=lambda: outcomes.append(self.cloud.upgrade()))
+        thread.start()
+        self.cloud.wait(
+            lambda: (self.cloud.status()["upgrade"] or {"step": ""})["step"] == "supervise", "the supervision"
+        )
+        return thread, outcomes
+
+    def test_rollback_under_supervision(self) -> None:
+        """It takes back what has moved, at once."""
+        thread, outcomes = self.begin()
+        self.assertAlive("two")
+        back = self.cloud.control("POST", "rollback")[-1]
+        thread.join()
+        self.assertEqual((back["action"], back["result"]), ("rollback", "committed"), back)
+        self.assertEqual(outcomes[0]["result"], "failed")
+        self.assertAlive("one")
+        self.assertNothingLeft()
+
+    def test_second_upgrade_is_refused(self) -> None:
+        """With what the first is doing; who asked for the first may leave."""
+        thread, _outcomes = self.begin()
+        second = self.cloud.upgrade()
+        self.assertEqual(second["result"], "busy")
+        self.assertIn("supervise", second["cause"])
+        self.cloud.control("POST", "rollback")
+        thread.join()
+
+    def test_new_agent_killed_under_supervision(self) -> None:
+        """Bad code is what dies in its first seconds: everything goes back, and no client notices."""
+        thread, outcomes = self.begin()
+        os.kill(self.cloud.worker_pids()["agent"], signal.SIGKILL)
+        thread.join()
+        self.assertEqual(outcomes[0]["result"], "failed", outcomes)
+        self.assertIn("the new worker agent was killed by SIGKILL", outcomes[0]["cause"])
+        self.assertAlive("one")
+        self.assertNothingLeft()
+
+    def test_anchor_killed_under_supervision(self) -> None:
+        """The decision stands: the new workers serve, a new anchor finds them, the old ones end."""
+        thread, _outcomes = self.begin()
+        pids = self.cloud.worker_pids()
+        assert self.cloud.process is not None
+        self.cloud.process.kill()
+        self.cloud.process.wait()
+        thread.join()
+        self.assertAlive("two")
+        self.cloud.start()
+        self.assertAlive("two")
+        self.assertEqual(self.cloud.worker_pids(), pids)
+        self.cloud.wait(lambda: len(self.cloud.processes()) == 5, "the old workers have ended")
+
+    def test_old_worker_killed_under_supervision(self) -> None:
+        """It had nothing left: the hand-over ends well."""
+        before = self.cloud.worker_pids()
+        thread, _outcomes = self.begin()
+        os.kill(before["front-1"], signal.SIGKILL)
+        time.sleep(0.2)
+        self.assertAlive("two")
+        back = self.cloud.control("POST", "rollback")[-1]
+        thread.join()
+        self.assertEqual(back["result"], "committed", back)
+        self.cloud.wait(lambda: self.cloud.health()["status"] == "ok", "a new old worker has come")
