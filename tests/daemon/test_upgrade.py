@@ -255,15 +255,21 @@ class UpgradeTests(UpgradeCase):
         self.assertEqual((await self.upgrade(str(prefix))).result, "committed")
 
     async def test_an_environment_of_other_versions(self) -> None:
-        """It is not swapped into this process, whatever of our code has changed; the difference is named."""
+        """Only new processes can have it, whatever of our code has changed; the difference is named."""
         prefix = self.write_environment(twisted="25.5.0")
         self.patch(_upgrade, "own_environment", lambda: environment_of(self.write_environment("own"), ("cloudd",)))
         self.settings = evolve(self.settings, upgrade=UpgradeSettings(trees=(str(prefix),)))
         self.upgrades = self.boot()
+        plan = await self.upgrades.plan(str(prefix))
+        self.assertEqual(plan.kind, "hand-over")
+        self.assertIn("twisted 24.7.0 -> 25.5.0", plan.cause)
         outcome = await self.upgrade(str(prefix))
-        self.assertEqual((outcome.result, self.workers.calls), ("refused", []))
-        self.assertIn("twisted 24.7.0 -> 25.5.0", outcome.cause)
-        self.assertUnchanged()
+        self.assertEqual((outcome.result, outcome.how, self.workers.calls), ("committed", "hand-over", []))
+        python = str(prefix / "bin" / "python")
+        self.assertEqual(self.hand_over.decided, Decided(2, outcome.new_hash, python))
+        self.assertEqual(read_committed(self.code), self.upgrades.committed)
+        self.assertEqual(self.upgrades.committed.interpreter, python)
+        self.assertEqual((await self.upgrade(str(prefix))).result, "unchanged")
 
     async def test_equal_code(self) -> None:
         """A tree that holds what runs is told so; no worker is asked."""
