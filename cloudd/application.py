@@ -12,18 +12,23 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
+from cloudd.events import Events
 from cloudd.face_checks import check_faces
 from cloudd.identity import Identity, bootstrap, first_login_kept
 from cloudd.interfaces.application import IApplication, PartHealth, Resources
 from cloudd.objects import Objects
+from cloudd.protocols.events import events_face
 from cloudd.protocols.http import Handler, Request
 from cloudd.protocols.monitoring import monitoring_face
 from cloudd.protocols.rest.identity import identity_face
 from cloudd.protocols.s3 import s3_face
 from cloudd.protocols.swift import swift_face
 from storage import FileStore, IObjectStore
+
+_log = Logger()
 
 
 def build(resources: Resources) -> IApplication:
@@ -71,11 +76,23 @@ class Application:
         self._resources = resources
         self.identity = Identity(resources)
         self.objects = Objects(resources, store)
-        self._parts: dict[str, Identity | Objects] = {"identity": self.identity, "objects": self.objects}
+        self.events = Events(resources, self.identity, store)
+        self._parts: dict[str, Identity | Objects | Events] = {
+            "identity": self.identity,
+            "objects": self.objects,
+            "events": self.events,
+        }
         monitoring = monitoring_face(resources, self.health)
         rest = identity_face(self.identity, resources)
         self._faces: dict[str, Handler] = {
-            "api": api_port({b"/health": monitoring, b"/metrics": monitoring}, rest),
+            "api": api_port(
+                {
+                    b"/health": monitoring,
+                    b"/metrics": monitoring,
+                    b"/events": events_face(self.events, self.identity, resources),
+                },
+                rest,
+            ),
             "object": swift_face(self.identity, self.objects, resources),
             "s3": s3_face(self.identity, self.objects, resources),
         }
@@ -101,6 +118,10 @@ class Application:
 
     def handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
         return self._faces[request.face](request)
+
+    def note(self, kind: str, data: Mapping[str, Any]) -> None:
+        noted = self.events.note(kind, data)
+        noted.addErrback(lambda failure: _log.failure("{kind} is missing among the events", failure, kind=kind))
 
     def retire(self) -> None:
         for part in self._parts.values():

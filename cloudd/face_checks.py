@@ -34,6 +34,7 @@ CHECKS = (
     Check("api", "/identity/v3", 200, b'"v3'),
     Check("api", "/identity", 300, b'"versions"'),
     Check("api", "/identity/v3/users", 401, b'"error"'),
+    Check("api", "/events", 401, b'"error"'),
     Check("object", "/info", 200, b'"swift"'),
     Check("object", "/healthcheck", 200),
     Check("object", "/v1/AUTH_self-check", 401),

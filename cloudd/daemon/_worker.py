@@ -165,6 +165,7 @@ class Worker:
             "abort_handover": self._moving.abort,
             "take_back": self._moving.take_back,
             "end_window": self._moving.end_window,
+            "note": self._note,
         }
         self._callees = callees
         self._link = Link(callees, reactor, self._anchor_has_gone)
@@ -341,6 +342,13 @@ class Worker:
         self._settings = settings_from_plain(settings)
         self._site.set_access_format(self._settings.log.access_format)
         self._access_log.reopen()
+
+    def _note(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Tell who follows the host's events; a generation that is older than these events tells nobody."""
+        current = self._generations.current
+        note = getattr(current.application, "note", None) if current is not None else None
+        if note is not None:
+            note(kind, data)
 
     # the end
 

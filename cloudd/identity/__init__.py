@@ -65,6 +65,7 @@ from ._values import (
     User,
     UserRef,
 )
+from ._verification import Concerns
 
 __all__ = [
     "Access",
@@ -73,6 +74,7 @@ __all__ = [
     "Assignment",
     "AuthRequest",
     "BadValue",
+    "Concerns",
     "Conflict",
     "Domain",
     "DomainScope",

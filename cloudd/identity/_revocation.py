@@ -17,13 +17,14 @@ database needs the sequencer of the outbox before it may run several writers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from cloudd.database.tables import revocation
 
 from ._tokens import TokenFacts
+from ._values import Access
 
 
 def user(user_id: str) -> str:
@@ -85,6 +86,25 @@ def subjects_of(facts: TokenFacts, domain_ids: Iterable[str]) -> frozenset[str]:
     if facts.ec2_access:
         subjects.add(ec2(facts.ec2_access))
     return frozenset(subjects)
+
+
+def may_concern(subjects: Set[str], access: Access) -> bool:
+    """
+    Whether events about ``subjects`` may concern what was verified as ``access``; never false where they do.
+
+    For who keeps an ``Access`` and not the token's facts, which alone say by which EC2 key a token was got.
+    """
+    mine = {EVERYBODY, user(access.user_id), domain(access.user_domain_id)}
+    mine.update(domain(one) for one in (access.project_domain_id, access.domain_id) if one)
+    if access.audit_ids:
+        mine |= {token(access.audit_ids[0]), chain(access.audit_ids[-1])}
+    if access.project_id:
+        mine.add(project(access.project_id))
+    if scope_id := access.project_id or access.domain_id:
+        mine.add(user_in_scope(access.user_id, scope_id))
+    if access.application_credential_id:
+        mine.add(application_credential(access.application_credential_id))
+    return not mine.isdisjoint(subjects) or any(subject.startswith("ec2:") for subject in subjects)
 
 
 def record(connection: Connection, now_us: int, *, refuse: Iterable[str] = (), forget: Iterable[str] = ()) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import define, field
@@ -32,7 +32,7 @@ from ._store import Store
 from ._tokens import TokenFacts, new_audit_id, seal, unseal
 from ._users import Users
 from ._values import Access, AuthRequest, Ec2Access, IssuedToken
-from ._verification import Verification
+from ._verification import Concerns, Verification
 
 STATE_VERSION = 1
 UPKEEP_EVERY_S = 300.0
@@ -126,6 +126,23 @@ class Identity:
         :raises IdentityUnavailable: this cannot be found out now
         """
         return await self._verification.ec2(access_key)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether this worker knows of every revocation of until a second ago; else nothing kept may be trusted."""
+        return self._verification.watch.is_fresh
+
+    def follow(self, told: Callable[[Concerns], None]) -> Callable[[], None]:
+        """
+        Hear of changes that end tokens or make them mean something else, as this worker learns of them.
+
+        :param told: called with a function that says of an ``Access`` whether it may be concerned: then ask
+            ``authenticate_token`` again
+        :return: ends it
+        """
+        followers = self._verification.followers
+        followers.append(told)
+        return lambda: followers.remove(told)
 
     def require_validation(self, access: Access, subject: Access) -> None:
         """

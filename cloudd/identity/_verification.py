@@ -8,7 +8,7 @@ cache when the last look at the events is too old; then the database is asked, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
@@ -36,6 +36,9 @@ SNAPSHOT_LIMIT = 500  # 2 ms to take and 3 ms to restore, in which nothing else 
 KEYS_EVERY_S = 1.0
 _ATTEMPTS = 3
 
+#: Whether what has just changed may make an access another one, or end it.
+Concerns = Callable[[Access], bool]
+
 
 @define(eq=False)
 class Verification:
@@ -49,6 +52,7 @@ class Verification:
     tokens: Remembered[Access] = field(init=False, factory=lambda: Remembered(TOKENS_KEPT))
     credentials: Remembered[Ec2Access] = field(init=False, factory=lambda: Remembered(CREDENTIALS_KEPT))
     watch: Watch = field(init=False)
+    followers: list[Callable[[Concerns], None]] = field(init=False, factory=list)
     _under_way: Shared[Any] = field(init=False, factory=Shared)
     _keys_read_s: float = field(init=False, default=float("-inf"))
 
@@ -168,15 +172,22 @@ class Verification:
         changed = await self._token_keys.read_again()
         if changed:
             self.tokens.clear()
+            self._tell_followers(lambda _: True)
         return changed
 
     def _forget(self, subjects: frozenset[str]) -> None:
         self.tokens.forget(subjects)
         self.credentials.forget(subjects)
+        self._tell_followers(lambda access: _revocation.may_concern(subjects, access))
 
     def _forget_all(self) -> None:
         self.tokens.clear()
         self.credentials.clear()
+        self._tell_followers(lambda _: True)
+
+    def _tell_followers(self, concerns: Concerns) -> None:
+        for told in list(self.followers):
+            told(concerns)
 
     # --- over a swap of code ---
 

@@ -160,6 +160,14 @@ class IApplication(Interface):
     def handle(request: Any) -> Any:
         """Answer one ``cloudd.protocols.http.Request``; may return a coroutine, which the kernel drives."""
 
+    def note(kind: str, data: Mapping[str, Any]) -> None:
+        """
+        Tell of something that the host has done, for who follows its events; does not wait.
+
+        :param kind: ``upgrade.progress`` or ``upgrade.ended``
+        :param data: plain data
+        """
+
     def retire() -> None:
         """A newer generation took over: stop timers and listening; requests in flight still end here."""
 

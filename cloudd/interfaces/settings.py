@@ -155,6 +155,28 @@ class ObjectSettings:
 
 
 @frozen(kw_only=True)
+class EventSettings:
+    """The event stream at ``/events``."""
+
+    subscribers: int = setting(
+        20_000, "open streams in one worker, beyond which clients get 503", unit="streams", minimum=0, maximum=1_000_000
+    )
+    heartbeat_s: float = setting(
+        25.0, "how often a stream carries something when nothing happens", unit="seconds", minimum=1, maximum=3600
+    )
+    keep: int = setting(
+        200_000,
+        "newest events that can be asked for again, of identity and upgrades and as many of objects",
+        unit="events",
+        minimum=1000,
+        maximum=100_000_000,
+    )
+    keep_s: int = setting(
+        604_800, "age beyond which events are forgotten", unit="seconds", minimum=60, maximum=315_360_000
+    )
+
+
+@frozen(kw_only=True)
 class LogSettings:
     """Access lines and the daemon's own log."""
 
@@ -203,5 +225,6 @@ class Settings:
     http: HTTPSettings = Factory(HTTPSettings)
     identity: IdentitySettings = Factory(IdentitySettings)
     objects: ObjectSettings = Factory(ObjectSettings)
+    events: EventSettings = Factory(EventSettings)
     log: LogSettings = Factory(LogSettings)
     upgrade: UpgradeSettings = Factory(UpgradeSettings)

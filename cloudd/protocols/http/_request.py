@@ -167,6 +167,23 @@ class Request(KleinGlue):
         else:
             self._ended_calls.append(call)
 
+    # ---- for an answer that goes on for hours
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much waits for the client in the connection; a part of a file counts with what is left of it."""
+        return int(getattr(self._connection.transport, "unsent", 0))
+
+    @property
+    def held(self) -> bool:
+        """The connection holds still, to be moved: what is written now is in the way."""
+        return self._connection.frozen
+
+    @property
+    def process_ends(self) -> bool:
+        """The process stops in order: an answer that has no end by itself should find one."""
+        return self._connection.factory.draining
+
     # ---- going on elsewhere
 
     def can_move(
