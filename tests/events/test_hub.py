@@ -122,7 +122,7 @@ class DeliveryTests(SynchronousTestCase):
         self.assertEqual((again.ids, listener.ids), (["c0.o1"], []))
 
     def clock_calls(self) -> list[Any]:
-        return self.house.clock.getDelayedCalls()
+        return list(self.house.clock.getDelayedCalls())
 
     def test_leaves_while_the_logs_are_read(self) -> None:
         """An answer that comes too late harms nobody."""
@@ -240,7 +240,9 @@ class ResumeTests(SynchronousTestCase):
         listener, whole = house.listener(at="c0.o0"), house.listener(at="c0.o0")
         came: list[str] = []
         for _ in range(data.draw(st.integers(1, 8))):
-            house.logs.add(*data.draw(st.lists(st.sampled_from(["p", "q"]), max_size=5)), in_store=data.draw(st.booleans()))
+            house.logs.add(
+                *data.draw(st.lists(st.sampled_from(["p", "q"]), max_size=5)), in_store=data.draw(st.booleans())
+            )
             house.tick(data.draw(st.integers(0, 3)))
             if data.draw(st.booleans()):
                 position = house.hub.position_of(listener) or Position(0, 0)
@@ -249,7 +251,9 @@ class ResumeTests(SynchronousTestCase):
                 listener = house.listener(at=str(position))
         house.tick(5)
         self.assertEqual(sorted(came + numbers(listener)), sorted(numbers(whole)))
-        self.assertEqual(len(numbers(whole)), sum(each.project_id == "p" for each in house.logs.stored + house.logs.control))
+        self.assertEqual(
+            len(numbers(whole)), sum(each.project_id == "p" for each in house.logs.stored + house.logs.control)
+        )
 
 
 def numbers(listener: Listener) -> list[str]:

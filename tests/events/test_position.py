@@ -29,7 +29,18 @@ class PositionTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """Near misses."""
-        for text in ("", "c1", "o1.c1", "c1.o-1", "c01.o1", "c1.o1 ", "c1.o1\n", "C1.o1", "c١.o1", "c1.o" + "9" * 19):
+        for text in (
+            "",
+            "c1",
+            "o1.c1",
+            "c1.o-1",
+            "c01.o1",
+            "c1.o1 ",
+            "c1.o1\n",
+            "C1.o1",
+            "c\u0661.o1",
+            "c1.o" + "9" * 19,
+        ):
             self.assertRaises(BadPosition, Position.parse, text)
 
     @given(positions, positions)
