@@ -83,7 +83,7 @@ def _handler_state(request: Request) -> dict[str, Any] | None:
     body = request._body
     if body is not None and body.reading_document and not request.started:
         return None
-    raise NotExportable("the request's handler cannot tell its state")
+    raise NotExportable(f"the handler of {request.route} cannot tell its state")
 
 
 def restore(connection: HTTPConnection, snapshot: Snapshot, descriptors: tuple[int, ...] = ()) -> None:
@@ -116,7 +116,7 @@ def continue_request(connection: HTTPConnection, request: Request) -> Request:
     if connection.closing or connection.frozen or connection.request is not request or request.finished:
         raise NotExportable("the request is over, or its connection is moving to another process")
     if request.move is None:
-        raise NotExportable("the request's handler cannot tell its state")
+        raise NotExportable(f"the handler of {request.route} cannot tell its state")
     if request.sent_bytes != request._promised:
         raise NotExportable("a part of a file is on its way")
     state = Snapshot(KIND, VERSION, _export_request(connection, request)).fields

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from time import gmtime, strftime
+from typing import Any
 
 from attrs import frozen
 
@@ -88,6 +89,23 @@ class Call:
     @property
     def store(self) -> IObjectStore:
         return self.objects.store
+
+    def tell(self) -> dict[str, Any]:
+        """Who has asked, and what was signed: plain data, with which the request goes on in another process."""
+        names = ("user_id", "user_name", "user_domain_id", "user_domain_name", "project_id", "project_name")
+        return {
+            "access": {name: getattr(self.access, name) for name in names},
+            "signed": self.signed.tell(),
+        }
+
+    @staticmethod
+    def told(caller: Mapping[str, Any]) -> tuple[Access, Signed]:
+        """
+        Who has asked, and what was signed, from what ``tell`` gave.
+
+        Without any role: all leave that the request needs was given where it began.
+        """
+        return Access(**caller["access"]), Signed(**caller["signed"])
 
     @property
     def account(self) -> str:

@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
+from typing import Any
 
 from attrs import define, field
+
+from storage import Hasher
 
 from ._canonical import sha256_hex, string_to_sign
 from ._errors import S3Error
@@ -41,6 +44,15 @@ class ChunkSignatures:
 
     def __attrs_post_init__(self) -> None:
         self._previous = self.signed.signature
+
+    @property
+    def previous(self) -> bytes:
+        """The signature that the next one covers."""
+        return self._previous
+
+    def go_on(self, previous: bytes) -> None:
+        """Continue after this signature."""
+        self._previous = previous
 
     def check_chunk(self, signature: bytes, digest: bytes) -> None:
         """:raises S3Error: ``SignatureDoesNotMatch``"""
@@ -76,6 +88,7 @@ class ChunkDecoder:
         self._remaining = 0
         self._signature = b""
         self._digest = sha256()
+        self._chunk_bytes = 0  # of the current chunk that are in _digest
         self._trailer_bytes = 0
         self._trailer_signature: bytes | None = None
         self._last_chunk_seen = False
@@ -92,6 +105,47 @@ class ChunkDecoder:
         while self._step(payload):
             pass
         return payload[0] if len(payload) == 1 else b"".join(payload)
+
+    def tell(self) -> dict[str, Any]:
+        """All that ``go_on`` needs but the digest of the current chunk, whose first ``chunk_bytes`` are in ``size``."""
+        return {
+            "step": self._step.__name__.strip("_"),
+            "size": self.size,
+            "held": bytes(self._held),
+            "remaining": self._remaining,
+            "signature": self._signature,
+            "previous": b"" if self._signatures is None else self._signatures.previous,
+            "chunk_bytes": self._chunk_bytes,
+            "trailers": [list(trailer) for trailer in self.trailers],
+            "trailer_bytes": self._trailer_bytes,
+            "trailer_signature": self._trailer_signature,
+            "last_chunk_seen": self._last_chunk_seen,
+        }
+
+    def go_on(self, state: Mapping[str, Any]) -> Hasher | None:
+        """
+        Continue where another decoder was asked to ``tell``.
+
+        :return: what is to be fed with the current chunk's first ``chunk_bytes``, if chunks are signed
+        """
+        self._step = self._steps()[state["step"]]
+        self.size = state["size"]
+        self._held = bytearray(state["held"])
+        self._remaining = state["remaining"]
+        self._signature = state["signature"]
+        self._chunk_bytes = state["chunk_bytes"]
+        self.trailers = [(name, value) for name, value in state["trailers"]]
+        self._trailer_bytes = state["trailer_bytes"]
+        self._trailer_signature = state["trailer_signature"]
+        self._last_chunk_seen = state["last_chunk_seen"]
+        if self._signatures is None:
+            return None
+        self._signatures.go_on(state["previous"])
+        return self._digest
+
+    def _steps(self) -> dict[str, Callable[[list[bytes]], bool]]:
+        steps = (self._size_line, self._data, self._data_end, self._trailer_line)
+        return {step.__name__.strip("_"): step for step in steps}
 
     def close(self) -> None:
         """
@@ -133,7 +187,7 @@ class ChunkDecoder:
             raise S3Error("InvalidRequest", "chunk-signature must be given exactly when x-amz-content-sha256 says so.")
         self._remaining = int(found[1], 16)
         self._signature = found[2] or b""
-        self._digest = sha256()
+        self._digest, self._chunk_bytes = sha256(), 0
         if self._remaining:
             self._step = self._data
         else:
@@ -151,6 +205,7 @@ class ChunkDecoder:
         self.size += len(piece)
         if self._signatures is not None:
             self._digest.update(piece)
+            self._chunk_bytes += len(piece)
         payload.append(piece)
         if not self._remaining:
             self._step = self._data_end
@@ -163,6 +218,7 @@ class ChunkDecoder:
             raise S3Error("InvalidRequest", "A chunk of the aws-chunked body is longer than its size says.")
         del self._held[:2]
         self._check_chunk()
+        self._chunk_bytes = 0
         self._step = self._size_line
         return True
 

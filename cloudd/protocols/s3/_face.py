@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from cloudd.identity import Ec2Access, Identity, NoSuchCredential
+from cloudd.identity import Access, Ec2Access, Identity, NoSuchCredential
 from cloudd.interfaces.application import Resources
 from cloudd.objects import Objects
 from cloudd.protocols.http import ClientGone, Request
+from storage import UnknownState
 
 from ._call import HOST_ID, Address, Call, locate, virtual_bucket
 from ._canonical import query_pairs
 from ._errors import S3Error
 from ._faults import translate
-from ._operations import choose
+from ._operations import RESUMED, choose
 from ._presigned_v2 import PresignedV2, read_presigned_v2, verify_presigned_v2
 from ._signature import Claim, Signed, SigningKeys, read_claim, verify
 from ._xml import CONTENT_TYPE, error_document
@@ -53,23 +55,51 @@ class Face:
         pairs = query_pairs(request.query)
         claim = _read_claim(request, pairs)
         address = locate(request.path, request.header(b"host"), settings.s3_host)
+        if request.resumed is not None:
+            await self._go_on(request, request.resumed, address, claim, pairs)
+            return
         credential = await self._credential(claim)
         signed = self._verify(claim, credential.secret, request, pairs)
         if credential.access.project_id is None:
             raise S3Error("AccessDenied", "The EC2 credential has no project, so it owns no buckets.")
         request.project_id = credential.access.project_id
+        await self._run(self._call(request, address, claim, pairs, credential.access, signed), address)
+
+    async def _go_on(
+        self,
+        request: Request,
+        state: Mapping[str, Any],
+        address: Address,
+        claim: Claim | PresignedV2,
+        pairs: Sequence[tuple[bytes, bytes]],
+    ) -> None:
+        """Go on with a request that was begun in another process, where its signature was verified."""
+        operation = RESUMED.get(state.get("kind", ""))
+        if operation is None:
+            raise UnknownState(f"no request goes on here with {state.get('kind')!r}")
+        access, signed = Call.told(state["caller"])
+        await operation(self._call(request, address, claim, pairs, access, signed))
+
+    def _call(
+        self,
+        request: Request,
+        address: Address,
+        claim: Claim | PresignedV2,
+        pairs: Sequence[tuple[bytes, bytes]],
+        access: Access,
+        signed: Signed,
+    ) -> Call:
         query = _query(pairs)
-        call = Call(
+        return Call(
             request=request,
             address=address,
             headers=_headers(request, query if claim.presigned else {}),
             query=query,
-            access=credential.access,
+            access=access,
             signed=signed,
             objects=self.objects,
             resources=self.resources,
         )
-        await self._run(call, address)
 
     def _verify(
         self, claim: Claim | PresignedV2, secret: str, request: Request, pairs: Sequence[tuple[bytes, bytes]]

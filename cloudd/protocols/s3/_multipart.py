@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from cloudd.objects import Action, account_of, md5
-from storage import Hasher, MultipartFacts, PartFacts
+from cloudd.protocols.moving import told
+from storage import Hasher, IUpload, MultipartFacts, PartFacts
 
 from ._call import Call, iso_date, quoted, refuse_unsupported
 from ._checksums import COMPOSITE, FULL_OBJECT, Algorithm, algorithm, encoded, stored
@@ -19,10 +20,13 @@ from ._errors import S3Error
 from ._listing import owner, shown_as
 from ._metadata import checksum_elements, checksum_headers, describe
 from ._transfer import copy_bytes
-from ._writing import check_size, receive
+from ._writing import check_size, receive, receive_rest
 from ._xml import element, texts
 
 MAX_PARTS = 10_000
+#: Of the state with which the PUT of a part goes on elsewhere.
+PART = "s3-part"
+PART_VERSION = 1
 ALGORITHM_KEY, TYPE_KEY = "upload:algorithm", "upload:type"
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})", re.ASCII)
 
@@ -87,12 +91,27 @@ async def upload_part(call: Call) -> None:
             f"actual checksum Type: {payload.promise.algorithm.name}",
         )
     kept = payload.promise.algorithm if payload.promise is not None else chosen
-    upload, digests = await receive(call, payload, _hashers(kept))
+    more = {"checksum": "" if kept is None else kept.name}
+    upload, digests = await receive(call, payload, PART, PART_VERSION, _hashers(kept), more)
+    await _keep_part(call, number, kept, upload, digests)
+
+
+async def resume_part(call: Call) -> None:
+    """Go on with the PUT of a part that another process, or an older generation, has begun."""
+    state = told(call.request, PART, PART_VERSION)
+    kept = algorithm(state["checksum"], "the upload") if state["checksum"] else None
+    upload, digests = await receive_rest(call, call.payload(), state, _hashers(kept))
+    await _keep_part(call, _part_number(call), kept, upload, digests)
+
+
+async def _keep_part(
+    call: Call, number: int, kept: Algorithm | None, upload: IUpload, digests: Mapping[str, bytes]
+) -> None:
     part = await call.store.put_part(
         call.account,
         call.bucket,
         call.key,
-        facts.upload_id,
+        call.query["uploadId"],
         number,
         upload,
         etag=digests["md5"].hex(),

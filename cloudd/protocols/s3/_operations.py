@@ -95,6 +95,13 @@ TABLE: Mapping[tuple[str, str, str], Named] = {
     },
 }
 
+#: Of requests that were begun in another process, by the kind of their state.
+RESUMED: Mapping[str, Operation] = {
+    _reading.GET: _reading.resume_get,
+    _writing.PUT: _writing.resume_put,
+    _multipart.PART: _multipart.resume_part,
+}
+
 
 def choose(level: str, method: str, query: Mapping[str, str], *, copies: bool) -> Named:
     """

@@ -13,12 +13,13 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from cloudd.objects import md5, sha256
 from cloudd.protocols.http import Body, BodySink, BodyTruncated
-from storage import Hasher
+from storage import Hasher, IUpload
 
 from ._checksums import Promise, digest_of, promise
 from ._chunked import ChunkDecoder, ChunkSignatures
@@ -77,6 +78,22 @@ class Payload:
         if self.promise is not None:
             wanted[self.promise.algorithm.name] = self.promise.algorithm.hasher
         return wanted
+
+    def tell(self) -> dict[str, Any]:
+        """How far the body was decoded, as plain data; at any moment between two pieces of it."""
+        return {} if self._decoder is None else {"decoder": self._decoder.tell()}
+
+    async def go_on(self, state: Mapping[str, Any], upload: IUpload) -> None:
+        """
+        Continue where ``tell`` was asked; called once, before ``stream_to``.
+
+        :param upload: what was decoded so far
+        """
+        if self._decoder is not None:
+            digest = self._decoder.go_on(state["decoder"])
+            chunk_bytes = state["decoder"]["chunk_bytes"]
+            if digest is not None and chunk_bytes:
+                await upload.feed(digest, upload.size - chunk_bytes)
 
     async def stream_to(self, sink: BodySink) -> None:
         """

@@ -1,9 +1,14 @@
-"""GET and HEAD of an object: conditions, ranges, parts, and the way of the bytes to the client."""
+"""
+GET and HEAD of an object: conditions, ranges, parts, and the way of the bytes to the client.
+
+A GET that is under way may go on in another process, where ``resume_get`` sends what is left.
+"""
 
 from __future__ import annotations
 
 from cloudd.objects import Action, ByteRange, Conditions, UnsatisfiableRange, Verdict, parse_range
 from cloudd.protocols.http import Header
+from cloudd.protocols.moving import let_download_move, told
 from storage import IReading, ObjectFacts
 
 from ._call import HOST_ID, Call
@@ -13,6 +18,9 @@ from ._metadata import PART_SIZES, decode_part_sizes, object_headers, version_he
 from ._transfer import regions
 from ._xml import element, texts
 
+#: Of the state with which a GET goes on elsewhere.
+GET = "s3-get"
+GET_VERSION = 1
 _CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 
 
@@ -135,6 +143,25 @@ async def _send(call: Call, reading: IReading) -> None:
         request.respond(status, headers, reading.content[start : start + length])
         return
     request.start(status, headers, length)
-    async for descriptor, offset, count in regions(reading, start, length):
+    await _send_rest(call, reading, start, length)
+
+
+async def resume_get(call: Call) -> None:
+    """Go on with a GET that another process, or an older generation, has begun to answer."""
+    state = told(call.request, GET, GET_VERSION)
+    reading = call.store.resume_reading(state["source"], call.request.resumed_descriptors)
+    try:
+        await _send_rest(call, reading, state["start"], state["length"])
+    finally:
+        reading.close()
+
+
+async def _send_rest(call: Call, reading: IReading, start: int, length: int) -> None:
+    """Of these bytes those that were not sent before; and the end of the answer, whose head was sent."""
+    request = call.request
+    more = {"start": start, "length": length, "caller": call.tell()}
+    let_download_move(request, reading, GET, GET_VERSION, lambda: more)
+    sent = request.sent_bytes
+    async for descriptor, offset, count in regions(reading, start + sent, length - sent):
         await request.send_file(descriptor, offset, count)
     request.finish()

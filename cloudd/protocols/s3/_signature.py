@@ -28,6 +28,7 @@ from ._errors import S3Error
 
 ALGORITHM = b"AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = b"UNSIGNED-PAYLOAD"
+STREAMING = b"STREAMING-"
 MAX_EXPIRES_S = 604_800
 
 # Fields that proxies and SDKs add after signing, or that only repeat what is signed elsewhere.
@@ -67,6 +68,13 @@ class Signed:
     date: bytes = b""
     scope: bytes = b""
     signature: bytes = field(default=b"", repr=False)
+
+    def tell(self) -> dict[str, bytes]:
+        """Its fields for another process; the key only where the body goes on being signed with it."""
+        if not self.payload.startswith(STREAMING):
+            return {"payload": self.payload}
+        names = ("payload", "key", "date", "scope", "signature")
+        return {name: getattr(self, name) for name in names}
 
 
 @define

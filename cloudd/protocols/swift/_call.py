@@ -29,6 +29,7 @@ from storage import (
     NoSuchObject,
     PreconditionFailed,
     StoreFull,
+    UnknownState,
 )
 
 from ._answers import Refusal, bad_request
@@ -114,4 +115,5 @@ REFUSALS: dict[type, Callable[[Any], Refusal]] = {
     BodyTooLarge: lambda _: Refusal(413, "Your request is too large.", plain=True),
     DataDamaged: lambda _: Refusal(503, "The object's data is damaged; the operator has to restore it."),
     StoreFull: lambda _: Refusal(507, "The disk is full; nothing was kept."),
+    UnknownState: lambda _: Refusal(503, "The request was begun by other code and cannot go on; send it again."),
 }

@@ -7,8 +7,8 @@ These are direct handlers, not klein routes: object data is the hot path.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,6 +16,7 @@ from cloudd.identity import IdentityUnavailable, InvalidToken
 from cloudd.interfaces.application import Resources
 from cloudd.objects import Objects, project_of
 from cloudd.protocols.http import ClientGone, Request
+from storage import UnknownState
 
 from ._accounts import get_account, head_account, post_account, put_account
 from ._answers import JSON, PLAIN, Refusal, answer, not_served, refuse
@@ -24,8 +25,8 @@ from ._call import Call, refusal_of
 from ._capabilities import capabilities
 from ._containers import delete_container, get_container, head_container, post_container, put_container
 from ._copies import copy_object
-from ._object_reads import get_object, head_object
-from ._object_writes import delete_object, post_object, put_object
+from ._object_reads import GET, get_object, head_object, resume_get
+from ._object_writes import PUT, delete_object, post_object, put_object, resume_put
 from ._paths import Place, Query, parse_place
 from ._tempauth import log_in
 
@@ -55,6 +56,8 @@ OBJECT: dict[bytes, Route] = {
     b"DELETE": delete_object,
     b"COPY": copy_object,
 }
+# Of requests that were begun in another process, by the kind of their state.  Nobody is asked again who they are from.
+RESUMED: dict[str, Route] = {GET: resume_get, PUT: resume_put}
 # Parameters that mean something else than the plain request wherever they appear.
 REFUSED_PARAMETERS = {
     "temp_url_sig": "Temporary URLs",
@@ -118,13 +121,16 @@ class SwiftFace:
         request.route = place.route
         request.project_id = project_of(place.account)
         query = Query(request.query)
-        route = find_route(request, place, query)
+        access, token_cause = None, ""
+        state = request.resumed
+        route = find_route(request, place, query) if state is None else resumed_route(state)
         if route is None:
             return
-        token = request.header(b"x-auth-token") or request.header(b"x-storage-token")
-        access, token_cause = self._identity.cached(token.decode("latin-1")) if token else None, ""
-        if token and access is None:
-            access, token_cause = await self._authenticate(token.decode("latin-1"))
+        if state is None:
+            token = request.header(b"x-auth-token") or request.header(b"x-storage-token")
+            access = self._identity.cached(token.decode("latin-1")) if token else None
+            if token and access is None:
+                access, token_cause = await self._authenticate(token.decode("latin-1"))
         call = Call(
             request=request,
             place=place,
@@ -158,6 +164,18 @@ class SwiftFace:
             return None, error.cause
         except IdentityUnavailable as error:
             raise Refusal(503, error.cause) from None
+
+
+def resumed_route(state: Mapping[str, Any]) -> Route:
+    """
+    What goes on with a request of this state.
+
+    :raises UnknownState:
+    """
+    route = RESUMED.get(state.get("kind", ""))
+    if route is None:
+        raise UnknownState(f"no request goes on here with {state.get('kind')!r}")
+    return route
 
 
 def find_route(request: Request, place: Place, query: Query) -> Route | None:

@@ -1,25 +1,37 @@
 # -*- test-case-name: tests.protocols.swift.test_object_reads -*-
-"""GET and HEAD of objects: conditions, ranges, dynamic large objects."""
+"""
+GET and HEAD of objects: conditions, ranges, dynamic large objects.
+
+A GET that is under way may go on in another process: the parts of its answer are told, with the open files that they
+come from, and ``resume_get`` sends what is left of them.
+"""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from cloudd.objects import Action, ByteRange, Conditions, MultipartRanges, Verdict, parse_range
-from cloudd.protocols.http import ClientGone, Header
+from cloudd.protocols.http import ClientGone, Header, Request
+from cloudd.protocols.moving import let_download_move, told
 from storage import ObjectFacts
 
 from ._answers import Refusal
 from ._call import Call
-from ._contents import Contents, ObjectContents, SegmentedContents, list_segments, open_reading
+from ._contents import Contents, ObjectContents, SegmentedContents, contents_from, list_segments, open_reading
 from ._formats import header_date, timestamp
 from ._metadata import MANIFEST, object_headers
 from ._paths import decode
 
 SECOND_US = 1_000_000
+#: Of the state with which a GET goes on elsewhere.
+GET = "swift-get"
+GET_VERSION = 1
+#: Of an answer: bytes as they are, or start and length in the contents.
+Part = bytes | tuple[int, int]
 CONDITIONS = frozenset((b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since"))
 
 
@@ -117,14 +129,13 @@ async def _answer(call: Call, facts: ObjectFacts, contents: Contents) -> None:
         return
     if ranges is None:
         request.start(200, headers, contents.size)
-        await contents.send(request, 0, contents.size)
+        await _send(request, contents, [(0, contents.size)])
     elif len(ranges) == 1:
         headers.append((b"Content-Range", ranges[0].content_range(contents.size)))
         request.start(206, headers, ranges[0].length)
-        await contents.send(request, ranges[0].start, ranges[0].length)
+        await _send(request, contents, [(ranges[0].start, ranges[0].length)])
     else:
         await _answer_several(call, facts, contents, ranges)
-    request.finish()
 
 
 def _ranges(call: Call, facts: ObjectFacts, contents: Contents) -> Sequence[ByteRange] | None:
@@ -142,10 +153,40 @@ async def _answer_several(call: Call, facts: ObjectFacts, contents: Contents, ra
     parts = MultipartRanges(ranges, contents.size, facts.content_type.encode(), secrets.token_hex(16).encode())
     headers = [header for header in describe(facts, contents.header_etag) if header[0] != b"Content-Type"]
     request.start(206, [(b"Content-Type", parts.media_type), *headers], parts.length)
+    answer: list[Part] = []
     for head, part in zip(parts.heads, ranges, strict=True):
-        await _written(request.write(head))
-        await contents.send(request, part.start, part.length)
-    await _written(request.write(parts.tail))
+        answer += [head, (part.start, part.length)]
+    await _send(request, contents, [*answer, parts.tail])
+
+
+async def resume_get(call: Call) -> None:
+    """Go on with a GET that another process, or an older generation, has begun to answer."""
+    request = call.request
+    state = told(request, GET, GET_VERSION)
+    contents = contents_from(call.store, state["source"], request.resumed_descriptors)
+    try:
+        parts: list[Part] = [part if isinstance(part, bytes) else (part[0], part[1]) for part in state["parts"]]
+        await _send(request, contents, parts)
+    except ClientGone:
+        return
+    finally:
+        contents.close()
+
+
+async def _send(request: Request, contents: Contents, parts: Sequence[Part]) -> None:
+    """Send what is left of these parts, and end the answer, whose head was sent."""
+    plain: list[Any] = [part if isinstance(part, bytes) else list(part) for part in parts]
+    let_download_move(request, contents, GET, GET_VERSION, lambda: {"parts": plain})
+    skip = request.sent_bytes
+    for part in parts:
+        size = len(part) if isinstance(part, bytes) else part[1]
+        if skip < size:
+            if isinstance(part, bytes):
+                await _written(request.write(part[skip:]))
+            else:
+                await contents.send(request, part[0] + skip, size - skip)
+        skip = max(0, skip - size)
+    request.finish()
 
 
 async def _written(waiting: Deferred[None] | None) -> None:

@@ -191,7 +191,7 @@ class Conversation:
         request = old.request
         descriptors = () if request is None else tuple(map(os.dup, request.descriptors_to_move()))
         self.before = self.heard
-        old_transport, self.transport = self.transport, MemoryTransport()
+        old_transport, self.transport = self.transport, MemoryTransport(room=self.transport.room)
         self.factory = self.make_factory()
         self.connection = self.factory.restore(Snapshot.unpack(data), descriptors)
         # As in a hand-over: the one lets go before the other begins.

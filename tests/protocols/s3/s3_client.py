@@ -87,13 +87,13 @@ class S3Client:
     """
     One cloud with one project, and a client of its S3 port.
 
-    :ivar store: to look behind the face
+    :ivar store: to look behind the face; the usual one is in memory
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, store: Any = None, **settings: Any) -> None:
         self.clock = Clock()
         self.clock.advance(NOW)
-        self.store = _WatchedStore()
+        self.store: Any = store or _WatchedStore()
         nothing: Any = None
         metrics: Any = _NoMetric()
         resources = Resources(

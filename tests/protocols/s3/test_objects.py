@@ -26,7 +26,8 @@ class FaceTestCase(TestCase):
         return [row.name for row in await self.s3.store.objects(ACCOUNT, bucket, Listing())]
 
     async def facts(self, name: str) -> ObjectFacts:
-        return await self.s3.store.object(ACCOUNT, "bucket", name)
+        facts: ObjectFacts = await self.s3.store.object(ACCOUNT, "bucket", name)
+        return facts
 
     def refused(self, answer: Answer, status: int, code: str) -> None:
         self.assertEqual((answer.status, error_code(answer)), (status, code), answer.text)

@@ -109,7 +109,7 @@ class FaceCase(TestCase):
     max_object_bytes = MAX_OBJECT_BYTES
 
     def setUp(self) -> Any:
-        self.store = MemoryStore()
+        self.store: Any = self.make_store()
         self.identity = FourTokens()
         self.uploads: list[Any] = []
         self.readings: list[Any] = []
@@ -134,6 +134,10 @@ class FaceCase(TestCase):
         identity: Any = self.identity
         self.http = HTTPClient(swift_face(identity, Objects(resources, self.store), resources), face="object")
         return Deferred.fromCoroutine(self.prepare())
+
+    def make_store(self) -> Any:
+        """An empty store."""
+        return MemoryStore()
 
     async def prepare(self) -> None:
         """What the tests of a class begin with."""
