@@ -20,6 +20,7 @@ from cloudd.control import (
     SOCKET_NAME,
     Audit,
     Health,
+    How,
     Message,
     Outcome,
     Plan,
@@ -71,12 +72,15 @@ class ControlClient:
     def trace(self, request_id: str) -> Trace:
         return self._ask("GET", f"/v1/trace?request_id={quote(request_id, safe='')}", Trace)
 
-    def plan(self, tree: str) -> Plan:
-        return self._ask("POST", "/v1/plan", Plan, PlanRequest(tree=tree))
+    def plan(self, tree: str, how: How = "", canary: float | None = None) -> Plan:
+        return self._ask("POST", "/v1/plan", Plan, PlanRequest(tree=tree, how=how, canary=canary))
 
-    def upgrade(self, tree: str, expected_hash: str) -> Iterator[Progress | Outcome]:
+    def upgrade(
+        self, tree: str, expected_hash: str, how: How = "", canary: float | None = None
+    ) -> Iterator[Progress | Outcome]:
         """Steps as they begin, at last the outcome; the change goes on when nobody iterates any more."""
-        return self._stream("/v1/upgrade", UpgradeRequest(tree=tree, expected_hash=expected_hash))
+        request = UpgradeRequest(tree=tree, expected_hash=expected_hash, how=how, canary=canary)
+        return self._stream("/v1/upgrade", request)
 
     def rollback(self) -> Iterator[Progress | Outcome]:
         """As ``upgrade``."""

@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import click
 from rich.console import Console
 
-from cloudd.control import STEPS, Outcome, Progress, default_state, plain
+from cloudd.control import MAX_CANARY_PERCENT, STEPS, How, Outcome, Progress, default_state, plain
 
 from ._client import ControlClient, RefusedByDaemon, Unreachable
 from ._context import Context, Exit, ask, fail
@@ -101,13 +101,29 @@ def audit(context: Context, limit: int) -> None:
     type=click.Path(path_type=Path),
     help="Folder, wheel or virtual environment with the new code.  Default: what the daemon was started from.",
 )
+@click.option("--how", type=click.Choice(["swap", "hand-over"]), help="The way it must go.  Default: what is enough.")
 @click.option("--check", is_flag=True, help="Show the plan and stop; exits with 1 when it cannot be done.")
+@click.option(
+    "--canary",
+    "percent",
+    type=click.FloatRange(0, MAX_CANARY_PERCENT),
+    metavar="PERCENT",
+    help="Share of the connections that try the new code first; 0: all at once.  Default: as the settings say.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def upgrade(context: Context, tree: Path | None, check: bool, yes: bool) -> None:
-    """Load new code into all running workers; connections stay."""
-    named = str(tree.absolute()) if tree is not None else ""
-    plan = ask(context, lambda: context.client.plan(named))
+def upgrade(
+    context: Context, tree: Path | None, how: str | None, check: bool, percent: float | None, yes: bool
+) -> None:
+    """
+    Load new code into all running workers; connections stay.
+
+    A share of the connections tries it first; where it does worse than the old code, all is put back.
+    """
+    if percent is not None and math.isnan(percent):  # which no range refuses
+        raise click.BadParameter("it is no number", param_hint="--canary")
+    named, way = str(tree.absolute()) if tree is not None else "", cast(How, how or "")
+    plan = ask(context, lambda: context.client.plan(named, way, percent))
     if check:
         context.show(plan, plan_view(plan))
         sys.exit(Exit.OK if plan.kind != "refused" else Exit.REFUSED)
@@ -116,7 +132,7 @@ def upgrade(context: Context, tree: Path | None, check: bool, yes: bool) -> None
             context.console.print(plan_view(plan))
         _confirm("Load it?", yes=yes)
     # What cannot be done is asked for too: the refusal belongs in the audit log.
-    _follow(context, lambda: context.client.upgrade(named, plan.target_hash))
+    _follow(context, lambda: context.client.upgrade(named, plan.target_hash, way, percent))
 
 
 @main.command()

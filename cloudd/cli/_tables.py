@@ -66,6 +66,9 @@ def plan_view(plan: Plan) -> RenderableType:
     for label, names in (("swap", plan.swappable), ("kernel", plan.kernel)):
         if names:
             grid.add_row(label, Text("\n".join(_shortened(names))))
+    for label, words in (("why so", plan.reason), ("canary", plan.canary), ("not moved", "\n".join(plan.not_exported))):
+        if words:
+            grid.add_row(label, Text(words))
     return Group(grid, Text(sentences[plan.kind]), *_warnings(plan.warnings))
 
 
@@ -80,7 +83,12 @@ def outcome_view(outcome: Outcome) -> RenderableType:
         "busy": f"{name}: not now: {outcome.cause}",
         "failed": f"{name}: failed, everything is as before: {outcome.cause}",
     }
-    return Group(Text(sentences[outcome.result], style=_RESULT_STYLES[outcome.result]), *_warnings(outcome.warnings))
+    lines = [Text(sentences[outcome.result], style=_RESULT_STYLES[outcome.result])]
+    if outcome.canary:
+        lines.append(Text(f"canary: {outcome.canary}"))
+    if outcome.rollback_s:
+        lines.append(Text(f"the old code alone served again {outcome.rollback_s * 1000:.0f} ms after that was seen"))
+    return Group(*lines, *_warnings(outcome.warnings))
 
 
 def _warnings(warnings: Iterable[str]) -> list[Text]:
@@ -97,8 +105,11 @@ def audit_view(audit: Audit) -> RenderableType:
         lines.append(
             head.append(f" {entry.old_hash[:TINY_HASH] or '-':<{TINY_HASH}} -> {entry.new_hash[:TINY_HASH] or '-'}")
         )
+        tried = f"canary: {entry.canary}" if entry.canary else ""
         vouched = f"manifest: {entry.manifest}" if entry.manifest not in {"", "absent"} else ""
-        lines += [Padding(Text(remark), (0, 0, 0, 4), expand=False) for remark in filter(None, (entry.cause, vouched))]
+        lines += [
+            Padding(Text(remark), (0, 0, 0, 4), expand=False) for remark in filter(None, (entry.cause, tried, vouched))
+        ]
     return Group(*lines)
 
 

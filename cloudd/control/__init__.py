@@ -21,6 +21,7 @@ from ._code import BOUNDARIES, MANIFEST_NAME, manifest_places, write_manifest, w
 from ._interfaces import IControlled, IUpgrades, Listener
 from ._messages import (
     API_VERSION,
+    MAX_CANARY_PERCENT,
     STEPS,
     Action,
     Actor,
@@ -29,6 +30,7 @@ from ._messages import (
     CodeStatus,
     GenerationStatus,
     Health,
+    How,
     Message,
     Outcome,
     Plan,
@@ -62,6 +64,7 @@ __all__ = [
     "API_VERSION",
     "BOUNDARIES",
     "MANIFEST_NAME",
+    "MAX_CANARY_PERCENT",
     "SIGNATURE_NAME",
     "SOCKET_NAME",
     "STEPS",
@@ -72,6 +75,7 @@ __all__ = [
     "CodeStatus",
     "GenerationStatus",
     "Health",
+    "How",
     "IControlled",
     "IUpgrades",
     "Listener",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from ._messages import Actor, Audit, Health, Outcome, Plan, Progress, Status, Trace
+from ._messages import Actor, Audit, Health, How, Outcome, Plan, Progress, Status, Trace
 
 Listener = Callable[[Progress], None]
 
@@ -15,15 +15,19 @@ Listener = Callable[[Progress], None]
 class IUpgrades(Interface):
     """The code of one host: what runs, what may replace it.  One change at a time."""
 
-    def plan(tree: str) -> Deferred[Plan]:
+    def plan(tree: str, how: How = "", canary: float | None = None) -> Deferred[Plan]:
         """
         Find out what an upgrade would do; changes nothing but the folder of staged copies.
 
         :param tree: path of a code tree; empty: the tree that the daemon was started from
+        :param how: the way that must be taken; empty: the one that is enough
+        :param canary: as for ``upgrade``
         :return: the plan; what stands against it is in there (``kind`` is ``refused`` or ``hand-over``), not raised
         """
 
-    def upgrade(tree: str, expected_hash: str, actor: Actor, listener: Listener) -> Deferred[Outcome]:
+    def upgrade(
+        tree: str, expected_hash: str, actor: Actor, listener: Listener, canary: float | None = None, how: How = ""
+    ) -> Deferred[Outcome]:
         """
         Load a tree's swappable modules in every worker.
 
@@ -33,11 +37,13 @@ class IUpgrades(Interface):
         :param expected_hash: refuse a tree of another hash; empty: any
         :param actor: written into the audit log
         :param listener: called for each step; what it raises is logged and ignored
+        :param canary: percent of the connections that try the new code first; 0: none; None: as the settings say
+        :param how: as for ``plan``
         :return: how it ended; refusals and failures are outcomes, not raised
         """
 
     def rollback(actor: Actor, listener: Listener) -> Deferred[Outcome]:
-        """Load the code that ran before the last upgrade, as a new generation; otherwise as ``upgrade``."""
+        """Load the code that ran before the last upgrade, as a new generation, with no canary; else as ``upgrade``."""
 
     def audit(limit: int) -> Deferred[Audit]:
         """The last ``limit`` entries of the audit log, at least 1."""

@@ -8,7 +8,7 @@ since the epoch, hashes are those of ``reload.CodeTree`` (64 hex digits, empty w
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -17,6 +17,9 @@ API_VERSION = 1
 PlanKind = Literal["nothing", "swap", "hand-over", "refused"]
 Result = Literal["committed", "unchanged", "refused", "failed", "busy"]
 Action = Literal["start", "upgrade", "rollback"]
+How = Literal["", "swap", "hand-over"]
+MAX_CANARY_PERCENT = 90.0  # others are needed to compare with
+Percent = Annotated[float, msgspec.Meta(ge=0, le=MAX_CANARY_PERCENT)]
 Part = dict[str, str]
 
 
@@ -36,8 +39,9 @@ class GenerationStatus(Message, frozen=True, kw_only=True):
     """
     One generation in one worker.
 
-    ``state`` is ``serving`` (new requests go there), ``loaded`` (prepared, not yet decided) or ``ending`` (old requests
-    are still in it); ``holders`` says what keeps one in memory that should be gone.
+    ``state`` is ``serving`` (new requests go there), ``loaded`` (prepared, not yet decided), ``canary`` (the same, and
+    it answers on a share of the connections) or ``ending`` (old requests are still in it); ``holders`` says what keeps
+    one in memory that should be gone.
     """
 
     number: int
@@ -76,7 +80,7 @@ class Progress(Message, frozen=True, kw_only=True, tag="progress", tag_field="ty
     elapsed_s: float = 0.0
 
 
-STEPS = ("check", "stage", "prepare", "rehearse", "commit", "move", "supervise", "clean")
+STEPS = ("check", "stage", "prepare", "rehearse", "canary", "commit", "move", "supervise", "clean")
 
 
 class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type"):
@@ -85,7 +89,9 @@ class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type
 
     ``committed``: the new code serves; ``unchanged``: the tree holds what runs already; ``refused``: not tried, or
     another one is running (``busy``); ``failed``: tried, and everything is as before.  ``warnings`` are for people;
-    ``manifest`` says what vouched for the tree that was loaded.
+    ``manifest`` says what vouched for the tree that was loaded.  ``canary`` says what the canary saw and by what it was
+    judged, empty when there was none; ``rollback_s`` is the time from the observation that ended it to the answer of
+    the last worker that the old code alone serves again.
 
     ``how`` is ``swap`` or ``hand-over``.  Of a hand-over: ``moved`` connections at once, in batches of which the
     longest stood still for ``pause_s``; ``follow`` says why others move later -> how many.
@@ -105,6 +111,8 @@ class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type
     moved: int = 0
     follow: dict[str, int] = {}
     pause_s: float = 0.0
+    canary: str = ""
+    rollback_s: float = 0.0
 
 
 class Plan(Message, frozen=True, kw_only=True):
@@ -114,7 +122,8 @@ class Plan(Message, frozen=True, kw_only=True):
     ``kind``: ``swap`` (the modules in ``swappable`` get a new generation), ``nothing``, ``hand-over`` (new processes
     take over; ``cause`` says why: the modules in ``kernel`` live as long as their process) or ``refused``
     (``cause``: why).
-    ``warnings`` are for people: this code was rolled back, or failed before.
+    ``warnings`` are for people: this code was rolled back, or failed before.  ``reason`` says why that way, ``canary``
+    how the new code will be tried, ``not_exported`` what connections cannot take along, each with what becomes of it.
     """
 
     tree: str
@@ -127,6 +136,9 @@ class Plan(Message, frozen=True, kw_only=True):
     kernel: list[str] = []
     manifest: str = ""
     warnings: list[str] = []
+    reason: str = ""
+    canary: str = ""
+    not_exported: list[str] = []
 
 
 class CodeStatus(Message, frozen=True, kw_only=True):
@@ -179,6 +191,8 @@ class AuditEntry(Message, frozen=True, kw_only=True):
     cause: str = ""
     duration_s: float = 0.0
     manifest: str = ""
+    canary: str = ""
+    rollback_s: float = 0.0
 
 
 class Audit(Message, frozen=True, kw_only=True):
@@ -231,16 +245,29 @@ class Trace(Message, frozen=True, kw_only=True):
 
 
 class PlanRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An empty ``tree`` means the one that the daemon was started from."""
+    """
+    An empty ``tree`` means the one that the daemon was started from; ``how`` the way that must be taken, empty: any.
+
+    ``canary``: as in ``UpgradeRequest``.
+    """
 
     tree: str = ""
+    how: How = ""
+    canary: Percent | None = None
 
 
 class UpgradeRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``expected_hash``: refuse when the tree is no longer what the plan showed; empty: take what is there."""
+    """
+    ``tree`` and ``how``: as in ``PlanRequest``.
+
+    ``expected_hash``: refuse when the tree is no longer what the plan showed; empty: take what is there.  ``canary``:
+    percent of the connections that try the new code first; 0: it is committed at once; left out: as the settings say.
+    """
 
     tree: str = ""
     expected_hash: str = ""
+    canary: Percent | None = None
+    how: How = ""
 
 
 class Refusal(Message, frozen=True, kw_only=True):

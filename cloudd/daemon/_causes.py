@@ -1,16 +1,20 @@
 # -*- test-case-name: tests.daemon.test_upgrade -*-
-"""Why an upgrade or a rollback was not done, in words for the operator."""
+"""Why an upgrade or a rollback was not done, or is done this way, in words for the operator."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from cloudd.control import How
+from cloudd.interfaces.settings import UpgradeSettings
 from reload import TreeError
 
 from ._manifests import NotVouchedFor
 
 SHOWN_MODULES = 8
+SWAP_REASON = "all modules that changed are swappable: the processes stay and load a new generation"
+SWAP_KEEPS = ["a request under way ends in the code where it began; its connection goes on in the new one"]
 
 
 def kernel_cause(modules: tuple[str, ...]) -> str:
@@ -23,6 +27,25 @@ def environment_cause(differences: Sequence[str]) -> str:
     """Another interpreter or other versions of other packages."""
     more = f" and {len(differences) - SHOWN_MODULES} more" if len(differences) > SHOWN_MODULES else ""
     return f"{'; '.join(differences[:SHOWN_MODULES])}{more}: only new processes can have that"
+
+
+def way_cause(how: How, new_processes: str) -> str:
+    """
+    What stands against the way that was asked for; empty: nothing.
+
+    :param new_processes: why a swap is not enough
+    """
+    return f"a swap was asked for, but {new_processes}" if how == "swap" and new_processes else ""
+
+
+def canary_words(settings: UpgradeSettings, percent: float) -> str:
+    """How new code is tried before it is committed."""
+    if not percent:
+        return "none: it is committed at once"
+    return (
+        f"{percent:g} % of the connections for up to {settings.canary_period_s:g} s, compared with the others; with "
+        f"fewer than {settings.canary_min_requests} requests self-checks decide"
+    )
 
 
 def cause_of(error: Exception) -> str:

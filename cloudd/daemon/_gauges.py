@@ -71,16 +71,20 @@ def add_worker_gauges(
 
 def connections_by_generation(factory: HTTPServerFactory, generations: Generations) -> dict[int, int]:
     """
-    How many connections of a face have a request in each generation; idle ones count for the one that serves.
+    How many connections of a face have a request in each generation; idle ones count for the one that would answer.
 
     With one generation alive, as it is nearly always, nothing is gone through.
     """
     current = generations.current.number if generations.current is not None else 0
-    if not generations.retired:
+    trial = generations.trial
+    if not generations.retired and trial is None:
         return {current: len(factory.connections)}
     counts = {current: 0}
     for connection in factory.connections:
         request = connection.request
-        number = (request.generation if request is not None else 0) or current
+        number = request.generation if request is not None else 0
+        if not number:
+            in_canary = trial is not None and connection.lot >= 0 and trial.takes(connection.lot)
+            number = trial.running.number if trial is not None and in_canary else current
         counts[number] = counts.get(number, 0) + 1
     return counts

@@ -4,7 +4,8 @@ The generations of code that live in one worker: one that answers new requests, 
 ones whose last requests have not ended.
 
 A swap has two steps, so that all workers of a host change as one: ``prepare`` loads, builds and checks, and changes
-nothing that a client can see; ``commit`` is one assignment.  ``abort`` drops what was prepared.
+nothing that a client can see; ``commit`` is one assignment.  ``abort`` drops what was prepared.  Between the two a
+canary may run: ``begin_canary`` starts what was prepared and lets it answer on a share of the connections.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from cloudd.interfaces.application import IApplication, PartHealth, Resources, S
 from reload import Generation, TreeError
 
 from ._code_source import APPLICATION, CodeSource
+from ._comparison import RouteMeasure
+from ._trial import Trial
 
 FREE_DELAY_S = 1.0
 POLITE_SWITCH_S = 0.0005
 LOOKS_BEFORE_HOLDERS = 5
+CANARY_SILENCE_S = 5.0  # a canary that nobody looks after for so long is ended
 
 
 class PrepareFailed(Exception):
@@ -64,8 +68,10 @@ class Generations:
     _free_delay_s: float = FREE_DELAY_S
     current: Running | None = None
     prepared: Running | None = None
+    trial: Trial | None = None  # of what is prepared, while a canary runs
     retired: dict[int, Running] = field(factory=dict)
     leaks: dict[int, list[str]] = field(factory=dict)  # number -> what holds it, for the operator
+    _trial_guard: Any = None
     log = Logger()
 
     async def boot(self, number: int, tree_hash: str) -> None:
@@ -110,11 +116,9 @@ class Generations:
         new, old = self.prepared, self.current
         if new is None or new.number != number or new.application is None:
             raise PrepareFailed(f"generation {number} is not prepared")
-        try:
-            new.application.start(self.snapshot() if state is None else state)
-        except Exception as error:
-            self.abort(number)
-            raise PrepareFailed(cause_of(error)) from None
+        if self.trial is None:
+            self._start(new, state)
+        self._end_trial()
         self.current, self.prepared = new, None
         if old is not None:
             self._retire(old)
@@ -126,11 +130,76 @@ class Generations:
         return {} if serving is None else serving.snapshot()
 
     def abort(self, number: int) -> None:
-        """Drop a generation that was prepared and not committed; without effect if there is none."""
+        """
+        Drop a generation that was prepared and not committed; without effect if there is none.
+
+        A canary's requests that are under way end where they began; the next ones begin in the current generation.
+        """
         prepared = self.prepared
         if prepared is not None and prepared.number == number:
+            self._end_trial()
             self.prepared = None
             self._retire(prepared)
+
+    def begin_canary(self, number: int, share: float) -> None:
+        """
+        Let the prepared generation answer on a share of the connections, until ``commit`` or ``abort``.
+
+        :param share: above 0 and below 1
+        :raises PrepareFailed: it is not prepared, or did not start: then it was dropped
+        """
+        new = self.prepared
+        if new is None or new.number != number or self.trial is not None:
+            raise PrepareFailed(f"generation {number} is not prepared")
+        self._start(new)
+        self.trial = Trial(new, share, self._reactor.seconds)
+        self._guard_trial(number)
+
+    async def measure_canary(
+        self, number: int, limits: Mapping[str, tuple[int, int]], pause: Callable[[], Any]
+    ) -> dict[str, RouteMeasure] | None:
+        """
+        What came of the canary so far, by route; None: there is none of that number.
+
+        :param limits: as for ``Trial.measure``
+        :param pause: awaited in between, so that the reactor goes on
+        """
+        trial = self.trial
+        if trial is None or trial.running.number != number:
+            return None
+        self._guard_trial(number)
+        return await trial.measure(limits, pause)
+
+    async def check_canary(self, number: int) -> None:
+        """
+        Let the generation that is tried check itself once more, now that it has served.
+
+        :raises PrepareFailed: it cannot, or one of its parts fails that does not fail in the current one
+        """
+        trial = self.trial
+        if trial is None or trial.running.number != number:
+            raise PrepareFailed(f"there is no canary of generation {number}")
+        application = trial.running.application
+        assert application is not None
+        try:
+            await settled(application.self_check())
+            parts = application.health()
+        except Exception as error:
+            raise PrepareFailed(cause_of(error)) from None
+        known = {part.part for part in self.health() if not part.ok}
+        for part in parts:
+            if not part.ok and part.part not in known:
+                raise PrepareFailed(f"its {part.part} fails: {part.cause}")
+
+    def begin_in_trial(self, request: Any) -> Running:
+        """As ``begin``, while a canary runs: the connection's lot decides."""
+        trial = self.trial
+        if trial is None or not trial.begins(request):
+            return self.begin()
+        running: Running = trial.running
+        running.in_flight += 1
+        running.total += 1
+        return running
 
     def begin(self) -> Running:
         """The generation that answers a request which begins now."""
@@ -144,6 +213,8 @@ class Generations:
         """A request of that generation has ended."""
         current = self.current
         running = current if current is not None and current.number == number else self.retired.get(number)
+        if running is None and self.prepared is not None and self.prepared.number == number:
+            running = self.prepared  # in a canary
         if running is not None:
             running.in_flight -= 1
             if running.retired and running.in_flight == 0:
@@ -151,8 +222,7 @@ class Generations:
 
     def in_flight(self) -> int:
         """Requests that have begun and not ended."""
-        current = self.current.in_flight if self.current is not None else 0
-        return current + sum(old.in_flight for old in self.retired.values())
+        return sum(running.in_flight for _state, running in self._all())
 
     def health(self) -> list[PartHealth]:
         """What the current generation says of its parts."""
@@ -195,8 +265,38 @@ class Generations:
         if self.current is not None:
             rows.append(("serving", self.current))
         if self.prepared is not None:
-            rows.append(("loaded", self.prepared))
+            rows.append(("loaded" if self.trial is None else "canary", self.prepared))
         return rows
+
+    def _start(self, new: Running, state: Mapping[str, Any] | None = None) -> None:
+        """
+        Start what was prepared.
+
+        :param state: what it begins with; None: what the current one knows
+        :raises PrepareFailed: it does not start; it was dropped
+        """
+        assert new.application is not None
+        try:
+            new.application.start(self.snapshot() if state is None else state)
+        except Exception as error:
+            self.abort(new.number)
+            raise PrepareFailed(cause_of(error)) from None
+
+    def _guard_trial(self, number: int) -> None:
+        """The anchor looks four times a second; should it have gone, nobody else would end the canary."""
+        if self._trial_guard is not None and self._trial_guard.active():
+            self._trial_guard.reset(CANARY_SILENCE_S)
+        else:
+            self._trial_guard = self._reactor.callLater(CANARY_SILENCE_S, self._nobody_looks, number)
+
+    def _nobody_looks(self, number: int) -> None:
+        self.log.error("nobody looks after the canary of generation {number}: it is dropped", number=number)
+        self.abort(number)
+
+    def _end_trial(self) -> None:
+        self.trial = None
+        if self._trial_guard is not None and self._trial_guard.active():
+            self._trial_guard.cancel()
 
     def _retire(self, running: Running) -> None:
         running.retired = True

@@ -48,7 +48,8 @@ class WorkerSite:
 
     def handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
         """Let the current generation answer; the request ends there, whatever is committed meanwhile."""
-        running = self._generations.begin()
+        generations = self._generations
+        running = generations.begin() if generations.trial is None else generations.begin_in_trial(request)
         request.generation = running.number
         application = running.application
         assert application is not None
@@ -63,6 +64,8 @@ class WorkerSite:
         self._count(request.face, request.route, request.method, request.status, seconds, received, request.sent_bytes)
         self._write_line(self._format(request, now, seconds, received))
         if request.generation:
+            if self._generations.trial is not None:
+                self._generations.trial.ended(request, seconds)
             self._generations.end(request.generation)
 
     def moved(self, request: Request) -> None:

@@ -10,16 +10,19 @@ from prometheus_client.registry import CollectorRegistry
 
 from cloudd.control import Outcome, Result
 
+from ._canary import CanaryReason
 from ._metrics import export_registry
 
 BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
-Reason = Literal["asked", "prepare", "timeout", "record", "supervision", "unforeseen"]
+Reason = Literal["asked", "prepare", "timeout", "record", "supervision", "unforeseen"] | CanaryReason
 """
 Why the old code serves again: somebody ``asked`` for a rollback, which was done; or a change was undone before it took
-effect: a worker could not ``prepare``, did not answer in time, the decision could not be recorded, or something that
-nobody foresaw; or the new processes of a hand-over did badly under ``supervision``.
+effect: a worker could not ``prepare``, did not answer in time, the decision could not be recorded, something that
+nobody foresaw, or the canary ended it (``CanaryReason``); or the new processes of a hand-over did badly under
+``supervision``.
 """
+REASONS: tuple[Reason, ...] = tuple(reason for group in get_args(Reason) for reason in get_args(group))
 
 
 class SwapMetrics:
@@ -41,7 +44,7 @@ class SwapMetrics:
         )
         for result in get_args(Result):
             self._swaps.labels(result)
-        for reason in get_args(Reason):
+        for reason in REASONS:
             self._rollbacks.labels(reason)
 
     def count(self, outcome: Outcome, undone: Reason | None = None) -> None:

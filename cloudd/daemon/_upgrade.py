@@ -2,7 +2,8 @@
 """
 Upgrades and rollbacks: one generation of code after the other, in all workers or in none.
 
-The anchor has one ``Upgrades``.  A change goes through check, stage, prepare, commit and clean.  The record that
+The anchor has one ``Upgrades``.  A change goes through check, stage, prepare, canary (an upgrade alone), commit and
+clean.  The record that
 ``_committed`` writes is the point of no return: what fails before it is undone everywhere, what fails after it is
 completed, by a worker's restart at worst.  The anchor itself loads nothing; ``Workers`` do.
 
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as WaitedTooLong
 from twisted.internet.interfaces import IReactorTime
@@ -31,6 +32,7 @@ from cloudd.control import (
     Audit,
     AuditEntry,
     CodeStatus,
+    How,
     IUpgrades,
     Listener,
     Outcome,
@@ -45,11 +47,21 @@ from reload import Changes, CodeTree, Environment, TreeError, compare, environme
 
 from ._allowed import DISTRIBUTIONS, allowed_tree, own_environment, scan_allowed
 from ._audit import AuditLog
-from ._causes import cause_of, environment_cause, hash_in, kernel_cause
+from ._canary import Asked, Canary, CanaryFailed, CanaryRules, CanaryStopped
+from ._causes import (
+    SWAP_KEEPS,
+    SWAP_REASON,
+    canary_words,
+    cause_of,
+    environment_cause,
+    hash_in,
+    kernel_cause,
+    way_cause,
+)
 from ._committed import ROLLED_BACK, Boot, Committed, find_copy, hold_back, let_in, warnings_of, write_committed
 from ._manifests import Proof, check_copy, stage_proved
 from ._swap_metrics import Reason, SwapMetrics
-from ._workers import Decided, NobodyAsked
+from ._workers import Decided, NobodyAsked, SwapFailed
 
 PREPARE_TIMEOUT_S = 60.0
 COMMIT_TIMEOUT_S = 15.0
@@ -57,7 +69,7 @@ COMMIT_TIMEOUT_S = 15.0
 T = TypeVar("T")
 
 
-class Workers(Protocol):
+class Workers(Asked, Protocol):
     """All worker processes of the host.  Each call reaches every worker that runs; they work at the same time."""
 
     async def prepare(self, generation: int, tree: CodeTree) -> None:
@@ -66,6 +78,9 @@ class Workers(Protocol):
 
         :raises Exception: a worker could not, or ended meanwhile; the text names the worker and the cause
         """
+
+    async def prepare_late(self, generation: int, tree: CodeTree) -> None:
+        """The same in workers that were started since, so that a commit does not have to end them."""
 
     async def commit(self, generation: int) -> Sequence[str]:
         """
@@ -76,7 +91,7 @@ class Workers(Protocol):
         """
 
     async def abort(self, generation: int) -> None:
-        """Drop a prepared generation; a worker that has none of that number does nothing."""
+        """Drop a prepared generation, in a canary or not; a worker that has none of that number does nothing."""
 
     def hashes_in_use(self) -> Collection[str]:
         """Hashes of all trees from which a worker still has a generation."""
@@ -134,6 +149,7 @@ class _Target:
     :param interpreter: path of the Python that is to run it
     :param environment: what is installed there, as far as it can be told
     :param differences: in what that differs from the environment of now, which only new processes can have
+    :param how: the way that was asked for
     """
 
     tree: CodeTree
@@ -142,6 +158,7 @@ class _Target:
     interpreter: str
     environment: Environment | None
     differences: tuple[str, ...] = ()
+    how: How = ""
 
     @property
     def is_new(self) -> bool:
@@ -154,11 +171,17 @@ class _Target:
         causes = [kernel_cause(self.changes.kernel)] if self.changes.kernel else []
         if self.differences:
             causes.append(environment_cause(self.differences))
+        if self.how == "hand-over" and not causes:
+            causes.append("a hand-over was asked for")
         return "; ".join(causes)
 
 
 class _Ended(Exception):
-    """The change ends here, with everything as before; ``blames``: because of the code."""
+    """
+    The change ends here, with everything as before; ``blames``: because of the code.
+
+    ``canary``: what the canary saw that ended it, and ``rollback_s``: how long it took from that to be as before.
+    """
 
     def __init__(
         self,
@@ -168,10 +191,14 @@ class _Ended(Exception):
         undone: Reason | None = None,
         *,
         blames: bool = False,
+        canary: str = "",
+        rollback_s: float = 0.0,
     ) -> None:
         super().__init__(cause)
         self.undone: Reason | None = undone
         self.blames = blames
+        self.canary = canary
+        self.rollback_s = rollback_s
         self.result: Result = result
         self.cause = cause
         self.target = target
@@ -271,17 +298,28 @@ class Upgrades:
             started = msgspec.structs.replace(started, cause=boot.note)
         await self._write_audit(own_actor(), started)
 
-    def plan(self, tree: str) -> Deferred[Plan]:
-        return Deferred.fromCoroutine(self._plan(tree))
+    def plan(self, tree: str, how: How = "", canary: float | None = None) -> Deferred[Plan]:
+        return Deferred.fromCoroutine(self._plan(tree, how, self._percent(canary)))
 
-    def upgrade(self, tree: str, expected_hash: str, actor: Actor, listener: Listener) -> Deferred[Outcome]:
+    def upgrade(
+        self,
+        tree: str,
+        expected_hash: str,
+        actor: Actor,
+        listener: Listener,
+        canary: float | None = None,
+        how: How = "",
+    ) -> Deferred[Outcome]:
         async def find() -> _Target:
-            target = await self._examine(tree)
+            target = evolve(await self._examine(tree), how=how)
+            against = way_cause(how, target.new_processes)
+            if against and target.is_new:
+                raise _Ended("refused", against, target)
             if expected_hash and target.tree.hash != expected_hash:
                 raise _Ended("refused", "the tree has changed since the plan was shown: look at the new plan", target)
             return target
 
-        return _shielded(self._change("upgrade", find, actor, listener))
+        return _shielded(self._change("upgrade", find, actor, listener, self._percent(canary)))
 
     def rollback(self, actor: Actor, listener: Listener) -> Deferred[Outcome]:
         if self._hand_over is not None:
@@ -290,15 +328,18 @@ class Upgrades:
             if self._hand_over.ask_back(f"{actor.user} asked for a rollback"):
                 return _shielded(self._await_hand_back(waiting, actor))
             self._waiting.remove(waiting)
-        return _shielded(self._change("rollback", self._find_previous, actor, listener))
+        return _shielded(self._change("rollback", self._find_previous, actor, listener, 0.0))
 
     def audit(self, limit: int) -> Deferred[Audit]:
         return Deferred.fromCoroutine(self._audit.read(limit))
 
-    async def _plan(self, named: str) -> Plan:
+    def _percent(self, asked: float | None) -> float:
+        return self._settings.upgrade.canary_percent if asked is None else asked
+
+    async def _plan(self, named: str, how: How, percent: float) -> Plan:
         running = self.committed.hash
         try:
-            target = await self._examine(named)
+            target = evolve(await self._examine(named), how=how)
         except TreeError as error:
             return Plan(
                 tree=named or str(self._start),
@@ -320,8 +361,15 @@ class Upgrades:
         )
         if not target.is_new:
             return msgspec.structs.replace(plan, kind="nothing", generation=self.committed.generation)
+        against = way_cause(how, target.new_processes)
+        if against:
+            return msgspec.structs.replace(plan, kind="refused", cause=against)
         if target.new_processes:
             plan = msgspec.structs.replace(plan, kind="hand-over", cause=target.new_processes)
+        else:
+            plan = msgspec.structs.replace(
+                plan, reason=SWAP_REASON, canary=canary_words(self._settings.upgrade, percent), not_exported=SWAP_KEEPS
+            )
         try:
             await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
         except (TreeError, OSError) as error:
@@ -329,7 +377,12 @@ class Upgrades:
         return plan
 
     async def _change(
-        self, action: Action, find: Callable[[], Awaitable[_Target]], actor: Actor, listener: Listener
+        self,
+        action: Action,
+        find: Callable[[], Awaitable[_Target]],
+        actor: Actor,
+        listener: Listener,
+        percent: float,
     ) -> Outcome:
         if self.progress is not None:
             cause = f"another change is under way: {self.progress.step}: {self.progress.text}"
@@ -340,12 +393,19 @@ class Upgrades:
         old, undone = self.committed, None
         after: Decided | None = None
         try:
-            outcome = await self._attempt(action, find)
+            outcome = await self._attempt(action, find, percent)
             if outcome.how == "hand-over":
                 after = Decided(self.current.generation, self.current.tree.hash, self._interpreter)
         except _Ended as ended:
             undone, new_hash = ended.undone, ended.target.tree.hash if ended.target else ""
-            outcome = Outcome(action=action, result=ended.result, cause=ended.cause, new_hash=new_hash)
+            outcome = Outcome(
+                action=action,
+                result=ended.result,
+                cause=ended.cause,
+                new_hash=new_hash,
+                canary=ended.canary,
+                rollback_s=ended.rollback_s,
+            )
             if ended.blames:
                 await self._hold_back(outcome)
         except TreeError as error:
@@ -353,7 +413,8 @@ class Upgrades:
             await self._hold_back(outcome)
         except Exception as error:
             self.log.failure("{action} failed for a reason that was not foreseen", action=action)
-            undone = "unforeseen" if self.progress is not None and self.progress.step == "prepare" else None
+            begun = self.progress is not None and self.progress.step in {"prepare", "canary"}
+            undone = "unforeseen" if begun else None
             outcome = Outcome(action=action, result="failed", cause=cause_of(error))
         finally:
             self.progress, self._listener, self._hand_over = None, _nobody, None
@@ -383,7 +444,7 @@ class Upgrades:
         )
         return await self._ended(actor, outcome)
 
-    async def _attempt(self, action: Action, find: Callable[[], Awaitable[_Target]]) -> Outcome:
+    async def _attempt(self, action: Action, find: Callable[[], Awaitable[_Target]], percent: float) -> Outcome:
         self._report("check", "reading the tree")
         target = await find()
         if not target.is_new:
@@ -393,6 +454,7 @@ class Upgrades:
         if target.new_processes:
             return await self._by_hand_over(action, target, staged)
         number = await self._prepare(target, staged)
+        canary = await self._try_out(number, percent, target, staged)
         record, warnings = self._next_record(action, target, number), warnings_of(self.committed, staged.hash)
         await self._decide(record, target)
         self.committed, self.current = record, Current(number, staged)
@@ -405,6 +467,7 @@ class Upgrades:
             changed=list(target.changes.swappable),
             warnings=warnings,
             manifest=target.proof.words,
+            canary=canary,
         )
 
     async def _by_hand_over(self, action: Action, target: _Target, staged: CodeTree) -> Outcome:
@@ -508,6 +571,38 @@ class Upgrades:
             raise _Ended("failed", cause_of(error), target, undone, blames=blames) from error
         return number
 
+    async def _try_out(self, number: int, percent: float, target: _Target, staged: CodeTree) -> str:
+        """
+        Let the prepared generation answer on a share of the connections, and compare.
+
+        :return: by what it was judged; empty: there was no canary
+        """
+        if not percent:
+            return ""
+        rules = CanaryRules.of(self._settings.upgrade, percent)
+        canary = Canary(
+            self._workers, self._clock, rules, lambda text, done, total: self._report("canary", text, done, total)
+        )
+        try:
+            judged = await canary.run(number)
+            await self._workers.prepare_late(number, staged)
+        except CanaryFailed as error:
+            await self._abort(number)
+            rollback_s = round(self._clock.seconds() - error.decided_at, 4)
+            cause = f"rolled back by the canary: {cause_of(error)}"
+            raise _Ended(
+                "failed", cause, target, error.reason, blames=True, canary=error.seen, rollback_s=rollback_s
+            ) from error
+        except (CanaryStopped, NobodyAsked) as error:
+            await self._abort(number)
+            raise _Ended("failed", cause_of(error), target, "prepare") from error
+        except Exception as error:
+            await self._abort(number)
+            if isinstance(error, SwapFailed):
+                raise _Ended("failed", cause_of(error), target, "prepare", blames=True) from error
+            raise
+        return judged
+
     async def _hold_back(self, outcome: Outcome) -> None:
         """A restart alone must not bring in what has just been refused or failed."""
         cause = f"{'was refused' if outcome.result == 'refused' else 'failed'} in an upgrade ({outcome.cause})"
@@ -602,6 +697,8 @@ class Upgrades:
             cause="; ".join(filter(None, [outcome.cause, *outcome.warnings])),
             duration_s=outcome.duration_s,
             manifest=outcome.manifest,
+            canary=outcome.canary,
+            rollback_s=outcome.rollback_s,
         )
         try:
             await self._audit.append(entry)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -37,6 +38,7 @@ from ._access_log import AccessLog, access_log_file
 from ._checkup import Checked, check_databases
 from ._code_source import CodeSource
 from ._committed import RecordError, read_committed
+from ._descriptors import open_descriptors
 from ._gauges import add_worker_gauges, connections_by_generation
 from ._generations import FREE_DELAY_S, Generations, PrepareFailed, cause_of
 from ._link import Callee, Link
@@ -157,6 +159,9 @@ class Worker:
             "prepare": self._generations.prepare,
             "commit": self._generations.commit,
             "abort": self._generations.abort,
+            "begin_canary": self._begin_canary,
+            "measure_canary": self._measure_canary,
+            "check_canary": self._generations.check_canary,
             "stop": self._stop_soon,
             "reload": self._reload,
             "take_over": self.take_over,
@@ -329,6 +334,21 @@ class Worker:
 
     def _status(self) -> dict[str, Any]:
         return {"state": self._state_name, "generations": self._generations.status(self._connections_by_generation())}
+
+    def _begin_canary(self, number: int, share: float) -> bool:
+        """Whether this worker takes part: one without connections takes new code at the commit alone."""
+        if not self._spec.faces:
+            return False
+        self._generations.begin_canary(number, share)
+        return True
+
+    async def _measure_canary(self, number: int, limits: Mapping[str, tuple[int, int]]) -> Any:
+        routes = await self._generations.measure_canary(number, limits, lambda: self._sleep(0))
+        if routes is None:
+            return None
+        connections = sum(len(factory.connections) for factory in self._factories.values())
+        soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return {"routes": routes, "descriptors": open_descriptors() - connections, "limit": soft}
 
     def _connections_by_generation(self) -> dict[int, int]:
         """Where the request of each connection is answered, or, of an idle one, the next will be."""

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from cloudd.interfaces.settings import Settings
 from reload import CodeTree
 
-from ._link import Callee, LinkError, RemoteError
+from ._link import Callee, LinkError, LinkTimeout, RemoteError
 from ._loader_process import LoaderProcess
 from ._rendezvous import Met
 from ._slot import Slot
@@ -97,6 +97,7 @@ class WorkerPool:
     _all_ready: Deferred[None] = field(factory=Deferred)
     _stopping: bool = False
     _pending: Decided | None = None
+    _prepared: dict[str, int] = field(factory=dict)  # worker -> process that has what is pending
     _hashes: dict[str, set[str]] = field(factory=dict)  # worker -> trees it had generations of, last time we heard
     log = Logger()
 
@@ -196,15 +197,32 @@ class WorkerPool:
         :raises SwapFailed: a worker could not, or the daemon is stopping
         """
         self._check_not_stopping()
-        asked = [slot.name for slot in self.slots if slot.is_ready]
-        if not asked:
+        if not any(slot.is_ready for slot in self.slots):
             raise NobodyAsked("no worker is ready: see `cloudctl health`")
-        answers = await self.ask_all("prepare", SWAP_TIMEOUT_S, number=generation, tree_hash=tree.hash)
-        for name, answer in answers.items():
+        self._prepared.clear()
+        await self._prepare_in(self.slots, generation, tree)
+        self._pending = Decided(generation, tree.hash, self.decided.interpreter)
+
+    async def prepare_late(self, generation: int, tree: CodeTree) -> None:
+        """
+        The same in those workers that were started since, so that a commit does not have to end them.
+
+        :raises SwapFailed: a worker could not, or the daemon is stopping
+        """
+        self._check_not_stopping()
+        late = [slot for slot in self.slots if self._prepared.get(slot.name) != slot.pid]
+        await self._prepare_in(late, generation, tree)
+
+    async def _prepare_in(self, slots: Collection[Slot], generation: int, tree: CodeTree) -> None:
+        asked = [slot for slot in slots if slot.is_ready]
+        pids = [slot.pid for slot in asked]
+        body = {"number": generation, "tree_hash": tree.hash}
+        answers = await _gather([_ask(slot, "prepare", SWAP_TIMEOUT_S, body) for slot in asked])
+        for slot, pid, answer in zip(asked, pids, answers, strict=True):
             if isinstance(answer, LinkError):
                 cause = answer.cause if isinstance(answer, RemoteError) else str(answer)
-                raise SwapFailed(f"worker {name}: {cause}")
-        self._pending = Decided(generation, tree.hash, self.decided.interpreter)
+                raise SwapFailed(f"worker {slot.name}: {cause}")
+            self._prepared[slot.name] = pid
 
     async def commit(self, generation: int) -> list[str]:
         """
@@ -229,9 +247,21 @@ class WorkerPool:
         return silent
 
     async def abort(self, generation: int) -> None:
-        """Drop a prepared generation everywhere."""
+        """
+        Drop a prepared generation everywhere.
+
+        A worker that does not say that it did is ended: it may answer with that code.
+        """
         self._pending = None
-        await self.ask_all("abort", COMMIT_TIMEOUT_S, number=generation)
+        answers = await self.ask_all("abort", COMMIT_TIMEOUT_S, number=generation)
+        for slot in self.slots:
+            if isinstance(answers.get(slot.name), LinkTimeout) and slot.runs:
+                slot.kill(f"it did not drop generation {generation} within {COMMIT_TIMEOUT_S:g} s")
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the workers are being ended with the daemon."""
+        return self._stopping
 
     def hashes_in_use(self) -> Collection[str]:
         """Hashes of trees from which a worker may still have a generation."""

@@ -188,7 +188,7 @@ class LogSettings:
 
 @frozen(kw_only=True)
 class UpgradeSettings:
-    """What an upgrade may load."""
+    """What an upgrade may load, and how it is tried."""
 
     trees: tuple[str, ...] = setting(
         (), "folders an upgrade may load besides the one cloudd started from", unit="paths"
@@ -212,6 +212,28 @@ class UpgradeSettings:
         unit="seconds",
         minimum=1,
         maximum=604_800,
+    )
+    canary_percent: float = setting(
+        5.0,
+        "connections that new code answers on before it is committed; 0: it is committed at once",
+        unit="percent",
+        minimum=0,
+        maximum=90,
+    )
+    canary_period_s: float = setting(10.0, "longest time of that", unit="seconds", minimum=0.5, maximum=86_400)
+    canary_min_requests: int = setting(
+        50,
+        "with fewer requests to the new code self-checks alone decide",
+        unit="requests",
+        minimum=1,
+        maximum=1_000_000,
+    )
+    canary_max_requests: int = setting(
+        5_000,
+        "with so many requests to the new code it ends before its time",
+        unit="requests",
+        minimum=1,
+        maximum=1_000_000_000,
     )
 
 

@@ -146,6 +146,25 @@ class ChangeTests(CommandCase):
         self.assertIn("everything is as before", output)
         self.assertIn("KeyError: 'x'", output)
 
+    def test_the_way_and_the_canary(self) -> None:
+        """Both are passed on, and the plan says which way it goes, why, and how the code is tried."""
+        self.version(2)
+        output = self.run_it("upgrade", "--check", "--canary", "7.5").output
+        for text in (
+            "7.5 % of the connections for up to 10 s",
+            "why so",
+            "swappable",
+            "ends in the code where it began",
+        ):
+            self.assertIn(text, output)
+        self.assertIn("committed at once", self.run_it("upgrade", "--check").output)
+        self.assertIn("a hand-over was asked for", self.run_it("upgrade", "--how", "hand-over", "--check").output)
+        self.write_tree(self.start, {"reload/__init__.py": "new = 1"})
+        output = self.run_it("upgrade", "--how", "swap", code=Exit.REFUSED).output
+        self.assertIn("a swap was asked for, but reload changed", output)
+        for wrong in (("--canary", "95"), ("--canary", "-1"), ("--canary", "nan"), ("--how", "restart")):
+            self.run_it("upgrade", *wrong, code=Exit.USAGE)
+
     def test_warnings_are_shown(self) -> None:
         """A change that stands with a blemish is 0, and the blemish is told."""
         self.version(2)

@@ -75,6 +75,17 @@ class TableTests(SynchronousTestCase):
             text = text_of(audit_view(Audit(entries=[entry])))
             self.assertEqual(("manifest: fits, signed" in text, "why" in text), (shown, True))
 
+    def test_what_the_canary_saw(self) -> None:
+        """The outcome and the audit log have it, and how long the way back took."""
+        outcome = Outcome(action="upgrade", result="failed", cause="why", canary="5 %: 3 requests", rollback_s=0.012)
+        shown = text_of(outcome_view(outcome))
+        self.assertIn("canary: 5 %: 3 requests", shown)
+        self.assertIn("served again 12 ms after", shown)
+        entry = AuditEntry(
+            time=0, who=Actor(uid=0, pid=1, user="root"), action="upgrade", result="failed", canary="5 %: 3 requests"
+        )
+        self.assertIn("canary: 5 %: 3 requests", text_of(audit_view(Audit(entries=[entry]))))
+
     def test_brackets_are_shown_as_they_are(self) -> None:
         """A path or a cause is text, not markup."""
         self.assertIn("/srv/[red]", text_of(status_view(status_up(1, "/srv/[red]"), 0)))

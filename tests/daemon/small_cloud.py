@@ -84,8 +84,8 @@ class Small:
 
     async def answer(self, request):
         self.count += 1
-        request.route = "small"
         name, _, rest = request.path.decode().strip("/").partition("/")
+        request.route = "items" if name == "items" else "small"
         if name == "health":
             health = await self.resources.host.health()
             request.respond(200 if health["status"] == "ok" else 503, [], json.dumps(health).encode())
@@ -104,8 +104,22 @@ class Small:
             request.respond(200, [], WORD.encode())
         elif name == "stuck":
             await Deferred()
+        elif name == "items" and WORD != "one":
+            await self.misbehave(request)
         else:
             request.respond(200, [], f"{WORD} {os.getpid()} {self.count}".encode())
+
+    async def misbehave(self, request):
+        if WORD == "slow":
+            await deferLater(self.resources.reactor, 0.1, lambda: None)
+        elif WORD == "hanging":
+            await Deferred()
+        elif WORD == "leaking":
+            os.open("/dev/null", os.O_RDONLY)
+        elif WORD == "crashing":
+            os._exit(9)
+        status = {"failing": 500, "refusing": 404}.get(WORD, 200)
+        request.respond(status, [], WORD.encode())
 """
 
 
@@ -221,9 +235,9 @@ class SmallCloud:
     def status(self) -> Any:
         return self.control("GET", "status")[0]
 
-    def upgrade(self) -> Any:
-        """Load what the tree holds now; gives the outcome."""
-        return self.control("POST", "upgrade", {})[-1]
+    def upgrade(self, canary: float = 0) -> Any:
+        """Load what the tree holds now, at once or after a canary; gives the outcome."""
+        return self.control("POST", "upgrade", {"canary": canary})[-1]
 
     def worker_pids(self) -> dict[str, int]:
         return {worker["name"]: worker["pid"] for worker in self.status()["workers"]}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from attrs import define
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
@@ -20,6 +20,7 @@ from cloudd.daemon._site import WorkerSite
 from cloudd.interfaces.application import Resources
 from reload import CodeTree
 from tests.daemon.code_trees import ThreadsAtOnce
+from tests.daemon.simulated_canary import AskedRequest
 
 APPLICATION = """
 from cloudd.interfaces.application import PartHealth, SelfCheckFailed
@@ -50,7 +51,7 @@ class Application:
 """
 
 
-@define
+@define(eq=False)
 class FakeRequest:
     """As much of a request as the site looks at."""
 
@@ -66,6 +67,14 @@ class FakeRequest:
     sent_bytes: int = 5
     began: float = 0.0
     received_bytes: int = 3
+
+
+@define(eq=False)
+class CanaryRequest(FakeRequest):
+    """What a canary looks at besides."""
+
+    lot: float = 0.0
+    broken: bool = False
 
 
 class GenerationsCase(TestCase):
@@ -200,6 +209,113 @@ class SwapTests(GenerationsCase):
         self.assertTrue(self.generations.health()[0].ok)
         self.swap("sick")
         self.assertIn("division by zero", self.generations.health()[0].cause)
+
+
+class CanaryTests(GenerationsCase):
+    """A prepared generation that answers on a share of the connections."""
+
+    def begin(self, word: str = "two", share: float = 0.5) -> int:
+        """Boot ``one``, and begin the canary of another word."""
+        self.swap("one")
+        number = self.next_number()
+        self.successResultOf(Deferred.fromCoroutine(self.generations.prepare(number, self.stage(word))))
+        self.generations.begin_canary(number, share)
+        return number
+
+    def states(self) -> list[str]:
+        return [row["state"] for row in self.generations.status({})]
+
+    def ask(self, lot: float) -> Any:
+        """A request on the connection with that lot: the generation that answers it."""
+        return self.generations.begin_in_trial(AskedRequest(lot=lot))
+
+    def lots(self) -> tuple[float, float]:
+        """One in the canary, and one beside it."""
+        trial = cast(Any, self.generations.trial)
+        lots = [lot / 100 for lot in range(100)]
+        return next(lot for lot in lots if trial.takes(lot)), next(lot for lot in lots if not trial.takes(lot))
+
+    def measure(self, number: int) -> Any:
+        return self.successResultOf(
+            Deferred.fromCoroutine(self.generations.measure_canary(number, {}, lambda: succeed(None)))
+        )
+
+    def test_commit(self) -> None:
+        """It answers where the lot says so; afterwards everywhere, without being started again."""
+        number = self.begin()
+        inside, outside = self.lots()
+        trial = cast(Any, self.generations.trial)
+        self.assertEqual((self.states(), trial.running.application.kept), (["serving", "canary"], 2))
+        self.assertEqual([self.ask(inside).number for _ in range(3)], [number] * 3)
+        self.assertEqual(self.ask(outside).number, number - 1)
+        self.assertEqual(self.generations.in_flight(), 4)
+        for _ in range(3):
+            self.generations.end(number)
+        self.generations.commit(number)
+        self.assertIsNone(self.generations.trial)
+        self.assertEqual((self.generations.begin().number, trial.running.application.kept), (number, 2))
+        self.assertEqual(self.states(), ["ending", "serving"])
+        self.clock.advance(100)
+        self.assertEqual(self.states(), ["ending", "serving"], "the silence of the anchor no longer matters")
+
+    def test_abort(self) -> None:
+        """The next request has the old code everywhere; one under way in the new ends there, then it is freed."""
+        number = self.begin()
+        inside, _outside = self.lots()
+        running = self.ask(inside)
+        self.generations.abort(number)
+        self.assertEqual(self.generations.begin().number, number - 1)
+        self.assertIsNotNone(running.application)
+        self.assertEqual(self.states(), ["ending", "serving"])
+        self.generations.end(number)
+        self.assertIsNone(running.application)
+        self.clock.advance(1.5)
+        self.assertEqual(self.states(), ["serving"])
+
+    def test_nobody_looks_after_it(self) -> None:
+        """Without the anchor's looks it ends by itself."""
+        number = self.begin()
+        self.clock.advance(4)
+        self.assertEqual(self.measure(number), {})
+        self.clock.advance(4)
+        self.assertEqual(self.states(), ["serving", "canary"])
+        self.clock.advance(1.5)
+        self.assertNotIn("canary", self.states())
+        self.assertIsNone(self.measure(number))
+
+    def test_cannot_start(self) -> None:
+        """It is dropped, and the current one goes on."""
+        error = self.assertRaises(PrepareFailed, self.begin, "unstartable")
+        self.assertIn("cannot start", str(error))
+        del error  # its traceback holds what is to be freed
+        self.clock.advance(1.5)
+        self.assertEqual(self.states(), ["serving"])
+        self.assertRaises(PrepareFailed, self.generations.begin_canary, 1, 0.5)
+
+    def test_check(self) -> None:
+        """It checks itself once more; a part that fails in it alone is a failure."""
+        number = self.begin()
+        self.successResultOf(Deferred.fromCoroutine(self.generations.check_canary(number)))
+        checking = Deferred.fromCoroutine(self.generations.check_canary(number + 1))
+        self.assertIn("there is no canary", str(self.failureResultOf(checking, PrepareFailed).value))
+        self.generations.abort(number)
+        number = self.begin("sick")
+        checking = Deferred.fromCoroutine(self.generations.check_canary(number))
+        self.assertIn("division by zero", str(self.failureResultOf(checking, PrepareFailed).value))
+
+    def test_site(self) -> None:
+        """The site asks the lot while a canary runs, and tells the canary of what ended."""
+        log = AccessLog(self.folder / "access.log")
+        self.patch(log, "write", lambda _line: None)
+        number = self.begin()
+        site = WorkerSite(self.generations, RequestCounts(), log, "text", lambda: 2.0, "front-3")
+        for lot, generation in zip(self.lots(), (number, number - 1), strict=True):
+            request: Any = CanaryRequest(lot=lot)
+            site.handle(request)
+            self.assertEqual(request.generation, generation)
+            site.finished(request)
+        measured = self.measure(number)
+        self.assertEqual((measured["api GET two"].new.requests, measured["api GET one"].old.requests), (1, 1))
 
 
 class PreloadTests(GenerationsCase):

@@ -11,22 +11,24 @@ from cloudd.control import Outcome, Result
 from cloudd.daemon import _upgrade
 from cloudd.daemon._gauges import connections_by_generation
 from cloudd.daemon._health import merge_metrics
-from cloudd.daemon._swap_metrics import Reason
+from cloudd.daemon._swap_metrics import REASONS
 
 from .test_metrics import samples
 from .test_upgrade import UpgradeCase
 
 
-class SwapMetricsTests(UpgradeCase):
+class MetricsCase(UpgradeCase):
     def found(self, name: str, **labels: str) -> float:
         """The value of one series in the text that Prometheus reads."""
         return samples(merge_metrics({"anchor": self.metrics.export()}))[name, tuple(labels.items())]
 
     def rollbacks(self) -> dict[str, float]:
         """Those reasons that were counted."""
-        counts = {reason: self.found("cloudd_rollbacks_total", reason=reason) for reason in get_args(Reason)}
+        counts = {reason: self.found("cloudd_rollbacks_total", reason=reason) for reason in REASONS}
         return {reason: count for reason, count in counts.items() if count}
 
+
+class SwapMetricsTests(MetricsCase):
     def test_all_series_are_there_before_anything_happened(self) -> None:
         """An alert on an increase sees the first one too."""
         for result in get_args(Result):
@@ -111,7 +113,7 @@ class ConnectionTests(UpgradeCase):
         """Connections with requests of those generations; None: it is idle, 0: its request has none yet."""
         connections = {Thing(request=None if number is None else Thing(generation=number)) for number in generations}
         factory: Any = Thing(connections=connections)
-        known: Any = Thing(current=Thing(number=3), retired=retired)
+        known: Any = Thing(current=Thing(number=3), retired=retired, trial=None)
         return connections_by_generation(factory, known)
 
     def test_by_generation(self) -> None:
@@ -120,5 +122,5 @@ class ConnectionTests(UpgradeCase):
         self.assertEqual(self.count({2: object()}, None, 3, 2, 2, 0), {3: 3, 2: 2})
         self.assertEqual(self.count({2: object()}), {3: 0})
         factory: Any = Thing(connections=set())
-        nothing: Any = Thing(current=None, retired={})
+        nothing: Any = Thing(current=None, retired={}, trial=None)
         self.assertEqual(connections_by_generation(factory, nothing), {0: 0})

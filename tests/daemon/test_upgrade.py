@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -15,6 +16,7 @@ from cloudd.control import (
     BOUNDARIES,
     Actor,
     AuditEntry,
+    How,
     IUpgrades,
     Outcome,
     Progress,
@@ -47,11 +49,20 @@ class FakeWorkers:
         self.errors: dict[str, Exception] = {}
         self.silent: list[str] = []
         self.in_use: set[str] = set()
+        self.answers: dict[str, Callable[[str, dict[str, Any]], Any]] = {}  # to ``ask_all``, by worker
+        self.is_stopping = False
         self.before_commit: Callable[[], None] = lambda: None
 
     async def prepare(self, generation: int, tree: CodeTree) -> None:
         self.trees[generation] = tree
         await self._call("prepare", generation)
+
+    async def prepare_late(self, generation: int, tree: CodeTree) -> None:
+        await self._call("prepare_late", generation)
+
+    async def ask_all(self, call: str, timeout_s: float = 2.0, **body: Any) -> dict[str, Any]:
+        await self._call(call, body["number"])
+        return {name: answer(call, body) for name, answer in self.answers.items()}
 
     async def commit(self, generation: int) -> Sequence[str]:
         self.before_commit()
@@ -151,7 +162,7 @@ class UpgradeCase(CodeTreeCase):
         self.metrics = SwapMetrics()
         self.clock = Clock()
         self.steps: list[str] = []
-        self.settings = Settings(state=self.state)
+        self.settings = Settings(state=self.state, upgrade=UpgradeSettings(canary_percent=0))
         self.old = self.version(1)
         self.upgrades = self.boot()
 
@@ -176,8 +187,8 @@ class UpgradeCase(CodeTreeCase):
         self.successResultOf(Deferred.fromCoroutine(upgrades.booted(boot)))
         return upgrades
 
-    def upgrade(self, tree: str = "", expected: str = "") -> Deferred[Outcome]:
-        return self.upgrades.upgrade(tree, expected, ANN, self.listen)
+    def upgrade(self, tree: str = "", expected: str = "", canary: float = 0, how: How = "") -> Deferred[Outcome]:
+        return self.upgrades.upgrade(tree, expected, ANN, self.listen, canary, how)
 
     def rollback(self) -> Deferred[Outcome]:
         return self.upgrades.rollback(ANN, self.listen)
@@ -385,7 +396,7 @@ class UpgradeTests(UpgradeCase):
             raise ValueError("no screen")
 
         self.version(2)
-        outcome = await self.upgrades.upgrade("", "", ANN, fail)
+        outcome = await self.upgrades.upgrade("", "", ANN, fail, 0)
         self.assertEqual(outcome.result, "committed")
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 5)
 
@@ -636,6 +647,37 @@ class PlanTests(UpgradeCase):
         self.assertIn("reload changed, which live as long as their process", plan.cause)
         plan = await self.upgrades.plan("/elsewhere")
         self.assertEqual((plan.kind, plan.tree), ("refused", "/elsewhere"))
+
+    async def test_ways(self) -> None:
+        """A swap that is not enough is refused by its cause; a hand-over can be had where a swap would do."""
+        self.assertEqual((await self.upgrades.plan("", "hand-over")).kind, "nothing")
+        self.version(2)
+        plan = await self.upgrades.plan("", "hand-over")
+        self.assertEqual((plan.kind, plan.cause), ("hand-over", "a hand-over was asked for"))
+        self.assertEqual((await self.upgrades.plan("", "swap")).kind, "swap")
+        self.write_tree(self.start, {"reload/__init__.py": "new = 1"})
+        plan = await self.upgrades.plan("", "swap")
+        outcome = await self.upgrade(how="swap")
+        self.assertEqual((plan.kind, outcome.result, plan.cause), ("refused", "refused", outcome.cause))
+        self.assertIn("a swap was asked for, but reload changed", plan.cause)
+        self.assertEqual(self.workers.calls, [])
+
+    async def test_a_hand_over_that_was_asked_for(self) -> None:
+        """New processes take over, though a swap would do."""
+        new = self.version(2)
+        outcome = await self.upgrade(how="hand-over", canary=5)
+        self.assertEqual((outcome.result, outcome.how, outcome.new_hash), ("committed", "hand-over", new.hash))
+        self.assertEqual(self.hand_over.calls, ["boot", "rehearse", "commit", "supervise", "settle"])
+        self.assertEqual((self.workers.calls, outcome.canary), ([], ""))
+
+    async def test_how_it_would_be_tried(self) -> None:
+        """The plan names the share, of the settings or of the request, and why a swap is enough."""
+        self.version(2)
+        plan = await self.upgrades.plan("", "swap")
+        self.assertEqual(plan.canary, "none: it is committed at once")
+        self.assertIn("swappable", plan.reason)
+        self.assertTrue(plan.not_exported)
+        self.assertIn("5 % of the connections for up to 10 s", (await self.upgrades.plan("", "", 5)).canary)
 
     async def test_code_that_does_not_compile_is_refused_in_the_plan(self) -> None:
         """Nobody has to try it to find out."""

@@ -117,13 +117,16 @@ class ControlSite:
 
     async def _plan(self, request: Request) -> None:
         body = await _read(request, PlanRequest)
-        _answer(request, await self._upgrades().plan(body.tree))
+        _answer(request, await self._upgrades().plan(body.tree, body.how, body.canary))
 
     async def _upgrade(self, request: Request) -> None:
         body = await _read(request, UpgradeRequest)
         upgrades = self._upgrades()
         await self._stream(
-            request, lambda listener: upgrades.upgrade(body.tree, body.expected_hash, self._actor, listener)
+            request,
+            lambda listener: upgrades.upgrade(
+                body.tree, body.expected_hash, self._actor, listener, body.canary, body.how
+            ),
         )
 
     async def _rollback(self, request: Request) -> None:

@@ -57,6 +57,7 @@ class HTTPConnection:
     :ivar output: bytes that another process had still to send to this client
     :ivar frozen: offered to another process: no byte is decoded, no request begins and no body ends
     :ivar since: the factory's time of the event that the running time-out counts from
+    :ivar lot: drawn when it is first asked for, see ``Request.lot``; below 0 before
     """
 
     __slots__ = (
@@ -74,6 +75,7 @@ class HTTPConnection:
         "eof",
         "factory",
         "frozen",
+        "lot",
         "output",
         "peer",
         "request",
@@ -93,6 +95,7 @@ class HTTPConnection:
         self.output = b""
         self.frozen = False
         self.since = factory.now
+        self.lot = -1.0
         self._scanned = 0  # bytes of an incomplete head that were searched for its end
         self._advancing = False
         self._paused = False  # we have paused the transport's reading

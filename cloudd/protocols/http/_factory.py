@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from random import Random
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
@@ -20,6 +21,7 @@ from ._connection import HTTPConnection
 from ._errors import NotExportable
 from ._head import HeadParser
 from ._ids import RequestIds
+from ._lots import Lots
 from ._request import Request
 from ._snapshot import restore, take_snapshot
 from ._timeouts import check
@@ -67,11 +69,12 @@ class HTTPServerFactory(ServerFactory):
     :ivar may_move: while connections move to another process: called, in a turn of the reactor of its own, with a
         connection whose request has ended, whose handler can tell its state now, or which is gone
     :ivar draining: no further request is taken on a connection after its current one
+    :ivar lots: for its connections
     """
 
     noisy = False
 
-    def __init__(self, site: Site, limits: HTTPSettings, face: str, reactor: Any) -> None:
+    def __init__(self, site: Site, limits: HTTPSettings, face: str, reactor: Any, random: Random | None = None) -> None:
         self.site = site
         self.limits = limits
         self.face = face
@@ -85,6 +88,7 @@ class HTTPServerFactory(ServerFactory):
         self.draining = False
         self.may_move: Callable[[HTTPConnection], None] | None = None
         self._may_move_now: dict[HTTPConnection, None] = {}
+        self.lots = Lots(random or Random())  # noqa: S311  (nothing secret)
         self.now = 0.0
         self.seconds: Callable[[], float] = reactor.seconds
         self.common = b""

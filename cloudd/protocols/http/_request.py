@@ -60,6 +60,7 @@ class Request(KleinGlue):
     :ivar started: the answer's head was sent
     :ivar finished: the answer is complete, or was given up
     :ivar client_gone: the client left before the answer's end
+    :ivar broken: the answer was given up after it had begun, so that the client saw it break off
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class Request(KleinGlue):
         "_resumed",
         "_running",
         "began",
+        "broken",
         "client_gone",
         "face",
         "finished",
@@ -108,7 +110,7 @@ class Request(KleinGlue):
         self.project_id = ""
         self.status = 0
         self.sent_bytes = 0
-        self.started = self.finished = self.client_gone = self.reported = False
+        self.started = self.finished = self.client_gone = self.reported = self.broken = False
         self._resumed: dict[str, Any] | None = None
         self._descriptors: tuple[tuple[int, ...], bool] = ((), True)  # of a resumed handler, and whether it has them
         length = self.length
@@ -138,6 +140,14 @@ class Request(KleinGlue):
     def transport(self) -> Any:
         """The connection's transport, for what only it knows (peer credentials of a local socket)."""
         return self._connection.transport
+
+    @property
+    def lot(self) -> float:
+        """Of the connection, from 0 to below 1: chosen by chance, and the same for all its requests here."""
+        connection = self._connection
+        if connection.lot < 0:
+            connection.lot = connection.factory.lots.draw()
+        return connection.lot
 
     @property
     def received_bytes(self) -> int:
@@ -425,6 +435,7 @@ class Request(KleinGlue):
         if not self.finished:
             self.keep = False
             self.finished = True
+            self.broken = not self.client_gone
             self._connection.drop(self)
 
     def _end(self) -> None:

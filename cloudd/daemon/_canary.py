@@ -1,0 +1,226 @@
+# -*- test-case-name: tests.daemon.test_canary -*-
+"""
+The canary of a swap, as the anchor runs it: new code answers on a share of the connections, and is compared.
+
+It begins in every worker that has connections, is looked at four times a second, and ends at the first sign that the
+new code does worse, after the period, or after so many requests.  At the end the new code checks itself once more
+in every worker; where there were too few requests to compare, that check alone decides, and the result says so.
+Nothing here commits or undoes anything: ``Upgrades`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import ceil
+from typing import Any, Literal, Protocol
+
+import msgspec
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from cloudd.interfaces.settings import UpgradeSettings
+
+from ._comparison import RouteMeasure, add_up, figures, is_sum, judge, limits_of, requests_in
+from ._descriptors import Descriptors, Sample
+from ._link import LinkError, RemoteError
+
+LOOK_S = 0.25
+TELL_S = 1.0
+ANSWER_S = 2.0  # a worker that does not answer for so long hangs
+CHECK_S = 30.0
+MIN_LOOKS = 4
+
+CanaryReason = Literal[
+    "canary_start",
+    "canary_errors",
+    "canary_refusals",
+    "canary_latency",
+    "canary_descriptors",
+    "canary_crash",
+    "canary_check",
+]
+_REASONS: Mapping[str, CanaryReason] = {
+    "errors": "canary_errors",
+    "refusals": "canary_refusals",
+    "slow": "canary_latency",
+    "tail": "canary_latency",
+}
+
+
+class Asked(Protocol):
+    """The host's workers."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether they are being ended with the daemon."""
+
+    async def ask_all(self, call: str, timeout_s: float = ANSWER_S, **body: Any) -> dict[str, Any]:
+        """Call every worker that is ready: name -> answer, or the ``LinkError`` why there is none."""
+
+
+@frozen(kw_only=True)
+class CanaryRules:
+    """
+    :param percent: of the connections, above 0 and below 100
+    :param period_s: after which it ends
+    :param min_requests: fewer of the new code's requests are not compared
+    :param max_requests: after which it ends before its period is over
+    """
+
+    percent: float
+    period_s: float
+    min_requests: int
+    max_requests: int
+
+    @classmethod
+    def of(cls, settings: UpgradeSettings, percent: float) -> CanaryRules:
+        """Those of the settings, with another share."""
+        return cls(
+            percent=percent,
+            period_s=settings.canary_period_s,
+            min_requests=settings.canary_min_requests,
+            max_requests=settings.canary_max_requests,
+        )
+
+
+class CanaryFailed(Exception):
+    """
+    The new code must not be committed.
+
+    :param reason: for the metrics
+    :param cause: in words
+    :param decided_at: when the observation that decides was there, of the clock
+    :param seen: the figures until then
+    """
+
+    def __init__(self, reason: CanaryReason, cause: str, decided_at: float, seen: str = "") -> None:
+        super().__init__(cause)
+        self.reason = reason
+        self.cause = cause
+        self.decided_at = decided_at
+        self.seen = seen
+
+
+class CanaryStopped(Exception):
+    """The daemon is being stopped: this says nothing about the code."""
+
+
+class _Answer(msgspec.Struct):
+    routes: dict[str, RouteMeasure]
+    descriptors: int
+    limit: int
+
+
+@define
+class Canary:
+    """
+    One canary.
+
+    :param tell: a sentence with figures, seconds since its begin, and its period, for the progress
+    """
+
+    _workers: Asked
+    _clock: IReactorTime
+    _rules: CanaryRules
+    _tell: Callable[[str, int, int], None]
+    _taking_part: set[str] = field(factory=set)
+    _total: dict[str, RouteMeasure] = field(factory=dict)
+    _descriptors: Descriptors = field(factory=Descriptors)
+
+    async def run(self, number: int) -> str:
+        """
+        Try the generation, which is prepared in every worker.
+
+        It stays in the canary: the caller commits or aborts.
+
+        :return: by what it was judged, with figures
+        :raises CanaryFailed: it does worse
+        :raises CanaryStopped: the daemon is being stopped
+        """
+        await self._begin(number)
+        looks = max(MIN_LOOKS, ceil(self._rules.period_s / LOOK_S))
+        began, told = self._clock.seconds(), -1
+        for _ in range(looks):
+            await self._sleep()
+            await self._look(number, looks)
+            elapsed = int((self._clock.seconds() - began) / TELL_S)
+            if elapsed != told:
+                told = elapsed
+                self._tell(self._sentence(), elapsed, ceil(self._rules.period_s))
+            if requests_in(self._total) >= self._rules.max_requests:
+                break
+        await self._check(number)
+        return self._judged()
+
+    async def _begin(self, number: int) -> None:
+        share = self._rules.percent / 100
+        answers = await self._workers.ask_all("begin_canary", CHECK_S, number=number, share=share)
+        for name, answer in answers.items():
+            if isinstance(answer, LinkError):
+                self._check_running()
+                raise self._failed("canary_start", f"worker {name}: {_words(answer)}")
+        self._taking_part = {name for name, answer in answers.items() if answer}
+        self._tell(f"{self._rules.percent:g} % of the connections", 0, ceil(self._rules.period_s))
+
+    async def _look(self, number: int, looks: int) -> None:
+        """Ask all, add up, and judge."""
+        limits = limits_of(self._total)
+        answers = await self._workers.ask_all("measure_canary", ANSWER_S, number=number, limits=limits)
+        measures: list[dict[str, RouteMeasure]] = []
+        for name in sorted(self._taking_part):
+            answer = answers.get(name)
+            if answer is None or isinstance(answer, LinkError):
+                self._check_running()
+                cause = "it ended" if answer is None else _words(answer)
+                raise self._failed("canary_crash", f"worker {name} did not come through it: {cause}")
+            told = msgspec.convert(answer, _Answer, str_keys=True)
+            measures.append(told.routes)
+            self._descriptors.add(name, _sample(told))
+        self._total = add_up(measures)
+        found = judge(self._total, looks)
+        if found is not None:
+            raise self._failed(_REASONS[found.kind], found.cause)
+        leak = self._descriptors.finding()
+        if leak:
+            raise self._failed("canary_descriptors", leak)
+
+    async def _check(self, number: int) -> None:
+        for name, answer in (await self._workers.ask_all("check_canary", CHECK_S, number=number)).items():
+            if name in self._taking_part and isinstance(answer, LinkError):
+                self._check_running()
+                raise self._failed("canary_check", f"worker {name}, when it had served: {_words(answer)}")
+
+    def _judged(self) -> str:
+        requests = requests_in(self._total)
+        if not self._taking_part:
+            return "judged by self-checks: no worker has connections"
+        if requests < self._rules.min_requests:
+            many = "1 request was" if requests == 1 else f"{requests} requests were"
+            return f"judged by self-checks: {many} too few to compare"
+        return f"judged by comparison: {self._sentence()}"
+
+    def _sentence(self) -> str:
+        return f"{self._rules.percent:g} % of the connections: {figures(self._total)}"
+
+    def _failed(self, reason: CanaryReason, cause: str) -> CanaryFailed:
+        return CanaryFailed(reason, cause, self._clock.seconds(), self._sentence())
+
+    def _check_running(self) -> None:
+        """What workers do while the daemon ends is no sign of bad code."""
+        if self._workers.is_stopping:
+            raise CanaryStopped("the daemon is stopping")
+
+    def _sleep(self) -> Deferred[None]:
+        done: Deferred[None] = Deferred()
+        self._clock.callLater(LOOK_S, done.callback, None)
+        return done
+
+
+def _sample(told: _Answer) -> Sample:
+    sides = [(found.new.requests, found.old.requests) for name, found in told.routes.items() if not is_sum(name)]
+    return Sample(told.descriptors, told.limit, sum(new for new, _ in sides), sum(old for _, old in sides))
+
+
+def _words(error: LinkError) -> str:
+    return error.cause if isinstance(error, RemoteError) else str(error)

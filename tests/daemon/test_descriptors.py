@@ -1,0 +1,83 @@
+"""Descriptors that grow with the new code's requests are its leak; others are not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from random import Random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from cloudd.daemon._descriptors import Descriptors, Sample, fit, open_descriptors
+
+
+class LeakTests(SynchronousTestCase):
+    def play(self, leak: Callable[[Random, int, int], int], seed: int, looks: int = 40, new_rate: float = 0.05) -> str:
+        """Two workers with about 50 requests a look; ``leak`` gives the growth by requests of the new and old code."""
+        chance = Random(seed)
+        descriptors = Descriptors()
+        counts = {"front-1": [40, 0, 0], "front-2": [40, 0, 0]}
+        for _ in range(looks):
+            for name, count in counts.items():
+                requests = chance.randrange(30, 70)
+                new = sum(chance.random() < new_rate for _ in range(requests))
+                count[0] += leak(chance, new, requests - new)
+                count[1] += new
+                count[2] += requests - new
+                noise = chance.randrange(4)  # files that are open at the moment
+                descriptors.add(name, Sample(count[0] + noise, 20_000, count[1], count[2]))
+        return descriptors.finding()
+
+    def test_of_the_new_code(self) -> None:
+        """One for each request is found, with about that figure, while the old code is told to have none."""
+        for seed in range(20):
+            found = self.play(lambda _chance, new, _old: new, seed)
+            self.assertRegex(
+                found, r"(0\.[6-9]\d|1\.[0-3]\d) for each of \d+ requests of the new code \(old code: 0\.0"
+            )
+
+    def test_none(self) -> None:
+        """Noise is none, and neither is what grows with time alone."""
+        for seed in range(200):
+            self.assertEqual(self.play(lambda _chance, _new, _old: 0, seed), "")
+            self.assertEqual(self.play(lambda _chance, _new, _old: 1, seed), "")
+
+    def test_of_both(self) -> None:
+        """A leak that the old code has too is not the new one's."""
+        for seed in range(200):
+            self.assertEqual(self.play(lambda _chance, new, old: new + old, seed), "")
+            self.assertEqual(self.play(lambda chance, _new, old: chance.random() < old / 100, seed), "")
+
+    def test_nothing_to_tell_apart(self) -> None:
+        """Requests as regular as a clock tell nothing."""
+        self.assertIsNone(fit([(5, 95, 5)] * 40))
+        self.assertIsNone(fit([(count, 10 * count, count) for count in range(20)]))
+
+    def test_without_requests_of_the_old_code(self) -> None:
+        """Growth in those looks alone in which the new code had requests."""
+        new, old, error = fit([(count % 5, 0, count % 5) for count in range(40)]) or (0, 0, 9)
+        self.assertAlmostEqual(new, 1.0)
+        self.assertEqual(old, 0)
+        self.assertLess(error, 0.1)
+
+    def test_nearly_full(self) -> None:
+        """When the limit is near, it no longer matters who it was."""
+        descriptors = Descriptors()
+        descriptors.add("front-1", Sample(100, 1000, 0, 0))
+        descriptors.add("front-1", Sample(790, 1000, 5, 5))
+        self.assertEqual(descriptors.finding(), "")
+        descriptors.add("front-1", Sample(810, 1000, 6, 6))
+        self.assertEqual(descriptors.finding(), "descriptors of front-1 went from 100 to 810, of 1000 that it may have")
+        descriptors = Descriptors()
+        descriptors.add("front-1", Sample(790, 1000, 0, 0))
+        descriptors.add("front-1", Sample(810, 1000, 0, 0))
+        self.assertEqual(descriptors.finding(), "", "it was so before")
+
+    def test_open_descriptors(self) -> None:
+        """The real count follows an open and a close."""
+        before = open_descriptors()
+        opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(3)]
+        self.assertEqual(open_descriptors(), before + 3)
+        for descriptor in opened:
+            os.close(descriptor)
+        self.assertEqual(open_descriptors(), before)
