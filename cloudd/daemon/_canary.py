@@ -157,9 +157,10 @@ class Canary:
         share = self._rules.percent / 100
         answers = await self._workers.ask_all("begin_canary", CHECK_S, number=number, share=share)
         for name, answer in answers.items():
+            if isinstance(answer, RemoteError):
+                raise self._failed("canary_start", f"worker {name}: {answer.cause}")
             if isinstance(answer, LinkError):
-                self._check_running()
-                raise self._failed("canary_start", f"worker {name}: {_words(answer)}")
+                raise self._died(name, answer)
         self._taking_part = {name for name, answer in answers.items() if answer}
         self._tell(f"{self._rules.percent:g} % of the connections", 0, ceil(self._rules.period_s))
 
@@ -171,9 +172,7 @@ class Canary:
         for name in sorted(self._taking_part):
             answer = answers.get(name)
             if answer is None or isinstance(answer, LinkError):
-                self._check_running()
-                cause = "it ended" if answer is None else _words(answer)
-                raise self._failed("canary_crash", f"worker {name} did not come through it: {cause}")
+                raise self._died(name, answer)
             told = msgspec.convert(answer, _Answer, str_keys=True)
             measures.append(told.routes)
             self._descriptors.add(name, _sample(told))
@@ -187,9 +186,12 @@ class Canary:
 
     async def _check(self, number: int) -> None:
         for name, answer in (await self._workers.ask_all("check_canary", CHECK_S, number=number)).items():
-            if name in self._taking_part and isinstance(answer, LinkError):
-                self._check_running()
-                raise self._failed("canary_check", f"worker {name}, when it had served: {_words(answer)}")
+            if name not in self._taking_part:
+                continue
+            if isinstance(answer, RemoteError):
+                raise self._failed("canary_check", f"worker {name}, when it had served: {answer.cause}")
+            if isinstance(answer, LinkError):
+                raise self._died(name, answer)
 
     def _judged(self) -> str:
         requests = requests_in(self._total)
@@ -206,10 +208,12 @@ class Canary:
     def _failed(self, reason: CanaryReason, cause: str) -> CanaryFailed:
         return CanaryFailed(reason, cause, self._clock.seconds(), self._sentence())
 
-    def _check_running(self) -> None:
-        """What workers do while the daemon ends is no sign of bad code."""
+    def _died(self, name: str, error: LinkError | None) -> CanaryFailed | CanaryStopped:
+        """A worker no longer answers; when the daemon ends that is no sign of bad code."""
         if self._workers.is_stopping:
-            raise CanaryStopped("the daemon is stopping")
+            return CanaryStopped("the daemon is stopping")
+        cause = "it ended" if error is None else _words(error)
+        return self._failed("canary_crash", f"worker {name} did not come through it: {cause}")
 
     def _sleep(self) -> Deferred[None]:
         done: Deferred[None] = Deferred()

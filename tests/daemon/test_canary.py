@@ -196,6 +196,16 @@ class BadCodeTests(CanaryCase):
             outcome = self.assertTakenBack(waiting, "canary_crash")
             self.assertIn(f"worker front-2 did not come through it: {words}", outcome.cause)
 
+    def test_a_worker_that_dies_at_the_begin_or_at_the_end(self) -> None:
+        """The same, when it cannot answer that it has begun, or that it is still well."""
+        self.fronts["front-1"].errors["begin_canary"] = LinkLost("the process ended")
+        self.assertTakenBack(self.upgrade(canary=5), "canary_crash")
+        self.setUp()
+        waiting = self.begin()
+        self.fronts["front-1"].errors["check_canary"] = LinkLost("the process ended")
+        self.looks(16)
+        self.assertTakenBack(waiting, "canary_crash")
+
     def test_a_daemon_that_stops(self) -> None:
         """Workers that end with the daemon are no sign of bad code."""
         waiting = self.begin()
