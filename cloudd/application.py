@@ -26,6 +26,7 @@ from cloudd.protocols.monitoring import monitoring_face
 from cloudd.protocols.rest.identity import identity_face
 from cloudd.protocols.s3 import s3_face
 from cloudd.protocols.swift import swift_face
+from cloudd.web import web_face
 from storage import FileStore, IObjectStore
 
 _log = Logger()
@@ -84,13 +85,16 @@ class Application:
         }
         monitoring = monitoring_face(resources, self.health)
         rest = identity_face(self.identity, resources)
+        web = web_face(self.identity, resources)
         self._faces: dict[str, Handler] = {
             "api": api_port(
                 {
                     b"/health": monitoring,
                     b"/metrics": monitoring,
                     b"/events": events_face(self.events, self.identity, resources),
+                    b"/ui": web,
                 },
+                {b"/ui/": web},
                 rest,
             ),
             "object": swift_face(self.identity, self.objects, resources),
@@ -128,11 +132,16 @@ class Application:
             part.retire()
 
 
-def api_port(by_path: Mapping[bytes, Handler], rest: Handler) -> Handler:
-    """The API port: a few paths of their own, all others are REST."""
+def api_port(by_path: Mapping[bytes, Handler], by_start: Mapping[bytes, Handler], rest: Handler) -> Handler:
+    """The API port: a few paths of their own, a few with all that is below them; all others are REST."""
     find: Callable[[bytes], Handler | None] = by_path.get
+    starts = tuple(by_start)
 
     def handle(request: Request) -> Coroutine[Any, Any, None] | None:
-        return (find(request.path) or rest)(request)
+        path = request.path
+        found = find(path)
+        if found is None and path.startswith(starts):
+            found = next(handler for start, handler in by_start.items() if path.startswith(start))
+        return (found or rest)(request)
 
     return handle

@@ -35,6 +35,8 @@ CHECKS = (
     Check("api", "/identity", 300, b'"versions"'),
     Check("api", "/identity/v3/users", 401, b'"error"'),
     Check("api", "/events", 401, b'"error"'),
+    Check("api", "/ui", 200, b"<html"),
+    Check("api", "/ui/api/status", 401, b'"cause"'),
     Check("object", "/info", 200, b'"swift"'),
     Check("object", "/healthcheck", 200),
     Check("object", "/v1/AUTH_self-check", 401),

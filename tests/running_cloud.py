@@ -33,10 +33,15 @@ def free_port() -> int:
 
 
 class RunningCloud:
-    """One daemon, from ``start`` to ``stop``; the state folder outlives a stop and goes with ``remove``."""
+    """
+    One daemon, from ``start`` to ``stop``; the state folder outlives a stop and goes with ``remove``.
 
-    def __init__(self, settings: str = "") -> None:
+    :param tree: the code tree it is started from
+    """
+
+    def __init__(self, settings: str = "", tree: Path = CHECKOUT) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cloudd-test-"))
+        self.tree = tree
         self.state = self.folder / "state"
         self.ports = {face: free_port() for face in ("api", "object", "s3")}
         self.settings_file = self.folder / "cloudd.toml"
@@ -47,7 +52,7 @@ class RunningCloud:
         return f"http://127.0.0.1:{self.ports[face]}"
 
     def start(self) -> None:
-        """Start twistd from this checkout in the foreground and wait until ``/health`` says 200."""
+        """Start twistd from the tree in the foreground and wait until ``/health`` says 200."""
         command = [
             str(Path(sys.executable).parent / "twistd"),
             "--nodaemon",
@@ -63,7 +68,8 @@ class RunningCloud:
         with (self.folder / "daemon.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command,
-                cwd=CHECKOUT,
+                cwd=self.tree,
+                env={**os.environ, "PYTHONPATH": str(self.tree)},
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -103,11 +109,15 @@ class RunningCloud:
 
     def tenant(self) -> tuple[str, str]:
         """User name and password of the tenant's cloud in ``clouds.yaml``."""
+        return self.login("cloudd")
+
+    def login(self, cloud: str) -> tuple[str, str]:
+        """User name and password of one cloud in ``clouds.yaml``."""
         found = {}
         inside = False
         for line in (self.state / "clouds.yaml").read_text().splitlines():
             if line.startswith("  ") and line[2] != " ":
-                inside = line.strip() == "cloudd:"
+                inside = line.strip() == f"{cloud}:"
             name, _, value = line.strip().partition(": ")
             if inside:
                 found[name] = value.strip("\"'")

@@ -37,13 +37,17 @@ class SelfCheckTests(TestCase):
         """Let that face answer so from now on."""
         self.application._faces[face] = handler
 
+    def counted(self) -> list[Any]:
+        """All metrics but those of the process, whose CPU time goes on meanwhile."""
+        return [family for family in self.metrics.export() if not family["name"].startswith("process_")]
+
     async def test_good_code(self) -> None:
         """Every face answers before anything was started, fast, and nothing is counted."""
         await self.application.self_check()
-        before, counted = time.perf_counter(), self.metrics.export()
+        before, counted = time.perf_counter(), self.counted()
         await face_checks.check_faces(self.application._faces, self.application._resources)
         self.assertLess(time.perf_counter() - before, 1.0)
-        self.assertEqual(self.metrics.export(), counted)
+        self.assertEqual(self.counted(), counted)
         self.assertEqual({check.face for check in face_checks.CHECKS}, set(self.application._faces))
 
     async def test_a_face_that_fails_when_it_runs(self) -> None:
