@@ -8,7 +8,7 @@ may concern it (``Identity.follow``); from then until the token is verified agai
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from attrs import define, field
@@ -57,10 +57,12 @@ class Grants:
     Those of one worker.
 
     :param clock: for trying again when identity cannot be asked
+    :ivar over: called when a grant was found to have ended
     """
 
     _identity: Identity
     _clock: Any
+    over: Callable[[], object] = field(init=False, default=lambda: None)
     _grants: dict[str, Grant] = field(init=False, factory=dict)
     _suspects: list[Grant] = field(init=False, factory=list)
     _asking: int = field(init=False, default=0)
@@ -116,6 +118,8 @@ class Grants:
                 grant.ended = "what the token gives has changed"
             grant.access = access
         grant.unsure = False
+        if grant.ended:
+            self.over()
 
     def _again(self, grant: Grant) -> None:
         self._suspects.append(grant)

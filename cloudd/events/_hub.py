@@ -75,6 +75,7 @@ class Hub:
         self._seconds: Callable[[], float] = clock.seconds
         self._sources = sources
         self._grants = grants
+        grants.over = self._end_some
         self._is_fresh = is_fresh
         self._round_s = heartbeat_s / ROUNDS
         self._counted = counted
@@ -104,6 +105,7 @@ class Hub:
         self._looks_done = 0
         self._older_reads = 0
         self._retired_at: float | None = None
+        self._ends_some = False
 
     # ---- for the face
 
@@ -241,7 +243,7 @@ class Hub:
         self._life += 1
         self._jobs.clear()
         self._job = self._delivering = self._recent = self._versions = None
-        self._reading = self._must_look = False
+        self._reading = self._must_look = self._ends_some = False
 
     # ---- reading
 
@@ -517,6 +519,19 @@ class Hub:
         if self._retired_at is not None and self._seconds() - self._retired_at > RETIRED_S:
             return True
         return any(next(iter(one)).process_ends for one in self._rounds if one)
+
+    def _end_some(self) -> None:
+        """A grant has ended: find its subscribers; one search for all grants that end meanwhile."""
+        if self.count and not self._ends_some:
+            self._ends_some = True
+            self._add_job(self._end_those_over(), first=True)
+
+    def _end_those_over(self) -> Iterator[None]:
+        self._ends_some = False
+        for subscriber in self._all():
+            if not subscriber.gone:
+                self._end_if_over(subscriber)
+            yield
 
     def _end_all(self) -> Iterator[None]:
         for subscriber in self._all():

@@ -94,9 +94,6 @@ class _Face:
 
     def _begin(self, request: Request, access: Access, asked: _Asked) -> None:
         resumed = request.resumed is not None
-        if not resumed:
-            request.start(200, _STREAM)
-            request.write(b"retry: %d\n" % random.randint(*_RETRY_MS))  # noqa: S311
         token = token_of(request, b"x-auth-token") or ""
         grant = self.events.grant(token, access)
         view = grant.view(everything=asked.everything)
@@ -135,12 +132,17 @@ class Stream(Subscriber):
         self._request.can_move(self.tell, self.leave, follows=True)
 
     def send(self, data: bytes) -> None:
-        waiting = self._request.write(data)
+        request = self._request
+        if not request.started:
+            # Only now, when it is known where the stream begins: what happens after the answer's head is in it.
+            request.start(200, _STREAM)
+            data = b"retry: %d\n%b" % (random.randint(*_RETRY_MS), data)  # noqa: S311
+        waiting = request.write(data)
         if waiting is not None:
             waiting.addErrback(lambda _: None)  # the client has gone, which ``leave`` is told
 
     def end(self) -> None:
-        self._request.finish()
+        _refuse(self._request, Fault(503, "The stream ended before it began.", headers=[(b"Retry-After", b"1")]))
 
     def leave(self) -> None:
         """The client has gone, or the stream goes on elsewhere."""
