@@ -139,7 +139,7 @@ def adopt_transport(reactor: Any, descriptor: int, protocol: Any, transport_clas
     """
     connection = socket.socket(fileno=descriptor)
     try:
-        peer = connection.getpeername()
+        peer = connection.getpeername() or ("", 0)  # the end of a socket pair has no name
         transport = transport_class(connection, protocol, peer, None, 0, reactor)
     except BaseException:
         connection.detach()

@@ -24,6 +24,7 @@ BOUNDARIES = Boundaries(
         "cloudd.protocols.http",
         "cloudd.protocols.control",
         "cloudd.control",
+        "cloudd.tls_front",
     ),
 )
 

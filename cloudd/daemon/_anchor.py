@@ -44,9 +44,10 @@ from ._loader_process import LoaderProcess
 from ._ready import notify_systemd, ready_lines, say
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder, StateFolderError
-from ._succession import Found, adopt_orphans, meet_workers
+from ._succession import Found, adopt_orphans, bring_listeners, meet_workers
 from ._swap_metrics import SwapMetrics
 from ._threads import WorkerThreads
+from ._tls_front import TLSFront
 from ._trace import Traces
 from ._unix_port import listen_unix
 from ._upgrade import Upgrades
@@ -86,7 +87,8 @@ class Anchor(Service):
         self._state = StateFolder(settings.state)
         self._threads = WorkerThreads(reactor, 4)
         self._swaps = SwapMetrics()
-        self._listeners: dict[str, socket.socket] = {}
+        self._listeners: dict[str, socket.socket] = {}  # what workers accept on
+        self._tls = TLSFront(reactor, self._state.run, self._endpoints())
         self._urls: dict[str, str] = {}
         self._lock: ProcessLock | None = None
         self._control_listener: socket.socket | None = None
@@ -111,14 +113,18 @@ class Anchor(Service):
             self._state.create()
             self._lock = self._take_lock()
             adopt_orphans()
+            self._tls.find()
             self._found = meet_workers(self._state.run)
-            self._listeners = self._bind()
+            bound = self._bind()
+            self._listeners = self._tls.take(bound, self._found.listeners)
+            bring_listeners(self._found, self._listeners, self._state.run)
         except (StateFolderError, ListenError) as error:
             sys.tracebacklimit = 0  # twistd shows what a service raises and ends: its text says all
             raise error from None
         listen = self._settings.listen
         self._urls = {
-            face: url_of(listener, getattr(listen, f"{face}_url")) for face, listener in self._listeners.items()
+            face: url_of(listener, getattr(listen, f"{face}_url"), secure=face in self._tls.faces)
+            for face, listener in bound.items()
         }
         self._control_listener = bind_control(self._state.control_socket)
         self._threads.start()
@@ -157,13 +163,14 @@ class Anchor(Service):
             start_loader=self._start_loader,
             callees=callees,
         )
-        self._host = HostView(self._reactor, self._settings, pool, self._began, self._urls, self._swaps)
+        self._host = HostView(self._reactor, self._settings, pool, self._began, self._urls, self._swaps, self._tls)
         upgrades = self._make_upgrades(boot, pool)
         traces = Traces(access_log_file(self._state.path, self._settings.log.access_file), self._threads, upgrades)
         controlled = Controlled(upgrades, pool, self._host, self._urls, self._began, traces)
         callees.update(controlled.callees())  # no worker is linked before the pool starts
         self._accept_control(controlled)
         pool.boot_loader()
+        self._tls.start(boot.tree, self._settings.workers.stop_timeout_s, self._output, self._environment)
         written = await self._take_workers_over(pool, upgrades) if self._found.workers else None
         if written is None:
             await self._await_old_workers()
@@ -319,13 +326,15 @@ class Anchor(Service):
 
         A worker that cannot be met, since it is stopped for example, may need moments until it lets go of the ports.
         """
-        listen = self._settings.listen
-        endpoints = {"api": listen.api, "object": listen.object, "s3": listen.s3}
+        endpoints = self._endpoints()
         deadline = self._reactor.seconds() + OLD_WORKERS_S
         while True:
-            kept = {face: listener for face, listener in self._found.listeners.items() if endpoints.get(face)}
+            found = self._found.listeners
+            kept = {
+                face: found[face] for face in found if endpoints.get(face) and self._tls.may_keep(face, found[face])
+            }
             try:
-                bound = bind_all({face: text for face, text in endpoints.items() if face not in kept})
+                bound = bind_all({face: text for face, text in endpoints.items() if face not in kept}, self._tls.held)
                 return {face: kept.get(face) or bound[face] for face, text in endpoints.items() if text}
             except ListenError:
                 if not self._old_worker() or self._reactor.seconds() > deadline:
@@ -333,6 +342,10 @@ class Anchor(Service):
             time.sleep(0.05)  # the reactor does not run yet
             if not self._found.workers:
                 self._found = meet_workers(self._state.run)
+
+    def _endpoints(self) -> dict[str, str]:
+        listen = self._settings.listen
+        return {"api": listen.api, "object": listen.object, "s3": listen.s3}
 
     async def _await_old_workers(self) -> None:
         """The store must not be prepared while workers of a killed anchor still end requests."""
@@ -414,16 +427,19 @@ class Anchor(Service):
         if at_restart:
             self.log.warn("settings that need a restart: {keys}", keys=", ".join(at_restart))
         if self._pool is not None:
+            self._tls.reload()
             self._pool.tell_all("reload", settings=settings_to_plain(self._settings))
 
     # the end
 
     async def _stop(self) -> None:
         # First of all: while anybody has a listening descriptor, newcomers connect and wait for nobody.
+        tls_ended = Deferred.fromCoroutine(self._tls.stop(self._settings.workers.stop_timeout_s))
         close_all(self._listeners)
         if self._pool is not None:
             self._host.rates.stop()
             await self._pool.stop(self._settings.workers.stop_timeout_s)
+        await tls_ended
         if self._control_port is not None:
             self._control_port.stopListening()
         self._threads.stop()
@@ -437,6 +453,7 @@ class Anchor(Service):
         say("cloudd: asked again to end: requests in flight are cut")
         if self._pool is not None:
             self._pool.hasten()
+            self._tls.hasten()
 
 
 def source_root() -> Path:

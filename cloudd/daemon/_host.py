@@ -13,6 +13,7 @@ from ._health import WorkerFacts, disk_part, failing, merge_health, merge_metric
 from ._link import LinkError
 from ._rates import Rates
 from ._swap_metrics import SwapMetrics
+from ._tls_front import TLSFront
 from ._workers import WorkerPool
 
 
@@ -27,12 +28,14 @@ class HostView:
         began: float,
         urls: Mapping[str, str],
         swaps: SwapMetrics,
+        tls: TLSFront,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
         self._pool = pool
         self._began = began
         self._swaps = swaps
+        self._tls = tls
         self._code_note = (0, "")
         self.urls = dict(urls)
         self.rates = Rates(reactor, pool)
@@ -59,13 +62,14 @@ class HostView:
                     str(answer) if silent else "it ended meanwhile",
                 )
             )
-        return merge_health(workers, {"anchor": ok_part(), "disk": self._disk(), "code": self._code()})
+        own = {"anchor": ok_part(), "disk": self._disk(), "code": self._code(), **await self._tls.health()}
+        return merge_health(workers, own)
 
     async def metrics(self) -> bytes:
         """What ``/metrics`` says."""
         answers = await self._pool.ask_all("metrics")
         exports = {name: answer for name, answer in answers.items() if not isinstance(answer, LinkError)}
-        return merge_metrics({**exports, "anchor": self._own_metrics()})
+        return merge_metrics({**exports, "anchor": [*self._own_metrics(), *await self._tls.metrics()]})
 
     def _disk(self) -> dict[str, str]:
         facts = os.statvfs(self._settings.state)

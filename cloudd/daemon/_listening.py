@@ -12,10 +12,12 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from attrs import frozen
+
+from cloudd.tls_front import CertificateFiles
 
 FACES = ("api", "object", "s3")
 BACKLOG = 4096
@@ -39,7 +41,7 @@ class ListenError(Exception):
 
 @frozen
 class Endpoint:
-    """A checked endpoint string: ``kind`` is ``tcp``, ``tcp6`` or ``unix``."""
+    """A checked endpoint string: ``kind`` is ``tcp``, ``tcp6`` or ``unix``; with ``tls`` it ends in the TLS front."""
 
     kind: str
     port: int = 0
@@ -47,52 +49,83 @@ class Endpoint:
     path: str = ""
     mode: int = 0o666
     backlog: int = BACKLOG
+    tls: CertificateFiles | None = None
 
 
 def parse_endpoint(face: str, text: str) -> Endpoint:
     """
     Read ``tcp:PORT[:interface=ADDRESS][:backlog=N]``, the same with ``tcp6``, or ``unix:PATH[:mode=OCTAL]``.
 
+    With TLS: ``ssl:PORT[:interface=ADDRESS][:backlog=N]`` and ``:privateKey=PATH:certKey=PATH[:extraCertChain=PATH]``,
+    ``:sni=FOLDER`` or both.
+
     :raises ListenError: it is none of these
     """
     kind, *rest = _split(text)
     options = dict(part.split("=", 1) for part in rest if "=" in part)
     plain = [part for part in rest if "=" not in part]
+    tls = None
     try:
+        if kind == "ssl":
+            tls = _certificate_files(face, text, options)
+            kind = "tcp"
         if kind in {"tcp", "tcp6"}:
             port = int(options.pop("port", "") or plain.pop(0))
             interface = options.pop("interface", "")
             if not 0 <= port <= 65535:
                 raise ListenError(face, text, "the port must be from 0 to 65535")
             kind = "tcp6" if ":" in interface else kind
-            result = Endpoint(kind, port, interface, backlog=int(options.pop("backlog", BACKLOG)))
+            result = Endpoint(kind, port, interface, backlog=int(options.pop("backlog", BACKLOG)), tls=tls)
         elif kind == "unix":
             path = options.pop("address", "") or plain.pop(0)
             mode = int(options.pop("mode", "666"), 8)
             options.pop("lockfile", "")
             result = Endpoint(kind, path=path, mode=mode, backlog=int(options.pop("backlog", BACKLOG)))
         else:
-            raise ListenError(face, text, "write tcp:PORT:interface=ADDRESS, or unix:PATH")
+            raise ListenError(
+                face, text, "write tcp:PORT:interface=ADDRESS, ssl:PORT:privateKey=PATH:certKey=PATH, or unix:PATH"
+            )
     except (ValueError, IndexError):
         raise ListenError(face, text, "a number or the port is missing or wrong") from None
     if options or plain:
         unknown = ", ".join([*options, *plain])
-        raise ListenError(face, text, f"unknown part: {unknown}; known are port, interface, backlog, mode")
+        raise ListenError(
+            face,
+            text,
+            f"unknown part: {unknown}; known are port, interface, backlog, mode, "
+            "with ssl privateKey, certKey, extraCertChain, sni",
+        )
     return result
 
 
-def bind_all(endpoints: Mapping[str, str]) -> dict[str, socket.socket]:
+def _certificate_files(face: str, text: str, options: dict[str, str]) -> CertificateFiles:
+    key, certificate = options.pop("privateKey", ""), options.pop("certKey", "")
+    files = CertificateFiles(
+        key or certificate, certificate or key, options.pop("extraCertChain", ""), options.pop("sni", "")
+    )
+    if not files.private_key and not files.names:
+        raise ListenError(face, text, "ssl needs privateKey=PATH and certKey=PATH, or sni=FOLDER with NAME.pem files")
+    if files.chain and not files.private_key:
+        raise ListenError(face, text, "extraCertChain goes with certKey; a NAME.pem file holds its own chain")
+    for path in files:
+        if path and not Path(path).is_absolute():
+            raise ListenError(face, text, f"{path} must be an absolute path: a daemon has no folder of its own")
+    return files
+
+
+def bind_all(endpoints: Mapping[str, str], held: Iterable[socket.socket] = ()) -> dict[str, socket.socket]:
     """
     Bind and listen for every face that is not turned off; all or none.
 
     :param endpoints: face -> endpoint string, empty: off
+    :param held: sockets that listen already, of which copies are used for the faces that want their address
     :raises ListenError: one of them cannot listen
     """
     bound: dict[str, socket.socket] = {}
     try:
         for face, text in endpoints.items():
             if text:
-                bound[face] = _bind(face, text)
+                bound[face] = _held(face, text, held) or _bind(face, text)
     except ListenError:
         close_all(bound)
         raise
@@ -108,10 +141,11 @@ def close_all(bound: Mapping[str, socket.socket]) -> None:
             Path(name).unlink(missing_ok=True)
 
 
-def url_of(listener: socket.socket, named: str) -> str:
+def url_of(listener: socket.socket, named: str, *, secure: bool = False) -> str:
     """
     The base URL of a face, without a slash at its end.
 
+    :param secure: its clients speak TLS
     :param named: what the settings say; empty: made from where the socket listens.  A wildcard address becomes the
         address this host sends from.
     """
@@ -122,7 +156,8 @@ def url_of(listener: socket.socket, named: str) -> str:
     host, port = listener.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         host = _own_address(listener.family)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _split(text: str) -> list[str]:
@@ -137,6 +172,18 @@ def _split(text: str) -> list[str]:
         else:
             parts.append("")
     return parts
+
+
+def _held(face: str, text: str, held: Iterable[socket.socket]) -> socket.socket | None:
+    endpoint = parse_endpoint(face, text)
+    if endpoint.port == 0:
+        return None  # any free port, or a unix socket
+    for listener in held:
+        wanted = endpoint.interface or ("::" if endpoint.kind == "tcp6" else "0.0.0.0")  # noqa: S104 - compared
+        family = {"tcp": socket.AF_INET, "tcp6": socket.AF_INET6}[endpoint.kind]
+        if listener.family == family and listener.getsockname()[:2] == (wanted, endpoint.port):
+            return listener.dup()
+    return None
 
 
 def _bind(face: str, text: str) -> socket.socket:

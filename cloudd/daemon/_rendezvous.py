@@ -4,7 +4,8 @@ Where a worker can be met: ``STATE/run/worker-PID.sock``.
 
 A worker outlives the anchor that had it forked.  Whoever comes to it brings one end of a socket pair and says what that
 is for: an anchor that takes the place of a dead one (``anchor``), or the two ends of a hand-over between workers
-(``give`` to the old one, ``take`` to the new one).  One message each way over SOCK_SEQPACKET, descriptors beside them:
+(``give`` to the old one, ``take`` to the new one).  An anchor whose sockets are others than those on which a worker
+listens brings them (``listen``).  One message each way over SOCK_SEQPACKET, descriptors beside them:
 a visit is over in a moment, what it brought lives on.
 
 Version 1.  A question is a ``Visit``, the answer a ``Welcome``; unknown fields are passed over, so that fields may be
@@ -35,19 +36,22 @@ VISIT_TIMEOUT_S = 2.0
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _NAME = re.compile(r"worker-(\d+)\.sock")
 
-Purpose = Literal["anchor", "give", "take"]
+Purpose = Literal["anchor", "give", "take", "listen"]
 
 
 class Visit(msgspec.Struct, kw_only=True):
     """
-    Descriptors: the socket's end that is brought, then whatever ``purpose`` needs (``take``: the application's state).
+    Descriptors: the socket's end that is brought, then whatever ``purpose`` needs (``take``: the application's state);
+    ``listen``: listening sockets alone.
 
     :param generation: of ``give`` and ``take``: what the new workers run
+    :param faces: of ``listen``: whose sockets come, in their order
     """
 
     purpose: Purpose
     protocol: int = PROTOCOL
     generation: int = 0
+    faces: list[str] = []
 
 
 class Welcome(msgspec.Struct, kw_only=True):

@@ -9,13 +9,13 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from attrs import define, field
 from twisted.logger import Logger
 
-from ._rendezvous import Met, Visit, VisitFailed, places_in, visit
+from ._rendezvous import Met, Visit, VisitFailed, place_of, places_in, visit
 
 log = Logger()
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
@@ -71,6 +71,24 @@ def meet_workers(run: Path, known: Collection[int] = (), timeout_s: float = 2.0)
         finally:
             theirs.close()
     return found
+
+
+def bring_listeners(found: Found, wanted: Mapping[str, socket.socket], run: Path) -> None:
+    """
+    Let workers that were met listen on sockets that they have not: those of changed endpoints, channels of a new TLS
+    front.  Blocks.
+
+    :param wanted: face -> socket
+    """
+    others = {face: fresh for face, fresh in wanted.items() if found.listeners.get(face) is not fresh}
+    if not others:
+        return
+    for met, _end in found.workers:
+        question = Visit(purpose="listen", faces=list(others))
+        try:
+            visit(place_of(run, met.pid), question, [fresh.fileno() for fresh in others.values()])
+        except VisitFailed as error:
+            log.error("worker {worker} listens where it did before: {cause}", worker=met.welcome.name, cause=str(error))
 
 
 def adopt_orphans() -> None:

@@ -31,7 +31,7 @@ from twisted.logger import ILogObserver, Logger, LogLevel, globalLogBeginner, te
 from cloudd.database import DatabaseDamaged, open_control_database, open_object_index
 from cloudd.interfaces.application import PartHealth, Resources
 from cloudd.interfaces.settings import Settings
-from cloudd.protocols.http import HTTPServerFactory, Request, install_lean, listen
+from cloudd.protocols.http import HTTPServerFactory, Request, install_lean, listen, listen_handed
 from reload import Generation
 
 from ._access_log import AccessLog, access_log_file
@@ -234,6 +234,9 @@ class Worker:
     def _accept(self, face: str, listener: socket.socket) -> Any:
         # Both kinds of port never call shutdown(2), which would end the other workers' listening too.
         factory = self._factories[face]
+        factory.secure = listener.type == socket.SOCK_SEQPACKET
+        if listener.type == socket.SOCK_SEQPACKET:  # the TLS front's channel
+            return listen_handed(self._reactor, listener.fileno(), factory)
         if listener.family == socket.AF_UNIX:
             return listen_unix(self._reactor, listener, factory)
         return listen(self._reactor, listener.fileno(), factory)
@@ -270,6 +273,9 @@ class Worker:
         self._generations.end(request.generation)
 
     def _receive_visit(self, question: Visit, brought: tuple[int, ...]) -> tuple[Welcome, Sequence[int]]:
+        if question.purpose == "listen":
+            self._listen_on(dict(zip(question.faces, brought, strict=True)))
+            return self._welcome(), ()
         end, *more = brought
         if question.purpose == "anchor":
             self._meet_anchor(socket.socket(fileno=end))
@@ -283,6 +289,22 @@ class Worker:
             self._standby_state = read_state_file(more[0])
         self._moving.take(socket.socket(fileno=end), question.generation)
         return self._welcome(), ()
+
+    def _listen_on(self, descriptors: Mapping[str, int]) -> None:
+        """Accept on other sockets than before, for faces that we have."""
+        is_open = bool(self._ports)
+        state = self._state_name
+        if is_open:
+            self.close_ports()
+        for face, descriptor in descriptors.items():
+            fresh = socket.socket(fileno=descriptor)
+            if face in self._spec.faces:
+                place = self._spec.faces.index(face)
+                fresh, self._listeners[place] = self._listeners[place], fresh
+            fresh.close()
+        if is_open:
+            self.open_ports()
+        self._state_name = state
 
     def _welcome(self) -> Welcome:
         current = self._generations.current or self._generations.prepared

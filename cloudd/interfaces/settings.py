@@ -66,7 +66,7 @@ def default_state(environment: Mapping[str, str], user_id: int) -> Path:
 
 @frozen(kw_only=True)
 class ListenSettings:
-    """Where the faces listen: Twisted endpoint strings (tcp, tcp6, unix); an empty string turns a face off."""
+    """Where the faces listen: Twisted endpoint strings (tcp, tcp6, ssl, unix); an empty string turns a face off."""
 
     api: str = setting("tcp:5000:interface=127.0.0.1", "OpenStack APIs, health, metrics", unit="endpoint string")
     object: str = setting("tcp:8080:interface=127.0.0.1", "Swift API", unit="endpoint string")

@@ -24,7 +24,7 @@ from typing import Any
 
 from tests.running_cloud import CHECKOUT, free_port
 
-KERNEL = ("interfaces", "daemon", "database", "control", "protocols/http", "protocols/control")
+KERNEL = ("interfaces", "daemon", "database", "control", "protocols/http", "protocols/control", "tls_front")
 PATIENCE_S = 40.0
 
 APPLICATION = """

@@ -12,6 +12,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.daemon._listening import Endpoint, ListenError, bind_all, close_all, parse_endpoint, url_of
+from cloudd.tls_front import CertificateFiles
 
 
 class ParseTests(SynchronousTestCase):
@@ -25,6 +26,13 @@ class ParseTests(SynchronousTestCase):
             ("tcp:5000:interface=\\:\\:1", Endpoint("tcp6", 5000, "::1")),
             ("unix:/run/a.sock:mode=660", Endpoint("unix", path="/run/a.sock", mode=0o660)),
             ("unix:address=/run/a\\:b", Endpoint("unix", path="/run/a:b")),
+            ("ssl:443:privateKey=/k:certKey=/c", Endpoint("tcp", 443, tls=CertificateFiles("/k", "/c"))),
+            ("ssl:443:privateKey=/both.pem", Endpoint("tcp", 443, tls=CertificateFiles("/both.pem", "/both.pem"))),
+            (
+                "ssl:443:interface=\\:\\:1:privateKey=/k:certKey=/c:extraCertChain=/x:sni=/names",
+                Endpoint("tcp6", 443, "::1", tls=CertificateFiles("/k", "/c", "/x", "/names")),
+            ),
+            ("ssl:443:sni=/names", Endpoint("tcp", 443, tls=CertificateFiles(names="/names"))),
         ):
             self.assertEqual(parse_endpoint("api", text), expected, text)
 
@@ -37,6 +45,10 @@ class ParseTests(SynchronousTestCase):
             "tcp:1:inteface=a",
             "tcp:1:2",
             "ssl:443",
+            "ssl:443:certKey=c.pem",
+            "ssl:443:sni=/names:extraCertChain=/x",
+            "ssl:443:privateKey=/k:dhParameters=/d",
+            "tcp:443:privateKey=/k",
             "unix",
             "unix:/a:mode=9",
             "",
@@ -70,6 +82,16 @@ class BindTests(SynchronousTestCase):
         assert isinstance(cause, OSError)
         self.assertEqual(cause.errno, errno.EADDRNOTAVAIL)
 
+    def test_held(self) -> None:
+        """A socket that listens already at an address is used again, whether or not others listen there."""
+        held = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(held.close)
+        port = held.getsockname()[1]
+        bound = bind_all({"api": f"tcp:{port}:interface=127.0.0.1", "s3": "tcp:0:interface=127.0.0.1"}, [held])
+        self.addCleanup(close_all, bound)
+        self.assertEqual(os.fstat(bound["api"].fileno()).st_ino, os.fstat(held.fileno()).st_ino)
+        self.assertNotEqual(bound["s3"].getsockname()[1], port)
+
     def test_unix(self) -> None:
         """The mode is as asked for; a name that a killed daemon left is taken over, one in use is not."""
         folder = Path(tempfile.mkdtemp())
@@ -85,11 +107,11 @@ class BindTests(SynchronousTestCase):
 
 
 class URLTests(SynchronousTestCase):
-    def url(self, endpoint: str, named: str = "") -> str:
+    def url(self, endpoint: str, named: str = "", secure: bool = False) -> str:
         bound = bind_all({"api": endpoint})
         self.port = bound["api"].getsockname()[1]
         try:
-            return url_of(bound["api"], named)
+            return url_of(bound["api"], named, secure=secure)
         finally:
             close_all(bound)
 
@@ -97,6 +119,7 @@ class URLTests(SynchronousTestCase):
         """From the socket, or as the settings say; never a wildcard, never a slash at the end."""
         self.assertEqual(self.url("tcp:0:interface=127.0.0.1"), f"http://127.0.0.1:{self.port}")
         self.assertEqual(self.url("tcp:0", "https://cloud.example.org/"), "https://cloud.example.org")
+        self.assertEqual(self.url("tcp:0:interface=127.0.0.1", secure=True), f"https://127.0.0.1:{self.port}")
         url = self.url("tcp:0")
         self.assertNotIn("0.0.0.0", url)
         self.assertTrue(url.endswith(f":{self.port}"))

@@ -36,7 +36,10 @@ class OptionsTests(SynchronousTestCase):
     def test_bad_endpoint(self) -> None:
         """An endpoint that cannot be is refused with the other settings, before anything is made."""
         error = self.assertRaises(UsageError, Options().parseOptions, ["--s3", "ssl:443"])
-        self.assertEqual(str(error), "listen.s3: is 'ssl:443'; write tcp:PORT:interface=ADDRESS, or unix:PATH")
+        self.assertEqual(
+            str(error),
+            "listen.s3: is 'ssl:443'; ssl needs privateKey=PATH and certKey=PATH, or sni=FOLDER with NAME.pem files",
+        )
 
     def test_service(self) -> None:
         """Making the service opens and makes nothing."""

@@ -35,6 +35,7 @@ from ._errors import (
     NotExportable,
 )
 from ._factory import HTTPServerFactory, Site
+from ._handed import listen_handed
 from ._head import Header
 from ._klein import KleinApp
 from ._listen import listen
@@ -74,6 +75,7 @@ __all__ = [
     "http_kinds",
     "install_lean",
     "listen",
+    "listen_handed",
     "probe",
 ]
 

@@ -68,6 +68,7 @@ class HTTPServerFactory(ServerFactory):
     :ivar common: header lines that all answers have, good until ``common_until``
     :ivar may_move: while connections move to another process: called, in a turn of the reactor of its own, with a
         connection whose request has ended, whose handler can tell its state now, or which is gone
+    :ivar secure: its connections come over TLS, which ends in another process
     :ivar draining: no further request is taken on a connection after its current one
     :ivar lots: for its connections
     """
@@ -85,6 +86,7 @@ class HTTPServerFactory(ServerFactory):
         self.connections: set[HTTPConnection] = set()
         self.accepted = 0
         self.refused: dict[int, int] = {}
+        self.secure = False
         self.draining = False
         self.may_move: Callable[[HTTPConnection], None] | None = None
         self._may_move_now: dict[HTTPConnection, None] = {}

@@ -131,8 +131,8 @@ class KleinGlue(Head):
         return self._connection.host()
 
     def isSecure(self) -> bool:
-        """TLS ends before us."""
-        return False
+        """Whether the client speaks TLS, which ends before us."""
+        return self._connection.factory.secure
 
     def setResponseCode(self, code: int, _message: bytes | None = None) -> None:
         """The status of the answer that klein will send."""

@@ -21,10 +21,10 @@ from ._transport import HTTPTransport
 _log = Logger()
 
 #: Connections taken in one go, so that the workers of a host share a rush.
-_ACCEPTS = 32
+ACCEPTS = 32
 #: Pause after the process or the machine has run out of something; clients wait in the kernel's queue meanwhile.
-_REST_S = 0.5
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+REST_S = 0.5
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class HTTPPort(tcp.Port):
@@ -36,13 +36,13 @@ class HTTPPort(tcp.Port):
 
     def doRead(self) -> None:
         """Take waiting connections."""
-        for _ in range(_ACCEPTS):
+        for _ in range(ACCEPTS):
             try:
                 client, address = self.socket.accept()
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _EXHAUSTED:
+                if error.errno in EXHAUSTED:
                     self._rest(error)
                     return
                 continue  # ECONNABORTED and the like: this client has given up
@@ -61,10 +61,10 @@ class HTTPPort(tcp.Port):
 
     def _rest(self, error: OSError) -> None:
         """Not accepting leaves the socket readable, so stop looking at it for a moment instead of spinning."""
-        _log.error("no connections are accepted for {seconds} s: {error}", seconds=_REST_S, error=error)
+        _log.error("no connections are accepted for {seconds} s: {error}", seconds=REST_S, error=error)
         self.stopReading()
         self.resting = True
-        self.reactor.callLater(_REST_S, self._rested)
+        self.reactor.callLater(REST_S, self._rested)
 
     def _rested(self) -> None:
         self.resting = False

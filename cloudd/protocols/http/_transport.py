@@ -14,6 +14,7 @@ from collections import deque
 from typing import Any
 
 from twisted.internet import main, tcp
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -102,6 +103,12 @@ class HTTPTransport(tcp.Server):
         self._queue: deque[bytes | memoryview | FilePart] = deque()
         self._read_size = _READ_BYTES
         super().__init__(*args)
+
+    def getHost(self) -> Any:
+        """Our address; of a connection that the TLS front has handed over the one of its socket: no port."""
+        if self.socket.family == socket.AF_UNIX:
+            return UNIXAddress(None)
+        return super().getHost()
 
     # ---- reading
 

@@ -1,0 +1,327 @@
+# -*- test-case-name: tests.daemon.test_tls_front -*-
+"""
+The anchor's side of TLS: it keeps a front running, gives it listening sockets and channels, and replaces it.
+
+The anchor binds the TLS ports and makes a channel for each; the front gets the listening sockets and its ends of the
+channels, the workers get the others in the place of listening sockets.  A front outlives its anchor: the next one
+finds it by its control socket, gets the listening sockets back from it, and brings new channels.  Without an ``ssl:``
+endpoint there is no front.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+
+from cloudd.tls_front import FRONT_FILES, CertificateError, CertificateFiles, CertificateStore
+from reload import CodeTree
+
+from ._listening import ListenError, parse_endpoint
+from ._slot import STEADY_S, restart_delay_s
+from ._tls_front_link import CALL_TIMEOUT_S, FrontLink, FrontLost, find_fronts, start_front
+from ._tls_health import tls_metrics, tls_part
+
+ASK_TIMEOUT_S = 1.5
+REPLACE_TIMEOUT_S = 20.0
+KILL_DELAY_S = 3.0
+
+
+class FrontFailed(Exception):
+    """A new front could not take over; the one that runs goes on.  The text has the cause."""
+
+
+def front_code(tree: CodeTree) -> str:
+    """What tells whether two trees have the same front: a hash of its files, 64 hex digits."""
+    lines = [f"{name} {content}\n" for name, content in tree.files.items() if name.startswith(FRONT_FILES)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class TLSFront:
+    """
+    The front of one host, and those that it has replaced.
+
+    :param run: folder of the control sockets
+    :param endpoints: face -> endpoint string
+    :ivar held: listening sockets of the front that was found; for ``bind_all``
+    :ivar restarts: how often one was started again after a crash
+    """
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, run: Path, endpoints: Mapping[str, str]) -> None:
+        self._reactor = reactor
+        self._run = run
+        self._endpoints = {face: text for face, text in endpoints.items() if text}
+        self._files = {
+            face: endpoint.tls
+            for face, text in self._endpoints.items()
+            if (endpoint := parse_endpoint(face, text)).tls is not None
+        }
+        self._listeners: dict[str, socket.socket] = {}
+        self._channels: dict[str, socket.socket] = {}  # the front's ends
+        self._current: FrontLink | None = None
+        self._old: list[FrontLink] = []
+        self._stop_timeout_s = 30.0
+        self._failures = 0
+        self._started_at = 0.0
+        self._cause = ""
+        self._stopping = False
+        self.restarts = 0
+        self.held: list[socket.socket] = []
+        self._found: list[FrontLink] = []
+
+    def find(self) -> None:
+        """Look for fronts of an earlier anchor.  Blocks: before the reactor runs."""
+        found = find_fronts(self._run, lambda text: self.log.error("{text}", text=text))
+        self._found = [link for link in found if not link.is_draining]
+        self._old = [link for link in found if link.is_draining]
+        self.held = [listener for link in self._found for listener, _channel in link.held.values()]
+
+    @property
+    def faces(self) -> Mapping[str, CertificateFiles]:
+        """The faces that speak TLS."""
+        return self._files
+
+    def may_keep(self, face: str, listener: socket.socket) -> bool:
+        """Whether workers of an earlier anchor listen for this face on what is a listening socket, as it wants one."""
+        return face not in self._files and listener.type != socket.SOCK_SEQPACKET
+
+    def take(
+        self, bound: Mapping[str, socket.socket], workers: Mapping[str, socket.socket]
+    ) -> dict[str, socket.socket]:
+        """
+        Take the listening sockets of the faces with TLS.
+
+        :param bound: face -> listening socket; ours on return
+        :param workers: what workers of an earlier anchor accept on, their ends of channels among it
+        :return: the same as ``bound`` with the workers' ends of channels in their place
+        :raises ListenError: a certificate cannot be used
+        """
+        self.check()
+        given = dict(bound)
+        channels = {face: channel for link in self._found for face, (_listener, channel) in link.held.items()}
+        for face in self._files:
+            self._listeners[face] = bound[face]
+            if face in channels and face in workers:
+                self._channels[face], given[face] = channels.pop(face), workers[face]
+            else:
+                self._channels[face], given[face] = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            given[face].setblocking(False)
+        for unused in (*self.held, *channels.values()):
+            unused.close()
+        self.held = []
+        return given
+
+    def check(self) -> None:
+        """
+        Whether all certificates can be used.
+
+        :raises ListenError: one cannot
+        """
+        for face, files in self._files.items():
+            try:
+                CertificateStore(files).load()
+            except CertificateError as error:
+                raise ListenError(face, self._endpoints[face], str(error)) from None
+
+    # ---- the process
+
+    def start(self, tree: CodeTree, stop_timeout_s: float, output: int | None, environment: Mapping[str, str]) -> None:
+        """
+        Let a front serve: one that was found, if there is one, else a new one.
+
+        :param tree: the staged copy that it runs from
+        :param stop_timeout_s: how long connections may go on after a SIGTERM at the front itself
+        :param output: descriptor for what it says; None: ours
+        """
+        self._root, self._code = tree.root, front_code(tree)
+        self._stop_timeout_s, self._output, self._environment = stop_timeout_s, output, environment
+        for link in self._found + self._old:
+            link.watch(self._reactor)
+        for link in self._old:
+            self._watch_old(link)
+        found, self._found = self._found, []
+        keep = found.pop() if self._files and found else None
+        for link in found:
+            self._retire(link, 0.0 if not self._files else None)
+        if keep is not None:
+            self.log.info("the TLS front {pid} was found", pid=keep.pid)
+            self._use(keep)
+            if keep.code != self._code:
+                self._in_background(self.replace(tree), "the TLS front could not be replaced")
+        elif self._files:
+            self._start_again()
+
+    def _start_again(self) -> None:
+        if self._stopping:
+            return
+        try:
+            link = start_front(self._root, self._code, self._run, self._output, self._environment)
+        except OSError as error:
+            self._lost(f"cannot be started: {error}")
+            return
+        link.watch(self._reactor)
+        self._use(link)
+
+    def _use(self, link: FrontLink) -> None:
+        self._rely_on(link)
+        self._in_background(self._let_serve(link), "the TLS front does not serve")
+
+    def _rely_on(self, link: FrontLink) -> None:
+        def ended(cause: str) -> None:
+            if self._current is link:
+                self._lost(cause)
+
+        self._current, self._started_at = link, self._reactor.seconds()
+        link.when_ended(ended)
+
+    async def _let_serve(self, link: FrontLink, within_s: float = CALL_TIMEOUT_S) -> None:
+        descriptors: list[int] = []
+        for face in self._files:
+            descriptors += [self._listeners[face].fileno(), self._channels[face].fileno()]
+        answer = await link.call(
+            "serve",
+            tuple(descriptors),
+            within_s=within_s,
+            faces=[{"name": face, **files._asdict()} for face, files in self._files.items()],
+            stop_timeout_s=self._stop_timeout_s,
+        )
+        for problem in answer["problems"]:
+            self.log.error("TLS: {problem}", problem=problem)
+
+    def _lost(self, cause: str) -> None:
+        self._current = None
+        self._cause = cause
+        if self._stopping:
+            return
+        if self._reactor.seconds() - self._started_at > STEADY_S:
+            self._failures = 0
+        self._failures += 1
+        self.restarts += 1
+        delay_s = restart_delay_s(self._failures)
+        self.log.error("the TLS front {cause}; the next one in {delay_s} s", cause=cause, delay_s=delay_s)
+        self._reactor.callLater(delay_s, self._start_again)
+
+    async def replace(self, tree: CodeTree, longest_s: float | None = None) -> None:
+        """
+        Let a front of other code accept from now on; the one before keeps its connections until they end.
+
+        Nothing is done when the front has that code already, or there is none.
+
+        :param tree: a staged copy, which must stay
+        :param longest_s: cut connections of the old front after so long; None: never
+        :raises FrontFailed: the new one cannot do it; the old one goes on
+        """
+        code = front_code(tree)
+        self._root, before = tree.root, self._root
+        if not self._files or self._stopping or (self._current is not None and self._current.code == code):
+            return
+        try:
+            link = start_front(tree.root, code, self._run, self._output, self._environment)
+        except OSError as error:
+            self._root = before
+            raise FrontFailed(f"a new TLS front cannot be started: {error}") from error
+        link.watch(self._reactor)
+        try:
+            await self._let_serve(link, REPLACE_TIMEOUT_S)
+        except FrontLost as error:
+            self._root = before
+            link.signal(signal.SIGKILL)
+            raise FrontFailed(f"the new TLS front does not serve: {error}") from error
+        old, self._code = self._current, code
+        self._rely_on(link)
+        if old is not None:
+            self._retire(old, longest_s)
+
+    def _retire(self, link: FrontLink, longest_s: float | None) -> None:
+        self._old.append(link)
+        self._watch_old(link)
+        self._in_background(link.call("stop", timeout_s=longest_s), "an old TLS front")
+
+    def _watch_old(self, link: FrontLink) -> None:
+        link.when_ended(lambda _cause: self._old.remove(link))
+
+    def _in_background(self, coroutine: Any, what: str) -> None:
+        def failed(failure: Any) -> None:
+            if failure.check(FrontLost, FrontFailed):
+                self.log.error("{what}: {cause}", what=what, cause=failure.getErrorMessage())
+            else:
+                self.log.failure("{what}", failure, what=what)
+
+        Deferred.fromCoroutine(coroutine).addErrback(failed)
+
+    # ---- what is asked of it
+
+    def reload(self) -> None:
+        """Read the certificates again now."""
+        if self._current is not None:
+            self._in_background(self._reload(self._current), "the certificates could not be read again")
+
+    async def _reload(self, link: FrontLink) -> None:
+        for problem in (await link.call("reload"))["problems"]:
+            self.log.error("TLS: {problem}", problem=problem)
+
+    async def status(self) -> list[dict[str, Any]]:
+        """What fronts say of themselves, the one that accepts first; who does not answer is left out."""
+        links = [*([self._current] if self._current is not None else []), *self._old]
+        asked = [Deferred.fromCoroutine(link.call("status", within_s=ASK_TIMEOUT_S)) for link in links]
+        return [answer for success, answer in await DeferredList(asked, consumeErrors=True) if success]
+
+    async def health(self) -> dict[str, dict[str, str]]:
+        """The part ``tls`` of ``/health``; nothing when no face speaks TLS."""
+        if not self._files:
+            return {}
+        told, silence = None, self._cause or "is starting"
+        if self._current is not None:
+            try:
+                told = await self._current.call("status", within_s=ASK_TIMEOUT_S)
+            except FrontLost as error:
+                silence = f"gave no answer: {error}"
+        return {"tls": tls_part(told, silence, list(self._files), time.time())}
+
+    async def metrics(self) -> list[dict[str, Any]]:
+        """Families as ``merge_metrics`` takes them."""
+        return tls_metrics(await self.status(), self.restarts) if self._files else []
+
+    # ---- the end
+
+    async def stop(self, timeout_s: float) -> None:
+        """Accept no more at once; fires when all fronts have ended, after ``timeout_s`` and some at the latest."""
+        self._stopping = True
+        links = [*([self._current] if self._current is not None else []), *self._old, *self._found]
+        for listener in (*self._listeners.values(), *self._channels.values(), *self.held):
+            listener.close()
+        running = [link for link in links if not link.is_over]
+        for link in running:
+            self._in_background(link.call("stop", timeout_s=timeout_s), "the TLS front")
+        if not running:
+            return
+        killer = self._reactor.callLater(timeout_s + KILL_DELAY_S, self._kill, running)
+        await DeferredList([_ended(link) for link in running])
+        if killer.active():
+            killer.cancel()
+
+    def hasten(self) -> None:
+        """Cut what is left."""
+        for link in [*([self._current] if self._current is not None else []), *self._old]:
+            self._in_background(link.call("stop", timeout_s=0.0), "the TLS front")
+
+    def _kill(self, links: list[FrontLink]) -> None:
+        for link in links:
+            if not link.is_over:
+                self.log.error("killing the TLS front {pid}: it does not end", pid=link.pid)
+                link.signal(signal.SIGKILL)
+
+
+def _ended(link: FrontLink) -> Deferred[str]:
+    ended: Deferred[str] = Deferred()
+    link.when_ended(ended.callback)
+    return ended

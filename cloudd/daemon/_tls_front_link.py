@@ -1,0 +1,227 @@
+# -*- test-case-name: tests.daemon.test_tls_front -*-
+"""One TLS front as the anchor sees it: a process, by its pidfd, and a control connection; started or found."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+from cloudd.tls_front import PROTOCOL, receive_message, send_message, socket_name
+
+from ._loader_process import NOT_INHERITED
+from ._reader import Reader
+
+CALL_TIMEOUT_S = 10.0
+_FIND_TIMEOUT_S = 2.0
+_CONTROL_DESCRIPTOR = 3
+
+
+class FrontLost(Exception):
+    """A front gave no answer: it has ended, does not answer in time, or says why it did nothing."""
+
+
+@define(eq=False)
+class FrontLink:
+    """
+    One front.
+
+    :ivar code: which code it runs, as ``front_code`` tells
+    :ivar held: of one that was found its listening socket and its end of the channel by face; the taker closes them
+    :param path: of its control socket; removed when it has ended
+    :ivar is_over: the process has ended, or was left alone
+    """
+
+    pid: int
+    code: str
+    is_draining: bool
+    held: dict[str, tuple[socket.socket, socket.socket]]
+    _control: socket.socket
+    _pidfd: int
+    _path: Path
+    is_over: bool = False
+    _reactor: Any = None
+    _readers: list[Reader] = field(factory=list)
+    _waiting: deque[Deferred[dict[str, Any]]] = field(factory=deque)
+    _ended_calls: list[Callable[[str], None]] = field(factory=list)
+    _cause: str = ""
+
+    def watch(self, reactor: Any) -> None:
+        """Calls are possible from now on, and its end is noticed."""
+        self._reactor = reactor
+        self._control.setblocking(False)
+        self._readers = [Reader(self._control.fileno(), self._read), Reader(self._pidfd, self._exited)]
+        for reader in self._readers:
+            reactor.addReader(reader)
+
+    async def call(
+        self, call: str, descriptors: tuple[int, ...] = (), *, within_s: float = CALL_TIMEOUT_S, **fields: Any
+    ) -> dict[str, Any]:
+        """
+        Ask for something (``cloudd.tls_front._messages`` has the list).
+
+        :param descriptors: copied
+        :raises FrontLost: there is no answer, or it is a refusal
+        """
+        if self.is_over:
+            raise FrontLost("it has ended")
+        answered: Deferred[dict[str, Any]] = Deferred()
+        try:
+            send_message(self._control, {"call": call, **fields}, descriptors)
+        except OSError as error:
+            raise FrontLost(f"it takes no calls: {error.strerror or error}") from error
+        self._waiting.append(answered)
+        timer = self._reactor.callLater(within_s, self._too_late, answered, within_s)
+        try:
+            answer = await answered
+        finally:
+            if timer.active():
+                timer.cancel()
+        if "error" in answer:
+            raise FrontLost(str(answer["error"]))
+        return answer
+
+    def when_ended(self, call: Callable[[str], None]) -> None:
+        """Call ``call`` with the cause in words when the process has ended; at once if it has."""
+        if self.is_over:
+            call(self._cause)
+        else:
+            self._ended_calls.append(call)
+
+    def signal(self, number: int) -> None:
+        """Send a signal; without effect when it has ended."""
+        if not self.is_over:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def _too_late(self, answered: Deferred[dict[str, Any]], within_s: float) -> None:
+        # It stays among those that wait: answers come in order.
+        answered.errback(FrontLost(f"it does not answer within {within_s:g} s"))
+
+    def _read(self) -> None:
+        while not self.is_over:
+            try:
+                answer, descriptors = receive_message(self._control)
+            except BlockingIOError:
+                return
+            except (EOFError, OSError, ValueError):
+                # Its end is told by the pidfd; one that closes its control connection alone is of no use.
+                self._reactor.removeReader(self._readers[0])
+                self.signal(signal.SIGTERM)
+                return
+            for descriptor in descriptors:
+                os.close(descriptor)
+            if self._waiting:
+                answered = self._waiting.popleft()
+                if not answered.called:
+                    answered.callback(answer)
+
+    def _exited(self) -> None:
+        try:
+            result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            result = None  # of an earlier anchor
+        if result is None:
+            cause = "ended"
+        elif result.si_code == os.CLD_EXITED:
+            cause = f"ended with status {result.si_status}"
+        else:
+            cause = f"was killed by {signal.Signals(result.si_status).name}"
+        self._finish(cause)
+
+    def _finish(self, cause: str) -> None:
+        self._read_last()
+        self.is_over, self._cause = True, cause
+        for reader in self._readers:
+            self._reactor.removeReader(reader)
+        self._control.close()
+        os.close(self._pidfd)
+        self._path.unlink(missing_ok=True)  # of one that was killed
+        waiting, self._waiting = self._waiting, deque()
+        for answered in waiting:
+            if not answered.called:
+                answered.errback(FrontLost(f"it {cause}"))
+        for call in self._ended_calls:
+            call(cause)
+
+    def _read_last(self) -> None:
+        """An answer may have come just before its end."""
+        with contextlib.suppress(OSError, EOFError, ValueError):
+            while self._waiting:
+                answer, _descriptors = receive_message(self._control)
+                answered = self._waiting.popleft()
+                if not answered.called:
+                    answered.callback(answer)
+
+
+def start_front(tree: Path, code: str, run: Path, output: int | None, environment: Mapping[str, str]) -> FrontLink:
+    """
+    Start a front from a code tree.
+
+    :param run: folder for its control socket
+    :param output: descriptor for what it says; None: ours
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    inherited = {key: value for key, value in environment.items() if key not in NOT_INHERITED}
+    inherited["PYTHONPATH"] = str(tree)
+    out, errors = (1, 2) if output is None else (output, output)
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        # First what must not be overwritten by the others.
+        (os.POSIX_SPAWN_DUP2, theirs.fileno(), _CONTROL_DESCRIPTOR),
+        (os.POSIX_SPAWN_DUP2, out, 1),
+        (os.POSIX_SPAWN_DUP2, errors, 2),
+    ]
+    command = [sys.executable, "-P", "-m", "cloudd.tls_front", str(run), code, str(_CONTROL_DESCRIPTOR)]
+    try:
+        # Its end is waited for by its pidfd alone: a later anchor, after an exec, has to be able to do that too.
+        pid = os.posix_spawn(sys.executable, command, inherited, file_actions=actions)
+        pidfd = os.pidfd_open(pid)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return FrontLink(pid, code, False, {}, ours, pidfd, run / socket_name(pid))
+
+
+def find_fronts(run: Path, note: Callable[[str], None]) -> list[FrontLink]:
+    """
+    The fronts that an earlier anchor has left running.  Blocks; to be called before the reactor runs.
+
+    :param note: told of those that do not answer, which are left alone
+    """
+    found = []
+    for path in sorted(run.glob("tls-front-*.sock")):
+        control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.settimeout(_FIND_TIMEOUT_S)
+        try:
+            control.connect(str(path))
+            send_message(control, {"call": "hello"})
+            hello, descriptors = receive_message(control)
+            pairs = zip(descriptors[::2], descriptors[1::2], strict=True)
+            held = {
+                face: (socket.socket(fileno=listener), socket.socket(fileno=channel))
+                for face, (listener, channel) in zip(hello["faces"], pairs, strict=True)
+            }
+            pidfd = os.pidfd_open(hello["pid"])
+        except (ConnectionRefusedError, FileNotFoundError, ProcessLookupError, EOFError, ConnectionResetError):
+            control.close()
+            path.unlink(missing_ok=True)  # of one that was killed
+            continue
+        except (OSError, ValueError, KeyError) as error:
+            control.close()
+            note(f"the TLS front at {path} does not answer: {error}")
+            continue
+        is_current = hello.get("protocol") == PROTOCOL and not hello.get("draining")
+        found.append(FrontLink(hello["pid"], str(hello.get("code")), not is_current, held, control, pidfd, path))
+    return found
