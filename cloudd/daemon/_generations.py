@@ -57,6 +57,7 @@ class Generations:
     :param make_resources: what a generation of that number is lent
     :param free_delay_s: after which a released generation is collected; that stops the worker for some 50 ms, so each
         worker should have another one
+    :param left: called with the number of a generation that no longer answers while requests are in it
     :param forget: called when a generation is released, to empty caches of the kernel that may hold its values
     """
 
@@ -68,6 +69,7 @@ class Generations:
     _free_delay_s: float = FREE_DELAY_S
     current: Running | None = None
     prepared: Running | None = None
+    left: Callable[[int], object] = field(default=lambda _number: None)
     trial: Trial | None = None  # of what is prepared, while a canary runs
     retired: dict[int, Running] = field(factory=dict)
     leaks: dict[int, list[str]] = field(factory=dict)  # number -> what holds it, for the operator
@@ -308,6 +310,8 @@ class Generations:
                 self.log.failure("generation {number} did not retire well", number=running.number)
         if running.in_flight == 0:
             self._release(running)
+        else:
+            self.left(running.number)
 
     def _release(self, running: Running) -> None:
         running.application = None

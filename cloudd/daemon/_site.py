@@ -71,4 +71,6 @@ class WorkerSite:
     def moved(self, request: Request) -> None:
         """It goes on elsewhere, where it is counted and logged when it ends: let go of its generation."""
         if request.generation:
+            if self._generations.trial is not None:
+                self._generations.trial.forget(request)
             self._generations.end(request.generation)

@@ -116,6 +116,11 @@ class Trial:
         for side in self._sides(request, begun):
             _count(self._connection(side, begun), side, status, bucket, begun.counted)
 
+    def forget(self, request: Any) -> None:
+        """A request goes on elsewhere: what became of it is not known here."""
+        self._open.pop(request, None)
+        self._streams.pop(request, None)
+
     async def measure(self, limits: Mapping[str, tuple[int, int]], pause: Callable[[], Any]) -> dict[str, RouteMeasure]:
         """
         Everything since the canary began.

@@ -39,6 +39,7 @@ from ._checkup import Checked, check_databases
 from ._code_source import CodeSource
 from ._committed import RecordError, read_committed
 from ._descriptors import open_descriptors
+from ._following import Following
 from ._gauges import add_worker_gauges, connections_by_generation
 from ._generations import FREE_DELAY_S, Generations, PrepareFailed, cause_of
 from ._link import Callee, Link
@@ -186,6 +187,7 @@ class Worker:
         self._leaving = False
         self._deadline = 0.0  # of the drain
         self.status = 0
+        self._generations.left = Following(reactor, self._factories).follow
         add_worker_gauges(self._metrics, self._factories, self._generations, self._threads, self._access_log)
 
     def start(self) -> None:

@@ -104,6 +104,14 @@ class Small:
             request.respond(200, [], WORD.encode())
         elif name == "stuck":
             await Deferred()
+        elif name == "stream":
+            if request.resumed is None:
+                request.start(200, [])
+            while not request.client_gone:
+                request.can_move(lambda: {"word": WORD}, lambda: None, follows=True)
+                came_from = request.resumed["word"] if request.resumed else "nowhere"
+                request.write(f"{WORD} from {came_from}\\n".encode())
+                await deferLater(self.resources.reactor, 0.05, lambda: None)
         elif name == "items" and WORD != "one":
             await self.misbehave(request)
         else:

@@ -147,6 +147,59 @@ class BadCodeTests(CanaryCase):
         self.assertEqual(self.cloud.get("/items")[1].split()[0], "one")
 
 
+class StreamTests(CanaryCase):
+    """Answers without an end go where the others go."""
+
+    settings = "[workers]\nfront = 1\n[upgrade]\ncanary_period_s = 2\ncanary_min_requests = 20\n"
+
+    def open(self) -> http.client.HTTPResponse:
+        """A stream; gives its answer, of which lines can be read."""
+        connection = self.cloud.connect()
+        self.addCleanup(connection.close)
+        connection.request("GET", "/stream")
+        return connection.getresponse()
+
+    def read_until(self, stream: http.client.HTTPResponse, line: bytes) -> list[bytes]:
+        """The lines up to that one."""
+        lines = [stream.readline()]
+        while lines[-1] != line:
+            self.assertLess(len(lines), 2_000)
+            lines.append(stream.readline())
+        return lines
+
+    def generations(self) -> list[int]:
+        return [generation["number"] for generation in self.cloud.status()["workers"][0]["generations"]]
+
+    def test_they_follow_a_commit(self) -> None:
+        """On their connections, without a gap; and they keep no old generation alive."""
+        streams = [self.open() for _ in range(5)]
+        self.cloud.say("two")
+        self.assertEqual(self.cloud.upgrade(canary=0)["result"], "committed")
+        for stream in streams:
+            lines = self.read_until(stream, b"two from one\n")
+            self.assertEqual(set(lines[:-1]), {b"one from nowhere\n"})
+        self.cloud.wait(lambda: self.generations() == [2], "the old code is gone")
+        self.assertEqual(self.cloud.status()["workers"][0]["generations"][0]["connections"], 5)
+
+    def test_they_leave_a_canary_that_is_taken_back(self) -> None:
+        """Those that had begun in the new code go on in the old one; the new one is freed."""
+        self.start_clients()
+        self.cloud.say("failing")
+        opened: list[http.client.HTTPResponse] = []
+        outcomes: list[Any] = []
+        upgrade = threading.Thread(target=lambda: outcomes.append(self.cloud.upgrade(canary=30)))
+        upgrade.start()
+        while not outcomes:
+            opened.append(self.open())
+        upgrade.join()
+        self.assertTakenBack(outcomes[0], "canary_errors")
+        before = [stream.readline() for stream in opened]
+        self.assertIn(b"failing from nowhere\n", before, "one had begun in the new code")
+        for stream, first in zip(opened, before, strict=True):
+            last = b"one from failing\n" if first.startswith(b"failing") else b"one from nowhere\n"
+            self.read_until(stream, last)
+
+
 class GoodCodeTests(CanaryCase):
     settings = "[workers]\nfront = 2\n[upgrade]\ncanary_period_s = 2\ncanary_min_requests = 20\n"
 
