@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from attrs import define
@@ -99,6 +100,6 @@ class FollowingTests(SynchronousTestCase):
         following = self.follow(*[Connection(Stream(1), cost=work) for _ in range(100)])
         self.clock.advance(0)
         self.assertEqual(self.successResultOf(following), 100)
-        gaps = [after - before for before, after in zip(turns, turns[1:], strict=False)]
+        gaps = [after - before for before, after in pairwise(turns)]
         self.assertGreater(len(gaps), 10)
         self.assertLess(max(gaps), 0.010)
