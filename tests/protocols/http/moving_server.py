@@ -1,4 +1,8 @@
-"""An HTTP server that hands its connections to a new process of itself on SIGUSR2; for ``test_moving``."""
+"""
+An HTTP server that hands its connections to a new process of itself on SIGUSR2; for ``test_moving``.
+
+Started with a folder it has the object face on a store there as well, below ``/v1/``.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,18 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 
 from cloudd.interfaces.settings import HTTPSettings
 from cloudd.protocols.http import HTTPAdopter, HTTPServerFactory, MovableHTTP, Request, http_kinds, listen
 from reload import Ending, HandoverLimits, Link, NewProcess, OldProcess, link_pair, listening_socket
+
+from .moving_store import object_face, prepare
 
 reactor: Any = _reactor
 KINDS = http_kinds()
@@ -34,8 +42,13 @@ class Counting:
 class Server:
     """One process; its own site."""
 
-    def __init__(self, generation: int) -> None:
+    def __init__(self, generation: int, folder: str) -> None:
         self.generation = generation
+        self.folder = folder
+        self.objects: Any = None
+        self.store: Any = None
+        if folder:
+            self.objects, self.store = object_face(reactor, Path(folder))
         self.factory = HTTPServerFactory(self, HTTPSettings(), "api", reactor)
         self.listener = -1
         self.port: Any = None
@@ -46,7 +59,9 @@ class Server:
     # ---- the site
 
     def handle(self, request: Request) -> Coroutine[Any, Any, None]:
-        return self.answer(request)
+        answer: Coroutine[Any, Any, None]
+        answer = self.objects(request) if request.path.startswith(b"/v1/") else self.answer(request)
+        return answer
 
     async def answer(self, request: Request) -> None:
         text = b"%d " % self.generation
@@ -86,7 +101,8 @@ class Server:
 
     def hand_over(self) -> None:
         ours, theirs = link_pair()
-        arguments = [sys.executable, "-m", "tests.protocols.http.moving_server", "link", str(self.generation + 1)]
+        module = "tests.protocols.http.moving_server"
+        arguments = [sys.executable, "-m", module, "link", self.folder, str(self.generation + 1)]
         reactor.spawnProcess(
             ProcessProtocol(), sys.executable, arguments, env=None, childFDs={0: 0, 1: 1, 2: 2, 3: theirs.fileno()}
         )
@@ -131,9 +147,11 @@ def say(text: str) -> None:
 def main(arguments: list[str]) -> None:
     """Serve."""
     if arguments[0] == "link":
-        Server(int(arguments[1])).receive()
+        Server(int(arguments[2]), arguments[1]).receive()
     else:
-        server = Server(1)
+        server = Server(1, arguments[1])
+        if server.store is not None:
+            Deferred.fromCoroutine(prepare(server.store))
         server.accept(listening_socket("127.0.0.1", 0).detach())
         signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(server.hand_over))
         reactor.callWhenRunning(say, f"port {server.port.getHost().port}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
 import signal
@@ -15,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).parents[3]
 _BODY = bytes(range(256)) * 40
+MIB = 1_048_576
 
 
 class Client:
@@ -34,7 +36,7 @@ class Client:
     def answer(self) -> bytes:
         """The body of the next answer."""
         status = self.file.readline()
-        assert status == b"HTTP/1.1 200 OK\r\n", status
+        assert status.startswith((b"HTTP/1.1 200 ", b"HTTP/1.1 201 ")), status
         length = 0
         while (line := self.file.readline()) not in {b"\r\n", b""}:
             if line.lower().startswith(b"content-length:"):
@@ -62,11 +64,13 @@ def end_process(pid: int) -> None:
         os.close(descriptor)
 
 
-class MovingTests(SynchronousTestCase):
-    """``MovableHTTP`` and ``HTTPAdopter``."""
+class MovingCase(SynchronousTestCase):
+    """One server, which hands over to another one."""
+
+    folder = ""
 
     def setUp(self) -> None:
-        command = [sys.executable, "-m", "tests.protocols.http.moving_server", "serve"]
+        command = [sys.executable, "-m", "tests.protocols.http.moving_server", "serve", self.folder]
         self.server = subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
         )
@@ -99,6 +103,18 @@ class MovingTests(SynchronousTestCase):
             self.addCleanup(client.close)
         return clients
 
+    def hand_over(self) -> str:
+        """What it says when all that can move at once has moved."""
+        self.server.send_signal(signal.SIGUSR2)
+        said = self.said("moved")
+        children = Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text()
+        self.pids = [int(pid) for pid in children.split()]
+        return said
+
+
+class MovingTests(MovingCase):
+    """``MovableHTTP`` and ``HTTPAdopter``."""
+
     def test_all_states(self) -> None:
         """Unused, idle, in a head, in a document, with an answer unsent: all move; an upload follows after its end."""
         fresh, idle, head, document, large = (self.connect(20) for _ in range(5))
@@ -117,10 +133,7 @@ class MovingTests(SynchronousTestCase):
         (last,) = self.connect(1)
         self.assertEqual(last.get(), b"1 ")
 
-        self.server.send_signal(signal.SIGUSR2)
-        self.assertEqual(self.said("moved"), "moved 101 later 1\n")
-        children = Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text()
-        self.pids = [int(pid) for pid in children.split()]
+        self.assertEqual(self.hand_over(), "moved 101 later 1\n")
 
         for client in fresh + idle:
             self.assertEqual(client.get(), b"2 ")
@@ -142,3 +155,90 @@ class MovingTests(SynchronousTestCase):
         finished, requests, _ = (int(number) for number in last.get(b"/counts").split()[1:])
         self.assertEqual(finished, requests)
         self.assertEqual(requests, 20 + 20 + 20 + 20 + 20 + 1)
+
+
+class LargeBodyTests(MovingCase):
+    """Objects of 64 MiB, on disk, in the middle of their way in and out."""
+
+    def setUp(self) -> None:
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        self.folder = str(folder)
+        super().setUp()
+        self.data = os.urandom(MIB) * 64
+        self.digest = hashlib.md5(self.data).hexdigest()
+
+    def request(self, method: str, name: str, *fields: str) -> bytes:
+        lines = [f"{method} /v1/AUTH_p1/c/{name} HTTP/1.1", "Host: x", "X-Auth-Token: alice", *fields, "", ""]
+        return "\r\n".join(lines).encode()
+
+    def chunks(self, data: bytes) -> bytes:
+        pieces = [data[begin : begin + 100_003] for begin in range(0, len(data), 100_003)]
+        return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+
+    def expect_object(self, name: str) -> None:
+        """The object is whole, as another process serves it."""
+        (client,) = self.connect(1)
+        client.send(self.request("GET", name))
+        self.assertEqual(hashlib.md5(client.answer()).hexdigest(), self.digest)
+
+    def test_uploads_and_downloads(self) -> None:
+        """
+        With a length and chunked, standing still and flowing; whole, in a range, and of what is deleted meanwhile.
+        """
+        begun, chunked, source, whole, part, steady = self.connect(6)
+        source.send(self.request("PUT", "source", f"Content-Length: {len(self.data)}") + self.data)
+        source.answer()
+
+        begun.send(self.request("PUT", "begun", f"Content-Length: {len(self.data)}", f"ETag: {self.digest}"))
+        begun.send(self.data[: 20 * MIB + 12_345])
+        chunked.send(self.request("PUT", "chunked", "Transfer-Encoding: chunked", f"ETag: {self.digest}"))
+        chunked.send(self.chunks(self.data[: 30 * MIB]))
+        whole.send(self.request("GET", "source"))
+        part.send(self.request("GET", "source", "Range: bytes=1000001-60000000"))
+        early = [client.socket.recv(5 * MIB, socket.MSG_WAITALL) for client in (whole, part)]
+        steady.send(self.request("PUT", "steady", f"Content-Length: {len(self.data)}", f"ETag: {self.digest}"))
+        flowing, answered = threading.Event(), threading.Event()
+
+        def flow() -> None:
+            for begin in range(0, len(self.data), MIB // 4):
+                steady.send(self.data[begin : begin + MIB // 4])
+                if begin > 8 * MIB:
+                    flowing.set()
+                answered.wait(0.01)
+            steady.answer()
+            answered.set()
+
+        thread = threading.Thread(target=flow)
+        thread.start()
+        self.addCleanup(thread.join)
+        flowing.wait(20)
+
+        self.assertEqual(self.hand_over(), "moved 6 later 0\n")
+        self.assertFalse(answered.is_set())
+        source.send(self.request("DELETE", "source"))
+        source.file.readline()
+
+        begun.send(self.data[20 * MIB + 12_345 :])
+        begun.answer()
+        chunked.send(self.chunks(self.data[30 * MIB :]) + b"0\r\n\r\n")
+        chunked.answer()
+        for client, before, expected in (
+            (whole, early[0], self.data),
+            (part, early[1], self.data[1_000_001:60_000_001]),
+        ):
+            head, _, body = before.partition(b"\r\n\r\n")
+            self.assertEqual(head[:11], b"HTTP/1.1 20")
+            got = body + client.file.read(len(expected) - len(body))
+            self.assertEqual(hashlib.md5(got).hexdigest(), hashlib.md5(expected).hexdigest())
+        self.assertTrue(answered.wait(30))
+        # The first process has ended, and what it had begun is whole.
+        self.assertEqual(self.said("over").split()[:3], ["over", "moved", "6"])
+        self.server.wait(20)
+        for name in ("begun", "chunked", "steady"):
+            self.expect_object(name)
+        objects = Path(self.folder) / "objects"
+        self.assertEqual(len([*objects.glob("data/*/*")]), 3)
+        (whole,) = self.connect(1)
+        whole.send(self.request("HEAD", "source"))
+        self.assertEqual(whole.file.readline()[:12], b"HTTP/1.1 404")
