@@ -170,12 +170,12 @@ class Anchor(Service):
         callees.update(controlled.callees())  # no worker is linked before the pool starts
         self._accept_control(controlled)
         pool.boot_loader()
-        self._tls.start(boot.tree, self._settings.workers.stop_timeout_s, self._output, self._environment)
         written = await self._take_workers_over(pool, upgrades) if self._found.workers else None
         if written is None:
             await self._await_old_workers()
             written = await self._prove(pool, upgrades)
         marks["preparation"] = self._reactor.seconds()
+        self._tls.start(self._boot.tree, self._settings.workers.stop_timeout_s, self._output, self._environment)
         await pool.start()
         self._host.rates.start()
         marks["workers"] = self._reactor.seconds()
@@ -271,6 +271,7 @@ class Anchor(Service):
             interpreter=self._what_boots(boot).interpreter,
             start_hand_over=lambda decided, report: self._hand_over(pool, decided, report),
             handed_over=self._handed_over,
+            front=self._tls,
         )
 
     def _what_boots(self, boot: Boot) -> Decided:

@@ -74,6 +74,8 @@ class TLSFront:
         self._started_at = 0.0
         self._cause = ""
         self._stopping = False
+        self._tree: CodeTree | None = None
+        self._code = ""
         self.restarts = 0
         self.held: list[socket.socket] = []
         self._found: list[FrontLink] = []
@@ -142,7 +144,7 @@ class TLSFront:
         :param stop_timeout_s: how long connections may go on after a SIGTERM at the front itself
         :param output: descriptor for what it says; None: ours
         """
-        self._root, self._code = tree.root, front_code(tree)
+        self._tree, self._code = tree, front_code(tree)
         self._stop_timeout_s, self._output, self._environment = stop_timeout_s, output, environment
         for link in self._found + self._old:
             link.watch(self._reactor)
@@ -161,10 +163,10 @@ class TLSFront:
             self._start_again()
 
     def _start_again(self) -> None:
-        if self._stopping:
+        if self._stopping or self._tree is None or self._current is not None:
             return
         try:
-            link = start_front(self._root, self._code, self._run, self._output, self._environment)
+            link = start_front(self._tree.root, self._code, self._run, self._output, self._environment)
         except OSError as error:
             self._lost(f"cannot be started: {error}")
             return
@@ -221,25 +223,51 @@ class TLSFront:
         :raises FrontFailed: the new one cannot do it; the old one goes on
         """
         code = front_code(tree)
-        self._root, before = tree.root, self._root
-        if not self._files or self._stopping or (self._current is not None and self._current.code == code):
+        if not self._files or self._stopping:
+            return
+        if code == (self._current.code if self._current is not None else self._code):
+            self._tree, self._code = tree, code
             return
         try:
             link = start_front(tree.root, code, self._run, self._output, self._environment)
         except OSError as error:
-            self._root = before
             raise FrontFailed(f"a new TLS front cannot be started: {error}") from error
         link.watch(self._reactor)
         try:
             await self._let_serve(link, REPLACE_TIMEOUT_S)
         except FrontLost as error:
-            self._root = before
             link.signal(signal.SIGKILL)
             raise FrontFailed(f"the new TLS front does not serve: {error}") from error
-        old, self._code = self._current, code
+        old, self._tree, self._code = self._current, tree, code
         self._rely_on(link)
         if old is not None:
             self._retire(old, longest_s)
+
+    def plan(self, tree: CodeTree) -> list[str]:
+        """What an upgrade to this tree means for connections, if anything."""
+        if not self._files or front_code(tree) == self._code:
+            return []
+        return [
+            "connections over TLS: the code of the TLS front changes; a new front takes those that come, "
+            "the old one keeps its own until they end"
+        ]
+
+    async def follow(self, tree: CodeTree) -> list[str]:
+        """
+        This code runs now: replace the front if it has another one.
+
+        :param tree: the staged copy
+        :return: a warning, when that cannot be done
+        """
+        try:
+            await self.replace(tree)
+        except FrontFailed as error:
+            return [f"{error}: the front of before goes on"]
+        return []
+
+    def hashes_in_use(self) -> set[str]:
+        """The copy from which the front is started again when it crashes."""
+        return {self._tree.hash} if self._tree is not None and self._files else set()
 
     def _retire(self, link: FrontLink, longest_s: float | None) -> None:
         self._old.append(link)

@@ -97,6 +97,19 @@ class Workers(Asked, Protocol):
         """Hashes of all trees from which a worker still has a generation."""
 
 
+class Front(Protocol):
+    """What an upgrade asks of the TLS front."""
+
+    def plan(self, tree: CodeTree) -> list[str]:
+        """What this tree would mean for connections over TLS, if anything."""
+
+    async def follow(self, tree: CodeTree) -> list[str]:
+        """This code was committed: run what it has for a front.  Gives warnings."""
+
+    def hashes_in_use(self) -> Collection[str]:
+        """Copies from which a front may have to be started again."""
+
+
 class HandOver(Protocol):
     """One hand-over to workers of other code; see ``_incoming``."""
 
@@ -215,6 +228,7 @@ class Upgrades:
     :param now: seconds since the epoch
     :param interpreter: the Python that runs the workers
     :param start_hand_over: begins one to other code; it is told what to report to: step, sentence, done, total
+    :param front: the TLS front
     :param handed_over: called after a hand-over has ended well and all has been said, with what runs now
     """
 
@@ -235,10 +249,12 @@ class Upgrades:
         interpreter: str,
         start_hand_over: StartHandOver,
         handed_over: Callable[[Decided], None],
+        front: Front,
     ) -> None:
         self._interpreter = interpreter
         self._start_hand_over = start_hand_over
         self._handed_over = handed_over
+        self._front = front
         self._hand_over: HandOver | None = None
         self.current = Current(boot.committed.generation, boot.tree)
         self.committed = boot.committed
@@ -374,7 +390,8 @@ class Upgrades:
             await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
         except (TreeError, OSError) as error:
             return msgspec.structs.replace(plan, kind="refused", cause=str(error))
-        return plan
+        not_exported = [*plan.not_exported, *self._front.plan(target.tree)]
+        return msgspec.structs.replace(plan, not_exported=not_exported)
 
     async def _change(
         self,
@@ -646,13 +663,14 @@ class Upgrades:
 
     async def _clean(self) -> list[str]:
         self._report("clean", "removing copies that nobody needs")
+        warnings = await self._front.follow(self.current.tree)
         record = self.committed
         keep = {record.hash, record.previous, record.started_from, *self._workers.hashes_in_use()}
         try:
-            await self._threads.run(prune_copies, self._code_folder, keep)
+            await self._threads.run(prune_copies, self._code_folder, keep.union(self._front.hashes_in_use()))
         except OSError as error:
-            return [f"old copies could not be removed: {error}"]
-        return []
+            warnings.append(f"old copies could not be removed: {error}")
+        return warnings
 
     def _next_record(self, action: Action, target: _Target, number: int) -> Committed:
         old, new_hash = self.committed, target.tree.hash

@@ -365,6 +365,53 @@ class DaemonTests(SynchronousTestCase):
         self.assertEqual(connection.sock.getsockname()[1], port)
         self.assertEqual(self.front_pid(), pid)
 
+    def test_hand_over(self) -> None:
+        """A connection over TLS outlives a hand-over to new processes, idle or inside an upload; the front stays."""
+        connection = self.connect()
+        self.get("/", connection)
+        half = self.connect()
+        half.putrequest("PUT", "/upload")
+        half.putheader("Content-Length", "4")
+        half.endheaders()
+        half.send(b"ab")
+        ports = [each.sock.getsockname()[1] for each in (connection, half)]
+        pid, workers = self.front_pid(), self.cloud.worker_pids()
+        with (self.cloud.tree / "cloudd" / "daemon" / "_naming.py").open("a") as kernel:
+            kernel.write("\n# changed\n")
+        self.cloud.say("two")
+        outcome = self.cloud.upgrade()
+        self.assertEqual((outcome["result"], outcome["how"]), ("committed", "hand-over"), outcome)
+        self.assertTrue(set(workers.values()).isdisjoint(self.cloud.worker_pids().values()))
+        self.assertTrue(self.get("/", connection)[1].startswith("two "))
+        half.send(b"cd")
+        self.assertEqual(half.getresponse().status, 200)
+        self.assertEqual([each.sock.getsockname()[1] for each in (connection, half)], ports)
+        self.assertEqual(self.front_pid(), pid)
+        self.assertTrue(self.get("/")[1].startswith("two "))
+
+    def test_front_of_other_code(self) -> None:
+        """An upgrade that changes the front says so; the old front keeps its connections, a new one takes others."""
+        connection = self.connect()
+        self.get("/", connection)
+        pid = self.front_pid()
+        with (self.cloud.tree / "cloudd" / "tls_front" / "_loop.py").open("a") as code:
+            code.write("\n# changed\n")
+        (plan,) = self.cloud.control("POST", "plan", {})
+        self.assertIn("cloudd.tls_front._loop", plan["kernel"])
+        self.assertTrue(any("over TLS" in text for text in plan["not_exported"]), plan)
+        outcome = self.cloud.upgrade()
+        self.assertEqual((outcome["result"], outcome["warnings"]), ("committed", []), outcome)
+        self.assertEqual(self.get("/hello")[0], 200)
+        self.assertEqual(len(list((self.cloud.state / "run").glob("tls-front-*"))), 2)
+        self.assertEqual(self.get("/", connection)[0], 200)
+        connection.close()
+        self.cloud.wait(
+            lambda: len(list((self.cloud.state / "run").glob("tls-front-*"))) == 1, "the old front has ended"
+        )
+        self.assertNotEqual(self.front_pid(), pid)
+        os.kill(self.front_pid(), signal.SIGKILL)
+        self.assertEqual(self.get("/hello")[0], 200)
+
     def test_new_certificate(self) -> None:
         """After SIGHUP new clients get the new certificate, and connections that are open go on."""
         connection = self.connect()

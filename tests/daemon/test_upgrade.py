@@ -152,9 +152,34 @@ class FakeHandOver:
             raise self.errors[name]
 
 
+class FakeFront:
+    """
+    A TLS front that does what it is told.
+
+    :ivar followed: hashes of trees
+    """
+
+    def __init__(self) -> None:
+        self.followed: list[str] = []
+        self.words: list[str] = []
+        self.warnings: list[str] = []
+        self.in_use: set[str] = set()
+
+    def plan(self, tree: CodeTree) -> list[str]:
+        return self.words
+
+    async def follow(self, tree: CodeTree) -> list[str]:
+        self.followed.append(tree.hash)
+        return [*self.warnings]
+
+    def hashes_in_use(self) -> set[str]:
+        return self.in_use
+
+
 class UpgradeCase(CodeTreeCase):
     def setUp(self) -> None:
         super().setUp()
+        self.front = FakeFront()
         self.workers = FakeWorkers()
         self.hand_over = FakeHandOver()
         self.hand_over.code = self.code
@@ -183,6 +208,7 @@ class UpgradeCase(CodeTreeCase):
             interpreter="/usr/bin/python3",
             start_hand_over=self.hand_over.begin,
             handed_over=self.handed_over.append,
+            front=self.front,
         )
         self.successResultOf(Deferred.fromCoroutine(upgrades.booted(boot)))
         return upgrades
@@ -206,6 +232,37 @@ class UpgradeCase(CodeTreeCase):
         self.assertEqual(record, self.upgrades.committed)
         self.assertEqual(record and record.hash, self.old.hash)
         self.assertIsNone(self.upgrades.progress)
+
+
+class FrontTests(UpgradeCase):
+    def test_follows(self) -> None:
+        """What was committed, by either way, is shown to the TLS front, whose warnings are in the outcome."""
+        self.front.words, self.front.warnings = ["over TLS: they stay"], ["the front goes on"]
+        for how in ("swap", "hand-over"):
+            new = self.version(2 if how == "swap" else 3)
+            plan = self.successResultOf(self.upgrades.plan(""))
+            self.assertEqual(plan.not_exported[-1:], self.front.words)
+            outcome = self.successResultOf(self.upgrade(how="" if how == "swap" else "hand-over"))
+            self.assertEqual((outcome.result, outcome.how), ("committed", how))
+            self.assertEqual(self.front.followed[-1], new.hash)
+            self.assertIn("the front goes on", outcome.warnings)
+
+    def test_does_not_follow(self) -> None:
+        """What failed is not shown to it."""
+        self.workers.errors["prepare"] = SwapFailed("no")
+        self.version(2)
+        self.assertEqual(self.successResultOf(self.upgrade()).result, "failed")
+        self.assertEqual(self.front.followed, [])
+
+    def test_keeps_its_copy(self) -> None:
+        """The copy that it is started again from stays, however many upgrades come."""
+        first = self.version(2)
+        self.successResultOf(self.upgrade())
+        self.front.in_use = {first.hash}
+        for number in range(3, 7):
+            self.version(number)
+            self.successResultOf(self.upgrade())
+        self.assertTrue((self.code / first.hash).is_dir())
 
 
 class UpgradeTests(UpgradeCase):
