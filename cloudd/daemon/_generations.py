@@ -68,6 +68,7 @@ class Generations:
     _forget: Callable[[], object] = field(default=lambda: None)
     _free_delay_s: float = FREE_DELAY_S
     current: Running | None = None
+    highest: int = 0  # number that was ever tried here
     prepared: Running | None = None
     left: Callable[[int], object] = field(default=lambda _number: None)
     trial: Trial | None = None  # of what is prepared, while a canary runs
@@ -94,6 +95,7 @@ class Generations:
         """
         if self.prepared is not None:
             self.abort(self.prepared.number)
+        self.highest = max(self.highest, number)
         generation = None
         try:
             generation = await self._threads.run(self._source.open, number, tree_hash)
@@ -142,6 +144,20 @@ class Generations:
             self._end_trial()
             self.prepared = None
             self._retire(prepared)
+
+    def settle(self, decided: int) -> None:
+        """The anchor has gone in the middle of a swap: do what it has decided, by the number that it has recorded."""
+        prepared = self.prepared
+        if prepared is None:
+            return
+        if prepared.number != decided:
+            self.log.error("the anchor has gone: generation {number} is dropped", number=prepared.number)
+            self.abort(prepared.number)
+            return
+        try:
+            self.commit(decided)
+        except PrepareFailed as error:
+            self.log.error("generation {number} cannot take over: {cause}", number=decided, cause=str(error))
 
     def begin_canary(self, number: int, share: float) -> None:
         """

@@ -93,6 +93,9 @@ class Workers(Asked, Protocol):
     async def abort(self, generation: int) -> None:
         """Drop a prepared generation, in a canary or not; a worker that has none of that number does nothing."""
 
+    async def highest_generation(self) -> int:
+        """The highest number of a generation that any of them has ever had."""
+
     def hashes_in_use(self) -> Collection[str]:
         """Hashes of all trees from which a worker still has a generation."""
 
@@ -489,8 +492,7 @@ class Upgrades:
 
     async def _by_hand_over(self, action: Action, target: _Target, staged: CodeTree) -> Outcome:
         """New processes of the new code take over; in the time of supervision they can be given up."""
-        self._last_number += 1
-        decided = Decided(self._last_number, staged.hash, target.interpreter)
+        decided = Decided(await self._new_number(), staged.hash, target.interpreter)
         hand_over = self._hand_over = self._start_hand_over(decided, self._report)
         try:
             await hand_over.boot()
@@ -575,9 +577,13 @@ class Upgrades:
         changes = compare(self.current.tree, tree, BOUNDARIES)
         return _Target(tree, changes, proof, interpreter, environment, tuple(differences))
 
+    async def _new_number(self) -> int:
+        """One that no worker has had: those of a killed anchor may have tried more than it has written down."""
+        self._last_number = max(self._last_number, await self._workers.highest_generation()) + 1
+        return self._last_number
+
     async def _prepare(self, target: _Target, staged: CodeTree) -> int:
-        self._last_number += 1
-        number = self._last_number
+        number = await self._new_number()
         self._report("prepare", f"loading generation {number} in all workers and letting it check itself")
         try:
             await self._within(PREPARE_TIMEOUT_S, self._workers.prepare(number, staged))

@@ -357,7 +357,11 @@ class Worker:
         return [attrs.asdict(part) for part in parts]
 
     def _status(self) -> dict[str, Any]:
-        return {"state": self._state_name, "generations": self._generations.status(self._connections_by_generation())}
+        return {
+            "state": self._state_name,
+            "generations": self._generations.status(self._connections_by_generation()),
+            "highest": self._generations.highest,
+        }
 
     def _begin_canary(self, number: int, share: float) -> bool:
         """Whether this worker takes part: one without connections takes new code at the commit alone."""
@@ -426,6 +430,8 @@ class Worker:
             decided = record.generation if record is not None else 0
         except (OSError, RecordError) as error:
             self.log.error("which code was decided for cannot be read: {error}", error=error)
+        if self._state_name == "serving":
+            self._generations.settle(decided)
         if self._moving.is_undecided:
             if decided != self._moving.generation:
                 self._moving.abort("the anchor has gone before it decided")

@@ -263,6 +263,11 @@ class WorkerPool:
         """Whether the workers are being ended with the daemon."""
         return self._stopping
 
+    async def highest_generation(self) -> int:
+        """The highest number of a generation that a worker that answers has ever had."""
+        answers = (await self.ask_all("status")).values()
+        return max((answer["highest"] for answer in answers if not isinstance(answer, LinkError)), default=0)
+
     def hashes_in_use(self) -> Collection[str]:
         """Hashes of trees from which a worker may still have a generation."""
         former = {self._former.decided.tree_hash} if self._former is not None else set()

@@ -147,6 +147,45 @@ class BadCodeTests(CanaryCase):
         self.assertEqual(self.cloud.get("/items")[1].split()[0], "one")
 
 
+class KilledAnchorTests(CanaryCase):
+    def test_anchor_killed(self) -> None:
+        """The workers serve on and drop the canary by themselves; a restarted daemon has the old code everywhere."""
+        self.start_clients()
+        self.cloud.say("two")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.cloud.state / "control.sock"))
+            client.sendall(b'POST /v1/upgrade HTTP/1.1\r\nHost: c\r\nContent-Length: 13\r\n\r\n{"canary":30}')
+            self.cloud.wait(
+                lambda: any(client.answers[-1][1] == "two" for client in self.clients), "the canary has requests"
+            )
+        before = self.cloud.worker_pids()
+        self.cloud.say("one")
+        assert self.cloud.process is not None
+        self.cloud.process.kill()
+        self.cloud.process.wait()
+        self.cloud.wait(lambda: len(self.cloud.words("generation 2 is dropped")) == 3, "all have dropped it")
+        seen = [len(client.answers) for client in self.clients]
+        self.cloud.start()
+        self.cloud.wait(
+            lambda: all(len(client.answers) > count + 2 for client, count in zip(self.clients, seen, strict=True)),
+            "all connections go on",
+        )
+        self.assertEqual(self.cloud.worker_pids(), before)
+        self.stop_clients()
+        self.assertEqual([client.error for client in self.clients if client.error], [])
+        self.assertEqual({client.answers[-1] for client in self.clients}, {(200, "one")})
+        self.cloud.wait(
+            lambda: all(
+                [generation["number"] for generation in worker["generations"]] == [1]
+                for worker in self.cloud.status()["workers"]
+            ),
+            "the new code is gone",
+        )
+        self.cloud.say("two")
+        outcome = self.cloud.upgrade(canary=0)
+        self.assertEqual((outcome["result"], outcome["generation"]), ("committed", 3), outcome)
+
+
 class StreamTests(CanaryCase):
     """Answers without an end go where the others go."""
 

@@ -272,6 +272,16 @@ class CanaryTests(GenerationsCase):
         self.clock.advance(1.5)
         self.assertEqual(self.states(), ["serving"])
 
+    def test_the_anchor_goes(self) -> None:
+        """What it had recorded is done: the canary's generation serves, or is dropped; it is no longer a candidate."""
+        for is_decided in (False, True):
+            number = self.begin()
+            self.generations.settle(number if is_decided else number - 1)
+            self.assertEqual((self.generations.trial, self.generations.prepared), (None, None))
+            self.assertEqual(self.generations.begin().number, number if is_decided else number - 1)
+            self.assertEqual(self.generations.highest, number)
+            self.generations.settle(number)
+
     def test_nobody_looks_after_it(self) -> None:
         """Without the anchor's looks it ends by itself."""
         number = self.begin()

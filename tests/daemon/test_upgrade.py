@@ -51,6 +51,7 @@ class FakeWorkers:
         self.in_use: set[str] = set()
         self.answers: dict[str, Callable[[str, dict[str, Any]], Any]] = {}  # to ``ask_all``, by worker
         self.is_stopping = False
+        self.highest = 0
         self.before_commit: Callable[[], None] = lambda: None
 
     async def prepare(self, generation: int, tree: CodeTree) -> None:
@@ -71,6 +72,9 @@ class FakeWorkers:
 
     async def abort(self, generation: int) -> None:
         await self._call("abort", generation)
+
+    async def highest_generation(self) -> int:
+        return self.highest
 
     def hashes_in_use(self) -> Collection[str]:
         return self.in_use
@@ -364,6 +368,14 @@ class UpgradeTests(UpgradeCase):
         self.assertEqual((await self.upgrade()).cause, "RuntimeError")
         self.workers.errors.clear()
         self.assertEqual((await self.upgrade()).generation, 3)
+
+    async def test_numbers_of_a_killed_anchor(self) -> None:
+        """What a worker has tried for an anchor that is no more is not used again."""
+        self.workers.highest = 7
+        self.version(2)
+        self.assertEqual((await self.upgrade()).generation, 8)
+        self.version(3)
+        self.assertEqual((await self.upgrade(how="hand-over")).generation, 9)
 
     async def test_workers_that_do_not_answer_in_time(self) -> None:
         """Preparing ends after its time: dropped, and told."""
