@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -34,14 +35,16 @@ from reload import CodeTree, TreeError, remove_unfinished
 
 from ._access_log import access_log_file
 from ._audit import AuditLog
-from ._committed import Boot, RecordError, choose_boot_tree
+from ._committed import Boot, RecordError, boot_committed, choose_boot_tree
 from ._controlled import Controlled
 from ._host import HostView
 from ._incoming import HandOver
+from ._inheritance import Inheritance, Launch, become, leave, try_next
 from ._link import Callee
 from ._listening import ListenError, bind_all, close_all, url_of
 from ._loader_process import LoaderProcess
 from ._ready import notify_systemd, ready_lines, say
+from ._slot import reap
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder, StateFolderError
 from ._succession import Found, adopt_orphans, bring_listeners, meet_workers
@@ -56,6 +59,8 @@ from .settings import SettingsError, apply_reloadable, changed_settings, setting
 
 OLD_WORKERS_S = 12.0
 STRAGGLERS_S = 2.0
+NEXT_SELF_S = 0.1
+QUIET_S = 5.0  # longest wait for answers on the control socket before the anchor becomes other code
 TRIAL_S = 30.0  # in which new code prepares the host, else the committed code is booted
 
 
@@ -67,6 +72,8 @@ class Anchor(Service):
     :param read_again: the settings as their file and the command line say now; may raise ``SettingsError``
     :param environment: usually ``os.environ``
     :param began: when the process began, of the reactor's clock
+    :param launch: how twistd was started
+    :param inheritance: what this process left itself when it became other code; None: twistd has started it
     """
 
     log = Logger()
@@ -78,7 +85,12 @@ class Anchor(Service):
         reactor: Any,
         environment: Mapping[str, str],
         began: float,
+        launch: Launch,
+        inheritance: Inheritance | None = None,
     ) -> None:
+        self._launch = launch
+        self._inheritance = inheritance
+        self._start_tree = Path(inheritance.start_tree) if inheritance is not None else source_root()
         self._settings = settings
         self._read_again = read_again
         self._reactor = reactor
@@ -93,8 +105,10 @@ class Anchor(Service):
         self._lock: ProcessLock | None = None
         self._control_listener: socket.socket | None = None
         self._control_port: Any = None
+        self._control: ControlFactory | None = None
         self._pool: WorkerPool | None = None
         self._found = Found()
+        self._orphans = inheritance.children if inheritance is not None else []  # loaders of our former self
         self._output: int | None = None
         self._stopping = False
 
@@ -115,6 +129,7 @@ class Anchor(Service):
             adopt_orphans()
             self._tls.find()
             self._found = meet_workers(self._state.run)
+            self._take_inherited_listeners()
             bound = self._bind()
             self._listeners = self._tls.take(bound, self._found.listeners)
             bring_listeners(self._found, self._listeners, self._state.run)
@@ -126,7 +141,7 @@ class Anchor(Service):
             face: url_of(listener, getattr(listen, f"{face}_url"), secure=face in self._tls.faces)
             for face, listener in bound.items()
         }
-        self._control_listener = bind_control(self._state.control_socket)
+        self._control_listener = self._bind_control()
         self._threads.start()
         self._reactor.callWhenRunning(self._begin)
 
@@ -164,7 +179,7 @@ class Anchor(Service):
             callees=callees,
         )
         self._host = HostView(self._reactor, self._settings, pool, self._began, self._urls, self._swaps, self._tls)
-        upgrades = self._make_upgrades(boot, pool)
+        upgrades = self._upgrades = self._make_upgrades(boot, pool)
         traces = Traces(access_log_file(self._state.path, self._settings.log.access_file), self._threads, upgrades)
         controlled = Controlled(upgrades, pool, self._host, self._urls, self._began, traces)
         callees.update(controlled.callees())  # no worker is linked before the pool starts
@@ -179,8 +194,9 @@ class Anchor(Service):
         await pool.start()
         self._host.rates.start()
         marks["workers"] = self._reactor.seconds()
-        await upgrades.note_start(self._boot)
-        self._say_ready(written, marks)
+        if self._inheritance is None:
+            await upgrades.note_start(self._boot)
+            self._say_ready(written, marks)
         self._meet_stragglers(pool)
 
     async def _take_workers_over(self, pool: WorkerPool, upgrades: Upgrades) -> list[str] | None:
@@ -189,12 +205,21 @@ class Anchor(Service):
 
         :return: credential files that were written, which are none; None: no worker of the committed code serves
         """
+        if self._inheritance is not None:
+            self._inherit(self._inheritance, pool, upgrades)
         adopted = self._adopt(pool, self._found)
         self.log.info("{adopted} workers of an earlier anchor serve on", adopted=adopted)
         if not adopted:
             return None
         await self._proven(upgrades)
         return []
+
+    def _inherit(self, inheritance: Inheritance, pool: WorkerPool, upgrades: Upgrades) -> None:
+        pool.remember(inheritance.slots)
+        upgrades.go_on_from(inheritance.last_number)
+        self._swaps.restore(inheritance.swaps)
+        if inheritance.failure:
+            self._boot = evolve(self._boot, note=inheritance.failure)
 
     def _adopt(self, pool: WorkerPool, found: Found) -> int:
         adopted = 0
@@ -209,6 +234,7 @@ class Anchor(Service):
         """Workers of an earlier anchor that were not to be met before: they end when their requests have."""
 
         async def meet() -> None:
+            self._orphans = [pid for pid in self._orphans if reap(pid) is None and Path(f"/proc/{pid}").exists()]
             found = await self._threads.run(meet_workers, self._state.run, pool.pids(), 0.5)
             for listener in found.listeners.values():
                 listener.close()
@@ -254,13 +280,13 @@ class Anchor(Service):
 
     def _accept_control(self, controlled: Controlled) -> None:
         assert self._control_listener is not None
-        factory = ControlFactory(controlled, self._reactor)
+        factory = self._control = ControlFactory(controlled, self._reactor)
         self._control_port = listen_unix(self._reactor, self._control_listener, factory)
 
     def _make_upgrades(self, boot: Boot, pool: WorkerPool) -> Upgrades:
         return Upgrades(
             settings=self._settings,
-            start=source_root(),
+            start=self._start_tree,
             boot=boot,
             workers=pool,
             threads=self._threads,
@@ -279,13 +305,72 @@ class Anchor(Service):
         return Decided(boot.committed.generation, boot.tree.hash, interpreter)
 
     def _hand_over(self, pool: WorkerPool, decided: Decided, report: Callable[[str, str, int, int], None]) -> HandOver:
-        return HandOver(self._reactor, pool, self._threads, self._state.run, decided, self._host.health, report)
+        def check(decided: Decided) -> str:
+            return try_next(decided.interpreter, self._state.code / decided.tree_hash, self._environment)
+
+        health = self._host.health
+        return HandOver(self._reactor, pool, self._threads, self._state.run, decided, health, check, report)
 
     def _handed_over(self, decided: Decided) -> None:
-        """Other workers serve now."""
+        """Other workers serve now: become an anchor of their code too, when all has been said."""
+        self._reactor.callLater(NEXT_SELF_S, self._become, decided, self._reactor.seconds() + QUIET_S)
+
+    def _become(self, decided: Decided, deadline: float) -> None:
+        control, pool = self._control, self._pool
+        assert control is not None and pool is not None and self._lock is not None
+        if self._stopping or pool.decided != decided or self._upgrades.progress is not None:
+            return  # the next change ends with this too
+        if control.is_busy() and self._reactor.seconds() < deadline:
+            self._reactor.callLater(NEXT_SELF_S, self._become, decided, deadline)
+            return
+        assert self._control_listener is not None
+        inheritance = Inheritance(
+            arguments=list(self._launch.arguments),
+            pidfile=self._launch.pidfile,
+            log_file=self._launch.log_file,
+            began=self._began,
+            start_tree=str(self._start_tree),
+            # Those of the TLS front are found again with it.
+            listeners={
+                face: listener.fileno() for face, listener in self._listeners.items() if face not in self._tls.faces
+            },
+            control=self._control_listener.fileno(),
+            lock=self._lock.descriptor,
+            output=-1 if self._output is None else self._output,
+            last_number=self._upgrades.last_number,
+            children=pool.loader_pids(),
+            slots=pool.past(),
+            swaps=self._swaps.totals(),
+        )
+        self.log.info("the anchor becomes {tree}", tree=decided.tree_hash[:12])
+        pool.tell_all("anchor_changes")
+        self._reactor.callLater(0, self._exec, decided, inheritance)  # when that has been sent
+
+    def _own_code(self) -> Path:
+        """The copy of what this anchor runs: the start tree may hold other code by now."""
+        if self._inheritance is not None:
+            return source_root()
+        copy = self._state.code / (self._boot.tried or self._boot.committed.started_from)
+        return copy if copy.is_dir() else source_root()
+
+    def _exec(self, decided: Decided, inheritance: Inheritance) -> None:
+        self._threads.stop()
+        try:
+            become(
+                leave(inheritance),
+                decided.interpreter,
+                self._state.code / decided.tree_hash,
+                self._own_code(),
+                self._environment,
+            )
+        except OSError as error:
+            self.log.error("the anchor stays what it is: {error}", error=error)
+            self._threads.start()
 
     def _choose_tree(self) -> Boot:
         remove_unfinished(self._state.code)
+        if self._inheritance is not None:
+            return boot_committed(self._state.code)
         boot = choose_boot_tree(
             self._state.code, lambda: CodeTree.scan(source_root(), BOUNDARIES), self._reactor.seconds()
         )
@@ -310,7 +395,24 @@ class Anchor(Service):
         atexit.register(os._exit, 1)
         self._reactor.stop()
 
+    def _take_inherited_listeners(self) -> None:
+        """Our own sockets are better than those that workers brought: they are the same, and all are there."""
+        if self._inheritance is None:
+            return
+        for face, descriptor in self._inheritance.listeners.items():
+            brought = self._found.listeners.pop(face, None)
+            if brought is not None:
+                brought.close()
+            self._found.listeners[face] = socket.socket(fileno=descriptor)
+
+    def _bind_control(self) -> socket.socket:
+        if self._inheritance is not None:
+            return socket.socket(fileno=self._inheritance.control)
+        return bind_control(self._state.control_socket)
+
     def _take_lock(self) -> ProcessLock:
+        if self._inheritance is not None:
+            return ProcessLock(self._state.anchor_lock, shared=False, descriptor=self._inheritance.lock)
         lock = ProcessLock(self._state.anchor_lock, shared=False)
         holder = lock.take()
         if holder:
@@ -373,6 +475,8 @@ class Anchor(Service):
 
     def _open_output(self) -> int | None:
         """In the background, where twistd has closed standard error, the other processes write to a file."""
+        if self._inheritance is not None:
+            return self._inheritance.output if self._inheritance.output >= 0 else None
         if not os.path.samestat(os.fstat(2), Path(os.devnull).stat()):
             return None
         return os.open(self._state.log / "cloudd.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

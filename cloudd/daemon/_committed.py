@@ -153,6 +153,19 @@ def choose_boot_tree(code_folder: Path, scan_start: Callable[[], CodeTree], now:
     return _decide(code_folder, start, old, now)
 
 
+def boot_committed(code_folder: Path) -> Boot:
+    """
+    The committed code, whatever the start tree holds.  Blocks.
+
+    :raises reload.TreeError: its copy is gone or damaged
+    :raises RecordError: there is no record, or it is damaged
+    """
+    record = read_committed(code_folder)
+    if record is None:
+        raise RecordError(f"{code_folder / RECORD_NAME} is gone")
+    return Boot(find_copy(code_folder, record.hash), record, "the committed code", record)
+
+
 def find_copy(code_folder: Path, tree_hash: str) -> CodeTree:
     """
     A staged copy by its hash.

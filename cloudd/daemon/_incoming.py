@@ -83,6 +83,7 @@ class HandOver:
     """
     :param run: where workers can be met
     :param health: gives the host's health; a part that fails under the new code and did not before has all handed back
+    :param check: looks, in a thread, whether the anchor could run this code; says why not
     :param report: told what is done: a sentence, and done of total
     """
 
@@ -96,6 +97,7 @@ class HandOver:
         run: Path,
         decided: Decided,
         health: Callable[[], Awaitable[Mapping[str, Any]]],
+        check: Callable[[Decided], str],
         report: Callable[[str, str, int, int], None],
     ) -> None:
         self._reactor = reactor
@@ -104,6 +106,7 @@ class HandOver:
         self._run = run
         self.decided = decided
         self._health = health
+        self._check = check
         self._sick_before: set[str] = set()
         self._report = report
         self._pairs: list[Pair] = []
@@ -122,6 +125,9 @@ class HandOver:
         pool = self._pool
         self._sick_before = set(await self._sick_parts())
         self._report("prepare", "starting the new code beside the old, which prepares the host", 0, 0)
+        cause = await self._threads.run(self._check, self.decided)
+        if cause:
+            raise SwapFailed(f"the new code cannot be started: {cause}")
         await pool.prepare_incoming(self.decided, BOOT_S)
         self._crew = pool.fork_incoming()
         self._report("prepare", "the new workers boot and check themselves", 0, len(self._crew))

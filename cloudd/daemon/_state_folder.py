@@ -109,12 +109,20 @@ class ProcessLock:
 
     :param path: made when missing
     :param shared: many processes may hold it at once
+    :param descriptor: of a lock that this process holds since before it became other code (exec keeps the lock)
     """
 
-    def __init__(self, path: Path, *, shared: bool) -> None:
+    def __init__(self, path: Path, *, shared: bool, descriptor: int = -1) -> None:
         self._kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
         # Never opened twice in one process: closing any descriptor of the file would drop the lock.
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = (
+            descriptor if descriptor >= 0 else os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        )
+
+    @property
+    def descriptor(self) -> int:
+        """The open file that the lock belongs to."""
+        return self._descriptor
 
     def take(self) -> int:
         """

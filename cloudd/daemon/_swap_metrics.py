@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.registry import CollectorRegistry
+from prometheus_client.utils import floatToGoString
 
 from cloudd.control import Outcome, Result
 
@@ -60,6 +62,28 @@ class SwapMetrics:
             undone = "asked"
         if undone is not None:
             self._rollbacks.labels(undone).inc()
+
+    def totals(self) -> dict[str, float]:
+        """All counts as plain data, for ``restore``; of the times their number and sum alone."""
+        samples = [sample for family in self._registry.collect() for sample in family.samples]
+        return {
+            f"{sample.name}/{next(iter(sample.labels.values()), '')}": sample.value
+            for sample in samples
+            if not sample.name.endswith("_created")
+        }
+
+    def restore(self, totals: Mapping[str, float]) -> None:
+        """Go on from what another one's ``totals`` gave; what is not known here is passed over."""
+        for result in get_args(Result):
+            self._swaps.labels(result).inc(totals.get(f"cloudd_swaps_total/{result}", 0))
+        for reason in get_args(Reason):
+            self._rollbacks.labels(reason).inc(totals.get(f"cloudd_rollbacks_total/{reason}", 0))
+        before = 0.0
+        for bound in (*BUCKETS_S, float("inf")):
+            upto = totals.get(f"cloudd_swap_seconds_bucket/{floatToGoString(bound)}", before)
+            for _ in range(int(upto - before)):
+                self._seconds.observe(min(bound, BUCKETS_S[-1] * 2))
+            before = upto
 
     def export(self) -> list[dict[str, Any]]:
         """All families as plain data, for ``merge_metrics``."""

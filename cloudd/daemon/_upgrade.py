@@ -290,6 +290,15 @@ class Upgrades:
             previous_warning="; ".join(warnings_of(self.committed, self.committed.previous)),
         )
 
+    @property
+    def last_number(self) -> int:
+        """The latest generation number that was given out, also one that was dropped."""
+        return self._last_number
+
+    def go_on_from(self, number: int) -> None:
+        """Numbers up to this one were given out before."""
+        self._last_number = max(self._last_number, number)
+
     async def booted(self, boot: Boot) -> None:
         """
         This code has proven itself: write it down, if that is news, and from now on let it be changed.

@@ -20,7 +20,7 @@ import signal
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import attrs
@@ -35,6 +35,7 @@ from cloudd.protocols.http import HTTPServerFactory, Request, install_lean, list
 from reload import Generation
 
 from ._access_log import AccessLog, access_log_file
+from ._anchor_link import AnchorLink, LinkedHost
 from ._checkup import Checked, check_databases
 from ._code_source import CodeSource
 from ._committed import RecordError, read_committed
@@ -42,7 +43,7 @@ from ._descriptors import open_descriptors
 from ._following import Following
 from ._gauges import add_worker_gauges, connections_by_generation
 from ._generations import FREE_DELAY_S, Generations, PrepareFailed, cause_of
-from ._link import Callee, Link
+from ._link import Callee
 from ._metrics import WorkerMetrics
 from ._moving import Moving, read_state_file, state_file
 from ._naming import name_process
@@ -55,45 +56,8 @@ from ._threads import WorkerThreads
 from ._unix_port import listen_unix
 from .settings import settings_from_plain
 
-HOST_TIMEOUT_S = 3.0
-PLAN_TIMEOUT_S = 20.0  # a code tree is read, on a disk that may be slow
 FREE_SPREAD_S = 0.3
 _CHATTER = frozenset({"log_legacy", "twisted.internet.base"})  # Twisted's notes on every port and loop
-
-
-class LinkedHost:
-    """``cloudd.interfaces.application.Host``: the anchor gathers from every worker."""
-
-    def __init__(self, link: Callable[[], Link]) -> None:
-        self._link = link
-
-    def health(self) -> Deferred[dict[str, Any]]:
-        """Health over all workers."""
-        return Deferred.fromCoroutine(self._link().call("host_health", timeout_s=HOST_TIMEOUT_S))
-
-    def metrics(self) -> Deferred[bytes]:
-        """The Prometheus text exposition over all workers."""
-        return Deferred.fromCoroutine(self._metrics())
-
-    def status(self) -> Deferred[dict[str, Any]]:
-        """Code, workers and their generations, and the change under way."""
-        return Deferred.fromCoroutine(self._link().call("host_status", timeout_s=HOST_TIMEOUT_S))
-
-    def audit(self, limit: int) -> Deferred[dict[str, Any]]:
-        """The last entries of the audit log."""
-        return Deferred.fromCoroutine(self._link().call("host_audit", timeout_s=HOST_TIMEOUT_S, limit=limit))
-
-    def plan(self) -> Deferred[dict[str, Any]]:
-        """What an upgrade to the start tree would do."""
-        return Deferred.fromCoroutine(self._link().call("host_plan", timeout_s=PLAN_TIMEOUT_S))
-
-    def rates(self, without: str = "") -> Deferred[dict[str, Any]]:
-        """Requests, errors and milliseconds of the last minutes."""
-        return Deferred.fromCoroutine(self._link().call("host_rates", timeout_s=HOST_TIMEOUT_S, without=without))
-
-    async def _metrics(self) -> bytes:
-        text: str = await self._link().call("host_metrics", timeout_s=HOST_TIMEOUT_S)
-        return text.encode()
 
 
 class Worker:
@@ -148,7 +112,7 @@ class Worker:
             reactor,
             self._factories,
             self,
-            lambda phase, **facts: self._link.cast("handover", phase=phase, facts=facts),
+            lambda phase, **facts: self._anchor.cast("handover", phase=phase, facts=facts),
             self._moved_away,
             self._settings.upgrade.window_s,
         )
@@ -165,6 +129,7 @@ class Worker:
             "check_canary": self._generations.check_canary,
             "stop": self._stop_soon,
             "reload": self._reload,
+            "anchor_changes": self._anchor_changes,
             "take_over": self.take_over,
             "open_ports": self.open_ports,
             "decide": self._moving.decide,
@@ -173,14 +138,14 @@ class Worker:
             "end_window": self._moving.end_window,
             "note": self._note,
         }
-        self._callees = callees
-        self._link = Link(callees, reactor, self._anchor_has_gone)
-        self._host = LinkedHost(lambda: self._link)
+        self._anchor = AnchorLink(callees, reactor, self._anchor_has_gone)
+        self._host = LinkedHost(self._anchor)
         self._ports: list[Any] = []
         self._rendezvous = Rendezvous(reactor, self._state.run, self._receive_visit)
         self._standby_state: dict[str, Any] = {}
         self._state_name = "booting"
         self._orphan_timer: Any = None
+        self._anchor_said_so = False
         self._began = reactor.seconds()
         self._stopping = False
         self._ending = False
@@ -192,7 +157,7 @@ class Worker:
 
     def start(self) -> None:
         """Begin; to be called in the running reactor."""
-        factory = ServerFactory.forProtocol(lambda: self._link)
+        factory = ServerFactory.forProtocol(lambda: self._anchor.link)
         self._reactor.adoptStreamConnection(self._link_socket.fileno(), socket.AF_UNIX, factory)
         self._link_socket.close()
         self._threads.start()
@@ -215,13 +180,13 @@ class Worker:
         self._state_name = "standby"
         if not self._spec.standby:
             self.take_over()
-        self._link.cast("ready", generation=self._spec.generation)
+        self._anchor.cast("ready", generation=self._spec.generation)
 
     async def _prepare_host(self) -> None:
         spec = self._spec
         resources = self._make_resources(spec.generation)
         written = await prepare_host(spec, self._state, self._threads, self._source, resources)
-        self._link.cast("prepared", written=written)
+        self._anchor.cast("prepared", written=written)
         await self._end(0)
 
     def _failed(self, failure: Any) -> None:
@@ -230,7 +195,7 @@ class Worker:
             self.log.error("{worker} cannot start: {cause}", worker=self._spec.name, cause=cause)
         else:
             self.log.failure("{worker} cannot start", failure, worker=self._spec.name)
-        self._link.cast("failed", cause=cause)
+        self._anchor.cast("failed", cause=cause)
         Deferred.fromCoroutine(self._end(1))
 
     def _accept(self, face: str, listener: socket.socket) -> Any:
@@ -324,11 +289,10 @@ class Worker:
         """An anchor takes the place of the one that had this worker forked, which is dead."""
         if self._orphan_timer is not None and self._orphan_timer.active():
             self._orphan_timer.cancel()
-        old, self._link = self._link, Link(self._callees, self._reactor, self._anchor_has_gone)
-        old.forsake()
-        link = self._link
+        link = self._anchor.renew()
         self._reactor.adoptStreamConnection(end.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(lambda: link))
         end.close()
+        self._anchor.renewed()
         self.log.info("{worker}: a new anchor has come", worker=self._spec.name)
 
     def _make_resources(self, generation: int) -> Resources:
@@ -398,6 +362,10 @@ class Worker:
         if note is not None:
             note(kind, data)
 
+    def _anchor_changes(self) -> None:
+        """The anchor becomes other code, and comes again in a moment."""
+        self._anchor_said_so = True
+
     # the end
 
     def _asked_to_end(self) -> None:
@@ -418,11 +386,13 @@ class Worker:
     async def _serve_without_anchor(self) -> None:
         """What the anchor has decided before it died is done; then a new one is waited for."""
         wait_s = self._settings.workers.orphan_timeout_s
-        self.log.error(
-            "{worker}: the anchor has gone; serving on for {wait_s:g} s, until a new one comes",
-            worker=self._spec.name,
-            wait_s=wait_s,
-        )
+        if not self._anchor_said_so:
+            self.log.error(
+                "{worker}: the anchor has gone; serving on for {wait_s:g} s, until a new one comes",
+                worker=self._spec.name,
+                wait_s=wait_s,
+            )
+        self._anchor_said_so = False
         self._orphan_timer = self._reactor.callLater(wait_s, self._asked_to_end)
         decided = 0
         try:
@@ -493,8 +463,8 @@ class Worker:
             if self._spec.role != "prepare" and self._access_log.is_open:
                 self._access_log.stop()
             self._leaving = True
-            self._link.close()
-            if self._link.is_lost:
+            self._anchor.link.close()
+            if self._anchor.link.is_lost:
                 self._reactor.stop()
 
 

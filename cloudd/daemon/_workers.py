@@ -24,6 +24,7 @@ from twisted.logger import Logger
 from cloudd.interfaces.settings import Settings
 from reload import CodeTree
 
+from ._inheritance import SlotPast
 from ._link import Callee, LinkError, LinkTimeout, RemoteError
 from ._loader_process import LoaderProcess
 from ._rendezvous import Met
@@ -91,6 +92,8 @@ class WorkerPool:
     leaving: list[Slot] = field(factory=list)
     _incoming_decided: Decided | None = None
     _incoming_loader: LoaderProcess | None = None
+    _ending_loaders: list[LoaderProcess] = field(factory=list)  # of old workers that have not ended
+    _past: Mapping[str, SlotPast] = field(factory=dict)
     _former: _Crew | None = None  # in the supervision window: who served before
     _loader: LoaderProcess | None = None
     _preparing: Slot | None = None
@@ -160,6 +163,8 @@ class WorkerPool:
         """
         welcome = met.welcome
         slot = self._slot(welcome.name, welcome.role, list(self._listeners.values()))
+        past = self._past.get(welcome.name, SlotPast())
+        slot.restarts, slot.failures = past.restarts, past.failures
         slot.adopt(met, end)
         free = welcome.name not in {slot.name for slot in self.slots}
         if free and welcome.generation == self.decided.generation and welcome.state == "serving":
@@ -169,6 +174,19 @@ class WorkerPool:
         if welcome.state != "leaving":
             slot.stop(self.stop_timeout_s)
         return False
+
+    def remember(self, past: Mapping[str, SlotPast]) -> None:
+        """Count on from there."""
+        self._past = past
+
+    def loader_pids(self) -> list[int]:
+        """Process ids of the loaders, which end with the anchor's channel."""
+        loaders = [*self._ending_loaders, *([self._loader] if self._loader is not None else [])]
+        return [loader.pid for loader in loaders if not loader.is_lost]
+
+    def past(self) -> dict[str, SlotPast]:
+        """What is counted of each place, for the anchor's next self."""
+        return {slot.name: SlotPast(slot.restarts, slot.failures) for slot in self.slots}
 
     def pids(self) -> set[int]:
         """Process ids of all workers that run."""
@@ -370,12 +388,16 @@ class WorkerPool:
             self._hashes[f"leaving {slot.pid}"] = {crew.decided.tree_hash}
             _quiet(slot.ended).addCallback(self._has_left, slot, slot.pid)
         timer = self._reactor.callLater(self._settings.upgrade.longest_wait_s, self._end_leaving, running)
+        if crew.loader is not None:
+            self._ending_loaders.append(crew.loader)
 
         def ended(_: object) -> None:
             if timer.active():
                 timer.cancel()
-            if crew.loader is not None and crew.loader is not self._loader and not crew.loader.is_lost:
-                crew.loader.end()
+            if crew.loader is not None:
+                self._ending_loaders.remove(crew.loader)
+                if not crew.loader.is_lost:
+                    crew.loader.end()
 
         DeferredList([_quiet(slot.ended) for slot in running]).addCallback(ended)
 
@@ -403,7 +425,8 @@ class WorkerPool:
             await DeferredList([_quiet(slot.ended) for slot in running])
         if killer.active():
             killer.cancel()
-        for loader in (self._loader, self._incoming_loader, self._former.loader if self._former else None):
+        former = self._former.loader if self._former is not None else None
+        for loader in (self._loader, self._incoming_loader, former, *self._ending_loaders):
             if loader is not None and not loader.is_lost:
                 await loader.end()
 

@@ -14,6 +14,7 @@ from twisted.python.usage import UsageError
 
 from cloudd.interfaces.settings import Settings, default_state
 
+from ._inheritance import Launch
 from ._listening import FACES, ListenError, parse_endpoint
 from .settings import SettingsError, read_settings
 
@@ -40,6 +41,24 @@ class Options(BaseOptions):
             self.settings = self.read()
         except SettingsError as error:
             raise UsageError(str(error)) from error
+        self.launch = self._launch()
+
+    def _launch(self) -> Launch:
+        """How twistd was started; its own options are the parent's."""
+        named = {"config": self.config, "state": self.state, **{face: self[face] for face in FACES}}
+        arguments = tuple(f"--{name}={value}" for name, value in named.items() if value is not None)
+        twistd = getattr(self, "parent", None)
+        if twistd is None:
+            return Launch(arguments)
+        folder = Path(twistd["rundir"] or ".").absolute()
+        pidfile, log_file = twistd["pidfile"], twistd["logfile"]
+        if not log_file and not twistd["nodaemon"]:
+            log_file = "twistd.log"
+        return Launch(
+            arguments,
+            str(folder / pidfile) if pidfile else "",
+            str(folder / log_file) if log_file and log_file != "-" else "",
+        )
 
     def read(self) -> Settings:
         """
@@ -60,7 +79,7 @@ def makeService(options: Options) -> IService:
 
     from ._anchor import Anchor
 
-    return Anchor(options.settings, options.read, reactor, os.environ, process_began(os.environ))
+    return Anchor(options.settings, options.read, reactor, os.environ, process_began(os.environ), options.launch)
 
 
 def _check_endpoint(face: str, text: str) -> None:

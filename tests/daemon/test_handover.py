@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from tests.daemon.test_processes import RunningCase
@@ -115,6 +117,59 @@ class GoodCodeTests(HandOverCase):
         self.assertNothingLeft()
 
 
+class NextSelfTests(HandOverCase):
+    """After a hand-over the anchor becomes the new code, in the same process."""
+
+    def has_become(self, outcome: Any) -> bool:
+        assert self.cloud.process is not None
+        environment = Path(f"/proc/{self.cloud.process.pid}/environ").read_bytes()
+        return os.fsencode(outcome["new_hash"]) in environment
+
+    def test_same_process_other_code(self) -> None:
+        """Its number, workers, counts and the start tree stay; what can be done with it too."""
+        self.change_kernel()
+        outcome = self.cloud.upgrade()
+        pids = self.cloud.worker_pids()
+        self.cloud.wait(lambda: self.has_become(outcome), "the anchor's next self")
+        self.assertEqual(self.cloud.get("/health")[0], 200)
+        assert self.cloud.process is not None
+        status = self.cloud.status()
+        self.assertEqual(status["pid"], self.cloud.process.pid)
+        self.assertEqual(self.cloud.worker_pids(), pids)
+        self.assertEqual(status["code"]["start_tree"], str(self.cloud.tree))
+        self.assertIn('cloudd_swaps_total{result="committed"} 1.0', self.cloud.get("/metrics")[1])
+        self.assertAlive("one")
+        self.assertNothingLeft()
+        self.cloud.say("two")
+        self.assertEqual(self.cloud.upgrade()["how"], "swap")
+        self.assertAlive("two")
+        second = self.cloud.spawn()
+        self.assertNotEqual(second.wait(40), 0)
+        self.assertIn("another cloudd", self.cloud.log())
+        os.kill(status["pid"], signal.SIGTERM)
+        self.cloud.wait(lambda: not self.cloud.processes(), "every process has ended")
+
+    def test_an_anchor_that_does_not_import(self) -> None:
+        """It is tried before anything else is done."""
+        self.change_kernel("import nowhere", "cloudd/daemon/_anchor.py")
+        outcome = self.cloud.upgrade()
+        self.assertEqual(outcome["result"], "failed")
+        self.assertIn("its anchor does not import: ModuleNotFoundError", outcome["cause"])
+        self.assertAlive("one")
+        self.assertNothingLeft()
+
+    def test_an_anchor_that_does_not_start(self) -> None:
+        """The old code comes back into the same process, says so, and has all in its hands."""
+        self.change_kernel("def prepare(*_):\n    raise RuntimeError('not today')", "cloudd/daemon/_next_anchor.py")
+        outcome = self.cloud.upgrade()
+        self.assertEqual(outcome["result"], "committed", outcome)
+        self.cloud.wait(lambda: self.cloud.words("back to the old"), "the way back")
+        self.cloud.wait(lambda: "new code's anchor" in self.cloud.health()["parts"]["code"]["cause"], "the note")
+        self.assertAlive("one")
+        self.assertEqual(self.cloud.control("POST", "rollback")[-1]["result"], "committed")
+        self.assertAlive("one")
+
+
 class BadCodeTests(HandOverCase):
     """New code that cannot serve changes nothing."""
 
@@ -132,11 +187,11 @@ class BadCodeTests(HandOverCase):
         self.upgrade_fails("cannot")
 
     def test_exits_at_boot(self) -> None:
-        self.change_kernel("import os; os._exit(3)")
+        self.change_kernel("import os; os._exit(3)", "cloudd/database/__init__.py")
         self.upgrade_fails("loader ended")
 
     def test_segfaults_at_boot(self) -> None:
-        self.change_kernel("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+        self.change_kernel("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "cloudd/database/__init__.py")
         self.upgrade_fails("loader ended")
 
     def test_fails_its_self_check(self) -> None:
@@ -171,7 +226,12 @@ class KilledTests(HandOverCase):
         self.change_kernel()
         self.cloud.say("two")
         outcomes: list[Any] = []
-        thread = threading.Thread(target=lambda: outcomes.append(self.cloud.upgrade()))
+
+        def upgrade() -> None:
+            with contextlib.suppress(OSError, http.client.HTTPException):  # the anchor may be killed
+                outcomes.append(self.cloud.upgrade())
+
+        thread = threading.Thread(target=upgrade)
         thread.start()
         self.cloud.wait(
             lambda: (self.cloud.status()["upgrade"] or {"step": ""})["step"] == "supervise", "the supervision"

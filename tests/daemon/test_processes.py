@@ -482,13 +482,20 @@ class StartTests(SynchronousTestCase):
         self.assertEqual([path.name for path in code.iterdir() if path.name.startswith(".")], [])
 
     def test_background(self) -> None:
-        """As a daemon: twistd's pidfile, logs in files, an end by signal."""
+        """As a daemon: twistd's pidfile, logs in files, a hand-over, an end by signal."""
         pidfile = self.cloud.folder / "pid"
+        self.cloud.settings_file.write_text("[upgrade]\nwindow_s = 0\n")
         started = self.cloud.spawn(f"--pidfile={pidfile}", f"--logfile={self.cloud.folder / 'twistd.log'}")
         self.assertEqual(started.wait(40), 0)
         self.cloud.wait(lambda: "ready:" in (self.cloud.folder / "twistd.log").read_text(), "it is ready")
         self.assertEqual(self.cloud.get("/")[0], 200)
         pid = int(pidfile.read_text())
+        (self.cloud.tree / "cloudd" / "daemon" / "_naming.py").open("a").write("\n# changed\n")
+        self.assertEqual(self.cloud.upgrade()["how"], "hand-over")
+        log = self.cloud.folder / "twistd.log"
+        self.cloud.wait(lambda: "workers of an earlier anchor serve on" in log.read_text(), "the anchor's next self")
+        self.assertEqual(self.cloud.get("/")[0], 200)
+        self.assertEqual(int(pidfile.read_text()), pid)
         os.kill(pid, signal.SIGTERM)
         self.cloud.wait(lambda: not pidfile.exists() and not self.cloud.processes(), "it has ended")
         self.assertTrue((self.cloud.state / "log" / "cloudd.log").exists())

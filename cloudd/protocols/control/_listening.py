@@ -88,6 +88,11 @@ class ControlFactory(Factory):
         self.reactor = reactor
         self.credentials = credentials
         self.limits = HTTPSettings(max_json_bytes=65_536)
+        self.doors: set[_Door] = set()
+
+    def is_busy(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return any(door.is_busy for door in self.doors)
 
     def buildProtocol(self, address: IAddress | None) -> Protocol:
         return _Door(self, address)
@@ -104,7 +109,13 @@ class _Door(Protocol):
         self._server: HTTPServerFactory | None = None
         self._inner: Any = None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is being made or sent."""
+        return self._inner is not None and (self._inner.request is not None or self._inner.unsent)
+
     def connectionMade(self) -> None:
+        self._controls.doors.add(self)
         uid, pid = self._controls.credentials(self.transport)
         if uid not in {0, os.geteuid()}:
             self.log.warn("refused user {uid} (process {pid}) at the control socket", uid=uid, pid=pid)
@@ -122,6 +133,7 @@ class _Door(Protocol):
             self._inner.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._controls.doors.discard(self)
         inner, self._inner = self._inner, None
         if inner is not None and self._server is not None:
             inner.connectionLost(reason)

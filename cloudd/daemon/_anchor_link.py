@@ -1,0 +1,109 @@
+# -*- test-case-name: tests.daemon.test_anchor_link -*-
+"""
+A worker's way to its anchor, which may change: to one that comes after a killed one, or that has become other code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from ._link import Callee, Link, LinkLost
+
+HOST_TIMEOUT_S = 3.0
+PLAN_TIMEOUT_S = 30.0  # a tree is read and copied for it
+
+
+class AnchorLink:
+    """
+    The link of now.
+
+    :param callees: what the anchor may call
+    :param lost: called each time the anchor has gone
+    """
+
+    def __init__(self, callees: Mapping[str, Callee], clock: Any, lost: Callable[[], None]) -> None:
+        self._callees = dict(callees)
+        self._clock = clock
+        self._lost = lost
+        self._waiting: list[Deferred[None]] = []
+        self.link = Link(self._callees, clock, lost)
+
+    def renew(self) -> Link:
+        """A link to another anchor takes the place of this one; the caller connects it."""
+        old, self.link = self.link, Link(self._callees, self._clock, self._lost)
+        old.forsake()
+        return self.link
+
+    def renewed(self) -> None:
+        """The new link is connected: who waits for an anchor may ask it."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def cast(self, name: str, **body: Any) -> None:
+        """Tell the anchor something; without effect while there is none."""
+        self.link.cast(name, **body)
+
+    async def call(self, name: str, *, timeout_s: float, **body: Any) -> Any:
+        """
+        Ask the anchor; when it goes meanwhile, the next one, within the same time.  Only for what changes nothing.
+
+        :raises LinkError: no answer
+        """
+        deadline = self._clock.seconds() + timeout_s
+        while True:
+            left_s = max(0.0, deadline - self._clock.seconds())
+            try:
+                return await self.link.call(name, timeout_s=left_s, **body)
+            except LinkLost:
+                if not await self._await_anchor(left_s):
+                    raise
+
+    async def _await_anchor(self, limit_s: float) -> bool:
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        timer = self._clock.callLater(limit_s, lambda: None if waiting.called else waiting.callback(None))
+        await waiting
+        came = bool(timer.active())
+        if came:
+            timer.cancel()
+        else:
+            self._waiting.remove(waiting)
+        return came
+
+
+class LinkedHost:
+    """``cloudd.interfaces.application.Host``: the anchor gathers from every worker."""
+
+    def __init__(self, anchor: AnchorLink) -> None:
+        self._anchor = anchor
+
+    def health(self) -> Deferred[dict[str, Any]]:
+        """Health over all workers."""
+        return self._ask("host_health")
+
+    def metrics(self) -> Deferred[bytes]:
+        """The Prometheus text exposition over all workers."""
+        return self._ask("host_metrics").addCallback(str.encode)
+
+    def status(self) -> Deferred[dict[str, Any]]:
+        """Code, workers and their generations, and the change under way."""
+        return self._ask("host_status")
+
+    def audit(self, limit: int) -> Deferred[dict[str, Any]]:
+        """The last entries of the audit log."""
+        return self._ask("host_audit", limit=limit)
+
+    def plan(self) -> Deferred[dict[str, Any]]:
+        """What an upgrade to the start tree would do."""
+        return self._ask("host_plan", PLAN_TIMEOUT_S)
+
+    def rates(self, without: str = "") -> Deferred[dict[str, Any]]:
+        """Requests, errors and milliseconds of the last minutes."""
+        return self._ask("host_rates", without=without)
+
+    def _ask(self, name: str, timeout_s: float = HOST_TIMEOUT_S, **body: Any) -> Deferred[Any]:
+        return Deferred.fromCoroutine(self._anchor.call(name, timeout_s=timeout_s, **body))

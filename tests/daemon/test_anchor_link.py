@@ -1,0 +1,74 @@
+"""A worker asks its anchor, and when that goes, the next one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from cloudd.daemon._anchor_link import HOST_TIMEOUT_S, AnchorLink, LinkedHost
+from cloudd.daemon._link import Frames, LinkLost, LinkTimeout, Message, frame
+
+
+class AnchorLinkTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.lost = 0
+        self.anchor = AnchorLink({}, self.clock, self.count)
+        self.host = LinkedHost(self.anchor)
+        self.wire = self.connect()
+
+    def count(self) -> None:
+        self.lost += 1
+
+    def connect(self) -> StringTransport:
+        wire = StringTransport()
+        self.anchor.link.makeConnection(wire)
+        return wire
+
+    def answer(self, wire: StringTransport, answer: Any) -> str:
+        """Answer the one call; gives its name."""
+        (call,) = Frames().feed(wire.value())
+        self.anchor.link.dataReceived(frame(Message(id=call.id, answer=answer)))
+        return call.call
+
+    def test_asked(self) -> None:
+        """The usual case; metrics come as bytes."""
+        metrics = self.host.metrics()
+        self.assertEqual(self.answer(self.wire, "text"), "host_metrics")
+        self.assertEqual(self.successResultOf(metrics), b"text")
+
+    def test_the_next_anchor_answers(self) -> None:
+        """A question that an anchor takes to its grave is put to the one that comes."""
+        health = self.host.health()
+        self.anchor.link.connectionLost()
+        self.assertEqual(self.lost, 1)
+        self.assertNoResult(health)
+        self.clock.advance(1)
+        self.anchor.renew()
+        wire = self.connect()
+        self.anchor.renewed()
+        self.answer(wire, {"status": "ok"})
+        self.assertEqual(self.successResultOf(health), {"status": "ok"})
+
+    def test_nobody_comes(self) -> None:
+        """The time counts over all anchors."""
+        health: Deferred[Any] = self.host.health()
+        self.anchor.link.connectionLost()
+        late = self.host.health()
+        self.clock.advance(HOST_TIMEOUT_S)
+        self.failureResultOf(health, LinkLost)
+        self.failureResultOf(late, LinkLost)
+        self.anchor.renew()
+        self.connect()
+        self.anchor.renewed()
+        self.assertEqual(self.lost, 1)
+
+    def test_a_silent_anchor(self) -> None:
+        """One that is there and does not answer is not asked again."""
+        health = self.host.health()
+        self.clock.advance(HOST_TIMEOUT_S)
+        self.failureResultOf(health, LinkTimeout)
