@@ -63,6 +63,7 @@ class _Face:
         if request.method not in (b"GET", b"HEAD"):
             _refuse(request, Fault(405, "Only GET and HEAD are allowed here.", headers=[_ALLOW]))
             return
+        request.can_move(_not_yet, _nothing, follows=True)
         # Not as the handler's own coroutine: that would have to last as long as the stream.
         opening = Deferred.fromCoroutine(self._open(request))
         opening.addErrback(self._failed, request)
@@ -170,6 +171,15 @@ class Stream(Subscriber):
     @property
     def process_ends(self) -> bool:
         return self._request.process_ends
+
+
+def _not_yet() -> dict[str, Any]:
+    """The state of a stream that has no position; it is asked again."""
+    raise NotExportable("the event stream is only beginning")
+
+
+def _nothing() -> None:
+    """What such a stream has to let go of."""
 
 
 def _asked(request: Request) -> _Asked:

@@ -237,7 +237,7 @@ class TokenTests(EventsCase):
 class MoveTests(EventsCase):
     async def begun(self, *fields: str) -> Conversation:
         client = self.cloud.ask("/events?types=container", self.demo.token, *fields)
-        await self.cloud.until(lambda: request_of(client).follows, "the beginning")
+        await self.cloud.begun(client)
         return client
 
     async def test_to_another_process(self) -> None:
@@ -277,8 +277,9 @@ class MoveTests(EventsCase):
     async def test_only_beginning(self) -> None:
         """What has no position yet is not moved; soon it can be."""
         client = self.cloud.ask("/events", self.demo.token)
+        self.assertTrue(request_of(client).follows)  # so it is asked again
         self.assertRaises(NotExportable, client.connection.begin_again, request_of(client))
-        await self.cloud.until(lambda: request_of(client).follows, "the beginning")
+        await self.cloud.begun(client)
         client.connection.begin_again(request_of(client))
 
     async def test_token_ended_on_the_way(self) -> None:
