@@ -10,6 +10,7 @@ begun again there from the request's own head and the position it had reached.
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -63,7 +64,7 @@ class _Face:
         if request.method not in (b"GET", b"HEAD"):
             _refuse(request, Fault(405, "Only GET and HEAD are allowed here.", headers=[_ALLOW]))
             return
-        request.can_move(_not_yet, _nothing, follows=True)
+        request.can_move(partial(_state_before, request), _nothing, follows=True)
         # Not as the handler's own coroutine: that would have to last as long as the stream.
         opening = Deferred.fromCoroutine(self._open(request))
         opening.addErrback(self._failed, request)
@@ -173,9 +174,15 @@ class Stream(Subscriber):
         return self._request.process_ends
 
 
-def _not_yet() -> dict[str, Any]:
-    """The state of a stream that has no position; it is asked again."""
-    raise NotExportable("the event stream is only beginning")
+def _state_before(request: Request) -> dict[str, Any]:
+    """
+    The state of a stream that has not begun here: what it had where it was before.
+
+    :raises NotExportable: it is only beginning; it is asked again
+    """
+    if request.resumed is None:
+        raise NotExportable("the event stream is only beginning")
+    return request.resumed
 
 
 def _nothing() -> None:

@@ -19,7 +19,8 @@ from storage import MemoryStore
 from tests.identity.house import House
 from tests.protocols.http.conversation import Conversation, TestSite, get
 
-STEP_S = 0.05
+# Small beside the time for which identity trusts what it has read: threads may be slow, and the clock waits for nobody.
+STEP_S = 0.02
 
 
 class StoreVersion:
@@ -88,18 +89,21 @@ class EventCloud:
 
     async def until(self, condition: Callable[[], Any], what: str) -> None:
         """Let time pass, and threads work, until something is so."""
-        for _ in range(200):
+        for _ in range(2000):
             if condition():
                 return
-            self.house.clock.advance(STEP_S)
-            await self.database.read(lambda _: None)
+            await self._step()
         raise AssertionError(f"in vain: {what}")
 
     async def pass_by(self) -> None:
         """Time enough for whatever is under way."""
-        for _ in range(10):
-            self.house.clock.advance(STEP_S)
-            await self.database.read(lambda _: None)
+        for _ in range(25):
+            await self._step()
+
+    async def _step(self) -> None:
+        self.house.clock.advance(STEP_S)
+        await self.database.read(lambda _: None)
+        await self.house.threads.run(lambda: None)
 
 
 def blocks(client: Conversation) -> list[dict[str, str]]:

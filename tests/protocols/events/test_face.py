@@ -251,6 +251,7 @@ class MoveTests(EventsCase):
             if number == 2:  # another worker, which has read nothing yet
                 self.cloud.new_generation()
             client.move()
+            client.move()  # while its token is verified
             if number == 2:
                 self.assertEqual(old._hub.count, 1)
         expected = [f"b{number}" for number in range(6)]
