@@ -85,7 +85,7 @@ class Application:
         }
         monitoring = monitoring_face(resources, self.health)
         rest = identity_face(self.identity, resources)
-        web = web_face(self.identity, resources)
+        web = web_face(self.identity, self.events, resources)
         self._faces: dict[str, Handler] = {
             "api": api_port(
                 {

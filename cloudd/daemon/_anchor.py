@@ -298,6 +298,7 @@ class Anchor(Service):
             start_hand_over=lambda decided, report: self._hand_over(pool, decided, report),
             handed_over=self._handed_over,
             front=self._tls,
+            tell=lambda kind, data: pool.tell_one("note", kind=kind, data=data),
         )
 
     def _what_boots(self, boot: Boot) -> Decided:

@@ -40,6 +40,7 @@ from cloudd.control import (
     Progress,
     Result,
     own_actor,
+    plain,
 )
 from cloudd.interfaces.application import Threads
 from cloudd.interfaces.settings import Settings
@@ -65,6 +66,7 @@ from ._workers import Decided, NobodyAsked, SwapFailed
 
 PREPARE_TIMEOUT_S = 60.0
 COMMIT_TIMEOUT_S = 15.0
+TELL_EVERY_S = 0.25  # of one step
 
 T = TypeVar("T")
 
@@ -232,6 +234,8 @@ class Upgrades:
     :param interpreter: the Python that runs the workers
     :param start_hand_over: begins one to other code; it is told what to report to: step, sentence, done, total
     :param front: the TLS front
+    :param tell: told of what those learn who follow the host's events: ``upgrade.progress`` with a ``Progress`` and
+        ``upgrade.ended`` with an ``Outcome``, as plain data; must not raise
     :param handed_over: called after a hand-over has ended well and all has been said, with what runs now
     """
 
@@ -253,11 +257,14 @@ class Upgrades:
         start_hand_over: StartHandOver,
         handed_over: Callable[[Decided], None],
         front: Front,
+        tell: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self._interpreter = interpreter
         self._start_hand_over = start_hand_over
         self._handed_over = handed_over
         self._front = front
+        self._tell = tell
+        self._told = ("", 0.0)  # the step of the last event, and when it was
         self._hand_over: HandOver | None = None
         self.current = Current(boot.committed.generation, boot.tree)
         self.committed = boot.committed
@@ -713,10 +720,12 @@ class Upgrades:
             old_hash=outcome.old_hash,
             new_hash=outcome.new_hash,
         )
-        if await self._write_audit(actor, outcome):
-            return outcome
-        warnings = [*outcome.warnings, "the audit log could not be written: see the daemon's log"]
-        return msgspec.structs.replace(outcome, warnings=warnings)
+        if not await self._write_audit(actor, outcome):
+            warnings = [*outcome.warnings, "the audit log could not be written: see the daemon's log"]
+            outcome = msgspec.structs.replace(outcome, warnings=warnings)
+        self._told = ("", 0.0)
+        self._tell("upgrade.ended", {**_facts(outcome), "user": actor.user})
+        return outcome
 
     async def _write_audit(self, actor: Actor, outcome: Outcome) -> bool:
         entry = AuditEntry(
@@ -747,6 +756,11 @@ class Upgrades:
             self._listener(self.progress)
         except Exception:
             self.log.failure("a listener of the upgrade's progress failed")
+        # Events are kept: what a step says of itself many times a second is not for them.
+        told, now = self._told, self._clock.seconds()
+        if step != told[0] or now - told[1] >= TELL_EVERY_S:
+            self._told = (step, now)
+            self._tell("upgrade.progress", _facts(self.progress))
 
     async def _within(self, seconds: float, work: Awaitable[T]) -> T:
         async def run() -> T:
@@ -757,6 +771,11 @@ class Upgrades:
             return await timed
         except WaitedTooLong:
             raise WaitedTooLong(f"not all workers answered within {seconds:g} s") from None
+
+
+def _facts(told: Progress | Outcome) -> dict[str, Any]:
+    """What an event says: all but what tells the two apart on the control socket."""
+    return {name: value for name, value in plain(told).items() if name != "type"}
 
 
 def _nobody(_progress: Progress) -> None:

@@ -208,6 +208,13 @@ class WorkerPool:
             if slot.is_ready and slot.link is not None:
                 slot.link.cast(call, **body)
 
+    def tell_one(self, call: str, **body: Any) -> None:
+        """Cast to one ready worker, if there is any; to a front worker where there is one."""
+        ready = [slot for slot in self.slots if slot.is_ready and slot.link is not None]
+        for slot in sorted(ready, key=lambda slot: slot.role not in {"front", "all"})[:1]:
+            assert slot.link is not None
+            slot.link.cast(call, **body)
+
     async def prepare(self, generation: int, tree: CodeTree) -> None:
         """
         Load a staged tree in every ready worker; requests stay where they are.

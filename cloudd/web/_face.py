@@ -1,6 +1,6 @@
 # -*- test-case-name: tests.web.test_face -*-
 """
-Routes of the page: its files for everybody, its data for administrators.
+Routes of the page: its files for everybody, its data and what happens in upgrades for administrators.
 
 Every answer says to the browser: run and load nothing but what comes from here, guess no types, show this page in no
 frame.  Data is never kept by a cache.
@@ -19,14 +19,17 @@ from twisted.internet.defer import TimeoutError as NoAnswer
 from twisted.logger import Logger
 
 from cloudd.control import STEPS
-from cloudd.identity import Identity
+from cloudd.events import Events
+from cloudd.identity import Access, Identity
 from cloudd.interfaces.application import Resources
+from cloudd.protocols.events import Door, events_face
 from cloudd.protocols.http import Handler, Header, Request
+from cloudd.protocols.rest import Fault
 
 from ._files import PageFile, PageFiles, read_files
 from ._origin import may_change, may_read
 from ._refusal import Refused
-from ._session import Sessions, shown
+from ._session import Sessions, shown, token_in
 
 _log = Logger()
 
@@ -49,20 +52,34 @@ _ASKED_AGAIN: Header = (b"Cache-Control", b"no-cache")  # kept, and used when it
 #: A plan reads a code tree; all else takes milliseconds.
 _PATIENCE_S = 25.0
 _AUDIT_ENTRIES = 50
+_OTHER_SITE = "Another site asks for this: only the page itself may."
 _MAX_AUDIT = 1000
 
 Answering = Callable[[Request], Awaitable[None]]
 
 
-def web_face(identity: Identity, resources: Resources) -> Handler:
+def web_face(identity: Identity, events: Events, resources: Resources) -> Handler:
     """:return: the handler of ``/ui`` and of all paths below it"""
-    return _Page(resources, Sessions(identity), read_files()).handle
+    sessions = Sessions(identity)
+
+    async def enter(request: Request) -> tuple[str, Access]:
+        """By the cookie, since an ``EventSource`` sends no headers of the page's own."""
+        try:
+            if not may_read(request):
+                raise Refused(403, _OTHER_SITE)
+            return token_in(request) or "", await sessions.access(request)
+        except Refused as refused:
+            raise Fault(refused.status, refused.cause) from None
+
+    door = Door(route="/ui/events", enter=enter, query=b"all&types=upgrade", headers=PROTECTION)
+    return _Page(resources, sessions, read_files(), events_face(events, identity, resources, door)).handle
 
 
 class _Page:
-    def __init__(self, resources: Resources, sessions: Sessions, files: PageFiles) -> None:
+    def __init__(self, resources: Resources, sessions: Sessions, files: PageFiles, stream: Handler) -> None:
         self._resources = resources
         self._sessions = sessions
+        self._stream = stream
         self._version = files.version
         page = files.by_name["page.html"]
         self._files = {b"/ui": page, b"/ui/": page}
@@ -84,6 +101,8 @@ class _Page:
         if file is not None:
             self._send_file(request, file)
             return None
+        if request.path == b"/ui/events":
+            return self._stream(request)
         return self._carry_out(request)
 
     def _send_file(self, request: Request, file: PageFile) -> None:
@@ -119,7 +138,7 @@ class _Page:
     def _check_origin(self, request: Request) -> None:
         own = self._resources.urls.get("api", "")
         if not (may_read(request) if request.method == b"GET" else may_change(request, own)):
-            raise Refused(403, "Another site asks for this: only the page itself may.")
+            raise Refused(403, _OTHER_SITE)
 
     async def _session(self, request: Request) -> None:
         """200 also when nobody is logged in: to find that out is no error."""

@@ -1,8 +1,9 @@
 // The operators' page.  It asks the host for its state again and again, is told of upgrades at once by an event
 // stream, and shows what it knows.  Whatever comes from the host is put in as text, never as markup.
 
-const QUIET_MS = 2000; // between two looks
-const UPGRADE_MS = 300; // while code is replaced
+const LIVE_MS = 5000; // between two looks, when upgrades are told of by themselves
+const QUIET_MS = 2000; // and when they are not
+const UPGRADE_MS = 400; // while code is replaced
 const HIDDEN_MS = 20000; // while nobody looks
 const RATES_MS = 4800; // the host takes a sample every 5 s
 const AUDIT_MS = 5000; // while no event stream tells of upgrades
@@ -10,6 +11,7 @@ const SLOW_MS = 60000;
 const ANSWER_MS = 8000; // longest wait for one answer
 const PLAN_ANSWER_MS = 30000;
 const STALE_MS = 8000; // from when on a lack of answers is told
+const STREAM_MS = 6000; // and a lack of the event stream
 const SVG = "http://www.w3.org/2000/svg";
 
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
@@ -140,6 +142,9 @@ let stream = null;
 let timer = null;
 let round = 0;
 let looking = false;
+let lookAgain = false;
+let upgradeEnded = false;
+let lastLive = 0;
 let lastRates = 0;
 let lastAudit = 0;
 let upgradeSeen = "";
@@ -268,6 +273,16 @@ function showWorkers() {
 
 // --- upgrade ---
 
+// A hand-over has other steps than a swap; one that this page has never heard of is shown, too.
+function stepsOf(all, current) {
+  if (current === "check") handsOver = known.plan?.kind === "hand-over";
+  if (ONLY_HAND_OVER.includes(current)) handsOver = true;
+  if (ONLY_SWAP.includes(current)) handsOver = false;
+  const others = handsOver ? ONLY_SWAP : ONLY_HAND_OVER;
+  const steps = all.filter((step) => !others.includes(step));
+  return !current || steps.includes(current) ? steps : [...steps, current];
+}
+
 function showProgress() {
   const { upgrade, page } = known.status;
   const running = upgrade !== null;
@@ -276,8 +291,7 @@ function showProgress() {
   const counted = running && upgrade.total > 1 && upgrade.done ? ` (${upgrade.done} of ${upgrade.total})` : "";
   const elapsed = running ? `, ${short.format(upgrade.elapsed_s)} s after the start` : "";
   say($("progress-text"), text + counted + elapsed);
-  const steps = [...page.steps];
-  if (running && !steps.includes(upgrade.step)) steps.push(upgrade.step);
+  const steps = stepsOf(page.steps, running ? upgrade.step : "");
   const at = running ? steps.indexOf(upgrade.step) : -1;
   show($("steps"), [steps, at], () =>
     steps.map((name, index) =>
@@ -298,12 +312,18 @@ function showLast() {
       make("p", { class: "muted" }, when(entry.time), `, took ${short.format(entry.duration_s)} s`,
         entry.result === "committed" ? `; generation ${entry.generation} took over` : ""),
       entry.cause ? make("p", {}, entry.cause) : null,
+      entry.canary ? make("p", {}, `Canary: ${entry.canary}`) : null,
+      entry.rollback_s ? make("p", {}, `Back on the old code in ${short.format(entry.rollback_s)} s.`) : null,
       entry.result === "committed" && code?.previous_hash
         ? make("code", { class: "command", tabindex: "0" }, "cloudctl rollback")
         : null,
     ].filter(Boolean);
   });
 }
+
+const ONLY_HAND_OVER = ["rehearse", "move", "supervise"];
+const ONLY_SWAP = ["canary"];
+let handsOver = false;
 
 const PLANS = {
   nothing: ["", "nothing to do"],
@@ -322,14 +342,20 @@ function showPlan() {
     const text = {
       nothing: "The start tree holds the code that runs.",
       swap: `${count(plan.swappable.length, "module", "modules")} would become generation ${plan.generation}.`,
+      "hand-over": `New processes would take over as generation ${plan.generation}.`,
     }[plan.kind];
+    const more = [text && plan.cause, plan.reason, plan.canary].filter(Boolean);
     return [
       make("p", {}, tag(kind, word), " ", text || plan.cause),
-      ...(text && plan.cause ? [make("p", {}, plan.cause)] : []),
+      ...[...new Set(more)].map((sentence) => make("p", {}, sentence)),
       ...modules("Swapped:", plan.swappable),
       ...modules("Kernel, which lives as long as its process:", plan.kernel),
+      ...(plan.not_exported?.length
+        ? [make("details", {}, make("summary", {}, "What connections cannot take along"),
+            make("ul", { class: "sentences" }, ...plan.not_exported.map((sentence) => make("li", {}, sentence))))]
+        : []),
       ...plan.warnings.map((warning) => make("p", {}, tag("warn", "warning"), " ", warning)),
-      ...(plan.kind === "swap" ? [make("code", { class: "command", tabindex: "0" }, "cloudctl upgrade")] : []),
+      ...(["swap", "hand-over"].includes(plan.kind) ? [make("code", { class: "command", tabindex: "0" }, "cloudctl upgrade")] : []),
     ];
   });
 }
@@ -493,13 +519,37 @@ function isLive() {
   return stream?.readyState === EventSource.OPEN;
 }
 
+// Browsers allow six connections to a host: tabs that nobody sees keep none.
+function listen() {
+  if (document.hidden) {
+    stream?.close();
+    return;
+  }
+  if (stream && stream.readyState !== EventSource.CLOSED) return;
+  stream = new EventSource("/ui/events");
+  stream.addEventListener("open", showLink);
+  stream.addEventListener("upgrade.progress", (event) => {
+    if (!known.status) return;
+    known.status.upgrade = JSON.parse(event.data);
+    showProgress();
+    lookSoon(UPGRADE_MS);
+  });
+  stream.addEventListener("upgrade.ended", () => {
+    if (known.status) known.status.upgrade = null;
+    upgradeEnded = true;
+    look();
+  });
+  stream.addEventListener("reset", look);
+}
+
 function showLink() {
   const silent = Date.now() - lastAnswer;
   const lost = answersLost > 1 && silent > STALE_MS;
-  const live = isLive();
-  const state = lost ? "lost" : live || !known.status?.page.events ? "live" : "waiting";
+  if (isLive()) lastLive = Date.now();
+  const live = Date.now() - lastLive < STREAM_MS;
+  const state = lost ? "lost" : live ? "live" : "waiting";
   $("link").dataset.state = state;
-  say($("link-text"), { lost: "No connection", live: live ? "Live" : "Connected", waiting: "Connecting" }[state]);
+  say($("link-text"), { lost: "No connection", live: "Live", waiting: "Connecting" }[state]);
   if ($("stale").hidden === lost) $("stale").hidden = !lost;
   if (lost) say($("stale"), `The host does not answer since ${clock.format(new Date(lastAnswer))}; trying again. What is shown was true then.`);
 }
@@ -521,7 +571,10 @@ async function lookAtStatus() {
   known.status = await ask("status");
   showStatus();
   const changed = !before || before.code.since !== known.status.code.since || before.code.generation !== known.status.code.generation;
-  if (changed || (before.upgrade && !known.status.upgrade)) await lookAtAudit();
+  if (changed || upgradeEnded || (before.upgrade && !known.status.upgrade)) {
+    upgradeEnded = false;
+    await lookAtAudit();
+  }
 }
 
 async function lookAtHealth() {
@@ -569,8 +622,16 @@ function looks() {
   return all;
 }
 
+function lookSoon(wait) {
+  clearTimeout(timer);
+  timer = setTimeout(look, wait);
+}
+
 async function look() {
-  if (looking) return;
+  if (looking) {
+    lookAgain = true;
+    return;
+  }
   looking = true;
   clearTimeout(timer);
   round += 1;
@@ -590,14 +651,17 @@ async function look() {
   } else answersLost += 1;
   looking = false;
   if (ended || !known.session) return;
+  listen();
   showLink();
-  timer = setTimeout(look, pace());
+  lookSoon(lookAgain ? 0 : pace());
+  lookAgain = false;
 }
 
 function pace() {
   if (answersLost) return Math.min(500 * answersLost, QUIET_MS);
   if (known.status?.upgrade) return UPGRADE_MS;
-  return document.hidden ? HIDDEN_MS : QUIET_MS;
+  if (document.hidden) return HIDDEN_MS;
+  return isLive() ? LIVE_MS : QUIET_MS;
 }
 
 // --- log-in ---
@@ -610,6 +674,7 @@ function enter(session) {
   $("page").hidden = false;
   lastAnswer = Date.now();
   answersLost = 0;
+  lastLive = Date.now();
   look();
 }
 
@@ -662,7 +727,9 @@ async function begin() {
   $("logout").addEventListener("click", logOut);
   $("plan-again").addEventListener("click", lookAtPlan);
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && known.session) look();
+    if (!known.session) return;
+    listen();
+    if (!document.hidden) look();
   });
   for (let attempt = 1; ; attempt += 1) {
     try {

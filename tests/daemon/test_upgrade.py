@@ -188,6 +188,7 @@ class UpgradeCase(CodeTreeCase):
         self.hand_over = FakeHandOver()
         self.hand_over.code = self.code
         self.handed_over: list[Decided] = []
+        self.told: list[tuple[str, dict[str, Any]]] = []
         self.metrics = SwapMetrics()
         self.clock = Clock()
         self.steps: list[str] = []
@@ -213,6 +214,7 @@ class UpgradeCase(CodeTreeCase):
             start_hand_over=self.hand_over.begin,
             handed_over=self.handed_over.append,
             front=self.front,
+            tell=lambda kind, data: self.told.append((kind, data)),
         )
         self.successResultOf(Deferred.fromCoroutine(upgrades.booted(boot)))
         return upgrades
@@ -294,6 +296,22 @@ class UpgradeTests(UpgradeCase):
         self.assertEqual((entry.old_hash, entry.new_hash, entry.time), (self.old.hash, new.hash, 200.0))
         status = self.upgrades.code_status()
         self.assertEqual((status.hash, status.previous_hash, status.generation), (new.hash, self.old.hash, 2))
+
+    async def test_tells(self) -> None:
+        """Who follows the host's events learns of each step and of the end; busy steps are not told each time."""
+        self.version(2)
+        await self.upgrade()
+        steps = [data["step"] for kind, data in self.told if kind == "upgrade.progress"]
+        self.assertEqual(steps, ["check", "stage", "prepare", "commit", "clean"])
+        kind, ended = self.told[-1]
+        self.assertEqual((kind, ended["result"], ended["generation"], ended["user"]),
+                         ("upgrade.ended", "committed", 2, "ann"))  # fmt: skip
+        self.assertNotIn("type", ended)
+        self.told.clear()
+        for _ in range(10):
+            self.upgrades._report("move", "moving")
+            self.clock.advance(0.1)
+        self.assertEqual([data["elapsed_s"] for _, data in self.told], [0.0, 0.3, 0.6, 0.9])
 
     async def test_a_restarted_daemon_boots_what_was_decided(self) -> None:
         """The next start boots the committed copy with its number, and numbers go on from there."""

@@ -78,6 +78,7 @@ class FakeSlot:
     name: str
     link: FakeLink
     is_ready: bool = True
+    role: str = "front"
     generation: int = 1
     pid: int = 7
     signals: list[signal.Signals] = Factory(list)
@@ -116,6 +117,7 @@ class PoolTests(TestCase):
         self.slots = [
             FakeSlot(name, FakeLink({"commit": [OLD, TREE.hash]})) for name in ("front-1", "front-2", "agent")
         ]
+        self.slots[2].role = "agent"
         self.pool.slots = cast("list[Slot]", self.slots)
 
     def swap(self) -> list[str]:
@@ -132,6 +134,17 @@ class PoolTests(TestCase):
         self.assertEqual(answers["front-1"], [])
         self.assertIsInstance(answers["front-2"], LinkTimeout)
         self.assertNotIn("agent", answers)
+
+    def test_tell_one(self) -> None:
+        """One front worker is told, the agent when there is no other, and nobody when nobody is ready."""
+        for ready, told in (((0, 1, 2), 0), ((1, 2), 1), ((2,), 2), ((), None)):
+            for at, slot in enumerate(self.slots):
+                slot.is_ready = at in ready
+                slot.link.calls.clear()
+            self.pool.tell_one("note", kind="upgrade.ended", data={})
+            calls = [slot.link.calls for slot in self.slots]
+            expected = [[("note", {"kind": "upgrade.ended", "data": {}})] if at == told else [] for at in range(3)]
+            self.assertEqual(calls, expected)
 
     def test_swap(self) -> None:
         """Every worker prepares before any commits; afterwards new workers boot the new code."""

@@ -7,7 +7,10 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.defer import Deferred, succeed
 
+from cloudd.daemon._metrics import WorkerMetrics
+from cloudd.events import Events
 from cloudd.web import web_face
+from storage import MemoryStore
 from tests.http_client import Answer, HTTPClient
 from tests.protocols.rest.identity.cloud import CloudTests
 
@@ -55,7 +58,9 @@ class PageTests(CloudTests):
         await super().setUp()
         self.host = ToldHost()
         self.resources = evolve(self.resources, host=self.host)
-        self.page = HTTPClient(web_face(self.identity, self.resources))
+        self.resources = evolve(self.resources, metrics=WorkerMetrics())
+        self.events = Events(self.resources, self.identity, MemoryStore(lambda: 0.0))
+        self.page = HTTPClient(web_face(self.identity, self.events, self.resources))
 
     async def enter(self, user: str = "admin", **form: str) -> Answer:
         """The log-in form, as the page sends it."""

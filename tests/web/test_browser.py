@@ -192,6 +192,7 @@ class UpgradeTests(BrowserCase):
         page.run("document.querySelector('#plan-again').click()")
         page.wait("document.querySelector('#plan').textContent.includes('cloudd.face_checks')", "the new plan")
         self.assertIn("1 module would become generation 2", page.text("#plan"))
+        page.wait("document.querySelector('#link').textContent.includes('Live')", "the event stream")
         page.run(WATCH)
         upgrade = self.cloudctl("upgrade", "--yes")
         page.wait("document.querySelector('#progress').dataset.running === 'yes'", "progress")
@@ -206,7 +207,8 @@ class UpgradeTests(BrowserCase):
         said = page.run("said")
         self.assertTrue([text for text in said if "loading generation 2" in text.lower()], said)
         self.assertEqual([text for text in said if text == "stale: false"], [])
-        self.assertEqual(page.run("document.querySelector('#link').dataset.state"), "live")
+        self.assertEqual(page.text("#link").strip(), "Live")
+        self.assertEqual(len([url for url in page.requests if url.endswith("/ui/events")]), 1)
         self.assertEqual((page.loads, page.complaints), (1, []))
 
     def test_new_page(self) -> None:

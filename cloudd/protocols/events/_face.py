@@ -10,6 +10,7 @@ begun again there from the request's own head and the position it had reached.
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -39,9 +40,26 @@ _JSON: Header = (b"Content-Type", b"application/json")
 _ALLOW: Header = (b"Allow", b"GET, HEAD")
 
 
-def events_face(events: Events, identity: Identity, resources: Resources) -> Handler:
-    """:return: the handler of ``/events``"""
-    return _Face(events, identity, resources.urls.get("api", "") + "/identity/v3")
+@frozen(kw_only=True)
+class Door:
+    """
+    Another way in than ``/events`` with a token in ``X-Auth-Token``.
+
+    :param route: for log and metrics
+    :param enter: gives the token of who is asking and what it was just verified as; raises ``Fault``
+    :param query: what everybody who comes this way is told, in the words of ``/events``; the request's own is ignored
+    :param headers: of the answer, beside those of every stream
+    """
+
+    route: str
+    enter: Callable[[Request], Awaitable[tuple[str, Access]]]
+    query: bytes
+    headers: tuple[Header, ...] = ()
+
+
+def events_face(events: Events, identity: Identity, resources: Resources, door: Door | None = None) -> Handler:
+    """:return: the handler of ``/events``, or of what leads to it by another door"""
+    return _Face(events, identity, resources.urls.get("api", "") + "/identity/v3", door)
 
 
 @frozen
@@ -58,9 +76,10 @@ class _Face:
     events: Events
     identity: Identity
     keystone: str
+    door: Door | None
 
     def __call__(self, request: Request) -> None:
-        request.route = "/events"
+        request.route = self.door.route if self.door else "/events"
         if request.method not in (b"GET", b"HEAD"):
             _refuse(request, Fault(405, "Only GET and HEAD are allowed here.", headers=[_ALLOW]))
             return
@@ -71,8 +90,8 @@ class _Face:
 
     async def _open(self, request: Request) -> None:
         try:
-            asked = _asked(request)
-            access = await access_of(self.identity, request, self.keystone)
+            asked = _asked(self.door.query if self.door else request.query, request)
+            token, access = await self._enter(request)
             _check_scope(access, asked)
         except IdentityError as error:
             _refuse(request, fault_of(error, self.keystone))
@@ -83,7 +102,7 @@ class _Face:
         if request.client_gone or request.finished:
             return
         if request.method == b"HEAD":
-            request.start(200, _STREAM)
+            request.start(200, self._headers)
             request.finish()
             return
         if self.events.is_full and request.resumed is None:
@@ -92,14 +111,23 @@ class _Face:
                 request, Fault(503, "There are as many event streams as allowed; try again later.", headers=headers)
             )
             return
-        self._begin(request, access, asked)
+        self._begin(request, token, access, asked)
 
-    def _begin(self, request: Request, access: Access, asked: _Asked) -> None:
+    async def _enter(self, request: Request) -> tuple[str, Access]:
+        if self.door is not None:
+            return await self.door.enter(request)
+        access = await access_of(self.identity, request, self.keystone)
+        return token_of(request, b"x-auth-token") or "", access
+
+    @property
+    def _headers(self) -> tuple[Header, ...]:
+        return (*_STREAM, *self.door.headers) if self.door else _STREAM
+
+    def _begin(self, request: Request, token: str, access: Access, asked: _Asked) -> None:
         resumed = request.resumed is not None
-        token = token_of(request, b"x-auth-token") or ""
         grant = self.events.grant(token, access)
         view = grant.view(everything=asked.everything)
-        stream = Stream(self.events, request, grant, view, asked.types, asked.position, resumed)
+        stream = Stream(self.events, request, grant, view, asked.types, asked.position, resumed, self._headers)
         request.when_closed(stream.leave)
         if not stream.gone:
             self.events.join(stream)
@@ -114,7 +142,7 @@ class _Face:
 class Stream(Subscriber):
     """One open answer."""
 
-    __slots__ = ("_events", "_request")
+    __slots__ = ("_events", "_headers", "_request")
 
     def __init__(
         self,
@@ -125,10 +153,12 @@ class Stream(Subscriber):
         types: tuple[str, ...],
         position: Position | None,
         trusted: bool,
+        headers: tuple[Header, ...],
     ) -> None:
         super().__init__(grant, view, types, position, trusted=trusted)
         self._events = events
         self._request = request
+        self._headers = headers
 
     def begun(self) -> None:
         self._request.can_move(self.tell, self.leave, follows=True)
@@ -137,7 +167,7 @@ class Stream(Subscriber):
         request = self._request
         if not request.started:
             # Only now, when it is known where the stream begins: what happens after the answer's head is in it.
-            request.start(200, _STREAM)
+            request.start(200, self._headers)
             data = b"retry: %d\n%b" % (random.randint(*_RETRY_MS), data)  # noqa: S311
         waiting = request.write(data)
         if waiting is not None:
@@ -189,12 +219,12 @@ def _nothing() -> None:
     """What such a stream has to let go of."""
 
 
-def _asked(request: Request) -> _Asked:
+def _asked(query: bytes, request: Request) -> _Asked:
     """
     :raises Fault: 400: a parameter or position that is none
     """
     everything, types = False, ""
-    for name, value in parse_qsl(request.query.decode("latin-1"), keep_blank_values=True):
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         if name == "all":
             everything = _truth(value)
         elif name == "types":
