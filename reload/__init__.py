@@ -10,12 +10,14 @@ the old one when its last work has ended::
     application = generation.load("shop.application").build()    # the module's name is "_g2.shop.application"
     ...
     old_generation.release()
-    gc.collect()
+    for _step in old_generation.free():    # each of about a millisecond; in a daemon in turns of the reactor
+        pass
     assert not old_generation.living(), old_generation.holders()
 
 - ``CodeTree``: the files of a tree by content; scanned, copied (``stage``), compared, listed (``manifest``).
 - ``CodeOrigin``: code in a folder, a wheel or a virtual environment; ``Environment``: what is installed in the last.
 - ``Generation``: one loaded copy of the swappable modules.
+- ``Load``: a call in a thread of its own, which may be given up: for loading beside a reactor.
 - ``Snapshot``, ``Converters``: versioned plain data, and the steps between versions.
 - ``OldProcess``, ``NewProcess``: hand established connections over to a process of other code; see
   ``docs/upgrades.md`` and ``docs/examples/counting_daemon.py``.
@@ -34,6 +36,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._boundaries import Boundaries
+from ._collecting import QuietLoading, collect_all
 from ._environment import Environment, environment_of, is_environment
 from ._generation import Generation, GenerationReleased
 from ._guard import PlainImportRefused, guard_plain_imports
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
         release_transport,
         unsent_output,
     )
+    from ._loading import Load, LoadGivenUp
 
 __all__ = [
     "AdoptedConnection",
@@ -92,6 +96,8 @@ __all__ = [
     "Incompatible",
     "Kinds",
     "Link",
+    "Load",
+    "LoadGivenUp",
     "ManifestMismatch",
     "MovableConnection",
     "NewProcess",
@@ -102,12 +108,14 @@ __all__ = [
     "OldProcess",
     "PlainImportRefused",
     "Progress",
+    "QuietLoading",
     "Reason",
     "Snapshot",
     "SnapshotError",
     "TreeChanged",
     "TreeError",
     "adopt_transport",
+    "collect_all",
     "compare",
     "environment_of",
     "guard_plain_imports",
@@ -128,4 +136,6 @@ def __getattr__(name: str) -> Any:
     """The names of the hand-over: most processes need none of them, and they import much of Twisted."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in {"Load", "LoadGivenUp"}:
+        return getattr(import_module("._loading", __name__), name)
     return getattr(import_module("._handover", __name__), name)

@@ -15,20 +15,26 @@ in third-party packages that imports swappable modules by name.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import linecache
 import sys
 import threading
 import typing
+from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._boundaries import Boundaries
+from ._collecting import collect_between_modules, sort_out
 from ._holders import Watch
 from ._imports import Redirection
 from ._tree import CodeTree
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
 _living: dict[str, Generation] = {}
 """Generations by the name of their root module.  Changed under ``_lock``, read without it."""
@@ -83,6 +89,17 @@ class Generation:
         """
         return self._redirection.import_(name, fromlist=("__name__",))
 
+    def watch(self, *objects: Any) -> None:
+        """
+        Take note, weakly, of what is loaded, so that ``release`` has little left to do; call it where ``load`` is.
+
+        :param objects: of the generation's own, which are to be freed with it
+        :raises TypeError: there are no weak references to one of them
+        """
+        self._watch.note([sys.modules[name] for name in self._loaded_names()])
+        for thing in objects:
+            self._watch.note_object(thing)
+
     def modules(self) -> dict[str, str]:
         """What is loaded: public name -> SHA-256 of the source."""
         known = self.tree.modules()
@@ -93,8 +110,7 @@ class Generation:
         """
         Let go of the modules; they are freed when nobody else holds them (``holders``).  Safe to call again.
 
-        Call it when the last work of the generation has ended, in the reactor thread.  Python frees a
-        module with its cycles at the next full ``gc.collect()``.
+        Call it when the last work of the generation has ended, in the reactor thread; then ``free``, in a later turn.
         """
         if self.released:
             return
@@ -108,6 +124,23 @@ class Generation:
             _living.pop(self.name, None)
         _forget_in_caches(self.name, self.tree.root)
 
+    def free(self, kept: Iterable[Any] = ()) -> Iterator[None]:
+        """
+        Free a released generation in steps of a millisecond, and two of a few; look at ``living`` afterwards.
+
+        The objects that ``watch`` was given go first, with what they hold; then the modules and what they hold.
+        Let nothing else happen between two steps but turns of the reactor, and take all steps.
+
+        :param kept: what it was lent and others hold: the search for what must go turns back there
+        """
+        for part in (self._watch.living_objects, self._watch.living_code):
+            if roots := part():
+                yield from sort_out(self.name, roots, kept, with_code=part == self._watch.living_code)
+                del roots
+                yield
+                gc.collect(0)
+                yield
+
     def living(self) -> int:
         """How many modules, classes and functions of a released generation still exist.  Cheap; 0 means freed."""
         return self._watch.living()
@@ -117,9 +150,15 @@ class Generation:
         What keeps a released generation in memory; empty when it is freed.
 
         Each line names a holder outside the generation and the way from there, for an operator's report.  Runs a full
-        garbage collection and walks all objects, up to seconds on a big heap: not for the hot path.
+        garbage collection and walks all objects, up to seconds on a big heap: see ``find_holders``.
         """
         return self._watch.holders()
+
+    def find_holders(self, reactor: Any) -> Deferred[list[str]]:
+        """The same, found by a fork of this process: it goes on meanwhile.  Never fails."""
+        from ._fork import lines_from_fork
+
+        return lines_from_fork(reactor, self.holders)
 
     def find_spec(self, full_name: str) -> ModuleSpec | None:
         """Where the import system finds ``_g<number>.<name>``; for the finder alone."""
@@ -164,6 +203,7 @@ class _GenerationLoader(SourceFileLoader):
         # CPython takes ``__import__`` from the builtins of the frame, and functions inherit them from their module
         module.__dict__["__builtins__"] = self._builtins
         super().exec_module(module)
+        collect_between_modules()
 
     def set_data(self, _path: Any, _data: Any, *, _mode: int = 0o666) -> None:
         """Write nothing: the copy is read-only, and its bytecode was made with it."""

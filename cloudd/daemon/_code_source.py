@@ -8,12 +8,11 @@ newer code, after a swap, drops that generation and loads its own.
 
 from __future__ import annotations
 
-import gc
 from importlib.util import cache_from_source
 from pathlib import Path
 
 from cloudd.control import BOUNDARIES
-from reload import CodeTree, Generation, TreeError
+from reload import CodeTree, Generation, QuietLoading, TreeError
 
 APPLICATION = "cloudd.application"
 
@@ -39,8 +38,8 @@ class CodeSource:
             if (ready.number, ready.tree.hash) == (number, tree_hash):
                 return ready
             ready.release()
-            del ready
-            gc.collect()
+            for _step in ready.free():
+                pass
         copy = CodeTree.scan(self._folder / tree_hash, BOUNDARIES)
         if copy.hash != tree_hash:
             raise TreeError(copy.root, "the copy was changed since it was staged: start the upgrade again")
@@ -62,7 +61,8 @@ def preload(number: int, root: Path) -> Generation | None:
     except (TreeError, ValueError, OSError):
         return None
     try:
-        generation.load(APPLICATION)
+        with QuietLoading():
+            generation.load(APPLICATION)
     except Exception:
         generation.release()
         return None

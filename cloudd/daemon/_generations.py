@@ -10,24 +10,22 @@ canary may run: ``begin_canary`` starts what was prepared and lets it answer on 
 
 from __future__ import annotations
 
-import gc
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from attrs import define, field
-from twisted.internet.defer import Deferred
+from attrs import astuple, define, field
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import IApplication, PartHealth, Resources, SelfCheckFailed, Threads
-from reload import Generation, TreeError
+from reload import Generation, Load, LoadGivenUp, TreeError, collect_all
 
 from ._code_source import APPLICATION, CodeSource
 from ._comparison import RouteMeasure
 from ._trial import Trial
 
 FREE_DELAY_S = 1.0
-POLITE_SWITCH_S = 0.0005
 LOOKS_BEFORE_HOLDERS = 5
 CANARY_SILENCE_S = 5.0  # a canary that nobody looks after for so long is ended
 
@@ -55,8 +53,8 @@ class Running:
 class Generations:
     """
     :param make_resources: what a generation of that number is lent
-    :param free_delay_s: after which a released generation is collected; that stops the worker for some 50 ms, so each
-        worker should have another one
+    :param free_delay_s: after which a released generation is freed
+    :param kept: what generations may know and do not own, besides what they are lent
     :param left: called with the number of a generation that no longer answers while requests are in it
     :param forget: called when a generation is released, to empty caches of the kernel that may hold its values
     """
@@ -67,6 +65,11 @@ class Generations:
     _make_resources: Callable[[int], Resources]
     _forget: Callable[[], object] = field(default=lambda: None)
     _free_delay_s: float = FREE_DELAY_S
+    _kept: Callable[[], Iterable[object]] = field(default=tuple)
+    _start_load: Callable[..., Any] = field(default=Load)
+    _find_holders: Callable[[Generation, Any], Deferred[list[str]]] = field(default=Generation.find_holders)
+    _lent: tuple[object, ...] = field(init=False, default=())
+    _preparing: dict[int, Deferred[dict[str, str]]] = field(init=False, factory=dict)  # by number: what has not ended
     current: Running | None = None
     highest: int = 0  # number that was ever tried here
     prepared: Running | None = None
@@ -93,21 +96,39 @@ class Generations:
         :return: its modules: public name -> SHA-256 of the source
         :raises PrepareFailed: with the cause; nothing is left of it
         """
-        if self.prepared is not None:
-            self.abort(self.prepared.number)
+        for other in [*self._preparing, *([self.prepared.number] if self.prepared is not None else [])]:
+            self.abort(other)
         self.highest = max(self.highest, number)
+        preparing = self._preparing[number] = Deferred.fromCoroutine(self._prepare(number, tree_hash))
+        try:
+            return await preparing
+        finally:
+            if self._preparing.get(number) is preparing:
+                del self._preparing[number]
+
+    async def _prepare(self, number: int, tree_hash: str) -> dict[str, str]:
         generation = None
         try:
             generation = await self._threads.run(self._source.open, number, tree_hash)
-            module = await self._threads.run(_load_politely, generation)
-            application = module.build(self._make_resources(number))
+            application = await self._load(generation)
             await settled(application.self_check())
         except (Exception, SystemExit) as error:
+            cause = cause_of(error)
+            del error
             if generation is not None:
-                generation.release()
-            raise PrepareFailed(cause_of(error)) from None
+                self._release(Running(number, tree_hash, generation, None))
+            raise PrepareFailed(cause) from None
         self.prepared = Running(number, tree_hash, generation, application)
         return generation.modules()
+
+    async def _load(self, generation: Generation) -> IApplication:
+        """Load and build in a thread; nothing of the new code runs in the reactor before that has ended."""
+        resources = self._make_resources(generation.number)
+        self._lent = astuple(resources, recurse=False)
+        name = f"load-{generation.number}"
+        application: IApplication
+        application = await self._start_load(self._reactor, partial(_build, generation, resources), name).result
+        return application
 
     def commit(self, number: int, state: Mapping[str, Any] | None = None) -> list[str]:
         """
@@ -135,10 +156,12 @@ class Generations:
 
     def abort(self, number: int) -> None:
         """
-        Drop a generation that was prepared and not committed; without effect if there is none.
+        Drop a generation that was or is being prepared, and was not committed; without effect if there is none.
 
         A canary's requests that are under way end where they began; the next ones begin in the current generation.
         """
+        if (preparing := self._preparing.get(number)) is not None:
+            preparing.cancel()  # wherever it hangs: a load has a thread of its own
         prepared = self.prepared
         if prepared is not None and prepared.number == number:
             self._end_trial()
@@ -334,33 +357,40 @@ class Generations:
         running.generation.release()
         self._forget()
         # Not at once: frames of the last request are still on the stack.
-        self._reactor.callLater(self._free_delay_s, self._look_whether_freed, running, 1)
+        self._reactor.callLater(self._free_delay_s, self._free, running, 1)
+
+    def _free(self, running: Running, look: int) -> None:
+        if look == LOOKS_BEFORE_HOLDERS:
+            collect_all()  # what hangs together in a way that the quick search does not find
+        self._step(running, look, running.generation.free([self, *self._lent, *self._kept()]))
+
+    def _step(self, running: Running, look: int, steps: Iterator[None]) -> None:
+        for _ in steps:
+            self._reactor.callLater(0, self._step, running, look, steps)
+            return
+        self._look_whether_freed(running, look)
 
     def _look_whether_freed(self, running: Running, look: int) -> None:
-        gc.collect()
         if running.generation.living() == 0:
             self.retired.pop(running.number, None)
             self.leaks.pop(running.number, None)
             return
         if look == LOOKS_BEFORE_HOLDERS:
-            self.leaks[running.number] = running.generation.holders()
-            self.log.error(
-                "generation {number} is not freed; held by {holders}",
-                number=running.number,
-                holders=self.leaks[running.number],
-            )
+            self._find_holders(running.generation, self._reactor).addCallback(self._note_leak, running)
         if look <= LOOKS_BEFORE_HOLDERS:
-            self._reactor.callLater(self._free_delay_s * 2**look, self._look_whether_freed, running, look + 1)
+            self._reactor.callLater(self._free_delay_s * 2**look, self._free, running, look + 1)
+
+    def _note_leak(self, holders: list[str], running: Running) -> None:
+        if running.number in self.retired:
+            self.leaks[running.number] = holders
+        self.log.error("generation {number} is not freed; held by {holders}", number=running.number, holders=holders)
 
 
-def _load_politely(generation: Generation) -> Any:
-    """Load in a thread, giving the reactor's thread its turn ten times as often as Python does by itself."""
-    usual_s = sys.getswitchinterval()
-    sys.setswitchinterval(POLITE_SWITCH_S)
-    try:
-        return generation.load(APPLICATION)
-    finally:
-        sys.setswitchinterval(usual_s)
+def _build(generation: Generation, resources: Resources) -> IApplication:
+    """In a thread."""
+    application: IApplication = generation.load(APPLICATION).build(resources)
+    generation.watch(application)
+    return application
 
 
 async def settled(result: Any) -> None:
@@ -373,6 +403,8 @@ def cause_of(error: BaseException) -> str:
     """One line for the operator: where in the new code it went wrong, and what was said."""
     if isinstance(error, PrepareFailed | SelfCheckFailed | TreeError):
         return str(error)
+    if isinstance(error, LoadGivenUp | CancelledError):
+        return f"it did not get ready and was given up: {str(error) or 'a self-check does not end'}"
     place, trace = "", error.__traceback__
     while trace is not None:
         name = trace.tb_frame.f_globals.get("__name__", "")

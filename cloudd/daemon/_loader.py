@@ -188,7 +188,7 @@ def main(arguments: list[str]) -> int:
         import_shared()
         guard_plain_imports(BOUNDARIES)
         gc.collect()
-        gc.freeze()  # before the generation: what is frozen could never be freed after a swap
+        gc.freeze()
         gc.disable()  # a collection here would only touch pages that forks share
         if arguments:
             preloaded = preload(int(arguments[0]), Path(__file__).parent.parent.parent)

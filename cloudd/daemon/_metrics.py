@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
+from threading import Lock
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -122,6 +123,7 @@ class WorkerMetrics:
         self.registry.register(self.requests)
         ProcessCollector(registry=self.registry)
         self._known: dict[str, Any] = {}
+        self._lock = Lock()
 
     def gauge_callback(self, name: str, meaning: str, labels: tuple[str, ...], ask: Ask) -> None:
         """Register a gauge of the kernel that ``ask`` gives."""
@@ -148,10 +150,11 @@ class WorkerMetrics:
         return export_registry(self.registry)
 
     def _get(self, kind: type[Any], name: str, meaning: str, labels: tuple[str, ...], **more: Any) -> Any:
-        known = self._known.get(name)
-        if known is None:
-            known = self._known[name] = kind(name, meaning, labels, registry=self.registry, **more)
-        elif type(known) is not kind or known._labelnames != labels:
+        with self._lock:  # generations are built in threads
+            known = self._known.get(name)
+            if known is None:
+                known = self._known[name] = kind(name, meaning, labels, registry=self.registry, **more)
+        if type(known) is not kind or known._labelnames != labels:
             raise ValueError(f"the metric {name} exists already as another kind or with other labels")
         return known
 

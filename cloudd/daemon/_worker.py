@@ -98,6 +98,7 @@ class Worker:
             self._make_resources,
             self._database.forget_statements,
             free_delay_s=FREE_DELAY_S + os.getpid() % 8 * FREE_SPREAD_S,
+            kept=lambda: [self, self._site, self._metrics.registry, *self._factories.values()],
         )
         self._site = WorkerSite(
             self._generations,

@@ -3,8 +3,9 @@ Between the kernel and a generation: what each gives the other.
 
 The kernel (``reload``, ``cloudd.interfaces``, ``cloudd.daemon``, ``cloudd.database``, ``cloudd.protocols.http``) lives
 as long as its process.  A generation is one loaded copy of everything else.  The kernel loads it, calls
-``cloudd.application.build(resources)`` in it and gets an ``IApplication``; requests that begin afterwards go there.
-A generation borrows what is in ``Resources`` and never opens such things itself, so that nothing is lost when it goes.
+``cloudd.application.build(resources)`` in it, in a thread, and gets an ``IApplication``; requests that begin afterwards
+go there.  A generation borrows what is in ``Resources`` and never opens such things itself, so that nothing is lost
+when it goes.
 """
 
 from __future__ import annotations
@@ -140,7 +141,11 @@ class Resources:
 
 
 class IApplication(Interface):
-    """One generation's answer to all requests of a worker; made by ``cloudd.application.build(resources)``."""
+    """
+    One generation's answer to all requests of a worker; made by ``cloudd.application.build(resources)``.
+
+    ``build`` runs in a thread beside the reactor: it makes objects and starts nothing.  All else runs in the reactor.
+    """
 
     health = Attribute("``() -> list[PartHealth]``: cheap, called on the reactor.")
 

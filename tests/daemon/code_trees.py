@@ -30,6 +30,16 @@ class ThreadsAtOnce:
         return maybeDeferred(function, *args, **kwargs)
 
 
+class LoadAtOnce:
+    """``reload.Load`` in the calling thread: it has ended when it is made."""
+
+    def __init__(self, _reactor: object, function: Callable[[], Any], _name: str) -> None:
+        self.result: Deferred[Any] = maybeDeferred(function)
+
+    def give_up(self) -> None:
+        """Too late."""
+
+
 class CodeTreeCase(TestCase):
     """A test with a folder, a start tree in it and a state folder."""
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from attrs import define
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
 from cloudd.control import BOUNDARIES
@@ -18,8 +22,8 @@ from cloudd.daemon._generations import Generations, PrepareFailed
 from cloudd.daemon._metrics import RequestCounts
 from cloudd.daemon._site import WorkerSite
 from cloudd.interfaces.application import Resources
-from reload import CodeTree
-from tests.daemon.code_trees import ThreadsAtOnce
+from reload import CodeTree, Generation
+from tests.daemon.code_trees import LoadAtOnce, ThreadsAtOnce
 from tests.daemon.simulated_canary import AskedRequest
 
 APPLICATION = """
@@ -49,6 +53,16 @@ class Application:
     def handle(self, request):
         request.route = WORD
 """
+
+
+def holders_at_once(generation: Generation, _reactor: object) -> Deferred[list[str]]:
+    """``Generation.find_holders`` without a fork."""
+    return succeed(generation.holders())
+
+
+@define
+class Lent:
+    """What a generation is lent: nothing."""
 
 
 @define(eq=False)
@@ -83,6 +97,7 @@ class GenerationsCase(TestCase):
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).resolve()
         self.clock = Clock()
+        self.addCleanup(gc.unfreeze)
         self.forgotten = 0
         self.generations = self.make(CodeSource(self.folder / "code"))
 
@@ -91,8 +106,10 @@ class GenerationsCase(TestCase):
             self.forgotten += 1
 
         threads = ThreadsAtOnce()
-        lend = cast("Callable[[int], Resources]", lambda number: None)
-        return Generations(self.clock, threads, source, lend, forget)
+        lend = cast("Callable[[int], Resources]", lambda number: Lent())
+        return Generations(
+            self.clock, threads, source, lend, forget, start_load=LoadAtOnce, find_holders=holders_at_once
+        )
 
     def stage(self, word: str, source: str = APPLICATION) -> str:
         """A staged tree whose application has that word; gives its hash."""
@@ -326,6 +343,79 @@ class CanaryTests(GenerationsCase):
             site.finished(request)
         measured = self.measure(number)
         self.assertEqual((measured["api GET two"].new.requests, measured["api GET one"].old.requests), (1, 1))
+
+
+class HangTests(GenerationsCase):
+    """New code that does not come to an end while it loads or checks itself, on the real reactor."""
+
+    timeout = 60
+
+    def tearDown(self) -> None:
+        for call in cast(Any, reactor).getDelayedCalls():  # looks whether a hanging one is freed
+            call.cancel()
+
+    def make(self, source: CodeSource) -> Generations:
+        lend = cast("Callable[[int], Resources]", lambda number: Lent())
+        return Generations(reactor, ThreadsAtOnce(), source, lend, free_delay_s=0.01)
+
+    async def give_up(self, source: str) -> str:
+        """Prepare code that hangs, give it up, and tell why it failed; a thread of it may go on."""
+        number = self.next_number()
+        preparing = Deferred.fromCoroutine(self.generations.prepare(number, self.stage("x", source)))
+        for _ in range(100):
+            await deferLater(reactor, 0.002)
+        self.assertFalse(preparing.called)
+        self.generations.abort(number)
+        return str(await self.assertFailure(cast("Deferred[object]", preparing), PrepareFailed))
+
+    async def serve(self) -> None:
+        """Good code can be loaded now, and then nothing else is left."""
+        number = self.next_number()
+        await self.generations.prepare(number, self.stage("good"))
+        self.generations.commit(number)
+        self.assertTrue(gc.isenabled())
+        for _ in range(1_000):
+            if [row["number"] for row in self.generations.status({})] == [number]:
+                break
+            await deferLater(reactor, 0.005)
+        self.assertEqual([row["number"] for row in self.generations.status({})], [number])
+
+    async def test_a_module_that_loops(self) -> None:
+        """It is given up where it is, its thread ends, and the next code is served."""
+        cause = await self.give_up("import time\nwhile True:\n    time.sleep(0.001)\n")
+        self.assertIn("cloudd.application line", cause)
+        await self.serve()
+        while any(thread.name.startswith("load-") for thread in threading.enumerate()):
+            await deferLater(reactor, 0.005)
+
+    async def test_a_module_that_waits(self) -> None:
+        """A thread that cannot be ended is in nobody's way."""
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+        sys.gate_of_a_test = gate  # type: ignore[attr-defined]
+        self.addCleanup(delattr, sys, "gate_of_a_test")
+        cause = await self.give_up("import sys\nsys.gate_of_a_test.wait()\n")
+        self.assertIn("does not end", cause)
+        await self.serve()
+
+    async def test_a_self_check_that_waits(self) -> None:
+        """It is cancelled, and does not become the prepared one later."""
+        source = APPLICATION.replace('if WORD == "bad":', "if True:").replace(
+            'raise SelfCheckFailed("cloudd.words", "the word is bad")',
+            "from twisted.internet.defer import Deferred; await Deferred()",
+        )
+        self.assertIn("self-check does not end", await self.give_up(source))
+        self.assertIsNone(self.generations.prepared)
+        await self.serve()
+
+    async def test_another_one_comes(self) -> None:
+        """Whoever prepares the next one gives up what hangs."""
+        number = self.next_number()
+        tree_hash = self.stage("x", "import time\nwhile True:\n    time.sleep(0.001)\n")
+        preparing = Deferred.fromCoroutine(self.generations.prepare(number, tree_hash))
+        failed = self.assertFailure(cast("Deferred[object]", preparing), PrepareFailed)
+        await self.serve()
+        await failed
 
 
 class PreloadTests(GenerationsCase):

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
+import socket
+import time
 from collections.abc import Callable
 from types import ModuleType
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import TestCase
+
+from reload import collect_all
+from reload._fork import lines_from_fork
 
 from .trees import TreeCase
 
@@ -23,6 +34,12 @@ SOURCE = {
             return 1
         def late():
             return 3
+        async def wait_for(waited):
+            await waited
+        def adder(sale):
+            def add(_):
+                return sale.total()
+            return add
     """
 }
 
@@ -51,7 +68,9 @@ class HoldersTests(TreeCase):
         found = generation.holders()
         self.till.kept = None
         KEPT.clear()
-        gc.collect()
+        collect_all()
+        for _ in generation.free():
+            pass
         self.assertEqual(generation.living(), 0, generation.holders())
         return found
 
@@ -84,8 +103,101 @@ class HoldersTests(TreeCase):
             next(steps)
             self.keep(steps)
 
-        self.assertNames(self.leak(begin), "generator")
+        self.assertNames(self.leak(begin), "Till", "generator steps")
 
     def test_the_module_itself(self) -> None:
         """A module that a foreign object holds."""
         self.assertNames(self.leak(self.keep), "Till", "module", "shopx.sale")
+
+    def test_a_coroutine_and_a_deferred(self) -> None:
+        """A coroutine that waits is named, also behind the Deferred that it waits for."""
+
+        def begin(module: ModuleType) -> None:
+            waited: Deferred[None] = Deferred()
+            Deferred.fromCoroutine(module.wait_for(waited))
+            self.keep(waited)
+
+        self.assertNames(self.leak(begin), "Deferred", "coroutine wait_for")
+
+    def test_a_callback_and_a_closure(self) -> None:
+        """A function of the old code that was left in a Deferred, with what it closes over."""
+
+        def begin(module: ModuleType) -> None:
+            waited: Deferred[None] = Deferred()
+            self.keep(waited.addCallback(module.adder(module.Sale())))
+
+        self.assertNames(self.leak(begin), "Deferred", "function", "adder.<locals>.add")
+
+    def test_a_timer(self) -> None:
+        """A timer that nobody stopped."""
+
+        def begin(module: ModuleType) -> None:
+            clock = Clock()
+            clock.callLater(1000, module.late)
+            self.keep(clock)
+
+        self.assertNames(self.leak(begin), "DelayedCall", "function", "late")
+
+    def test_a_local_variable(self) -> None:
+        """A function that runs and has the thing in a variable is named with both."""
+
+        def keep_in_variable(module: ModuleType) -> list[str]:
+            sale = module.Sale()
+            del module
+            generation.release()
+            found = generation.holders()
+            self.assertIsNotNone(sale)
+            return found
+
+        generation = self.generation(SOURCE)
+        lines = keep_in_variable(generation.load("shopx.sale"))
+        self.assertNames(lines, "running", "keep_in_variable", "variable 'sale'", "shopx.sale.Sale")
+
+
+def slowly(seconds: float) -> list[str]:
+    time.sleep(seconds)
+    return []
+
+
+class ForkTests(TestCase):
+    timeout = 60
+
+    async def test_an_answer(self) -> None:
+        """It comes from another process, which is gone afterwards."""
+        mine = str(os.getpid())
+        (pid,) = await lines_from_fork(reactor, lambda: [str(os.getpid())])
+        self.assertNotEqual(pid, mine)
+        self.assertRaises(ProcessLookupError, os.kill, int(pid), 0)
+
+    async def test_it_has_no_descriptor_of_ours(self) -> None:
+        """A connection that ends meanwhile ends for its client."""
+        ours, theirs = socket.socketpair()
+        answer = lines_from_fork(reactor, lambda: slowly(3))
+        ours.close()
+        theirs.settimeout(2)
+        until = reactor.seconds() + 2
+        while True:
+            theirs.setblocking(False)
+            try:
+                self.assertEqual(theirs.recv(1), b"")
+                break
+            except BlockingIOError:
+                self.assertLess(reactor.seconds(), until)
+                await deferLater(reactor, 0.01)
+        theirs.close()
+        answer.cancel()
+        await answer
+
+    async def test_an_error_and_a_hang(self) -> None:
+        """Both give a line that says so."""
+        self.assertIn("ZeroDivisionError", (await lines_from_fork(reactor, lambda: [str(1 / 0)]))[0])
+        self.assertIn("in time", (await lines_from_fork(reactor, lambda: slowly(60), 0.05))[0])
+
+    async def test_no_fork(self) -> None:
+        """When there is no more room for processes, that is the answer."""
+
+        def fail() -> int:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+
+        self.patch(os, "fork", fail)
+        self.assertIn("Resource temporarily", (await lines_from_fork(reactor, list))[0])

@@ -1,0 +1,246 @@
+"""Generations are freed without a look at everything else."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import weakref
+from typing import Any
+
+from reload import Generation, QuietLoading, collect_all
+from reload._collecting import YOUNG_OBJECTS, sort_out
+
+from .trees import TreeCase
+
+SHOP = {
+    "shopx/shop.py": """
+        import abc, attrs, contextlib, dataclasses, enum, functools, typing
+        from zope.interface import Interface, implementer
+        from shopx.kernel import Fact
+        from shopx import goods
+        class IShop(Interface):
+            pass
+        class Kind(enum.Enum):
+            SMALL = 1
+        class Wanted(typing.Protocol):
+            def ask(self) -> int: ...
+        class Base(abc.ABC):
+            @abc.abstractmethod
+            def total(self): ...
+        @implementer(IShop)
+        @attrs.define(weakref_slot=True)
+        class Shop(Base):
+            fact: typing.Any
+            goods: list = attrs.Factory(list)
+            me: typing.Any = None
+            def total(self):
+                return super().total()
+        @dataclasses.dataclass(slots=True)
+        class Line:
+            kind: Kind = Kind.SMALL
+        @functools.cache
+        def cached(kind):
+            return Line(kind)
+        @contextlib.contextmanager
+        def opened():
+            yield Shop
+        def build(fact):
+            shop = Shop(fact)
+            shop.me = shop
+            shop.goods.append(lambda: shop)
+            with opened():
+                cached(Kind.SMALL)
+            return shop
+    """,
+    "shopx/goods.py": "class Good: pass\nALL = [Good() for _ in range(10)]\nfor good in ALL: good.others = ALL",
+}
+
+
+class Knot:
+    """Something in a cycle."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+class FreeTests(TreeCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(gc.unfreeze)
+
+    def load(self) -> tuple[Generation, Any]:
+        generation = self.generation(SHOP)
+        with QuietLoading():
+            shop = generation.load("shopx.shop").build(self)
+            generation.watch(shop)
+        return generation, shop
+
+    def free(self, generation: Generation, *kept: object) -> int:
+        """How many steps it took."""
+        return sum(1 for _ in generation.free(kept))
+
+    def test_what_is_frozen_is_freed(self) -> None:
+        """A generation that a full collection does not free any more goes, with objects in cycles of their own."""
+        generation, shop = self.load()
+        seen = weakref.ref(shop)
+        del shop
+        generation.release()
+        gc.collect()
+        self.assertNotEqual(generation.living(), 0)
+        self.assertIsNotNone(seen())
+        self.free(generation, self)
+        self.assertEqual((generation.living(), seen()), (0, None), generation.holders())
+
+    def test_nothing_else_is_looked_at(self) -> None:
+        """A frozen knot of somebody else stays as it is: neither scanned nor found."""
+        knot = Knot()
+        found = weakref.ref(knot)
+        generation, shop = self.load()
+        del knot, shop
+        generation.release()
+        self.free(generation, self)
+        self.assertEqual(generation.living(), 0)
+        self.assertIsNotNone(found())
+        collect_all()
+        self.assertIsNone(found())
+
+    def test_what_is_held_stays_and_works(self) -> None:
+        """Sorting out harms nobody: what is used goes on, and is freed when its holder lets go."""
+        generation, shop = self.load()
+        generation.release()
+        self.free(generation, self)
+        self.assertNotEqual(generation.living(), 0)
+        self.assertIs(shop.goods[0](), shop)
+        self.assertIs(shop.fact, self)
+        del shop
+        self.free(generation, self)
+        self.assertEqual(generation.living(), 0, generation.holders())
+
+    def test_three_at_once(self) -> None:
+        """Each is freed by itself, in any order, and the others are not touched."""
+        loaded = {number: self.load() for number in range(3)}
+        for number in (1, 0, 2):
+            generation, shop = loaded.pop(number)
+            del shop
+            generation.release()
+            self.free(generation, self)
+            self.assertEqual(generation.living(), 0, generation.holders())
+            for other, its_shop in loaded.values():
+                self.assertIs(its_shop.goods[0](), its_shop)
+                self.assertTrue(other.load("shopx.shop").IShop.providedBy(its_shop))
+            its_shop = None
+
+    def test_the_walk_turns_back(self) -> None:
+        """Modules, classes that a module has by name, and what is kept are not sorted out."""
+        generation, shop = self.load()
+        others = [self, sys, threading.Thread, Knot, vars(sys)]
+        young = {id(thing) for thing in gc.get_objects(0)}
+        self.assertFalse(young & {id(thing) for thing in others})
+        for _ in sort_out(generation.name, [shop], [self]):
+            pass
+        young = {id(thing) for thing in gc.get_objects(0)}
+        self.assertIn(id(shop), young)
+        self.assertFalse(young & {id(thing) for thing in others})
+        generation.release()
+
+    def test_a_kept_thing_that_leads_back(self) -> None:
+        """What outlives the generation and holds it is told by ``living``, not freed with it."""
+        generation, shop = self.load()
+        self.leak = shop
+        del shop
+        generation.release()
+        self.free(generation, self)
+        self.assertNotEqual(generation.living(), 0)
+        self.assertIn("FreeTests", " ".join(generation.holders()))
+        del self.leak
+        self.free(generation, self)
+        self.assertEqual(generation.living(), 0, generation.holders())
+
+    def test_a_load_that_failed(self) -> None:
+        """Whatever was loaded before the error goes; the error itself must be gone."""
+        generation = self.generation({**SHOP, "shopx/bad.py": "import shopx.shop\nraise ValueError"})
+
+        def fail() -> None:
+            with QuietLoading():
+                generation.load("shopx.bad")
+
+        self.assertRaises(ValueError, fail)
+        self.flushLoggedErrors()
+        generation.release()
+        self.free(generation, self)
+        self.assertEqual(generation.living(), 0, generation.holders())
+
+    def test_freed_already(self) -> None:
+        """There are no steps for a generation of which nothing is left, or nothing was loaded."""
+        generation = self.generation({})
+        generation.release()
+        self.assertEqual((self.free(generation), generation.living()), (0, 0))
+
+
+class QuietTests(TreeCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(gc.unfreeze)
+        self.usual = sys.getswitchinterval()
+
+    def assertUsual(self) -> None:
+        self.assertEqual((gc.isenabled(), sys.getswitchinterval()), (True, self.usual))
+
+    def test_it_is_quiet_inside_alone(self) -> None:
+        """Nothing is collected by itself until the last one has ended; then all is as before."""
+        first, second = QuietLoading(), QuietLoading()
+        with first:
+            self.assertFalse(gc.isenabled())
+            self.assertLess(sys.getswitchinterval(), self.usual)
+            with second:
+                pass
+            self.assertFalse(gc.isenabled())
+        self.assertUsual()
+        self.assertNotEqual(gc.get_freeze_count(), 0)
+
+    def test_a_collector_that_was_off_stays_off(self) -> None:
+        """As in a process that forks others."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        with QuietLoading():
+            pass
+        self.assertFalse(gc.isenabled())
+
+    def test_giving_up(self) -> None:
+        """Another thread may end the quiet; its own end does nothing then."""
+        quiet = QuietLoading()
+        gc.unfreeze()
+        with quiet:
+            self.assertTrue(quiet.give_up())
+            self.assertUsual()
+            self.assertFalse(quiet.give_up())
+        self.assertUsual()
+        self.assertEqual(gc.get_freeze_count(), 0)
+
+    def test_an_error_inside(self) -> None:
+        """It comes out, and the quiet is over."""
+
+        def fail() -> None:
+            with QuietLoading():
+                raise ValueError
+
+        self.assertRaises(ValueError, fail)
+        self.assertUsual()
+
+    def test_little_at_a_time(self) -> None:
+        """What loading leaves over is collected between two modules, once it is much."""
+        left_over = f"""
+            import weakref
+            class Knot:
+                def __init__(self):
+                    self.me = self
+            first = weakref.ref(Knot())
+            kept = [[] for _ in range({YOUNG_OBJECTS})]
+        """
+        generation = self.generation(
+            {"shopx/a.py": left_over, "shopx/b.py": "from shopx.a import first\nGONE = first() is None"}
+        )
+        with QuietLoading():
+            self.assertTrue(generation.load("shopx.b").GONE)
+        generation.release()
