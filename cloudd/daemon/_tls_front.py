@@ -175,7 +175,18 @@ class TLSFront:
 
     def _use(self, link: FrontLink) -> None:
         self._rely_on(link)
-        self._in_background(self._let_serve(link), "the TLS front does not serve")
+        self._in_background(self._serve_or_leave(link), "the TLS front does not serve")
+
+    async def _serve_or_leave(self, link: FrontLink) -> None:
+        try:
+            await self._let_serve(link)
+        except FrontLost:
+            if self._current is link and not link.is_over:
+                # It may be stuck, or of a version that we do not understand: what it has stays with it.
+                self._current = None
+                self._retire(link, None)
+                self._lost("does not serve")
+            raise
 
     def _rely_on(self, link: FrontLink) -> None:
         def ended(cause: str) -> None:
@@ -324,6 +335,8 @@ class TLSFront:
     async def stop(self, timeout_s: float) -> None:
         """Accept no more at once; fires when all fronts have ended, after ``timeout_s`` and some at the latest."""
         self._stopping = True
+        for link in (*self._found, *self._old):
+            link.watch(self._reactor)  # where the start was not reached
         links = [*([self._current] if self._current is not None else []), *self._old, *self._found]
         for listener in (*self._listeners.values(), *self._channels.values(), *self.held):
             listener.close()

@@ -56,7 +56,9 @@ class FrontLink:
     _cause: str = ""
 
     def watch(self, reactor: Any) -> None:
-        """Calls are possible from now on, and its end is noticed."""
+        """Calls are possible from now on, and its end is noticed; without effect when they are already."""
+        if self._reactor is not None:
+            return
         self._reactor = reactor
         self._control.setblocking(False)
         self._readers = [Reader(self._control.fileno(), self._read), Reader(self._pidfd, self._exited)]
@@ -176,10 +178,10 @@ def start_front(tree: Path, code: str, run: Path, output: int | None, environmen
     out, errors = (1, 2) if output is None else (output, output)
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        # First what must not be overwritten by the others.
-        (os.POSIX_SPAWN_DUP2, theirs.fileno(), _CONTROL_DESCRIPTOR),
         (os.POSIX_SPAWN_DUP2, out, 1),
         (os.POSIX_SPAWN_DUP2, errors, 2),
+        # Last: the output may have had this number.
+        (os.POSIX_SPAWN_DUP2, theirs.fileno(), _CONTROL_DESCRIPTOR),
     ]
     command = [sys.executable, "-P", "-m", "cloudd.tls_front", str(run), code, str(_CONTROL_DESCRIPTOR)]
     try:

@@ -27,7 +27,7 @@ from cloudd.daemon import _tls_front
 from cloudd.daemon._listening import ListenError, bind_all
 from cloudd.daemon._tls_front import FrontFailed, TLSFront, front_code
 from cloudd.daemon._tls_health import SOON_S, tls_metrics, tls_part
-from cloudd.tls_front import MAX_ORIGIN_BYTES, Origin
+from cloudd.tls_front import MAX_ORIGIN_BYTES, Origin, receive_message, send_message, socket_name
 from cloudd.tls_front._messages import receive_packet
 from reload import Boundaries, CodeTree
 from tests.daemon.small_cloud import PATIENCE_S, SmallCloud
@@ -273,6 +273,24 @@ class FrontTests(FrontCase):
         self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", self.port), 5)
         await stopping
         self.assertEqual(await deferToThread(self.read_quietly, client), b"")
+
+    async def test_does_not_serve(self) -> None:
+        """A front that is found and will not serve keeps what it has; another one takes new clients."""
+        client, worker = await self.open()
+        (before,) = await self.pids()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
+            stranger.connect(str(self.run_folder / socket_name(before)))
+            send_message(stranger, {"call": "stop", "timeout_s": None})
+            await deferToThread(receive_message, stranger)
+        current = self.front._current
+        assert current is not None
+        self.front._use(current)
+        await self.wait(lambda: len(list(self.run_folder.iterdir())) == 2)
+        other, other_worker = await self.open()
+        await self.talk(other, other_worker)
+        await self.talk(client, worker)
+        self.assertEqual((await self.pids())[1:], [before])
+        self.assertEqual(self.front.restarts, 1)
 
     async def test_hang(self) -> None:
         """A front that does not answer is told in health."""
