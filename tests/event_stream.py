@@ -25,7 +25,7 @@ class EventStream:
     """
 
     def __init__(self, cloud: RunningCloud, token: str, path: str = "/events", last_id: str = "") -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", cloud.ports["api"], timeout=PATIENCE_S)
+        self._connection = cloud.connect("api", PATIENCE_S)
         headers = {"X-Auth-Token": token, **({"Last-Event-ID": last_id} if last_id else {})}
         self._connection.request("GET", path, headers=headers)
         self._answer = self._connection.getresponse()
@@ -107,7 +107,7 @@ def ask(
     headers: dict[str, str] | None = None,
 ) -> tuple[int, dict[str, str], str]:
     """One request on a connection of its own: status, headers, body."""
-    connection = http.client.HTTPConnection("127.0.0.1", cloud.ports[face], timeout=PATIENCE_S)
+    connection = cloud.connect(face, PATIENCE_S)
     try:
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()

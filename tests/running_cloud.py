@@ -7,10 +7,12 @@ A real cloudd for tests that drive real clients: its own state folder, free port
 from __future__ import annotations
 
 import atexit
+import http.client
 import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -37,7 +39,10 @@ class RunningCloud:
     One daemon, from ``start`` to ``stop``; the state folder outlives a stop and goes with ``remove``.
 
     :param tree: the code tree it is started from
+    :ivar context: what clients verify its certificates by, where its ports speak TLS
     """
+
+    context: ssl.SSLContext | None = None
 
     def __init__(self, settings: str = "", tree: Path = CHECKOUT) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cloudd-test-"))
@@ -49,7 +54,16 @@ class RunningCloud:
         self.process: subprocess.Popen[bytes] | None = None
 
     def url(self, face: str) -> str:
-        return f"http://127.0.0.1:{self.ports[face]}"
+        return f"http{'s' if self.context else ''}://127.0.0.1:{self.ports[face]}"
+
+    def endpoint(self, face: str) -> str:
+        return f"tcp:{self.ports[face]}:interface=127.0.0.1"
+
+    def connect(self, face: str, timeout_s: float = 30.0) -> http.client.HTTPConnection:
+        """A client's connection, not open yet."""
+        if self.context is None:
+            return http.client.HTTPConnection("127.0.0.1", self.ports[face], timeout=timeout_s)
+        return http.client.HTTPSConnection("127.0.0.1", self.ports[face], timeout=timeout_s, context=self.context)
 
     def start(self) -> None:
         """Start twistd from the tree in the foreground and wait until ``/health`` says 200."""
@@ -63,8 +77,8 @@ class RunningCloud:
             "--state",
             str(self.state),
         ]
-        for face, port in self.ports.items():
-            command += [f"--{face}", f"tcp:{port}:interface=127.0.0.1"]
+        for face in self.ports:
+            command += [f"--{face}", self.endpoint(face)]
         with (self.folder / "daemon.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -83,7 +97,7 @@ class RunningCloud:
             if self.process is not None and self.process.poll() is not None:
                 break
             try:
-                with urllib.request.urlopen(self.url("api") + "/health", timeout=5) as answer:
+                with urllib.request.urlopen(self.url("api") + "/health", timeout=5, context=self.context) as answer:
                     if answer.status == 200:
                         return
             except (urllib.error.URLError, OSError):
