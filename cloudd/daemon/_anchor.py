@@ -39,7 +39,7 @@ from ._committed import Boot, RecordError, boot_committed, choose_boot_tree
 from ._controlled import Controlled
 from ._host import HostView
 from ._incoming import HandOver
-from ._inheritance import Inheritance, Launch, become, leave, try_next
+from ._inheritance import Inheritance, Launch, Session, become, leave, try_next
 from ._link import Callee
 from ._listening import ListenError, bind_all, close_all, url_of
 from ._loader_process import LoaderProcess
@@ -281,6 +281,11 @@ class Anchor(Service):
     def _accept_control(self, controlled: Controlled) -> None:
         assert self._control_listener is not None
         factory = self._control = ControlFactory(controlled, self._reactor)
+        for session in self._inheritance.sessions if self._inheritance is not None else []:
+            try:
+                factory.resume(session.descriptor, session.snapshot)
+            except Exception:
+                self.log.failure("a connection of the control socket is lost")
         self._control_port = listen_unix(self._reactor, self._control_listener, factory)
 
     def _make_upgrades(self, boot: Boot, pool: WorkerPool) -> Upgrades:
@@ -318,14 +323,29 @@ class Anchor(Service):
 
     def _become(self, decided: Decided, deadline: float) -> None:
         control, pool = self._control, self._pool
-        assert control is not None and pool is not None and self._lock is not None
+        assert control is not None and pool is not None
         if self._stopping or pool.decided != decided or self._upgrades.progress is not None:
             return  # the next change ends with this too
         if control.is_busy() and self._reactor.seconds() < deadline:
             self._reactor.callLater(NEXT_SELF_S, self._become, decided, deadline)
             return
+        self.log.info("the anchor becomes {tree}", tree=decided.tree_hash[:12])
+        pool.tell_all("anchor_changes")
+        self._reactor.callLater(0, self._exec, decided)  # when that has been sent
+
+    def _own_code(self) -> Path:
+        """The copy of what this anchor runs: the start tree may hold other code by now."""
+        if self._inheritance is not None:
+            return source_root()
+        copy = self._state.code / (self._boot.tried or self._boot.committed.started_from)
+        return copy if copy.is_dir() else source_root()
+
+    def _leave(self) -> Inheritance:
+        """What the next self gets."""
+        control, pool = self._control, self._pool
+        assert control is not None and pool is not None and self._lock is not None
         assert self._control_listener is not None
-        inheritance = Inheritance(
+        return Inheritance(
             arguments=list(self._launch.arguments),
             pidfile=self._launch.pidfile,
             log_file=self._launch.log_file,
@@ -336,6 +356,7 @@ class Anchor(Service):
                 face: listener.fileno() for face, listener in self._listeners.items() if face not in self._tls.faces
             },
             control=self._control_listener.fileno(),
+            sessions=[Session(descriptor, snapshot) for descriptor, snapshot in control.sessions()],
             lock=self._lock.descriptor,
             output=-1 if self._output is None else self._output,
             last_number=self._upgrades.last_number,
@@ -343,22 +364,12 @@ class Anchor(Service):
             slots=pool.past(),
             swaps=self._swaps.totals(),
         )
-        self.log.info("the anchor becomes {tree}", tree=decided.tree_hash[:12])
-        pool.tell_all("anchor_changes")
-        self._reactor.callLater(0, self._exec, decided, inheritance)  # when that has been sent
 
-    def _own_code(self) -> Path:
-        """The copy of what this anchor runs: the start tree may hold other code by now."""
-        if self._inheritance is not None:
-            return source_root()
-        copy = self._state.code / (self._boot.tried or self._boot.committed.started_from)
-        return copy if copy.is_dir() else source_root()
-
-    def _exec(self, decided: Decided, inheritance: Inheritance) -> None:
+    def _exec(self, decided: Decided) -> None:
         self._threads.stop()
         try:
             become(
-                leave(inheritance),
+                leave(self._leave()),
                 decided.interpreter,
                 self._state.code / decided.tree_hash,
                 self._own_code(),

@@ -66,6 +66,13 @@ class SlotPast(msgspec.Struct):
     failures: int = 0
 
 
+class Session(msgspec.Struct):
+    """A connection on the control socket: its descriptor, and a packed snapshot."""
+
+    descriptor: int
+    snapshot: bytes
+
+
 class Inheritance(msgspec.Struct, kw_only=True):
     """
     All that an anchor's next self gets.
@@ -74,6 +81,7 @@ class Inheritance(msgspec.Struct, kw_only=True):
     :param start_tree: where twistd was started from
     :param listeners: face -> descriptor
     :param control: descriptor of the control socket's listener
+    :param sessions: its connections
     :param lock: descriptor of the state folder's lock, which the process holds
     :param output: where workers write; -1: to standard error
     :param last_number: the latest generation number that was given out
@@ -90,6 +98,7 @@ class Inheritance(msgspec.Struct, kw_only=True):
     listeners: dict[str, int]
     control: int
     lock: int
+    sessions: list[Session] = []
     output: int = -1
     last_number: int = 0
     children: list[int] = []
@@ -100,7 +109,9 @@ class Inheritance(msgspec.Struct, kw_only=True):
 
     def descriptors(self) -> list[int]:
         """All that must stay open over the exec."""
-        return [*self.listeners.values(), self.control, self.lock, *([self.output] if self.output >= 0 else [])]
+        sessions = [session.descriptor for session in self.sessions]
+        output = [self.output] if self.output >= 0 else []
+        return [*self.listeners.values(), self.control, *sessions, self.lock, *output]
 
 
 class NoInheritance(Exception):

@@ -19,10 +19,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from cloudd.protocols.http import HTTPServerFactory, Request
+from cloudd.protocols.http import HTTPAdopter, HTTPServerFactory, MovableHTTP, Request, http_kinds
 from cloudd.protocols.http._connection import HTTPConnection
-from cloudd.protocols.http._moving import HTTP_KINDS, HTTPAdopter, MovableHTTP
-from reload import Ending, HandoverLimits, Kinds, Link, NewProcess, OldProcess
+from reload import Ending, HandoverLimits, Link, NewProcess, OldProcess
 
 DECISION_S = 120.0
 MAX_SHOWN_REASONS = 8
@@ -97,7 +96,7 @@ class Moving:
         old = self._side = OldProcess(
             self._reactor,
             Link(self._reactor, end),
-            Kinds(HTTP_KINDS),
+            http_kinds(),
             self._movables,
             self._ask,
             adopter=HTTPAdopter(self._reactor, self._factories),
@@ -171,7 +170,7 @@ class Moving:
         new = self._side = NewProcess(
             self._reactor,
             Link(self._reactor, end),
-            Kinds(HTTP_KINDS),
+            http_kinds(),
             HTTPAdopter(self._reactor, self._factories),
             accept=lambda _listeners: self._served.take_over(),
             source=self._movables,

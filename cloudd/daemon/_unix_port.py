@@ -1,5 +1,9 @@
 # -*- test-case-name: tests.daemon.test_processes -*-
-"""Accepting on a listening unix socket that other processes share, or whose mode matters."""
+"""
+Accepting on a listening unix socket that other processes share, or whose mode matters.
+
+Its connections have the HTTP server's own transport: files go out by sendfile, and an upgrade can move them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,12 @@ import socket
 from typing import Any
 
 from twisted.internet import tcp, unix
+from twisted.internet.address import UNIXAddress
 from twisted.internet.protocol import Factory
+
+from cloudd.protocols.http import HTTPTransport
+
+NO_NAME = ("", 0)  # of a client, which has none
 
 
 class SharedUnixPort(unix.Port):
@@ -25,6 +34,23 @@ class SharedUnixPort(unix.Port):
         self.numberAccepts = 100
         self._shouldShutdown = False
         self.startReading()
+
+    def doRead(self) -> None:
+        """Take waiting connections."""
+        port: Any = self
+        for _ in range(port.numberAccepts):
+            try:
+                client, _address = port.socket.accept()
+            except OSError:
+                return  # nobody waits, or they cannot be taken now
+            client.setblocking(False)
+            protocol = port.factory.buildProtocol(UNIXAddress(None))
+            if protocol is None:
+                client.close()
+                continue
+            number = port.sessionno
+            port.sessionno = number + 1
+            protocol.makeConnection(HTTPTransport(client, protocol, NO_NAME, None, number, port.reactor))
 
     def connectionLost(self, reason: Any) -> None:
         tcp.Port.connectionLost(self, reason)

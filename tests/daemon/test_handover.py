@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -129,13 +130,28 @@ class NextSelfTests(HandOverCase):
         environment = Path(f"/proc/{self.cloud.process.pid}/environ").read_bytes()
         return os.fsencode(outcome["new_hash"]) in environment
 
+    def control_session(self) -> socket.socket:
+        """A connection to the control socket."""
+        session = socket.socket(socket.AF_UNIX)
+        self.addCleanup(session.close)
+        session.settimeout(20)
+        session.connect(str(self.cloud.state / "control.sock"))
+        return session
+
     def test_same_process_other_code(self) -> None:
         """Its number, workers, counts and the start tree stay; what can be done with it too."""
+        kept, half = self.control_session(), self.control_session()
+        half.sendall(b"GET /v1/status")
         self.change_kernel()
         outcome = self.cloud.upgrade()
         pids = self.cloud.worker_pids()
         self.cloud.wait(lambda: self.has_become(outcome), "the anchor's next self")
         self.assertEqual(self.cloud.get("/health")[0], 200)
+        for half_asked, idle in ((False, kept), (True, half)):
+            idle.sendall(
+                b" HTTP/1.1\r\nHost: x\r\n\r\n" if half_asked else b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"
+            )
+            self.assertEqual(idle.recv(15), b"HTTP/1.1 200 OK")
         assert self.cloud.process is not None
         status = self.cloud.status()
         self.assertEqual(status["pid"], self.cloud.process.pid)

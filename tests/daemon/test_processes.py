@@ -515,6 +515,7 @@ class StartTests(SynchronousTestCase):
     def test_unix_socket(self) -> None:
         """A face on a unix socket serves through all workers, and the socket's name goes with the daemon alone."""
         path = self.cloud.folder / "api.sock"
+        self.cloud.settings_file.write_text("[upgrade]\nwindow_s = 0\n")
         self.cloud.start(f"unix:{path}:mode=660")
         self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o660)
         for _ in range(3):
@@ -522,6 +523,15 @@ class StartTests(SynchronousTestCase):
         os.kill(self.cloud.worker_pids()["front-1"], signal.SIGTERM)
         self.cloud.wait(lambda: self.cloud.words("worker front-1 ended"), "a worker has ended")
         self.assertIn(b"200 OK", self.ask(path))
+        with socket.socket(socket.AF_UNIX) as kept:
+            kept.settimeout(20)
+            kept.connect(str(path))
+            kept.sendall(b"GET / HTTP")
+            with (self.cloud.tree / "cloudd" / "daemon" / "_naming.py").open("a") as kernel:
+                kernel.write("\n# changed\n")
+            self.assertEqual(self.cloud.upgrade()["moved"], 1)
+            kept.sendall(b"/1.1\r\nHost: x\r\n\r\n")
+            self.assertEqual(kept.recv(15), b"HTTP/1.1 200 OK")
         self.cloud.stop()
         self.assertFalse(path.exists())
 

@@ -22,7 +22,8 @@ from twisted.python.failure import Failure
 
 from cloudd.control import IControlled, Refusal, actor_of, to_json
 from cloudd.interfaces.settings import HTTPSettings
-from cloudd.protocols.http import HTTPServerFactory
+from cloudd.protocols.http import HTTPServerFactory, HTTPTransport, http_kinds
+from reload import Snapshot
 
 from ._site import ControlSite
 
@@ -90,6 +91,32 @@ class ControlFactory(Factory):
         self.limits = HTTPSettings(max_json_bytes=65_536)
         self.doors: set[_Door] = set()
 
+    def sessions(self) -> list[tuple[int, bytes]]:
+        """
+        The connections of now, to go on elsewhere: descriptor and packed snapshot; changes nothing.
+
+        One on which an answer is being made is not among them.
+        """
+        told = [(door.fileno(), door.tell()) for door in self.doors]
+        return [(descriptor, snapshot) for descriptor, snapshot in told if snapshot]
+
+    def resume(self, descriptor: int, snapshot: bytes) -> None:
+        """
+        Go on with a connection that this process had before it became other code.
+
+        :param descriptor: ours from now on
+        :raises Exception: it cannot be gone on with; the descriptor is closed
+        """
+        connection = socket.socket(fileno=descriptor)
+        try:
+            connection.setblocking(False)
+            door = _Door(self, None)
+            transport = HTTPTransport(connection, door, ("", 0), None, 0, self.reactor)
+            door.go_on(transport, snapshot)
+        except BaseException:
+            connection.close()
+            raise
+
     def is_busy(self) -> bool:
         """Whether somebody waits for an answer."""
         return any(door.is_busy for door in self.doors)
@@ -121,12 +148,36 @@ class _Door(Protocol):
             self.log.warn("refused user {uid} (process {pid}) at the control socket", uid=uid, pid=pid)
             self._refuse(f"only root and user {os.geteuid()} may control this daemon, not user {uid}")
             return
+        self._inner = self._serve(uid, pid).buildProtocol(self._address)
+        self._inner.makeConnection(self.transport)
+
+    def _serve(self, uid: int, pid: int) -> HTTPServerFactory:
         # A server of its own per connection: its site knows the caller, and connections here are few.
         site = ControlSite(self._controls.controlled, actor_of(uid, pid))
         self._server = HTTPServerFactory(site, self._controls.limits, FACE, self._controls.reactor)
         self._server.doStart()
-        self._inner = self._server.buildProtocol(self._address)
-        self._inner.makeConnection(self.transport)
+        return self._server
+
+    def fileno(self) -> int:
+        """The connection's descriptor."""
+        transport: Any = self.transport
+        return int(transport.fileno())
+
+    def tell(self) -> bytes:
+        """The connection as a packed snapshot; empty while an answer is made, or on its way."""
+        if self._inner is None or self.is_busy:
+            return b""
+        assert self._server is not None
+        told = self._server.snapshot_all().get(self._inner)
+        return told.pack() if isinstance(told, Snapshot) else b""
+
+    def go_on(self, transport: Any, snapshot: bytes) -> None:
+        """Serve a connection whose other end was looked at before; the kernel is asked again who it is."""
+        self.transport = transport
+        self._controls.doors.add(self)
+        uid, pid = self._controls.credentials(transport)
+        self._inner = self._serve(uid, pid).restore(http_kinds().received(snapshot))
+        self._inner.makeConnection(transport)
 
     def dataReceived(self, data: bytes) -> None:
         if self._inner is not None:

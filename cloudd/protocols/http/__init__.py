@@ -46,6 +46,7 @@ from ._snapshot import add_converters
 
 if TYPE_CHECKING:
     from ._moving import HTTP_KINDS, AdoptedHTTP, HTTPAdopter, MovableHTTP, http_kinds
+from ._transport import HTTPTransport
 
 __all__ = [
     "HTTP_KINDS",
@@ -62,6 +63,7 @@ __all__ = [
     "FileTooShort",
     "HTTPAdopter",
     "HTTPServerFactory",
+    "HTTPTransport",
     "Handler",
     "Header",
     "KleinApp",
