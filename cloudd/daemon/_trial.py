@@ -133,13 +133,18 @@ class Trial:
         left = MAX_ENTRIES_A_SLICE
         for route, sides in list(self._routes.items()):
             slow, tail = limits.get(route, (NEVER, NEVER))
-            ages = waiting.get(route, ({}, {}))
-            new, old = [_told(side, age, slow, tail) for side, age in zip(sides, ages, strict=True)]
-            measured[route] = RouteMeasure(new, old)
-            left -= len(sides[0].connections) + len(sides[1].connections)
-            if left < 0:
-                left = MAX_ENTRIES_A_SLICE
-                await pause()
+            told: list[Side] = []
+            for side, ages in zip(sides, waiting.get(route, ({}, {})), strict=True):
+                told.append(_told(side, ages))
+                connections = list(side.connections.items())
+                for start in range(0, len(connections), MAX_ENTRIES_A_SLICE):
+                    piece = connections[start : start + MAX_ENTRIES_A_SLICE]
+                    _look_at(piece, told[-1], ages, slow, tail)
+                    left -= len(piece)
+                    if left <= 0:
+                        left = MAX_ENTRIES_A_SLICE
+                        await pause()
+            measured[route] = RouteMeasure(*told)
         return measured
 
     def _look_at_open(self) -> dict[str, tuple[dict[float, int], dict[float, int]]]:
@@ -210,7 +215,8 @@ def _count(connection: OneConnection | None, side: OneSide, status: int, bucket:
         connection.latency.append(bucket)
 
 
-def _told(side: OneSide, waiting: Mapping[float, int], slow: int, tail: int) -> Side:
+def _told(side: OneSide, waiting: Mapping[float, int]) -> Side:
+    """What is counted by request."""
     told = Side(
         requests=side.requests,
         failures=dict(side.failures),
@@ -218,8 +224,17 @@ def _told(side: OneSide, waiting: Mapping[float, int], slow: int, tail: int) -> 
         latency=dict(side.latency),
         connections=len(side.connections),
     )
+    for age in waiting.values():
+        told.latency[age] = told.latency.get(age, 0) + 1
+    return told
+
+
+def _look_at(
+    connections: list[tuple[float, OneConnection]], told: Side, waiting: Mapping[float, int], slow: int, tail: int
+) -> None:
+    """What is counted by connection."""
     up_to_slow, up_to_tail = _UP_TO[slow], _UP_TO[tail]
-    for lot, one in side.connections.items():
+    for lot, one in connections:
         told.failing += one.errors > 0
         told.refused += 2 * one.refused > one.requests
         timed = one.latency
@@ -229,6 +244,3 @@ def _told(side: OneSide, waiting: Mapping[float, int], slow: int, tail: int) -> 
         if timed:
             told.slow += 2 * len(timed.translate(None, up_to_slow)) > len(timed)
             told.tail += len(timed.translate(None, up_to_tail)) > 0
-    for age in waiting.values():
-        told.latency[age] = told.latency.get(age, 0) + 1
-    return told
