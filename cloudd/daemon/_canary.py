@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from cloudd.interfaces.settings import UpgradeSettings
 
-from ._comparison import RouteMeasure, add_up, figures, is_sum, judge, limits_of, requests_in
+from ._comparison import RouteMeasure, add_up, figures, judge, limits_of, requests_in
 from ._descriptors import Descriptors, Sample
 from ._link import LinkError, RemoteError
 
@@ -222,8 +222,8 @@ class Canary:
 
 
 def _sample(told: _Answer) -> Sample:
-    sides = [(found.new.requests, found.old.requests) for name, found in told.routes.items() if not is_sum(name)]
-    return Sample(told.descriptors, told.limit, sum(new for new, _ in sides), sum(old for _, old in sides))
+    requests = {route: (found.new.requests, found.old.requests) for route, found in told.routes.items()}
+    return Sample(told.descriptors, told.limit, requests)
 
 
 def _words(error: LinkError) -> str:

@@ -3,17 +3,20 @@
 Whether a canary leaks descriptors: they grow with its requests, and not with those of the old code.
 
 At each look a worker tells how many descriptors it has besides its client connections, and how many requests of either
-code have ended.  Chance decides how many of a look's requests are the canary's, so a least-squares fit of the growth in
-each look, over all workers, tells three things apart: what grows with time (a pool, a cache), with requests of the old
-code (a leak that is there already), and with requests of the new one.  It is a leak of the new code when it grows by
-at least ``MIN_A_REQUEST`` more for each request than with the old code, that is at least ``MIN_T`` standard errors, and
-``MIN_GROWTH`` descriptors are there that were not.  With requests so regular that nothing can be told apart nothing is
-said; then the last guard counts: more than ``FULL`` of the limit in use, and fewer than half of that when it began.
+code have ended on each route.  Chance decides how many of a look's requests are the canary's.  So a least-squares fit,
+over the looks at all workers, of a look's growth by its requests on one route tells three things apart: what grows
+by itself (a pool, a cache, other routes), with requests of the old code (a leak that is there already), and with
+requests of the new one.  It is a leak of the new code where it grows by ``MIN_A_REQUEST`` more with each of its
+requests than with one of the old code, that is at least ``MIN_T`` standard errors, and ``MIN_GROWTH`` descriptors are
+there that were not.
+
+With requests so regular that nothing can be told apart nothing is said; then the last guard counts: more than ``FULL``
+of the limit in use, and fewer than half of that when it began.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from math import sqrt
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from attrs import define, field, frozen
 MIN_LOOKS = 8
 MIN_GROWTH = 16
 MIN_A_REQUEST = 0.1
-MIN_T = 5.0
+MIN_T = 5.5
 FULL = 0.8
 
 
@@ -39,14 +42,61 @@ class Sample:
 
     :param descriptors: besides client connections
     :param limit: of the process
-    :param new: requests that have ended in the new code since the canary began
-    :param old: in the old code
+    :param requests: by route, those that have ended since the canary began: in the new code, in the old code
     """
 
     descriptors: int
     limit: int
-    new: int
-    old: int
+    requests: Mapping[str, tuple[int, int]]
+
+
+@define
+class Fit:
+    """Growth as a sum of three parts: a constant, so much for each new request, so much for each old one."""
+
+    count: int = 0
+    _sums: list[int] = field(factory=lambda: [0] * 3)  # of new, old, growth
+    _products: list[list[int]] = field(factory=lambda: [[0] * 3 for _ in range(3)])
+
+    def add(self, new: int, old: int, growth: int) -> None:
+        """One look at one worker."""
+        self.count += 1
+        row = (new, old, growth)
+        for left in range(3):
+            self._sums[left] += row[left]
+            for right in range(left, 3):
+                self._products[left][right] += row[left] * row[right]
+
+    @property
+    def new_requests(self) -> int:
+        """Of all looks."""
+        return self._sums[0]
+
+    def solve(self) -> tuple[float, float, float] | None:
+        """
+        :return: how much for a new request, for an old one, and the standard error of their difference; None: these
+            cannot be told apart
+        """
+        if not self.count:
+            return None
+        aa, ab, ay = self._spread(0, 0), self._spread(0, 1), self._spread(0, 2)
+        bb, by, yy = self._spread(1, 1), self._spread(1, 2), self._spread(2, 2)
+        if not aa:
+            return None
+        if not bb:  # the old code had no requests there, or always as many
+            new, old, spread = ay / aa, 0.0, 1 / aa
+        else:
+            determinant = aa * bb - ab * ab
+            if determinant <= 1e-9 * aa * bb:
+                return None
+            new, old = (bb * ay - ab * by) / determinant, (aa * by - ab * ay) / determinant
+            spread = (aa + bb + 2 * ab) / determinant
+        rest = max(0.0, yy - new * ay - old * by)
+        # Descriptors are whole: no fit is more exact than a twelfth, the variance of rounding.
+        return new, old, sqrt(max(rest / max(1, self.count - 3), 1 / 12) * spread)
+
+    def _spread(self, left: int, right: int) -> float:
+        return self._products[left][right] - self._sums[left] * self._sums[right] / self.count
 
 
 @define
@@ -55,18 +105,22 @@ class Descriptors:
 
     _first: dict[str, Sample] = field(factory=dict)
     _last: dict[str, Sample] = field(factory=dict)
-    _rows: list[tuple[int, int, int]] = field(factory=list)  # new requests, old requests, growth
+    _routes: dict[str, Fit] = field(factory=dict)
+    _looks: int = 0
 
     def add(self, worker: str, sample: Sample) -> None:
         """One look at one worker."""
         last = self._last.get(worker)
+        self._last[worker] = sample
         if last is None:
             self._first[worker] = sample
-        else:
-            self._rows.append(
-                (sample.new - last.new, sample.old - last.old, sample.descriptors - last.descriptors)
-            )  # fmt: skip
-        self._last[worker] = sample
+            return
+        self._looks += 1
+        growth = sample.descriptors - last.descriptors
+        for route, (new, old) in sample.requests.items():
+            fit = self._routes.setdefault(route, Fit())
+            before_new, before_old = last.requests.get(route, (0, 0))
+            fit.add(new - before_new, old - before_old, growth)
 
     def finding(self) -> str:
         """The leak in words; empty: there is none, or nothing can be told."""
@@ -78,44 +132,25 @@ class Descriptors:
                     f"of {last.limit} that it may have"
                 )
         growth = sum(last.descriptors - self._first[name].descriptors for name, last in self._last.items())
-        if growth < MIN_GROWTH or len(self._rows) < MIN_LOOKS:
+        if growth < MIN_GROWTH or self._looks < MIN_LOOKS:
             return ""
-        fitted = fit(self._rows)
-        if fitted is None:
+        leaks = [(more, route) for route, fit in self._routes.items() if (more := _leak(fit)) > 0]
+        if not leaks:
             return ""
-        new, old, error = fitted
-        if new - old < MIN_A_REQUEST or new - old < MIN_T * error:
-            return ""
-        requests = sum(row[0] for row in self._rows)
+        _t, route = max(leaks)
+        fit = self._routes[route]
+        new, old, _error = fit.solve() or (0.0, 0.0, 0.0)
         return (
-            f"{growth} descriptors more are open: {new:.2f} for each of {requests} requests of the new code "
-            f"(old code: {max(0.0, old):.2f})"
+            f"{growth} descriptors more are open: {new:.2f} for each of {fit.new_requests} requests of the new code "
+            f"to {route} (old code: {max(0.0, old):.2f})"
         )
 
 
-def fit(rows: Iterable[tuple[int, int, int]]) -> tuple[float, float, float] | None:
-    """
-    Growth as a sum of three parts: a constant, so much for each new request, so much for each old one.
-
-    :return: the second, the third, and the standard error of their difference; None: they cannot be told apart
-    """
-    table = list(rows)
-    count = len(table)
-    means = [sum(row[column] for row in table) / count for column in range(3)]
-    centred = [[row[column] - means[column] for column in range(3)] for row in table]
-    aa, bb, ab, ay, by = (
-        sum(row[left] * row[right] for row in centred) for left, right in ((0, 0), (1, 1), (0, 1), (0, 2), (1, 2))
-    )
-    if not bb:  # the old code had no requests, or always as many
-        if not aa:
-            return None
-        new, old, spread = ay / aa, 0.0, 1 / aa
-    else:
-        determinant = aa * bb - ab * ab
-        if determinant <= 1e-9 * aa * bb:
-            return None
-        new, old = (bb * ay - ab * by) / determinant, (aa * by - ab * ay) / determinant
-        spread = (aa + bb + 2 * ab) / determinant
-    rest = sum((row[2] - new * row[0] - old * row[1]) ** 2 for row in centred)
-    # Descriptors are whole: the fit is never more exact than a twelfth, the variance of rounding.
-    return new, old, sqrt(max(rest / max(1, count - 3), 1 / 12) * spread)
+def _leak(fit: Fit) -> float:
+    """By how many standard errors new requests leak more than old ones; 0: they do not."""
+    solved = fit.solve() if fit.count >= MIN_LOOKS else None
+    if solved is None:
+        return 0.0
+    new, old, error = solved
+    more = new - old
+    return more / error if more >= MIN_A_REQUEST and more >= MIN_T * error else 0.0

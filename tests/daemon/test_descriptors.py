@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.daemon._descriptors import Descriptors, Sample, fit, open_descriptors
+from cloudd.daemon._descriptors import Descriptors, Fit, Sample, open_descriptors
+
+
+def sample(
+    descriptors: int, new: int = 0, old: int = 0, other: tuple[int, int] = (0, 0), limit: int = 20_000
+) -> Sample:
+    """A worker with requests on one route, and on another one."""
+    return Sample(descriptors, limit, {"api GET things": (new, old), "api GET others": other})
+
+
+def fitted(rows: Iterable[tuple[int, int, int]]) -> tuple[float, float, float] | None:
+    """What comes of these looks."""
+    fit = Fit()
+    for row in rows:
+        fit.add(*row)
+    return fit.solve()
 
 
 class LeakTests(SynchronousTestCase):
@@ -25,7 +40,8 @@ class LeakTests(SynchronousTestCase):
                 count[1] += new
                 count[2] += requests - new
                 noise = chance.randrange(4)  # files that are open at the moment
-                descriptors.add(name, Sample(count[0] + noise, 20_000, count[1], count[2]))
+                other = (count[1] * 7 % 5, count[2] * 3)
+                descriptors.add(name, sample(count[0] + noise, count[1], count[2], other))
         return descriptors.finding()
 
     def test_of_the_new_code(self) -> None:
@@ -33,8 +49,9 @@ class LeakTests(SynchronousTestCase):
         for seed in range(20):
             found = self.play(lambda _chance, new, _old: new, seed)
             self.assertRegex(
-                found, r"(0\.[6-9]\d|1\.[0-3]\d) for each of \d+ requests of the new code \(old code: 0\.0"
+                found, r"(0\.[6-9]\d|1\.[0-3]\d) for each of \d+ requests of the new code to api GET things"
             )
+            self.assertIn("(old code: 0.0", found)
 
     def test_none(self) -> None:
         """Noise is none, and neither is what grows with time alone."""
@@ -50,12 +67,12 @@ class LeakTests(SynchronousTestCase):
 
     def test_nothing_to_tell_apart(self) -> None:
         """Requests as regular as a clock tell nothing."""
-        self.assertIsNone(fit([(5, 95, 5)] * 40))
-        self.assertIsNone(fit([(count, 10 * count, count) for count in range(20)]))
+        self.assertIsNone(fitted([(5, 95, 5)] * 40))
+        self.assertIsNone(fitted([(count, 10 * count, count) for count in range(20)]))
 
     def test_without_requests_of_the_old_code(self) -> None:
         """Growth in those looks alone in which the new code had requests."""
-        new, old, error = fit([(count % 5, 0, count % 5) for count in range(40)]) or (0, 0, 9)
+        new, old, error = fitted([(count % 5, 0, count % 5) for count in range(40)]) or (0, 0, 9)
         self.assertAlmostEqual(new, 1.0)
         self.assertEqual(old, 0)
         self.assertLess(error, 0.1)
@@ -63,14 +80,14 @@ class LeakTests(SynchronousTestCase):
     def test_nearly_full(self) -> None:
         """When the limit is near, it no longer matters who it was."""
         descriptors = Descriptors()
-        descriptors.add("front-1", Sample(100, 1000, 0, 0))
-        descriptors.add("front-1", Sample(790, 1000, 5, 5))
+        descriptors.add("front-1", sample(100, 0, 0, limit=1000))
+        descriptors.add("front-1", sample(790, 5, 5, limit=1000))
         self.assertEqual(descriptors.finding(), "")
-        descriptors.add("front-1", Sample(810, 1000, 6, 6))
+        descriptors.add("front-1", sample(810, 6, 6, limit=1000))
         self.assertEqual(descriptors.finding(), "descriptors of front-1 went from 100 to 810, of 1000 that it may have")
         descriptors = Descriptors()
-        descriptors.add("front-1", Sample(790, 1000, 0, 0))
-        descriptors.add("front-1", Sample(810, 1000, 0, 0))
+        descriptors.add("front-1", sample(790, 0, 0, limit=1000))
+        descriptors.add("front-1", sample(810, 0, 0, limit=1000))
         self.assertEqual(descriptors.finding(), "", "it was so before")
 
     def test_open_descriptors(self) -> None:
