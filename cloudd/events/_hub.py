@@ -58,6 +58,7 @@ class Hub:
     :param is_fresh: whether what is known of tokens may be trusted now; nothing goes out while it may not
     :param heartbeat_s: how often each subscriber hears something
     :param counted: called with 1 and -1 as subscribers come and go
+    :param timed: called with the seconds of each turn that was full
     :ivar count: how many there are
     :ivar cause: why the logs could not be read when that was tried last, or empty
     """
@@ -70,6 +71,7 @@ class Hub:
         is_fresh: Callable[[], bool],
         heartbeat_s: float,
         counted: Callable[[int], object] = lambda _: None,
+        timed: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._seconds: Callable[[], float] = clock.seconds
@@ -79,6 +81,7 @@ class Hub:
         self._is_fresh = is_fresh
         self._round_s = heartbeat_s / ROUNDS
         self._counted = counted
+        self._timed = timed
         self.count = 0
         self.cause = ""
         self._by_project: dict[str, set[Subscriber]] = {}
@@ -174,14 +177,17 @@ class Hub:
     def _turn(self) -> None:
         self._timer = None
         self._turning = True
+        began = self._seconds()
         try:
-            more = self._work(self._seconds() + SLICE_S)
+            more = self._work(began + SLICE_S)
         except Exception:
             _log.failure("a job of the event hub failed")
             self._give_up_job()
             more = True
         finally:
             self._turning = False
+        if more:
+            self._timed(self._seconds() - began)
         if self.count and self._timer is None:
             self._timer = self._clock.callLater(0 if more else LOOK_S, self._turn)
 

@@ -48,6 +48,7 @@ class Events:
         self._sources = Sources(resources.database, self._store, resources.object_index, resources.threads)
         self._grants = Grants(self._identity, resources.reactor)
         subscribers = resources.metrics.gauge("cloudd_event_subscribers", "Open event streams")
+        turns = resources.metrics.histogram("cloudd_event_turn_seconds", "How long full turns of the event hub take")
         self._hub = Hub(
             resources.reactor,
             self._sources,
@@ -55,6 +56,7 @@ class Events:
             lambda: self._identity.is_fresh,
             resources.settings.events.heartbeat_s,
             subscribers.inc,
+            turns.observe,
         )
 
     # ---- subscribers

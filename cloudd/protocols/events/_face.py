@@ -129,6 +129,7 @@ class _Face:
         view = grant.view(everything=asked.everything)
         stream = Stream(self.events, request, grant, view, asked.types, asked.position, resumed, self._headers)
         request.when_closed(stream.leave)
+        request.forget_fields()
         if not stream.gone:
             self.events.join(stream)
             if resumed:
@@ -161,7 +162,8 @@ class Stream(Subscriber):
         self._headers = headers
 
     def begun(self) -> None:
-        self._request.can_move(self.tell, self.leave, follows=True)
+        # What has moved is told that its client left: ``leave``.
+        self._request.can_move(self.tell, _nothing, follows=True)
 
     def send(self, data: bytes) -> None:
         request = self._request
