@@ -213,7 +213,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             made.append(time.time())
             time.sleep(options.pause)
             windows.append((made[-1], time.time()))
-        turns = tuple(after - before for before, after in zip(turns, hub_turns(cloud), strict=True))
+        turns_after = hub_turns(cloud)
+        all_turns, short_turns = (after - before for before, after in zip(turns, turns_after, strict=True))
         for _, pipe in clients:
             pipe.send("stop")
         results = [pipe.recv() for _, pipe in clients]
@@ -227,8 +228,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "hand_over_s": upgrades,
             "broadcasts": broadcasts(results, made),
             "silence_ms": {"quiet": longest(waits, [quiet]), "broadcast": longest(waits, windows)},
-            "hub_turns": turns[0],
-            "turns_over_25_ms": turns[0] - turns[1],
+            "hub_turns": all_turns,
+            "turns_over_25_ms": all_turns - short_turns,
             "dropped": sum(result["dropped"] for result in results),
             "doubled": sum(result["doubled"] for result in results),
             "missing": sum(

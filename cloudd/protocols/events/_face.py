@@ -171,7 +171,7 @@ class Stream(Subscriber):
             # Only now, when it is known where the stream begins: what happens after the answer's head is in it.
             request.start(200, self._headers)
             data = b"retry: %d\n%b" % (random.randint(*_RETRY_MS), data)  # noqa: S311
-        waiting = request.write(data)
+        waiting = request.write(data, at_once=True)
         if waiting is not None:
             waiting.addErrback(lambda _: None)  # the client has gone, which ``leave`` is told
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from types import SimpleNamespace
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -289,3 +290,42 @@ class FileTests(SynchronousTestCase):
         self.successResultOf(request.send_file(self.file.fileno(), 0, 300_000))
         request.finish()
         self.assertTrue(conversation.heard.endswith(b"\r\n\r\n"))
+
+
+class LongAnswerTests(SynchronousTestCase):
+    """What an answer without an end asks."""
+
+    def test_forgotten_fields(self) -> None:
+        """They are gone here, for this request alone, and there again where it goes on."""
+        conversation, request = begin(get(b"/", b"X-A: 1"))
+        request.start(200, [TEXT])
+        request.can_move(dict, lambda: None)
+        request.forget_fields()
+        self.assertEqual((request.header(b"x-a"), request.headers), (None, []))
+        conversation.move()
+        again = conversation.connection.request
+        assert again is not None
+        self.assertEqual(again.header(b"x-a"), b"1")
+
+    def test_at_once(self) -> None:
+        """The same bytes on the wire."""
+        for framing in (get(b"/"), get(b"/", version=b"HTTP/1.0")):
+            heard = set()
+            for at_once in (True, False):
+                conversation, request = begin(framing)
+                request.start(200, [TEXT])
+                self.assertIsNone(request.write(b"some", at_once=at_once))
+                request.finish()
+                heard.add(conversation.heard)
+            self.assertEqual(len(heard), 1, heard)
+            self.assertIn(b"some", heard.pop())
+
+    def test_state_of_the_connection(self) -> None:
+        """Whether it holds still, whether the process ends, and what waits in it."""
+        conversation, request = begin(get(b"/"))
+        self.assertEqual((request.held, request.process_ends, request.unsent_bytes), (False, False, 0))
+        conversation.connection.frozen = True
+        conversation.factory.drain(1)
+        self.assertEqual((request.held, request.process_ends), (True, True))
+        conversation.connection.transport = SimpleNamespace(unsent=7)
+        self.assertEqual(request.unsent_bytes, 7)
