@@ -178,6 +178,7 @@ class HTTPConnection:
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)
+        self.factory.tell_may_move(self)  # what is still to be sent was perhaps too much for a snapshot
         if self.request is None:
             self._advance()
 

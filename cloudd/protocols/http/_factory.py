@@ -67,7 +67,8 @@ class HTTPServerFactory(ServerFactory):
     :ivar refused: count by status of bytes that were no request
     :ivar common: header lines that all answers have, good until ``common_until``
     :ivar may_move: while connections move to another process: called, in a turn of the reactor of its own, with a
-        connection whose request has ended, whose handler can tell its state now, or which is gone
+        connection whose request has ended, whose handler can tell its state now, whose client has taken most of what
+        waited for it, or which is gone
     :ivar secure: its connections come over TLS, which ends in another process
     :ivar draining: no further request is taken on a connection after its current one
     :ivar lots: for its connections

@@ -1,7 +1,9 @@
 """
-An HTTP server that hands its connections to a new process of itself on SIGUSR2; for ``test_moving``.
+An HTTP server that hands its connections to a new process of itself on SIGUSR2, and takes them back on SIGUSR1; for
+``test_moving``.
 
-Started with a folder it has the object face on a store there as well, below ``/v1/``.
+Arguments: ``serve``, a folder or nothing, and for how long (seconds) connections may be handed back.  With a folder
+it has the object face on a store there as well, below ``/v1/``.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ class Server:
     def __init__(self, generation: int, folder: str) -> None:
         self.generation = generation
         self.folder = folder
+        self.window_s = 1.0
         self.objects: Any = None
         self.store: Any = None
         if folder:
@@ -114,18 +117,27 @@ class Server:
             lambda: [self.movable(connection) for connection in self.factory.connections],
             self.stop_accepting,
             listeners={"api": self.listener},
-            limits=HandoverLimits(window_s=1),
+            adopter=HTTPAdopter(reactor, {"api": self.factory}),
+            limits=HandoverLimits(window_s=self.window_s),
         )
         self.factory.may_move = self.may_follow
         self.side.start().addCallbacks(self.said, lambda failure: say(f"failed: {failure.value}"))
         self.side.ended.addCallback(self.over)
+
+    def take_back(self) -> None:
+        self.accept(self.listener)
+        returned = self.side.take_back("wanted")
+        returned.addCallbacks(
+            lambda progress: say(f"back {progress.taken} of {progress.moved}"), lambda failure: say(str(failure.value))
+        )
 
     def said(self, progress: Any) -> None:
         say(f"moved {progress.moved} later {len(self.side.later)}")
 
     def over(self, ending: Ending) -> None:
         say(f"over {ending.how} {ending.progress.moved} {self.moved_away} {sum(self.finished_here.values())}")
-        reactor.stop()
+        if ending.how == "moved":
+            reactor.stop()
 
     def receive(self) -> None:
         self.side = NewProcess(
@@ -134,7 +146,10 @@ class Server:
             KINDS,
             HTTPAdopter(reactor, {"api": self.factory}),
             accept=lambda listeners: self.accept(listeners["api"]),
+            source=lambda: [self.movable(connection) for connection in self.factory.connections],
+            going_back=lambda _: self.stop_accepting(),
         )
+        self.factory.may_move = self.may_follow
         self.side.start().addErrback(lambda failure: say(str(failure.value)))
         self.side.ended.addCallback(lambda _: setattr(self, "side", None))
 
@@ -154,6 +169,8 @@ def main(arguments: list[str]) -> None:
             Deferred.fromCoroutine(prepare(server.store))
         server.accept(listening_socket("127.0.0.1", 0).detach())
         signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(server.hand_over))
+        signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(server.take_back))
+        server.window_s = float(arguments[2])
         reactor.callWhenRunning(say, f"port {server.port.getHost().port}")
     reactor.callLater(60, os._exit, 3)
     reactor.run()

@@ -299,6 +299,15 @@ class MayMoveTests(SynchronousTestCase):
         self.conversation.site.handled[0].can_move(dict, do_nothing)
         self.assertEqual(self.turn(), 1)
 
+    def test_output_that_has_become_less(self) -> None:
+        """A long answer to a slow client was perhaps too large to be told."""
+        self.conversation.transport.room = 10
+        self.conversation.say(get(b"/hello"))
+        self.assertEqual(self.turn(), 1)
+        self.assertEqual(self.turn(), 0)
+        self.conversation.transport.take()
+        self.assertEqual(self.turn(), 1)
+
     def test_gone(self) -> None:
         self.conversation.transport.lose()
         self.assertEqual(self.turn(), 1)

@@ -68,9 +68,11 @@ class MovingCase(SynchronousTestCase):
     """One server, which hands over to another one."""
 
     folder = ""
+    window_s = 1
 
     def setUp(self) -> None:
-        command = [sys.executable, "-m", "tests.protocols.http.moving_server", "serve", self.folder]
+        module = "tests.protocols.http.moving_server"
+        command = [sys.executable, "-m", module, "serve", self.folder, str(self.window_s)]
         self.server = subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
         )
@@ -242,3 +244,34 @@ class LargeBodyTests(MovingCase):
         (whole,) = self.connect(1)
         whole.send(self.request("HEAD", "source"))
         self.assertEqual(whole.file.readline()[:12], b"HTTP/1.1 404")
+
+
+class HandedBackTests(LargeBodyTests):
+    """The same, and in the time of supervision everything is handed back."""
+
+    window_s = 30
+
+    def test_uploads_and_downloads(self) -> None:
+        """Each goes on where it had come to in the new process."""
+        upload, download, idle = self.connect(3)
+        upload.send(self.request("PUT", "source", f"Content-Length: {len(self.data)}") + self.data)
+        upload.answer()
+        upload.send(self.request("PUT", "upload", f"Content-Length: {len(self.data)}", f"ETag: {self.digest}"))
+        upload.send(self.data[: 10 * MIB])
+        download.send(self.request("GET", "source"))
+        early = download.socket.recv(5 * MIB, socket.MSG_WAITALL)
+        self.assertEqual(idle.get(), b"1 ")
+
+        self.assertEqual(self.hand_over(), "moved 3 later 0\n")
+        self.assertEqual(idle.get(), b"2 ")
+        upload.send(self.data[10 * MIB : 30 * MIB])
+        early += download.socket.recv(5 * MIB, socket.MSG_WAITALL)
+        self.server.send_signal(signal.SIGUSR1)
+        self.assertEqual(self.said("back"), "back 3 of 3\n")
+        self.assertEqual(idle.get(), b"1 ")
+        upload.send(self.data[30 * MIB :])
+        upload.answer()
+        body = early.partition(b"\r\n\r\n")[2]
+        body += download.file.read(len(self.data) - len(body))
+        self.assertEqual(hashlib.md5(body).hexdigest(), self.digest)
+        self.expect_object("upload")
