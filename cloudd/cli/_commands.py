@@ -15,16 +15,16 @@ from typing import NoReturn, cast
 import click
 from rich.console import Console
 
-from cloudd.control import MAX_CANARY_PERCENT, STEPS, How, Outcome, Progress, default_state, plain
+from cloudd.control import MAX_CANARY_PERCENT, How, Outcome, Progress, default_state, plain
 
 from ._client import ControlClient, RefusedByDaemon, Unreachable
 from ._context import Context, Exit, ask, fail
 from ._manifest import manifest
+from ._steps import Steps
 from ._tables import audit_view, health_view, outcome_view, plan_view, short, status_view
 from ._trace import trace
 from ._watch import DEFAULT_S, watch
 
-STEP_WIDTH = max(map(len, STEPS))
 PIPED_WIDTH = 10_000  # columns where no terminal says how many there are: nothing is wrapped
 
 
@@ -156,13 +156,14 @@ def _follow(context: Context, begin: Callable[[], Iterator[Progress | Outcome]])
     """Show a change as it goes, and end with the exit code of its outcome."""
     outcome: Outcome | None = None
     try:
-        for event in begin():
-            if context.as_json:
-                click.echo(json.dumps(plain(event)))
-            elif isinstance(event, Progress):
-                _show_step(context, event)
-            if isinstance(event, Outcome):
-                outcome = event
+        with Steps(context.console) as steps:
+            for event in begin():
+                if context.as_json:
+                    click.echo(json.dumps(plain(event)))
+                elif isinstance(event, Progress):
+                    steps.show(event)
+                if isinstance(event, Outcome):
+                    outcome = event
     except RefusedByDaemon as error:
         fail(context, Exit.REFUSED, str(error))
     except Unreachable as error:
@@ -171,10 +172,6 @@ def _follow(context: Context, begin: Callable[[], Iterator[Progress | Outcome]])
     if not context.as_json:
         context.console.print(outcome_view(outcome))
     sys.exit(Exit.OK if outcome.result in {"committed", "unchanged"} else Exit.REFUSED)
-
-
-def _show_step(context: Context, progress: Progress) -> None:
-    context.console.print(f"{progress.elapsed_s:7.2f} s  {progress.step:<{STEP_WIDTH}}  {progress.text}")
 
 
 def _confirm(question: str, *, yes: bool) -> None:

@@ -333,4 +333,7 @@ def requests_in(total: Mapping[str, RouteMeasure]) -> int:
 
 
 def _ms(bucket: int) -> str:
-    return f"{edge_s(bucket) * 1000:.3g} ms" if bucket != NEVER else "unknown"
+    if bucket == NEVER:
+        return "unknown"
+    milliseconds = edge_s(bucket) * 1000
+    return f"{milliseconds:.2g} ms" if milliseconds < 1 else f"{milliseconds:.3g} ms"
