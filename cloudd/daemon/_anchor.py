@@ -190,7 +190,13 @@ class Anchor(Service):
             await self._await_old_workers()
             written = await self._prove(pool, upgrades)
         marks["preparation"] = self._reactor.seconds()
-        self._tls.start(self._boot.tree, self._settings.workers.stop_timeout_s, self._output, self._environment)
+        self._tls.start(
+            self._boot.tree,
+            self._settings.workers.stop_timeout_s,
+            self._settings.upgrade.longest_wait_s,
+            self._output,
+            self._environment,
+        )
         await pool.start()
         self._host.rates.start()
         marks["workers"] = self._reactor.seconds()

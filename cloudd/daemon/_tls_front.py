@@ -69,7 +69,7 @@ class TLSFront:
         self._channels: dict[str, socket.socket] = {}  # the front's ends
         self._current: FrontLink | None = None
         self._old: list[FrontLink] = []
-        self._stop_timeout_s = 30.0
+        self._stop_timeout_s = self._longest_wait_s = 30.0
         self._failures = 0
         self._started_at = 0.0
         self._cause = ""
@@ -136,15 +136,24 @@ class TLSFront:
 
     # ---- the process
 
-    def start(self, tree: CodeTree, stop_timeout_s: float, output: int | None, environment: Mapping[str, str]) -> None:
+    def start(
+        self,
+        tree: CodeTree,
+        stop_timeout_s: float,
+        longest_wait_s: float,
+        output: int | None,
+        environment: Mapping[str, str],
+    ) -> None:
         """
         Let a front serve: one that was found, if there is one, else a new one.
 
         :param tree: the staged copy that it runs from
         :param stop_timeout_s: how long connections may go on after a SIGTERM at the front itself
+        :param longest_wait_s: how long a replaced front may keep its connections
         :param output: descriptor for what it says; None: ours
         """
         self._tree, self._code = tree, front_code(tree)
+        self._longest_wait_s = longest_wait_s
         self._stop_timeout_s, self._output, self._environment = stop_timeout_s, output, environment
         for link in self._found + self._old:
             link.watch(self._reactor)
@@ -153,7 +162,7 @@ class TLSFront:
         found, self._found = self._found, []
         keep = found.pop() if self._files and found else None
         for link in found:
-            self._retire(link, 0.0 if not self._files else None)
+            self._retire(link, longest_wait_s if self._files else 0.0)
         if keep is not None:
             self.log.info("the TLS front {pid} was found", pid=keep.pid)
             self._use(keep)
@@ -184,7 +193,7 @@ class TLSFront:
             if self._current is link and not link.is_over:
                 # It may be stuck, or of a version that we do not understand: what it has stays with it.
                 self._current = None
-                self._retire(link, None)
+                self._retire(link, self._longest_wait_s)
                 self._lost("does not serve")
             raise
 
@@ -223,14 +232,13 @@ class TLSFront:
         self.log.error("the TLS front {cause}; the next one in {delay_s} s", cause=cause, delay_s=delay_s)
         self._reactor.callLater(delay_s, self._start_again)
 
-    async def replace(self, tree: CodeTree, longest_s: float | None = None) -> None:
+    async def replace(self, tree: CodeTree) -> None:
         """
         Let a front of other code accept from now on; the one before keeps its connections until they end.
 
         Nothing is done when the front has that code already, or there is none.
 
         :param tree: a staged copy, which must stay
-        :param longest_s: cut connections of the old front after so long; None: never
         :raises FrontFailed: the new one cannot do it; the old one goes on
         """
         code = front_code(tree)
@@ -252,7 +260,7 @@ class TLSFront:
         old, self._tree, self._code = self._current, tree, code
         self._rely_on(link)
         if old is not None:
-            self._retire(old, longest_s)
+            self._retire(old, self._longest_wait_s)
 
     def plan(self, tree: CodeTree) -> list[str]:
         """What an upgrade to this tree means for connections, if anything."""
@@ -260,7 +268,7 @@ class TLSFront:
             return []
         return [
             "connections over TLS: the code of the TLS front changes; a new front takes those that come, "
-            "the old one keeps its own until they end"
+            "the old one keeps its own until they end, or [upgrade] longest_wait_s is over"
         ]
 
     async def follow(self, tree: CodeTree) -> list[str]:
@@ -280,7 +288,7 @@ class TLSFront:
         """The copy from which the front is started again when it crashes."""
         return {self._tree.hash} if self._tree is not None and self._files else set()
 
-    def _retire(self, link: FrontLink, longest_s: float | None) -> None:
+    def _retire(self, link: FrontLink, longest_s: float) -> None:
         self._old.append(link)
         self._watch_old(link)
         self._in_background(link.call("stop", timeout_s=longest_s), "an old TLS front")

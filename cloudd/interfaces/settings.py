@@ -208,7 +208,7 @@ class UpgradeSettings:
     )
     longest_wait_s: float = setting(
         3600.0,
-        "longest life of old workers whose last requests have not ended after a hand-over",
+        "longest life of old workers whose last requests have not ended after a hand-over, and of a replaced TLS front",
         unit="seconds",
         minimum=1,
         maximum=604_800,

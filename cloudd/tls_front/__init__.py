@@ -20,8 +20,9 @@ from ._certificates import CertificateError, CertificateFiles, CertificateStore
 from ._messages import PROTOCOL, receive_message, send_message, socket_name
 from ._origin import MAX_ORIGIN_BYTES, Origin, OriginError
 
-#: The code that the process runs, as paths in a tree: it has to be replaced when one of these changes.
-FRONT_FILES = ("cloudd/__init__.py", "cloudd/tls_front/")
+#: The code that the process runs, as paths in a tree: it has to be replaced when one of these changes.  The package
+#: above is left out: it has no code, but a version that changes with each release.
+FRONT_FILES = ("cloudd/tls_front/",)
 
 __all__ = [
     "FRONT_FILES",

@@ -215,6 +215,12 @@ class Face:
         """A client was turned away."""
         self.failures[reason.lower()] += 1
 
+    def relay_failed(self, relay: Relay) -> None:
+        """An error that was not foreseen, being handled: without an end epoll would tell of the same event for ever."""
+        self.failures["unforeseen"] += 1
+        self.loop.failed()
+        relay.drop()
+
     def lingers(self, relay: Relay) -> None:
         """Its worker has ended; the client is awaited for some time."""
         self._limited.append((self.loop.now + LINGER_S, LINGER, relay))

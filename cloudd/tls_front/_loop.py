@@ -25,7 +25,7 @@ class Loop:
     def __init__(self, failed: Callable[[], None]) -> None:
         """:param failed: called in the handler of an exception that a call let through"""
         self.now = time.monotonic()
-        self._failed = failed
+        self.failed = failed
         self._epoll = select.epoll()
         self._calls: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -82,12 +82,12 @@ class Loop:
                 try:
                     call(happened)
                 except Exception:
-                    self._failed()
+                    self.failed()
         while timers and timers[0][0] <= self.now:
             try:
                 heapq.heappop(timers)[2]()
             except Exception:
-                self._failed()
+                self.failed()
         self._close_ended()
 
     def _close_ended(self) -> None:

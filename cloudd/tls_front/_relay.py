@@ -146,6 +146,18 @@ class Relay:
     # ---- events
 
     def _tls_ready(self, events: int) -> None:
+        try:
+            self._on_tls(events)
+        except Exception:
+            self._face.relay_failed(self)
+
+    def _plain_ready(self, events: int) -> None:
+        try:
+            self._on_plain(events)
+        except Exception:
+            self._face.relay_failed(self)
+
+    def _on_tls(self, events: int) -> None:
         if self.stage == HANDSHAKE:
             self._shake_hands()
         elif self.stage == LINGER:
@@ -158,7 +170,7 @@ class Relay:
             if self.stage == OPEN and self._up is None and not self._client_ended:
                 self._move_up()
 
-    def _plain_ready(self, events: int) -> None:
+    def _on_plain(self, events: int) -> None:
         if events & (HUP | ERR) and not self._worker_gone:
             self._worker_gone = True
             self._up = None

@@ -139,7 +139,7 @@ class FrontCase(TestCase):
         self.worker = front.take(bound, {})["api"]
         self.worker.settimeout(PATIENCE_S)
         self.addCleanup(self.worker.close)
-        front.start(self.tree, 5.0, self.log_descriptor(), os.environ)
+        front.start(self.tree, 5.0, 600.0, self.log_descriptor(), os.environ)
         return front
 
     def log_descriptor(self) -> int:
@@ -309,7 +309,8 @@ class CodeTests(SynchronousTestCase):
         """It changes with the front's files and with no others."""
         files = {"cloudd/__init__.py": "a", "cloudd/tls_front/_relay.py": "b", "cloudd/daemon/_anchor.py": "c"}
         code = front_code(CodeTree(Path("/x"), files))
-        self.assertEqual(front_code(CodeTree(Path("/y"), {**files, "cloudd/daemon/_anchor.py": "d"})), code)
+        for name in ("cloudd/daemon/_anchor.py", "cloudd/__init__.py"):  # the version is there
+            self.assertEqual(front_code(CodeTree(Path("/y"), {**files, name: "d"})), code)
         self.assertNotEqual(front_code(CodeTree(Path("/x"), {**files, "cloudd/tls_front/_relay.py": "e"})), code)
 
     def test_bad_certificate(self) -> None:

@@ -140,6 +140,53 @@ class HandshakeTests(Case):
         self.still_serves()
         self.settled()
 
+    def test_garbage_after_the_handshake(self) -> None:
+        """Bytes that do not decrypt end the connection, at the worker too, and no other one."""
+        chance = random.Random(8)
+        for version in VERSIONS:
+            for size in (1, 5, 100, 20_000):
+                client, worker = self.front.open(context=self.front.context(version))
+                with socket.socket(fileno=client.detach()) as raw, contextlib.suppress(OSError):
+                    raw.sendall(b"\x17\x03\x03\x00\x40" + chance.randbytes(size))
+                    raw.shutdown(socket.SHUT_WR)
+                    read_to_end(raw)
+                with contextlib.suppress(ConnectionError):
+                    self.assertEqual(read_to_end(worker), b"")
+                worker.close()
+        self.still_serves()
+        self.settled()
+
+    def test_new_keys(self) -> None:
+        """A client that changes its keys in the middle (TLS 1.3) is understood; one that renegotiates (1.2) is not."""
+        for option, command, goes_on in (("-tls1_3", "K", True), ("-tls1_3", "k", True), ("-tls1_2", "R", False)):
+            client = subprocess.Popen(
+                ["openssl", "s_client", "-connect", f"127.0.0.1:{self.front.port}", option],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                worker, _origin = self.front.take()
+                assert client.stdin is not None
+                got = b""
+                for line in ("before", command, "after"):
+                    with contextlib.suppress(*([] if goes_on else [BrokenPipeError])):
+                        client.stdin.write(line.encode() + b"\n")
+                        client.stdin.flush()
+                    if line != command and (line == "before" or goes_on):
+                        while not got.endswith(line.encode() + b"\n"):
+                            data = worker.recv(100)
+                            self.assertTrue(data, (option, command, got))
+                            got += data
+                    time.sleep(0.1)  # it takes a command only as a whole read
+                if not goes_on:
+                    self.assertNotIn(b"after", read_to_end(worker))
+            finally:
+                client.kill()
+                client.communicate()
+            worker.close()
+        self.settled()
+
     def hello(self) -> bytes:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         speaker = self.front.context().wrap_bio(incoming, outgoing)
