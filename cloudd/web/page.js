@@ -109,6 +109,12 @@ function brief(hash) {
   return hash ? make("code", { title: hash }, hash.slice(0, 12)) : "–";
 }
 
+// What the host says in words begins and ends as a sentence here; a name at its beginning stays as it is.
+function sentence(text) {
+  const begun = /^[a-z]+(?=[\s,:;])/.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
+}
+
 function milliseconds(value) {
   if (value === null || value === undefined) return "–";
   return value < 1000 ? `${short.format(value)} ms` : `${short.format(value / 1000)} s`;
@@ -138,6 +144,8 @@ const known = { status: null, health: null, rates: null, audit: null, plan: null
 let offset_s = 0; // the host's clock minus ours
 let lastAnswer = 0;
 let answersLost = 0;
+let lastHealth = 0;
+let healthLost = 0;
 let stream = null;
 let timer = null;
 let round = 0;
@@ -162,6 +170,13 @@ function failingParts() {
 
 function showAnswer() {
   if (!known.health) return;
+  if (isLost()) {
+    const since = clock.format(new Date(lastHealth));
+    $("answer").dataset.state = "unknown";
+    answer("The host does not answer", `Not since ${since}. Trying again; what is shown below was true then.`);
+    document.title = "? no answer · cloudd";
+    return;
+  }
   const failing = failingParts();
   const bad = failing.length > 0 || known.health.status !== "ok";
   let verdict = "Production is healthy";
@@ -170,17 +185,15 @@ function showAnswer() {
     if (!failing.length) verdict = `Production is ${known.health.status}`;
   }
   $("answer").dataset.state = bad ? "failing" : "ok";
-  say($("verdict"), verdict);
-  show($("causes"), failing, () =>
-    failing.length === 1
-      ? [failing[0][1].cause || "It does not say why: see the daemon's log."]
-      : failing.flatMap(([name, part], at) => [
-          ...(at ? [make("br")] : []),
-          make("b", {}, `${name}: `),
-          part.cause || "no cause given",
-        ]),
-  );
+  const cause = (part) => sentence(part.cause || "it does not say why: see the daemon's log");
+  const causes = failing.flatMap(([name, part], at) => [...(at ? [make("br")] : []), make("b", {}, `${name}: `), cause(part)]);
+  answer(verdict, ...(failing.length === 1 ? [cause(failing[0][1])] : causes));
   document.title = bad ? `✕ ${count(failing.length, "part", "parts")} failing · cloudd` : "✓ healthy · cloudd";
+}
+
+function answer(verdict, ...causes) {
+  say($("verdict"), verdict);
+  show($("causes"), causes.map((one) => one.textContent ?? one), () => causes);
   if (lastVerdict !== null && lastVerdict !== verdict) announce(verdict);
   lastVerdict = verdict;
 }
@@ -217,7 +230,7 @@ function showParts() {
         make("span", { class: "mark", "aria-hidden": "true" }, ok ? "✓" : "✕"),
         make("span", { class: "name" }, name),
         make("span", { class: "state" }, ok ? "healthy" : part.status),
-        part.cause ? make("span", { class: "cause" }, part.cause) : null,
+        part.cause ? make("span", { class: "cause" }, sentence(part.cause)) : null,
       );
     }),
   );
@@ -287,10 +300,12 @@ function showProgress() {
   const { upgrade, page } = known.status;
   const running = upgrade !== null;
   $("progress").dataset.running = running ? "yes" : "no";
-  const text = running ? `${upgrade.text[0].toUpperCase()}${upgrade.text.slice(1)}` : "No upgrade is running.";
-  const counted = running && upgrade.total > 1 && upgrade.done ? ` (${upgrade.done} of ${upgrade.total})` : "";
-  const elapsed = running ? `, ${short.format(upgrade.elapsed_s)} s after the start` : "";
-  say($("progress-text"), text + counted + elapsed);
+  const text = running ? sentence(upgrade.text).replace(/\.$/, "") : "No upgrade is running.";
+  const counted = running && upgrade.total > 1 && upgrade.done ? ` (${whole.format(upgrade.done)} of ${whole.format(upgrade.total)})` : "";
+  say($("progress-text"), text + counted);
+  const key = JSON.stringify(upgrade);
+  if (key !== progressSeen.key) progressSeen = { key, at: Date.now() };
+  say($("elapsed"), running ? `${Math.floor(upgrade.elapsed_s + (Date.now() - progressSeen.at) / 1000)} s` : "");
   const steps = stepsOf(page.steps, running ? upgrade.step : "");
   const at = running ? steps.indexOf(upgrade.step) : -1;
   show($("steps"), [steps, at], () =>
@@ -311,8 +326,8 @@ function showLast() {
       make("p", {}, `${action} by ${entry.who.user} `, resultTag(entry.result)),
       make("p", { class: "muted" }, when(entry.time), `, took ${short.format(entry.duration_s)} s`,
         entry.result === "committed" ? `; generation ${entry.generation} took over` : ""),
-      entry.cause ? make("p", {}, entry.cause) : null,
-      entry.canary ? make("p", {}, `Canary: ${entry.canary}`) : null,
+      entry.cause ? make("p", {}, sentence(entry.cause)) : null,
+      entry.canary ? make("p", {}, `Canary: ${sentence(entry.canary)}`) : null,
       entry.rollback_s ? make("p", {}, `Back on the old code in ${short.format(entry.rollback_s)} s.`) : null,
       entry.result === "committed" && code?.previous_hash
         ? make("code", { class: "command", tabindex: "0" }, "cloudctl rollback")
@@ -324,6 +339,7 @@ function showLast() {
 const ONLY_HAND_OVER = ["rehearse", "move", "supervise"];
 const ONLY_SWAP = ["canary"];
 let handsOver = false;
+let progressSeen = { key: "", at: 0 };
 
 const PLANS = {
   nothing: ["", "nothing to do"],
@@ -346,15 +362,15 @@ function showPlan() {
     }[plan.kind];
     const more = [text && plan.cause, plan.reason, plan.canary].filter(Boolean);
     return [
-      make("p", {}, tag(kind, word), " ", text || plan.cause),
-      ...[...new Set(more)].map((sentence) => make("p", {}, sentence)),
+      make("p", {}, tag(kind, word), " ", text || sentence(plan.cause)),
+      ...[...new Set(more)].map((words) => make("p", {}, sentence(words))),
       ...modules("Swapped:", plan.swappable),
       ...modules("Kernel, which lives as long as its process:", plan.kernel),
       ...(plan.not_exported?.length
         ? [make("details", {}, make("summary", {}, "What connections cannot take along"),
-            make("ul", { class: "sentences" }, ...plan.not_exported.map((sentence) => make("li", {}, sentence))))]
+            make("ul", { class: "sentences" }, ...plan.not_exported.map((words) => make("li", {}, sentence(words)))))]
         : []),
-      ...plan.warnings.map((warning) => make("p", {}, tag("warn", "warning"), " ", warning)),
+      ...plan.warnings.map((warning) => make("p", {}, tag("warn", "warning"), " ", sentence(warning))),
       ...(["swap", "hand-over"].includes(plan.kind) ? [make("code", { class: "command", tabindex: "0" }, "cloudctl upgrade")] : []),
     ];
   });
@@ -426,9 +442,8 @@ function chart(figure, { title, now, lines, key, unit, describe }) {
     }, ...over, ...paths);
     return [
       make("figcaption", {}, key || title, make("b", {}, now)),
-      picture,
-      make("p", { class: "scale", "aria-hidden": "true" },
-        make("span", {}, "5 min ago"), make("span", {}, `top line: ${unit(top)}`), make("span", {}, "now")),
+      make("div", { class: "plot-frame" }, picture, make("span", { class: "top", "aria-hidden": "true" }, unit(top))),
+      make("p", { class: "scale", "aria-hidden": "true" }, make("span", {}, "5 min ago"), make("span", {}, "now")),
     ];
   });
 }
@@ -504,7 +519,7 @@ function showAudit() {
       ];
       // Roles are said again since the narrow layout shows rows as blocks, which hides them from some readers.
       return make("tr", { role: "row" }, ...cells.map((content, at) =>
-        make("td", { role: "cell", "data-label": columns[at], class: columns[at] === "Why" ? "cause" : undefined }, ...content.filter((one) => one !== ""))));
+        make("td", { role: "cell", "data-label": columns[at], class: { Why: "cause", When: "fixed", Took: "fixed" }[columns[at]] }, ...content.filter((one) => one !== ""))));
     });
     return [
       make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...columns.map((name) => make("th", { role: "columnheader", scope: "col" }, name)))),
@@ -543,15 +558,12 @@ function listen() {
 }
 
 function showLink() {
-  const silent = Date.now() - lastAnswer;
-  const lost = answersLost > 1 && silent > STALE_MS;
+  const lost = answersLost > 1 && Date.now() - lastAnswer > STALE_MS;
   if (isLive()) lastLive = Date.now();
   const live = Date.now() - lastLive < STREAM_MS;
   const state = lost ? "lost" : live ? "live" : "waiting";
   $("link").dataset.state = state;
   say($("link-text"), { lost: "No connection", live: "Live", waiting: "Connecting" }[state]);
-  if ($("stale").hidden === lost) $("stale").hidden = !lost;
-  if (lost) say($("stale"), `The host does not answer since ${clock.format(new Date(lastAnswer))}; trying again. What is shown was true then.`);
 }
 
 function showStatus() {
@@ -578,9 +590,22 @@ async function lookAtStatus() {
 }
 
 async function lookAtHealth() {
-  known.health = await ask("health");
-  showAnswer();
-  showParts();
+  try {
+    known.health = await ask("health");
+    lastHealth = Date.now();
+    healthLost = 0;
+    showParts();
+  } catch (error) {
+    healthLost += 1;
+    throw error;
+  } finally {
+    showAnswer();
+  }
+}
+
+// One answer that is late is nothing to speak of; what is shown must not pass for the present for long, though.
+function isLost() {
+  return healthLost > 1 && Date.now() - lastHealth > STALE_MS;
 }
 
 async function lookAtRates() {
@@ -715,10 +740,11 @@ async function logOut() {
   try {
     await ask("logout", { body: {} });
     for (const name of Object.keys(known)) known[name] = null;
+    $("notice").hidden = true;
     leave("");
   } catch (error) {
-    $("stale").hidden = false;
-    say($("stale"), `You are still logged in: ${error.message}`);
+    $("notice").hidden = false;
+    say($("notice"), `You are still logged in: ${error.message}`);
   }
 }
 
