@@ -86,9 +86,17 @@ def outcome_view(outcome: Outcome) -> RenderableType:
     lines = [Text(sentences[outcome.result], style=_RESULT_STYLES[outcome.result])]
     if outcome.canary:
         lines.append(Text(f"canary: {outcome.canary}"))
+    if outcome.how == "hand-over" and outcome.result == "committed":
+        pause = f"the longest stood still for {outcome.pause_s * 1000:.0f} ms"
+        lines.append(Text(f"{_count_of(outcome.moved, 'connection')} moved at once; {pause}"))
+        lines += [Text(f"{count} will follow: {reason}") for reason, count in outcome.follow.items()]
     if outcome.rollback_s:
         lines.append(Text(f"the old code alone served again {outcome.rollback_s * 1000:.0f} ms after that was seen"))
     return Group(*lines, *_warnings(outcome.warnings))
+
+
+def _count_of(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _warnings(warnings: Iterable[str]) -> list[Text]:
@@ -107,8 +115,10 @@ def audit_view(audit: Audit) -> RenderableType:
         )
         tried = f"canary: {entry.canary}" if entry.canary else ""
         vouched = f"manifest: {entry.manifest}" if entry.manifest not in {"", "absent"} else ""
+        origin = f"from: {entry.who.origin}" if entry.who.origin else ""
         lines += [
-            Padding(Text(remark), (0, 0, 0, 4), expand=False) for remark in filter(None, (entry.cause, tried, vouched))
+            Padding(Text(remark), (0, 0, 0, 4), expand=False)
+            for remark in filter(None, (entry.cause, tried, vouched, origin))
         ]
     return Group(*lines)
 

@@ -28,11 +28,16 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Actor(Message, frozen=True, kw_only=True):
-    """Who asks, as the kernel vouches for at the socket."""
+    """
+    Who asks, as the kernel vouches for at the socket.
+
+    ``origin`` is from where, as far as it can be told: the process's name, its terminal, who had logged in there.
+    """
 
     uid: int
     pid: int
     user: str
+    origin: str = ""
 
 
 class GenerationStatus(Message, frozen=True, kw_only=True):

@@ -16,6 +16,8 @@ SHOWN_MODULES = 8
 SWAP_REASON = "all modules that changed are swappable: the processes stay and load a new generation"
 SWAP_KEEPS = ["a request under way ends in the code where it began; its connection goes on in the new one"]
 
+HAND_OVER_KEEPS = "what cannot move ends its request in the old process, and its connection follows"
+
 
 def kernel_cause(modules: tuple[str, ...]) -> str:
     """Why a swap is not enough."""

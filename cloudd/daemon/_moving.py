@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -25,6 +26,7 @@ from reload import Ending, HandoverLimits, Link, NewProcess, OldProcess
 
 DECISION_S = 120.0
 MAX_SHOWN_REASONS = 8
+SURVEYED = 100  # connections that are looked at in one turn of the reactor
 
 
 class Served(Protocol):
@@ -85,6 +87,18 @@ class Moving:
     def is_leaving(self) -> bool:
         """An old worker whose connections go, or have gone."""
         return isinstance(self._side, OldProcess) and self._decided
+
+    async def survey(self) -> dict[str, int]:
+        """Why connections could not move at this moment -> how many; looked at in slices."""
+        found: dict[str, int] = {}
+        for factory in self._factories.values():
+            for batch in _batches(list(factory.connections)):
+                for connection in batch:
+                    reason = MovableHTTP(connection, self._moved_away).obstacle()
+                    if reason and (reason in found or len(found) < MAX_SHOWN_REASONS):
+                        found[reason] = found.get(reason, 0) + 1
+                await deferLater(self._reactor, 0)
+        return found
 
     # ---- the old worker
 
@@ -232,6 +246,10 @@ class Moving:
             "pause_s": round(progress.longest_pause_s, 4),
             "later": later,
         }
+
+
+def _batches(connections: list[HTTPConnection]) -> Iterator[list[HTTPConnection]]:
+    return (connections[begin : begin + SURVEYED] for begin in range(0, len(connections), SURVEYED))
 
 
 def state_file(state: Mapping[str, Any]) -> int:

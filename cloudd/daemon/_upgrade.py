@@ -13,7 +13,7 @@ Where kernel modules changed, a swap is not enough: new processes of the new cod
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -50,6 +50,7 @@ from ._allowed import DISTRIBUTIONS, allowed_tree, own_environment, scan_allowed
 from ._audit import AuditLog
 from ._canary import Asked, Canary, CanaryFailed, CanaryRules, CanaryStopped
 from ._causes import (
+    HAND_OVER_KEEPS,
     SWAP_KEEPS,
     SWAP_REASON,
     canary_words,
@@ -97,6 +98,9 @@ class Workers(Asked, Protocol):
 
     async def highest_generation(self) -> int:
         """The highest number of a generation that any of them has ever had."""
+
+    async def survey(self) -> Mapping[str, int]:
+        """Why connections could not move to other processes at this moment -> how many."""
 
     def hashes_in_use(self) -> Collection[str]:
         """Hashes of all trees from which a worker still has a generation."""
@@ -400,7 +404,10 @@ class Upgrades:
         if against:
             return msgspec.structs.replace(plan, kind="refused", cause=against)
         if target.new_processes:
-            plan = msgspec.structs.replace(plan, kind="hand-over", cause=target.new_processes)
+            stays = [f"{count} now: {reason}" for reason, count in (await self._workers.survey()).items()]
+            plan = msgspec.structs.replace(
+                plan, kind="hand-over", cause=target.new_processes, not_exported=[*stays, HAND_OVER_KEEPS]
+            )
         else:
             plan = msgspec.structs.replace(
                 plan, reason=SWAP_REASON, canary=canary_words(self._settings.upgrade, percent), not_exported=SWAP_KEEPS

@@ -133,6 +133,7 @@ class Worker:
             "anchor_changes": self._anchor_changes,
             "take_over": self.take_over,
             "open_ports": self.open_ports,
+            "survey": self._moving.survey,
             "decide": self._moving.decide,
             "abort_handover": self._moving.abort,
             "take_back": self._moving.take_back,

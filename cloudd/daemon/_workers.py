@@ -33,6 +33,7 @@ from ._spec import WorkerSpec
 from ._state_folder import StateFolder
 
 ASK_TIMEOUT_S = 2.0
+SURVEY_TIMEOUT_S = 5.0
 SWAP_TIMEOUT_S = 55.0  # shorter than the upgrade's own patience, which could not name the worker
 COMMIT_TIMEOUT_S = 10.0
 KILL_DELAY_S = 3.0
@@ -214,6 +215,14 @@ class WorkerPool:
         for slot in sorted(ready, key=lambda slot: slot.role not in {"front", "all"})[:1]:
             assert slot.link is not None
             slot.link.cast(call, **body)
+
+    async def survey(self) -> dict[str, int]:
+        """Why connections could not move to other processes at this moment -> how many, as far as workers answer."""
+        found: dict[str, int] = {}
+        for answer in (await self.ask_all("survey", SURVEY_TIMEOUT_S)).values():
+            for reason, count in answer.items() if isinstance(answer, dict) else ():
+                found[reason] = found.get(reason, 0) + count
+        return found
 
     async def prepare(self, generation: int, tree: CodeTree) -> None:
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
@@ -26,6 +27,8 @@ class MessageTests(SynchronousTestCase):
 
     def test_actors_have_names(self) -> None:
         """A user that the host does not know is named by number."""
-        self.assertEqual(actor_of(0, 1), Actor(uid=0, pid=1, user="root"))
+        gone = 2**22 + 1  # more than the kernel gives
+        self.assertEqual(actor_of(0, gone), Actor(uid=0, pid=gone, user="root"))
+        self.assertIn(Path("/proc/self/comm").read_text().strip(), own_actor().origin)
         self.assertEqual(actor_of(3_999_999, 1).user, "3999999")
         self.assertEqual((own_actor().uid, own_actor().pid), (os.geteuid(), os.getpid()))

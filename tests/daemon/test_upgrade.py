@@ -76,6 +76,9 @@ class FakeWorkers:
     async def highest_generation(self) -> int:
         return self.highest
 
+    async def survey(self) -> dict[str, int]:
+        return {"BUSY": 3}
+
     def hashes_in_use(self) -> Collection[str]:
         return self.in_use
 

@@ -69,6 +69,14 @@ class MovableHTTP(MovableConnection):
         super().thaw()
         self._connection.thawed()
 
+    def obstacle(self) -> str:
+        """Why it could not move at this moment; empty: it could.  Changes nothing."""
+        try:
+            take_snapshot(self._connection)
+        except NotExportable as error:
+            return str(error)
+        return ""
+
     def _tell(self) -> Snapshot:
         try:
             return take_snapshot(self._connection)
