@@ -15,6 +15,7 @@ from cloudd.control import Outcome, Result
 from ._canary import CanaryReason
 from ._metrics import export_registry
 
+PAUSES_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 Reason = Literal["asked", "prepare", "timeout", "record", "supervision", "unforeseen"] | CanaryReason
@@ -44,6 +45,15 @@ class SwapMetrics:
         self._rollbacks = Counter(
             "cloudd_rollbacks", "Times the old code served again, by why", ("reason",), registry=self._registry
         )
+        self._moved = Counter(
+            "cloudd_connections_moved", "Connections that hand-overs moved at once", registry=self._registry
+        )
+        self._pauses = Histogram(
+            "cloudd_handover_pause_seconds",
+            "Longest time that connections of one batch stood still, a hand-over that was committed each",
+            registry=self._registry,
+            buckets=PAUSES_S,
+        )
         for result in get_args(Result):
             self._swaps.labels(result)
         for reason in REASONS:
@@ -58,32 +68,40 @@ class SwapMetrics:
         self._swaps.labels(outcome.result).inc()
         if outcome.result in {"committed", "failed"}:
             self._seconds.observe(outcome.duration_s)
+        if outcome.how == "hand-over" and outcome.result == "committed":
+            self._moved.inc(outcome.moved)
+            self._pauses.observe(outcome.pause_s)
         if undone is None and outcome.action == "rollback" and outcome.result == "committed":
             undone = "asked"
         if undone is not None:
             self._rollbacks.labels(undone).inc()
 
     def totals(self) -> dict[str, float]:
-        """All counts as plain data, for ``restore``; of the times their number and sum alone."""
+        """All counts as plain data, for ``restore``."""
         samples = [sample for family in self._registry.collect() for sample in family.samples]
-        return {
-            f"{sample.name}/{next(iter(sample.labels.values()), '')}": sample.value
-            for sample in samples
-            if not sample.name.endswith("_created")
-        }
+        return {f"{sample.name}/{'/'.join(sample.labels.values())}": sample.value for sample in samples}
 
     def restore(self, totals: Mapping[str, float]) -> None:
-        """Go on from what another one's ``totals`` gave; what is not known here is passed over."""
+        """
+        Go on from what another one's ``totals`` gave; what is not known here is passed over.
+
+        Of times the buckets are right, and their sum as near as the buckets tell.
+        """
         for result in get_args(Result):
             self._swaps.labels(result).inc(totals.get(f"cloudd_swaps_total/{result}", 0))
-        for reason in get_args(Reason):
+        for reason in REASONS:
             self._rollbacks.labels(reason).inc(totals.get(f"cloudd_rollbacks_total/{reason}", 0))
-        before = 0.0
-        for bound in (*BUCKETS_S, float("inf")):
-            upto = totals.get(f"cloudd_swap_seconds_bucket/{floatToGoString(bound)}", before)
-            for _ in range(int(upto - before)):
-                self._seconds.observe(min(bound, BUCKETS_S[-1] * 2))
-            before = upto
+        self._moved.inc(totals.get("cloudd_connections_moved_total/", 0))
+        for histogram, name, bounds in (
+            (self._seconds, "cloudd_swap_seconds", BUCKETS_S),
+            (self._pauses, "cloudd_handover_pause_seconds", PAUSES_S),
+        ):
+            below = 0.0
+            for bound in (*bounds, float("inf")):
+                upto = totals.get(f"{name}_bucket/{floatToGoString(bound)}", below)
+                for _ in range(int(upto - below)):
+                    histogram.observe(min(bound, 2 * bounds[-1]))
+                below = upto
 
     def export(self) -> list[dict[str, Any]]:
         """All families as plain data, for ``merge_metrics``."""

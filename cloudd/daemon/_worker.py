@@ -19,6 +19,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -90,6 +91,9 @@ class Worker:
         self._database = open_control_database(self._state.control_database, reactor=reactor)
         self._object_index = open_object_index(self._state.object_index, reactor=reactor)
         self._metrics = WorkerMetrics()
+        self._switches = self._metrics.histogram(
+            "cloudd_switch_seconds", "Time in which a worker did nothing but switch to another generation"
+        )
         self._access_log = AccessLog(access_log_file(self._state.path, self._settings.log.access_file))
         self._generations = Generations(
             reactor,
@@ -123,7 +127,7 @@ class Worker:
             "counts": self._metrics.requests.totals,
             "status": self._status,
             "prepare": self._generations.prepare,
-            "commit": self._generations.commit,
+            "commit": self._commit,
             "abort": self._generations.abort,
             "begin_canary": self._begin_canary,
             "measure_canary": self._measure_canary,
@@ -343,6 +347,14 @@ class Worker:
         connections = sum(len(factory.connections) for factory in self._factories.values())
         soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         return {"routes": routes, "descriptors": open_descriptors() - connections, "limit": soft}
+
+    def _commit(self, number: int) -> list[str]:
+        """Switch to a generation; nothing else is done in this process meanwhile, so the time is a pause."""
+        began = time.perf_counter()
+        try:
+            return self._generations.commit(number)
+        finally:
+            self._switches.observe(time.perf_counter() - began)
 
     def _connections_by_generation(self) -> dict[int, int]:
         """Where the request of each connection is answered, or, of an idle one, the next will be."""

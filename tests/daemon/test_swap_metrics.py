@@ -11,7 +11,7 @@ from cloudd.control import Outcome, Result
 from cloudd.daemon import _upgrade
 from cloudd.daemon._gauges import connections_by_generation
 from cloudd.daemon._health import merge_metrics
-from cloudd.daemon._swap_metrics import REASONS
+from cloudd.daemon._swap_metrics import REASONS, SwapMetrics
 
 from .test_metrics import samples
 from .test_upgrade import UpgradeCase
@@ -34,6 +34,23 @@ class SwapMetricsTests(MetricsCase):
         for result in get_args(Result):
             self.assertEqual(self.found("cloudd_swaps_total", result=result), 0)
         self.assertEqual((self.rollbacks(), self.found("cloudd_swap_seconds_count")), ({}, 0))
+
+    async def test_they_outlive_the_anchors_code(self) -> None:
+        """What another one restores from the totals shows the same counts and buckets."""
+        self.version(2)
+        await self.upgrade()
+        await self.rollback()
+        self.metrics.count(Outcome(action="upgrade", result="failed", duration_s=500.0), "canary_errors")
+        moved = Outcome(action="upgrade", result="committed", how="hand-over", moved=20, pause_s=0.004, duration_s=3.0)
+        self.metrics.count(moved)
+        again = SwapMetrics()
+        again.restore(self.metrics.totals())
+        for name, value in self.metrics.totals().items():
+            if not name.partition("/")[0].endswith(("_sum", "_created")):
+                self.assertEqual(again.totals()[name], value, name)
+        self.metrics = again
+        self.assertEqual(self.found("cloudd_connections_moved_total"), 20)
+        self.assertEqual(self.found("cloudd_handover_pause_seconds_bucket", le="0.005"), 1)
 
     async def test_results(self) -> None:
         """Each is counted once; the time of those alone that were tried."""
