@@ -1,12 +1,12 @@
 """
 Many idle subscribers of ``/events``: what each costs in memory, and what a broadcast to all of them does to others.
 
-    python -m bench.events [--streams 10000] [--front 2] [--clients 2] [--broadcasts 3] [--hand-over]
+    python -m bench.events [--streams 10000] [--front 2] [--clients 2] [--broadcasts 3] [--upgrade hand-over --during 1]
 
 Starts its own cloudd.  Client processes open the streams from addresses all over 127.0.0.0/8; a process may have 20,000
 descriptors at most, so take as many ``--front`` and ``--clients`` as that needs.  Then it makes containers, each of
 which is told to every subscriber, while a probe asks for something small on a few other connections all the time.
-With ``--hand-over`` all workers are replaced between two broadcasts.
+With ``--upgrade`` all workers, or the code in them, are replaced between two broadcasts.
 
 Prints one JSON object: ``kib_per_stream`` is what the workers' PSS grew by, for each stream; ``silence_ms`` the longest
 wait of a probe without and with a broadcast; ``turns_over_25_ms`` how often
@@ -155,17 +155,23 @@ def hub_turns(cloud: RunningCloud) -> tuple[float, float]:
     return float(buckets.get("+Inf", 0)), float(buckets.get("0.025", 0))
 
 
-def hand_over(cloud: RunningCloud, tree: Path) -> float:
+def hand_over(cloud: RunningCloud, tree: Path, how: str, every_s: float, broadcast: Any) -> float:
+    """Replace all workers, or the code in them; ``broadcast`` is called in the meantime.  Gives the seconds."""
     command = [str(Path(sys.executable).parent / "cloudctl"), "--state", str(cloud.state), "upgrade", "--yes"]
     began = time.time()
-    done = subprocess.run(
-        [*command, "--canary", "0", "--how", "hand-over", "--to", str(tree)],
-        capture_output=True,
+    with subprocess.Popen(
+        [*command, "--canary", "0", "--how", how, "--to", str(tree)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(done.stdout + done.stderr + cloud.log())
+    ) as upgrade:
+        while upgrade.poll() is None:
+            time.sleep(every_s or 0.1)
+            if every_s:
+                broadcast()
+        assert upgrade.stdout is not None
+        if upgrade.returncode:
+            raise RuntimeError(upgrade.stdout.read() + cloud.log())
     return time.time() - began
 
 
@@ -181,7 +187,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     clients = []
     try:
         cloud.start()
-        if options.hand_over:
+        if options.upgrade:
             position = copy_tree(tree) / "cloudd" / "events" / "_position.py"
             position.write_text(f"# another one\n{position.read_text()}")
         token, project = log_in(cloud)
@@ -203,14 +209,20 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         quiet = (time.time(), time.time() + 3)
         time.sleep(3)
         turns = hub_turns(cloud)
-        windows, made, upgrades = [], [], []
-        for number in range(options.broadcasts):
-            if options.hand_over and number == options.broadcasts // 2:
-                upgrades.append(round(hand_over(cloud, tree), 2))
+        windows: list[tuple[float, float]] = []
+        made: list[float] = []
+        upgrades: list[float] = []
+
+        def broadcast() -> None:
             headers = {"X-Auth-Token": token, "Content-Length": "0"}
-            status, _, body = ask(cloud, "object", "PUT", f"/v1/AUTH_{project}/b{number}", None, headers)
+            status, _, body = ask(cloud, "object", "PUT", f"/v1/AUTH_{project}/b{len(made)}", None, headers)
             assert status == 201, body
             made.append(time.time())
+
+        for number in range(options.broadcasts):
+            if options.upgrade and number == options.broadcasts // 2:
+                upgrades.append(round(hand_over(cloud, tree, options.upgrade, options.during, broadcast), 2))
+            broadcast()
             time.sleep(options.pause)
             windows.append((made[-1], time.time()))
         turns_after = hub_turns(cloud)
@@ -225,7 +237,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "opened_s": round(opened_s, 1),
             "kib_per_stream": round((held_kib - idle_kib) / (each * options.clients), 2),
             "workers_mib": [round(idle_kib / 1024), round(held_kib / 1024)],
-            "hand_over_s": upgrades,
+            "upgrade_s": upgrades,
+            "made": len(made),
             "broadcasts": broadcasts(results, made),
             "silence_ms": {"quiet": longest(waits, [quiet]), "broadcast": longest(waits, windows)},
             "hub_turns": all_turns,
@@ -233,9 +246,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "dropped": sum(result["dropped"] for result in results),
             "doubled": sum(result["doubled"] for result in results),
             "missing": sum(
-                (options.broadcasts - count) * streams
-                for result in results
-                for count, streams in result["counts"].items()
+                (len(made) - count) * streams for result in results for count, streams in result["counts"].items()
             ),
             "load": os.getloadavg()[0],
         }
@@ -282,7 +293,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pause", type=float, default=3.0, help="seconds after each broadcast")
     parser.add_argument("--settle", type=float, default=3.0, help="seconds before memory is measured")
     parser.add_argument("--heartbeat", type=float, default=25.0, help="[events] heartbeat_s")
-    parser.add_argument("--hand-over", action="store_true", help="replace all workers in the middle")
+    parser.add_argument("--upgrade", choices=("swap", "hand-over"), help="in the middle")
+    parser.add_argument("--during", type=float, default=0.0, help="seconds between broadcasts meanwhile; 0: none")
     return parser.parse_args(given)
 
 

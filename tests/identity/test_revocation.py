@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Connection, delete
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.database.tables import revocation
 from cloudd.identity import (
     Access,
     AuthRequest,
+    Concerns,
     Identity,
     InvalidToken,
     IssuedToken,
@@ -25,6 +28,7 @@ from cloudd.identity import (
 )
 from cloudd.identity._bootstrap import role_id
 from cloudd.identity._login import Login
+from cloudd.identity._tokens import TokenFacts
 from tests.identity.house import House
 
 
@@ -37,11 +41,16 @@ class WithinASecondTests(TestCase):
         for worker in (there, elsewhere):
             await worker.authenticate_token(issued.token)
             self.assertIsNotNone(worker.cached(issued.token))
+        told: list[Concerns] = []
+        unfollow = there.follow(told.append)
         await change(house, here, admin, issued)
         await self.assert_refused(here, issued)
         house.clock.advance(0.4)  # the poll of `there`
         await there._verification.watch.look()
         self.assertIsNone(there.cached(issued.token))
+        # Who keeps something open for the token has heard of it, in time to ask again.
+        self.assertTrue(any(concerns(issued.access) for concerns in told))
+        unfollow()
         elsewhere.retire()  # a worker that does not get to its polls
         house.clock.advance(0.6)
         self.assertIsNone(elsewhere.cached(issued.token))
@@ -262,3 +271,43 @@ class PurgeTests(TestCase):
         await write_event(identity, _revocation.user(issued.access.user_id))
         with self.assertRaises(InvalidToken):
             await identity.authenticate_token(issued.token)
+
+
+class ConcernTests(SynchronousTestCase):
+    """Which kept access an event may concern: never too few."""
+
+    @given(st.sampled_from(["p", None]), st.sampled_from(["d", None]), st.sampled_from(["a", None]), st.booleans())
+    def test_never_missed(self, project: str | None, domain: str | None, credential: str | None, ec2: bool) -> None:
+        """Whatever can end the token concerns its access."""
+        facts = TokenFacts(
+            user_id="u",
+            methods=("password",),
+            audit_ids=("own", "first"),
+            issued_at=1,
+            expires_at=2,
+            project_id=project,
+            domain_id=None if project else domain,
+            application_credential_id=credential,
+            ec2_access="k" if ec2 else None,
+        )
+        domains = ["ud", *(["pd"] if project else [domain] if domain else [])]
+        access = Access(
+            user_id="u",
+            user_name="U",
+            user_domain_id="ud",
+            user_domain_name="UD",
+            project_id=project,
+            project_domain_id="pd" if project else None,
+            domain_id=facts.domain_id,
+            audit_ids=facts.audit_ids,
+            application_credential_id=credential,
+        )
+        for subject in _revocation.subjects_of(facts, domains):
+            self.assertTrue(_revocation.may_concern({subject}, access), subject)
+
+    def test_others(self) -> None:
+        """Somebody else's events concern nobody else."""
+        access = Access(user_id="u", user_name="U", user_domain_id="ud", user_domain_name="UD", audit_ids=("own",))
+        others = {"user:x", "token:other", "chain:other", "project:p", "domain:d", "credential:a", "user:u/p"}
+        self.assertFalse(_revocation.may_concern(others, access))
+        self.assertFalse(_revocation.may_concern(set(), access))
