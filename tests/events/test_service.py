@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attrs import evolve
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import fail
 from twisted.trial.unittest import TestCase
 
 from cloudd.daemon._metrics import WorkerMetrics
@@ -35,7 +35,7 @@ class ServiceTests(TestCase):
     async def kept(self) -> int:
         """How many changes are in the store's log."""
         await self.house.threads.run(int)
-        await self.database.read(lambda _: None)
+        await self.database.read(id)
         return len((await self.store.changes(0, 1 << 30))[1])
 
     async def test_self_check(self) -> None:
@@ -43,8 +43,9 @@ class ServiceTests(TestCase):
         events = self.events()
         await events.self_check()
         self.store.changes = lambda *_args: fail(OSError("no such table: changes"))  # type: ignore[method-assign]
-        error = await self.assertFailure(Deferred.fromCoroutine(events.self_check()), SelfCheckFailed)
-        self.assertIn("no such table: changes", str(error))
+        with self.assertRaises(SelfCheckFailed) as caught:
+            await events.self_check()
+        self.assertIn("no such table: changes", str(caught.exception))
 
     async def test_forgets(self) -> None:
         """The worker that keeps things up forgets what is too old, now and then, until it is retired."""
