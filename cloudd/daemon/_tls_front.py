@@ -160,8 +160,8 @@ class TLSFront:
         for link in self._old:
             self._watch_old(link)
         found, self._found = self._found, []
-        keep = found.pop() if self._files and found else None
-        for link in found:
+        keep = next((link for link in found if link.speaks), None) if self._files else None
+        for link in [link for link in found if link is not keep]:
             self._retire(link, longest_wait_s if self._files else 0.0)
         if keep is not None:
             self.log.info("the TLS front {pid} was found", pid=keep.pid)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
+import struct
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -22,7 +24,8 @@ from ._loader_process import NOT_INHERITED
 from ._reader import Reader
 
 CALL_TIMEOUT_S = 10.0
-_FIND_TIMEOUT_S = 2.0
+_FIND_TIMEOUT_S = 5.0
+_PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _CONTROL_DESCRIPTOR = 3
 
 
@@ -35,7 +38,10 @@ class FrontLink:
     """
     One front.
 
+    Whatever version it speaks, it understands ``hello`` and ``stop``.
+
     :ivar code: which code it runs, as ``front_code`` tells
+    :ivar speaks: the version of the control messages that we speak
     :ivar held: of one that was found its listening socket and its end of the channel by face; the taker closes them
     :param path: of its control socket; removed when it has ended
     :ivar is_over: the process has ended, or was left alone
@@ -43,6 +49,7 @@ class FrontLink:
 
     pid: int
     code: str
+    speaks: bool
     is_draining: bool
     held: dict[str, tuple[socket.socket, socket.socket]]
     _control: socket.socket
@@ -193,37 +200,49 @@ def start_front(tree: Path, code: str, run: Path, output: int | None, environmen
         raise
     finally:
         theirs.close()
-    return FrontLink(pid, code, False, {}, ours, pidfd, run / socket_name(pid))
+    return FrontLink(pid, code, True, False, {}, ours, pidfd, run / socket_name(pid))
 
 
 def find_fronts(run: Path, note: Callable[[str], None]) -> list[FrontLink]:
     """
     The fronts that an earlier anchor has left running.  Blocks; to be called before the reactor runs.
 
-    :param note: told of those that do not answer, which are left alone
+    One that does not answer serves nobody and holds its ports: it is killed.
+
+    :param note: told of those
     """
-    found = []
-    for path in sorted(run.glob("tls-front-*.sock")):
-        control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        control.settimeout(_FIND_TIMEOUT_S)
-        try:
-            control.connect(str(path))
-            send_message(control, {"call": "hello"})
-            hello, descriptors = receive_message(control)
-            pairs = zip(descriptors[::2], descriptors[1::2], strict=True)
-            held = {
-                face: (socket.socket(fileno=listener), socket.socket(fileno=channel))
-                for face, (listener, channel) in zip(hello["faces"], pairs, strict=True)
-            }
-            pidfd = os.pidfd_open(hello["pid"])
-        except (ConnectionRefusedError, FileNotFoundError, ProcessLookupError, EOFError, ConnectionResetError):
-            control.close()
-            path.unlink(missing_ok=True)  # of one that was killed
-            continue
-        except (OSError, ValueError, KeyError) as error:
-            control.close()
-            note(f"the TLS front at {path} does not answer: {error}")
-            continue
-        is_current = hello.get("protocol") == PROTOCOL and not hello.get("draining")
-        found.append(FrontLink(hello["pid"], str(hello.get("code")), not is_current, held, control, pidfd, path))
-    return found
+    return [link for path in sorted(run.glob("tls-front-*.sock")) if (link := _meet(path, note)) is not None]
+
+
+def _meet(path: Path, note: Callable[[str], None]) -> FrontLink | None:
+    control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control.settimeout(_FIND_TIMEOUT_S)
+    try:
+        control.connect(str(path))
+        pid = _PEER.unpack(control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[0]
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        control.close()
+        path.unlink(missing_ok=True)  # of one that was killed
+        return None
+    try:
+        send_message(control, {"call": "hello"})
+        hello, descriptors = receive_message(control)
+        sockets = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        held = dict(zip(hello["faces"], zip(sockets[::2], sockets[1::2], strict=True), strict=True))
+    except (OSError, EOFError, ValueError, KeyError) as error:
+        control.close()
+        note(f"the TLS front {pid} does not answer and is killed: {error or type(error).__name__}")
+        _kill(pidfd)
+        path.unlink(missing_ok=True)
+        return None
+    speaks, is_draining = hello.get("protocol") == PROTOCOL, bool(hello.get("draining"))
+    return FrontLink(pid, str(hello.get("code")), speaks, is_draining, held, control, pidfd, path)
+
+
+def _kill(pidfd: int) -> None:
+    """Kill a process, and wait until it has let go of its ports."""
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        select.select([pidfd], [], [], _FIND_TIMEOUT_S)
+    os.close(pidfd)

@@ -2,7 +2,8 @@
 """
 Control messages: JSON objects with descriptors beside them, one a packet of a SOCK_SEQPACKET unix socket.
 
-Each request has a ``call`` and gets one answer, in order.  Version 1:
+Each request has a ``call`` and gets one answer, in order.  Version 1, of which ``hello`` and ``stop`` have to stay as
+they are: an anchor of another version takes the sockets of a front that it does not understand, and ends it.
 
 ``hello``
     ``pid``, ``protocol``, ``code`` (what it was started with), ``draining``, ``faces``; beside it for each face its

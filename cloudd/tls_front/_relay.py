@@ -46,7 +46,7 @@ class Relay:
 
     :ivar stage: ``HANDSHAKE``, ``WAITING`` (for a worker), ``OPEN``, ``LINGER`` (the worker has ended, or
         the handshake has failed), ``CLOSED``
-    :ivar since: the loop's time when the stage began, or the last byte went to a client whose worker has ended
+    :ivar since: the loop's time when the stage began, or something was last sent to the client or, in ``LINGER``, read
     """
 
     __slots__ = (
@@ -319,6 +319,7 @@ class Relay:
                 if not self._tls.recv_into(_view):
                     self.drop()
                     return
+                self.since = self._face.loop.now
         except BlockingIOError:
             pass
         except (OSError, ValueError):

@@ -23,11 +23,12 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from cloudd.daemon import _tls_front
+from cloudd.daemon import _tls_front, _tls_front_link
 from cloudd.daemon._listening import ListenError, bind_all
 from cloudd.daemon._tls_front import FrontFailed, TLSFront, front_code
+from cloudd.daemon._tls_front_link import find_fronts
 from cloudd.daemon._tls_health import SOON_S, tls_metrics, tls_part
-from cloudd.tls_front import MAX_ORIGIN_BYTES, Origin, receive_message, send_message, socket_name
+from cloudd.tls_front import MAX_ORIGIN_BYTES, PROTOCOL, Origin, receive_message, send_message, socket_name
 from cloudd.tls_front._messages import receive_packet
 from reload import Boundaries, CodeTree
 from tests.daemon.small_cloud import PATIENCE_S, SmallCloud
@@ -274,6 +275,33 @@ class FrontTests(FrontCase):
         await stopping
         self.assertEqual(await deferToThread(self.read_quietly, client), b"")
 
+    def kill_anchor(self) -> None:
+        """Let go of everything, as a process does that is killed."""
+        front, current = self.front, self.front._current
+        assert current is not None
+        front._stopping = True
+        current._path = self.folder / "none"  # a dead anchor removes nothing
+        current._finish("has lost its anchor")
+        for each in (*front._listeners.values(), *front._channels.values()):
+            each.close()
+
+    async def test_of_another_version(self) -> None:
+        """A front that speaks another version gives its port away and keeps its connections."""
+        client, worker = await self.open()
+        (before,) = await self.pids()
+        self.patch(_tls_front_link, "PROTOCOL", PROTOCOL + 1)
+        (found,) = find_fronts(self.run_folder, self.fail)
+        self.assertFalse(found.speaks)
+        self.kill_anchor()
+        self.front = self.make_front()
+        other, other_worker = await self.open()
+        await self.talk(other, other_worker)
+        await self.talk(client, worker)
+        self.assertEqual((await self.pids())[1:], [before])
+        for each in (*found.held["api"], found._control):
+            each.close()
+        os.close(found._pidfd)
+
     async def test_does_not_serve(self) -> None:
         """A front that is found and will not serve keeps what it has; another one takes new clients."""
         client, worker = await self.open()
@@ -508,6 +536,18 @@ class DaemonTests(SynchronousTestCase):
         self.assertEqual(self.get("/hello")[0], 200)
         self.assertEqual(self.cloud.worker_pids(), before)
         self.assertNotEqual(self.front_pid(), pid)
+
+    def test_hung_front_is_found(self) -> None:
+        """A front that does not answer the next anchor is killed, and another one takes its place."""
+        before = self.cloud.worker_pids()
+        pid = self.front_pid()
+        os.kill(pid, signal.SIGSTOP)
+        self.cloud.stop(signal.SIGKILL)
+        self.cloud.start(api=self.endpoint)
+        self.assertEqual(self.get("/hello")[0], 200)
+        self.assertEqual(self.cloud.worker_pids(), before)
+        self.assertNotEqual(self.front_pid(), pid)
+        self.assertTrue(self.cloud.words(f"the TLS front {pid} does not answer and is killed"))
 
     def test_all_killed(self) -> None:
         """Without anchor and workers the front ends by itself."""
