@@ -225,7 +225,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     cloud = RunningCloud()
     try:
         trees = [copy_tree(cloud.folder / "first"), changed_tree(cloud.folder / "second")]
-        cloud.settings_file.write_text(f"[upgrade]\ntrees = {json.dumps([str(tree) for tree in trees])}\n")
+        cloud.settings_file.write_text(
+            f"[upgrade]\ncanary_percent = 0\ntrees = {json.dumps([str(tree) for tree in trees])}\n"
+        )
         cloud.start()
         token, account = log_in(cloud)
         load = Load(cloud, token, account, options.mb * 1_000_000)

@@ -16,12 +16,16 @@ of the limit in use, and fewer than half of that when it began.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 from attrs import define, field, frozen
 
+LOOK_S = 0.01
+RECENT_LOOKS = 8
 MIN_LOOKS = 8
 MIN_GROWTH = 16
 MIN_A_REQUEST = 0.1
@@ -35,12 +39,43 @@ def open_descriptors() -> int:
     return folder.stat().st_size or sum(1 for _ in folder.iterdir())
 
 
+@define(eq=False)
+class DescriptorWatch:
+    """
+    How many descriptors this process has, without those that are open for a moment only: the lowest of the last looks.
+
+    :param beside: how many of them are not to be counted
+    """
+
+    _reactor: Any
+    _beside: Callable[[], int]
+    _recent: deque[int] = field(factory=lambda: deque(maxlen=RECENT_LOOKS))
+    _next: Any = None
+
+    def start(self) -> None:
+        """Begin to look; ``stop`` ends it."""
+        self._look()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+
+    def lowest(self) -> int:
+        """Of the last looks, and now."""
+        return min(*self._recent, open_descriptors() - self._beside())
+
+    def _look(self) -> None:
+        self._next = self._reactor.callLater(LOOK_S, self._look)
+        self._recent.append(open_descriptors() - self._beside())
+
+
 @frozen
 class Sample:
     """
     A worker at one look.
 
-    :param descriptors: besides client connections
+    :param descriptors: besides client connections, and what was open for a moment only
     :param limit: of the process
     :param requests: by route, those that have ended since the canary began: in the new code, in the old code
     """

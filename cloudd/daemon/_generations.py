@@ -56,6 +56,7 @@ class Generations:
     :param free_delay_s: after which a released generation is freed
     :param kept: what generations may know and do not own, besides what they are lent
     :param left: called with the number of a generation that no longer answers while requests are in it
+    :param canary_ended: called when one has ended, either way
     :param forget: called when a generation is released, to empty caches of the kernel that may hold its values
     """
 
@@ -73,6 +74,7 @@ class Generations:
     current: Running | None = None
     highest: int = 0  # number that was ever tried here
     prepared: Running | None = None
+    canary_ended: Callable[[], object] = field(default=lambda: None)
     left: Callable[[int], object] = field(default=lambda _number: None)
     trial: Trial | None = None  # of what is prepared, while a canary runs
     retired: dict[int, Running] = field(factory=dict)
@@ -335,7 +337,10 @@ class Generations:
         self.abort(number)
 
     def _end_trial(self) -> None:
+        if self.trial is None:
+            return
         self.trial = None
+        self.canary_ended()
         if self._trial_guard is not None and self._trial_guard.active():
             self._trial_guard.cancel()
 

@@ -40,7 +40,7 @@ from ._anchor_link import AnchorLink, LinkedHost
 from ._checkup import Checked, check_databases
 from ._code_source import CodeSource
 from ._committed import RecordError, read_committed
-from ._descriptors import open_descriptors
+from ._descriptors import DescriptorWatch
 from ._following import Following
 from ._gauges import add_worker_gauges, connections_by_generation
 from ._generations import FREE_DELAY_S, Generations, PrepareFailed, cause_of
@@ -158,6 +158,8 @@ class Worker:
         self._leaving = False
         self._deadline = 0.0  # of the drain
         self.status = 0
+        self._descriptors: DescriptorWatch | None = None  # while a canary runs
+        self._generations.canary_ended = self._canary_ended
         self._generations.left = Following(reactor, self._factories).follow
         add_worker_gauges(self._metrics, self._factories, self._generations, self._threads, self._access_log)
 
@@ -338,15 +340,26 @@ class Worker:
         if not self._spec.faces:
             return False
         self._generations.begin_canary(number, share)
+        if self._descriptors is None:
+            self._descriptors = DescriptorWatch(self._reactor, self._client_connections)
+            self._descriptors.start()
         return True
+
+    def _client_connections(self) -> int:
+        return sum(len(factory.connections) for factory in self._factories.values())
 
     async def _measure_canary(self, number: int, limits: Mapping[str, tuple[int, int]]) -> Any:
         routes = await self._generations.measure_canary(number, limits, lambda: self._sleep(0))
-        if routes is None:
+        watch = self._descriptors
+        if routes is None or watch is None:
             return None
-        connections = sum(len(factory.connections) for factory in self._factories.values())
         soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return {"routes": routes, "descriptors": open_descriptors() - connections, "limit": soft}
+        return {"routes": routes, "descriptors": watch.lowest(), "limit": soft}
+
+    def _canary_ended(self) -> None:
+        if self._descriptors is not None:
+            self._descriptors.stop()
+            self._descriptors = None
 
     def _commit(self, number: int) -> list[str]:
         """Switch to a generation; nothing else is done in this process meanwhile, so the time is a pause."""

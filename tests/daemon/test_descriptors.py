@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Iterable
 from random import Random
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.daemon._descriptors import Descriptors, Fit, Sample, open_descriptors
+from cloudd.daemon._descriptors import LOOK_S, RECENT_LOOKS, Descriptors, DescriptorWatch, Fit, Sample, open_descriptors
 
 
 def sample(
@@ -89,6 +90,23 @@ class LeakTests(SynchronousTestCase):
         descriptors.add("front-1", sample(790, 0, 0, limit=1000))
         descriptors.add("front-1", sample(810, 0, 0, limit=1000))
         self.assertEqual(descriptors.finding(), "", "it was so before")
+
+    def test_open_for_a_moment(self) -> None:
+        """What is closed again soon is not counted; what stays is, after a while; ``stop`` leaves no timer."""
+        clock = Clock()
+        watch = DescriptorWatch(clock, lambda: 1)
+        watch.start()
+        before = watch.lowest()
+        self.assertEqual(before, open_descriptors() - 1)
+        opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(3)]
+        for descriptor in opened:
+            self.addCleanup(os.close, descriptor)
+        clock.pump([LOOK_S] * (RECENT_LOOKS - 2))
+        self.assertEqual(watch.lowest(), before)
+        clock.pump([LOOK_S] * 4)
+        self.assertEqual(watch.lowest(), before + 3)
+        watch.stop()
+        self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_open_descriptors(self) -> None:
         """The real count follows an open and a close."""

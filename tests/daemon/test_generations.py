@@ -299,6 +299,16 @@ class CanaryTests(GenerationsCase):
             self.assertEqual(self.generations.highest, number)
             self.generations.settle(number)
 
+    def test_its_end_is_told(self) -> None:
+        """Once for each canary, however it ends."""
+        ended: list[int] = []
+        self.generations.canary_ended = lambda: ended.append(1)
+        for end in (self.generations.abort, self.generations.commit):
+            number = self.begin()
+            end(number)
+            self.generations.abort(number)
+        self.assertEqual(len(ended), 2)
+
     def test_nobody_looks_after_it(self) -> None:
         """Without the anchor's looks it ends by itself."""
         number = self.begin()
