@@ -42,6 +42,8 @@ _log = Logger()
 MAX_SNAPSHOT_BYTES = 4 * 1024 * 1024
 #: A part of a batch is sent when it has become this large.
 _PART_BYTES = 1024 * 1024
+#: No further connection joins a batch whose snapshots have so many bytes: all its clients wait for their transfer.
+BATCH_BYTES = 4 * 1024 * 1024
 _MAX_CAUSE = 200
 
 
@@ -123,15 +125,18 @@ class Exchange:
 
     def offer(self, movables: Iterable[Any], rehearsal: bool) -> Effects:
         """
-        Freeze a batch and begin to give it; nothing when none of it can move now.
+        Freeze a batch and begin to give it; nothing when none of it can move now.  What is too much for one goes back.
 
         :param rehearsal: it comes back when it was adopted; an empty batch is sent too
         """
         self._frozen_at = self._seconds()
-        for movable in movables:
-            offered = self._freeze(movable)
+        size, rest = 0, deque(movables)
+        while rest and size < BATCH_BYTES:
+            offered = self._freeze(rest.popleft())
             if offered is not None:
                 self._offered[len(self._offered)] = offered
+                size += len(offered.data)
+        self._supply.put_back(rest)
         if not self._offered and not rehearsal:
             return []
         return self.giver.machine.offer(tuple(self._offered), rehearsal, self._frozen_at)

@@ -33,6 +33,10 @@ class Supply:
             self._refill()
         return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
 
+    def put_back(self, movables: Iterable[Any]) -> None:
+        """These were not tried: they are the next ones, in this order."""
+        self._waiting.extendleft(reversed(list(movables)))
+
     def _refill(self) -> None:
         served = set(self._source())
         for gone in self.later.keys() - served:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from reload import Snapshot
 from reload._handover_effects import Fail
-from reload._handover_exchange import MAX_SNAPSHOT_BYTES, Exchange
+from reload._handover_exchange import BATCH_BYTES, MAX_SNAPSHOT_BYTES, Exchange
 from reload._handover_giving import Giver
 from reload._handover_interfaces import NotMovable, Offer, Reason
 from reload._handover_kinds import Agreement, Kinds
@@ -133,6 +133,15 @@ class ExchangeTests(SynchronousTestCase):
         """Large snapshots go in messages of their own."""
         self.offer(*(self.thing_with(fields={"x": b"x" * 2_000_000}) for _ in range(3)))
         self.assertEqual([len(message.items) for message, _ in self.sent], [1, 1, 1])
+
+    def test_many_bytes(self) -> None:
+        """A batch ends where its snapshots are large: what follows is not even frozen, and comes with the next one."""
+        things = [Thing() for _ in range(5)]
+        for thing in things:
+            thing.fields = {"a": bytes(BATCH_BYTES // 3)}
+        self.exchange.offer(things, rehearsal=False)
+        self.assertEqual([thing.told for thing in things], [["freeze", "offer"]] * 3 + [[]] * 2)
+        self.assertEqual(self.supply.next(9), things[3:])
 
     def test_troubled_thaw_and_release(self) -> None:
         """An error in one does not keep the others; who cannot tell whether it changed has changed."""

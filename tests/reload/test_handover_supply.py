@@ -51,3 +51,9 @@ class SupplyTests(SynchronousTestCase):
         self.supply.next(1)
         self.supply.forget_order()
         self.assertEqual(sorted(self.supply.next(9)), ["a", "b", "c"])
+
+    def test_put_back(self) -> None:
+        """What was not tried comes next, in its order."""
+        first = self.supply.next(9)
+        self.supply.put_back(first[1:])
+        self.assertEqual(self.supply.next(9), first[1:])

@@ -55,6 +55,7 @@ class HTTPConnection:
     :ivar closing: no further request is taken
     :ivar eof: the client has shut down its sending side
     :ivar output: bytes that another process had still to send to this client
+    :ivar waits: its request came from another process, and its handler's turn to begin has not come
     :ivar frozen: offered to another process: no byte is decoded, no request begins and no body ends
     :ivar since: the factory's time of the event that the running time-out counts from
     :ivar lot: drawn when it is first asked for, see ``Request.lot``; below 0 before
@@ -82,6 +83,7 @@ class HTTPConnection:
         "since",
         "transport",
         "unparsed",
+        "waits",
     )
 
     def __init__(self, factory: HTTPServerFactory, peer: str) -> None:
@@ -93,7 +95,7 @@ class HTTPConnection:
         self.closing = False
         self.eof = False
         self.output = b""
-        self.frozen = False
+        self.frozen = self.waits = False
         self.since = factory.now
         self.lot = -1.0
         self._scanned = 0  # bytes of an incomplete head that were searched for its end
@@ -125,7 +127,9 @@ class HTTPConnection:
             self.transport.write(self.output)
             self.output = b""
         request = self.request
-        if request is not None and not request.finished:
+        if self.waits:
+            self.factory.begin_later(self)
+        elif request is not None and not request.finished:
             self.handle(request)
         elif request is not None and request.unread_body is not None:
             request.unread_body.discard()
@@ -417,7 +421,16 @@ class HTTPConnection:
     def thawed(self) -> None:
         """It was offered to another process and goes on here."""
         self.frozen = False
+        self.begin_waiting()
         self._advance()
+
+    def begin_waiting(self) -> None:
+        """The turn of a request from another process has come; without effect where none waits."""
+        if self.waits and not self.frozen:
+            self.waits = False
+            if self.request is not None and not self.closing:
+                self.handle(self.request)
+                self._advance()
 
     def moved_away(self, moved: Callable[[Request], None]) -> None:
         """
@@ -427,7 +440,7 @@ class HTTPConnection:
         """
         request, self.request = self.request, None
         self.closing = True
-        self.frozen = False
+        self.frozen = self.waits = False
         self.unparsed = b""
         self.factory.closed(self)
         if request is not None and not request.finished:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, Protocol
@@ -28,6 +29,7 @@ from ._timeouts import check
 
 _log = Logger()
 _SWEEP_S = 1.0
+_SLICE_S = 0.005  # of the reactor's time, for handlers of requests from another process
 
 
 class Site(Protocol):
@@ -91,6 +93,7 @@ class HTTPServerFactory(ServerFactory):
         self.draining = False
         self.may_move: Callable[[HTTPConnection], None] | None = None
         self._may_move_now: dict[HTTPConnection, None] = {}
+        self._waiting: deque[HTTPConnection] = deque()
         self.lots = Lots(random or Random())  # noqa: S311  (nothing secret)
         self.now = 0.0
         self.seconds: Callable[[], float] = reactor.seconds
@@ -126,6 +129,23 @@ class HTTPServerFactory(ServerFactory):
         connection = HTTPConnection(self, snapshot.fields["peer"])
         restore(connection, snapshot, descriptors)
         return connection
+
+    def begin_later(self, connection: HTTPConnection) -> None:
+        """Let the handler of a request from another process begin soon: many come at once, and others wait for none."""
+        if not self._waiting:
+            self.reactor.callLater(0, self._begin_some)
+        self._waiting.append(connection)
+
+    def _begin_some(self) -> None:
+        enough = self.seconds() + _SLICE_S
+        while self._waiting:
+            try:
+                self._waiting.popleft().begin_waiting()
+            except Exception:
+                _log.failure("a request from another process could not begin")
+            if self._waiting and self.seconds() >= enough:
+                self.reactor.callLater(0, self._begin_some)
+                return
 
     def tell_may_move(self, connection: HTTPConnection) -> None:
         """``connection`` may have become movable: say so when it has come to rest."""

@@ -102,6 +102,7 @@ class AdoptedHTTP(AdoptedConnection):
     def __init__(self, transport: HTTPTransport, connection: HTTPConnection) -> None:
         super().__init__(transport, connection, reading=not connection.eof)
         self._connection = connection
+        connection.waits = connection.request is not None and not connection.request.finished
 
     def discard(self) -> None:
         """The giver goes on with it: the open files of its handler are closed here too."""

@@ -252,6 +252,9 @@ class Request(KleinGlue):
 
     def descriptors_to_move(self) -> tuple[int, ...]:
         """What travels along with the handler's state; still the handler's."""
+        descriptors, are_taken = self._descriptors
+        if not are_taken:
+            return descriptors
         if self.finished or self.move is None or self.move.descriptors is None:
             return ()
         return self.move.descriptors()

@@ -64,7 +64,7 @@ def _export_request(connection: HTTPConnection, request: Request) -> dict[str, A
     state["head"] = request.raw_head
     state["age_s"] = connection.factory.reactor.seconds() - request.began
     state["body"] = None if body is None else body.export()
-    state["handler"] = _handler_state(request)
+    state["handler"] = request._resumed if connection.waits else _handler_state(request)
     state["descriptors"] = len(request.descriptors_to_move())
     state["chunked"] = request._chunked
     state["bodiless"] = request._bodiless

@@ -322,3 +322,109 @@ class MayMoveTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.conversation.say(get(b"/hello"))
         self.assertEqual(self.conversation.heard.count(b"hello GET"), 2)
+
+
+class WaitingTests(SynchronousTestCase):
+    """Requests from another process, whose handlers begin in turn."""
+
+    def adopted(self, *said: bytes) -> Conversation:
+        """A conversation in the middle of a move: its request has not begun in the new process."""
+        conversation = Conversation()
+        conversation.say(*said)
+        self.move(conversation)
+        return conversation
+
+    def move(self, conversation: Conversation) -> None:
+        snapshot = Snapshot.unpack(take_snapshot(conversation.connection).pack())
+        request = conversation.connection.request
+        assert request is not None
+        descriptors = tuple(map(os.dup, request.descriptors_to_move()))
+        conversation.connection.moved_away(conversation.site.moved)
+        conversation.connection = conversation.factory.restore(snapshot, descriptors)
+        conversation.connection.waits = True
+        conversation.connection.makeConnection(conversation.transport)
+
+    def test_turn(self) -> None:
+        """Bytes that come meanwhile wait as well."""
+        conversation = self.adopted(post(b"/sum", b"abcdef")[:-3])
+        conversation.connection.dataReceived(b"def")
+        self.assertEqual((len(conversation.site.handled), conversation.heard), (1, b""))
+        conversation.clock.advance(0)
+        self.assertEqual(conversation.heard, text(b"200 OK", b"6 6 597 "))
+
+    def test_slices(self) -> None:
+        """The reactor has its turn between them."""
+        conversation = Conversation()
+        factory, begun = conversation.factory, list[object]()
+
+        class Slow:
+            def begin_waiting(self) -> None:
+                begun.append(self)
+                conversation.clock.rightNow += 0.002
+
+        turns: list[int] = []
+        call_later = conversation.clock.callLater
+
+        def noting(*args: Any) -> Any:
+            turns.append(len(begun))
+            return call_later(*args)
+
+        self.patch(conversation.clock, "callLater", noting)
+        for _ in range(6):
+            factory.begin_later(Slow())  # type: ignore[arg-type]
+        conversation.clock.advance(0)
+        self.assertEqual((turns, len(begun)), ([0, 3], 6))
+
+    def test_trouble_of_one(self) -> None:
+        class Broken:
+            def begin_waiting(self) -> None:
+                raise ValueError("no")
+
+        conversation = Conversation()
+        conversation.factory.begin_later(Broken())  # type: ignore[arg-type]
+        conversation.say(get(b"/late"))
+        self.move(conversation)
+        conversation.clock.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(len(conversation.site.handled), 2)
+
+    def test_client_leaves(self) -> None:
+        """It never begins; it is reported once."""
+        conversation = self.adopted(get(b"/late"))
+        conversation.transport.protocol = conversation.connection
+        conversation.transport.lose()
+        conversation.clock.advance(0)
+        self.assertEqual(len(conversation.site.handled), 1)
+        self.assertEqual([request.status for request in conversation.site.over], [499])
+
+    def test_moved_on(self) -> None:
+        """Before its turn: with the state and the files that it came with."""
+        opened = os.memfd_create("a")
+        self.addCleanup(os.close, opened)
+        conversation = Conversation()
+        taken: list[tuple[object, tuple[int, ...]]] = []
+
+        def answer(request: Request) -> None:
+            if request.resumed is not None:
+                taken.append((request.resumed, request.resumed_descriptors))
+            request.can_move(lambda: {"a": 1}, do_nothing, lambda: (opened,))
+
+        conversation.site.handler = answer
+        conversation.say(get(b"/"))
+        self.move(conversation)
+        self.move(conversation)
+        self.assertEqual(taken, [])
+        conversation.clock.advance(0)
+        ((state, (descriptor,)),) = taken
+        self.assertEqual(state, {"a": 1})
+        self.assertTrue(os.path.samestat(os.fstat(descriptor), os.fstat(opened)))
+        os.close(descriptor)
+
+    def test_offered_in_its_turn(self) -> None:
+        """What is frozen begins when it is thawed."""
+        conversation = self.adopted(get(b"/late"))
+        conversation.connection.frozen = True
+        conversation.clock.advance(0)
+        self.assertEqual(len(conversation.site.handled), 1)
+        conversation.connection.thawed()
+        self.assertEqual(len(conversation.site.handled), 2)
