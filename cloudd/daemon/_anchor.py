@@ -100,7 +100,7 @@ class Anchor(Service):
         self._threads = WorkerThreads(reactor, 4)
         self._swaps = SwapMetrics()
         self._listeners: dict[str, socket.socket] = {}  # what workers accept on
-        self._tls = TLSFront(reactor, self._state.run, self._endpoints())
+        self._tls = TLSFront(reactor, self._state.run, self._endpoints(), settings.listen.tls_processes)
         self._urls: dict[str, str] = {}
         self._lock: ProcessLock | None = None
         self._control_listener: socket.socket | None = None

@@ -1,6 +1,6 @@
 # -*- test-case-name: tests.daemon.test_tls_front -*-
 """
-The anchor's side of TLS: it keeps a front running, gives it listening sockets and channels, and replaces it.
+The anchor's side of TLS: it keeps a front running, or several, gives it sockets and channels, and replaces it.
 
 The anchor binds the TLS ports and makes a channel for each; the front gets the listening sockets and its ends of the
 channels, the workers get the others in the place of listening sockets.  A front outlives its anchor: the next one
@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from attrs import define
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
@@ -44,19 +45,34 @@ def front_code(tree: CodeTree) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+@define(eq=False)
+class _Seat:
+    """
+    A place for a front that accepts: who has it, or why nobody has.
+
+    :ivar failures: crashes in a row
+    """
+
+    current: FrontLink | None = None
+    cause: str = "is starting"
+    failures: int = 0
+    started_at: float = 0.0
+
+
 class TLSFront:
     """
-    The front of one host, and those that it has replaced.
+    The front of one host, of one or more equal processes, and those that it has replaced.
 
     :param run: folder of the control sockets
     :param endpoints: face -> endpoint string
+    :param processes: how many accept
     :ivar held: listening sockets of the front that was found; for ``bind_all``
     :ivar restarts: how often one was started again after a crash
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any, run: Path, endpoints: Mapping[str, str]) -> None:
+    def __init__(self, reactor: Any, run: Path, endpoints: Mapping[str, str], processes: int = 1) -> None:
         self._reactor = reactor
         self._run = run
         self._endpoints = {face: text for face, text in endpoints.items() if text}
@@ -67,12 +83,9 @@ class TLSFront:
         }
         self._listeners: dict[str, socket.socket] = {}
         self._channels: dict[str, socket.socket] = {}  # the front's ends
-        self._current: FrontLink | None = None
+        self._seats = [_Seat() for _ in range(processes if self._files else 0)]
         self._old: list[FrontLink] = []
         self._stop_timeout_s = self._longest_wait_s = 30.0
-        self._failures = 0
-        self._started_at = 0.0
-        self._cause = ""
         self._stopping = False
         self._tree: CodeTree | None = None
         self._code = ""
@@ -109,16 +122,19 @@ class TLSFront:
         """
         self.check()
         given = dict(bound)
+        # All fronts of one host have the same channels.
         channels = {face: channel for link in self._found for face, (_listener, channel) in link.held.items()}
         for face in self._files:
             self._listeners[face] = bound[face]
             if face in channels and face in workers:
-                self._channels[face], given[face] = channels.pop(face), workers[face]
+                self._channels[face], given[face] = channels[face].dup(), workers[face]
             else:
                 self._channels[face], given[face] = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             given[face].setblocking(False)
-        for unused in (*self.held, *channels.values()):
-            unused.close()
+        for link in self._found:
+            for listener, channel in link.held.values():
+                listener.close()
+                channel.close()
         self.held = []
         return given
 
@@ -145,7 +161,7 @@ class TLSFront:
         environment: Mapping[str, str],
     ) -> None:
         """
-        Let a front serve: one that was found, if there is one, else a new one.
+        Let fronts serve: those that were found, and new ones.
 
         :param tree: the staged copy that it runs from
         :param stop_timeout_s: how long connections may go on after a SIGTERM at the front itself
@@ -160,49 +176,48 @@ class TLSFront:
         for link in self._old:
             self._watch_old(link)
         found, self._found = self._found, []
-        keep = next((link for link in found if link.speaks), None) if self._files else None
-        for link in [link for link in found if link is not keep]:
+        kept = [link for link in found if link.speaks][: len(self._seats)]
+        for link in [link for link in found if link not in kept]:
             self._retire(link, longest_wait_s if self._files else 0.0)
-        if keep is not None:
+        for seat, keep in zip(self._seats, kept, strict=False):
             self.log.info("the TLS front {pid} was found", pid=keep.pid)
-            self._use(keep)
-            if keep.code != self._code:
-                self._in_background(self.replace(tree), "the TLS front could not be replaced")
-        elif self._files:
-            self._start_again()
+            self._use(seat, keep)
+        for seat in self._seats[len(kept) :]:
+            self._start_again(seat)
+        if any(link.code != self._code for link in kept):
+            self._in_background(self.replace(tree), "the TLS front could not be replaced")
 
-    def _start_again(self) -> None:
-        if self._stopping or self._tree is None or self._current is not None:
+    def _start_again(self, seat: _Seat) -> None:
+        if self._stopping or self._tree is None or seat.current is not None:
             return
         try:
             link = start_front(self._tree.root, self._code, self._run, self._output, self._environment)
         except OSError as error:
-            self._lost(f"cannot be started: {error}")
+            self._lost(seat, f"cannot be started: {error}")
             return
         link.watch(self._reactor)
-        self._use(link)
+        self._use(seat, link)
 
-    def _use(self, link: FrontLink) -> None:
-        self._rely_on(link)
-        self._in_background(self._serve_or_leave(link), "the TLS front does not serve")
+    def _use(self, seat: _Seat, link: FrontLink) -> None:
+        self._rely_on(seat, link)
+        self._in_background(self._serve_or_leave(seat, link), "the TLS front does not serve")
 
-    async def _serve_or_leave(self, link: FrontLink) -> None:
+    async def _serve_or_leave(self, seat: _Seat, link: FrontLink) -> None:
         try:
             await self._let_serve(link)
         except FrontLost:
-            if self._current is link and not link.is_over:
+            if seat.current is link and not link.is_over:
                 # It may be stuck, or of a version that we do not understand: what it has stays with it.
-                self._current = None
                 self._retire(link, self._longest_wait_s)
-                self._lost("does not serve")
+                self._lost(seat, "does not serve")
             raise
 
-    def _rely_on(self, link: FrontLink) -> None:
+    def _rely_on(self, seat: _Seat, link: FrontLink) -> None:
         def ended(cause: str) -> None:
-            if self._current is link:
-                self._lost(cause)
+            if seat.current is link:
+                self._lost(seat, cause)
 
-        self._current, self._started_at = link, self._reactor.seconds()
+        seat.current, seat.started_at = link, self._reactor.seconds()
         link.when_ended(ended)
 
     async def _let_serve(self, link: FrontLink, within_s: float = CALL_TIMEOUT_S) -> None:
@@ -219,48 +234,55 @@ class TLSFront:
         for problem in answer["problems"]:
             self.log.error("TLS: {problem}", problem=problem)
 
-    def _lost(self, cause: str) -> None:
-        self._current = None
-        self._cause = cause
+    def _lost(self, seat: _Seat, cause: str) -> None:
+        seat.current, seat.cause = None, cause
         if self._stopping:
             return
-        if self._reactor.seconds() - self._started_at > STEADY_S:
-            self._failures = 0
-        self._failures += 1
+        if self._reactor.seconds() - seat.started_at > STEADY_S:
+            seat.failures = 0
+        seat.failures += 1
         self.restarts += 1
-        delay_s = restart_delay_s(self._failures)
+        delay_s = restart_delay_s(seat.failures)
         self.log.error("the TLS front {cause}; the next one in {delay_s} s", cause=cause, delay_s=delay_s)
-        self._reactor.callLater(delay_s, self._start_again)
+        self._reactor.callLater(delay_s, self._start_again, seat)
 
     async def replace(self, tree: CodeTree) -> None:
         """
-        Let a front of other code accept from now on; the one before keeps its connections until they end.
+        Let fronts of other code accept from now on; those before keep their connections until they end.
 
-        Nothing is done when the front has that code already, or there is none.
+        Nothing is done when all have that code already, or there is none.
 
         :param tree: a staged copy, which must stay
-        :raises FrontFailed: the new one cannot do it; the old one goes on
+        :raises FrontFailed: the new ones cannot do it; the old ones go on
         """
         code = front_code(tree)
         if not self._files or self._stopping:
             return
-        if code == (self._current.code if self._current is not None else self._code):
+        if all(link.code == code for link in self._serving) and (self._serving or code == self._code):
             self._tree, self._code = tree, code
             return
+        fresh: list[FrontLink] = []
         try:
-            link = start_front(tree.root, code, self._run, self._output, self._environment)
-        except OSError as error:
-            raise FrontFailed(f"a new TLS front cannot be started: {error}") from error
-        link.watch(self._reactor)
-        try:
-            await self._let_serve(link, REPLACE_TIMEOUT_S)
-        except FrontLost as error:
-            link.signal(signal.SIGKILL)
-            raise FrontFailed(f"the new TLS front does not serve: {error}") from error
-        old, self._tree, self._code = self._current, tree, code
-        self._rely_on(link)
-        if old is not None:
-            self._retire(old, self._longest_wait_s)
+            for _ in self._seats:
+                link = start_front(tree.root, code, self._run, self._output, self._environment)
+                fresh.append(link)
+                link.watch(self._reactor)
+                await self._let_serve(link, REPLACE_TIMEOUT_S)
+        except (OSError, FrontLost) as error:
+            for link in fresh:
+                link.signal(signal.SIGKILL)
+            raise FrontFailed(f"a new TLS front does not serve: {error}") from error
+        self._tree, self._code = tree, code
+        for seat, link in zip(self._seats, fresh, strict=True):
+            old = seat.current
+            self._rely_on(seat, link)
+            if old is not None:
+                self._retire(old, self._longest_wait_s)
+
+    @property
+    def _serving(self) -> list[FrontLink]:
+        """Those that accept."""
+        return [seat.current for seat in self._seats if seat.current is not None]
 
     def plan(self, tree: CodeTree) -> list[str]:
         """What an upgrade to this tree means for connections, if anything."""
@@ -309,16 +331,16 @@ class TLSFront:
 
     def reload(self) -> None:
         """Read the certificates again now."""
-        if self._current is not None:
-            self._in_background(self._reload(self._current), "the certificates could not be read again")
+        for link in self._serving:
+            self._in_background(self._reload(link), "the certificates could not be read again")
 
     async def _reload(self, link: FrontLink) -> None:
         for problem in (await link.call("reload"))["problems"]:
             self.log.error("TLS: {problem}", problem=problem)
 
     async def status(self) -> list[dict[str, Any]]:
-        """What fronts say of themselves, the one that accepts first; who does not answer is left out."""
-        links = [*([self._current] if self._current is not None else []), *self._old]
+        """What fronts say of themselves, those that accept first; who does not answer is left out."""
+        links = [*self._serving, *self._old]
         asked = [Deferred.fromCoroutine(link.call("status", within_s=ASK_TIMEOUT_S)) for link in links]
         return [answer for success, answer in await DeferredList(asked, consumeErrors=True) if success]
 
@@ -326,13 +348,20 @@ class TLSFront:
         """The part ``tls`` of ``/health``; nothing when no face speaks TLS."""
         if not self._files:
             return {}
-        told, silence = None, self._cause or "is starting"
-        if self._current is not None:
-            try:
-                told = await self._current.call("status", within_s=ASK_TIMEOUT_S)
-            except FrontLost as error:
-                silence = f"gave no answer: {error}"
+        asked = DeferredList([Deferred.fromCoroutine(self._ask(seat)) for seat in self._seats])
+        answers = [answer for _success, answer in await asked]
+        silence = next((answer for answer in answers if isinstance(answer, str)), "")
+        told = None if silence else answers[0]
         return {"tls": tls_part(told, silence, list(self._files), time.time())}
+
+    async def _ask(self, seat: _Seat) -> Any:
+        """What a front says of itself, or why it says nothing."""
+        if seat.current is None:
+            return seat.cause
+        try:
+            return await seat.current.call("status", within_s=ASK_TIMEOUT_S)
+        except FrontLost as error:
+            return f"gave no answer: {error}"
 
     async def metrics(self) -> list[dict[str, Any]]:
         """Families as ``merge_metrics`` takes them."""
@@ -345,7 +374,7 @@ class TLSFront:
         self._stopping = True
         for link in (*self._found, *self._old):
             link.watch(self._reactor)  # where the start was not reached
-        links = [*([self._current] if self._current is not None else []), *self._old, *self._found]
+        links = [*self._serving, *self._old, *self._found]
         for listener in (*self._listeners.values(), *self._channels.values(), *self.held):
             listener.close()
         running = [link for link in links if not link.is_over]
@@ -360,7 +389,7 @@ class TLSFront:
 
     def hasten(self) -> None:
         """Cut what is left."""
-        for link in [*([self._current] if self._current is not None else []), *self._old]:
+        for link in [*self._serving, *self._old]:
             self._in_background(link.call("stop", timeout_s=0.0), "the TLS front")
 
     def _kill(self, links: list[FrontLink]) -> None:

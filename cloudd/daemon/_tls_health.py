@@ -24,7 +24,7 @@ def tls_part(status: Mapping[str, Any] | None, silence: str, faces: Sequence[str
     :param now: seconds since the epoch
     """
     if status is None:
-        return failing(f"the TLS front {silence}: if this lasts, see the daemon's log")
+        return failing(f"a TLS front {silence}: if this lasts, see the daemon's log")
     certificates, problems = status["certificates"], list(status["problems"])
     served = {told["face"] for told in certificates}
     bare = [face for face in faces if face not in served]
@@ -44,7 +44,7 @@ def tls_part(status: Mapping[str, Any] | None, silence: str, faces: Sequence[str
 
 
 def tls_metrics(statuses: Sequence[Mapping[str, Any]], restarts: int) -> list[dict[str, Any]]:
-    """Families as ``merge_metrics`` takes them, over all fronts; the first one is the one that accepts."""
+    """Families as ``merge_metrics`` takes them, over all fronts; the first one is one that accepts."""
     connections: Counter[str] = Counter()
     handshakes: Counter[tuple[str, str]] = Counter()
     failures: Counter[tuple[str, str]] = Counter()

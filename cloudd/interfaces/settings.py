@@ -71,6 +71,13 @@ class ListenSettings:
     api: str = setting("tcp:5000:interface=127.0.0.1", "OpenStack APIs, health, metrics", unit="endpoint string")
     object: str = setting("tcp:8080:interface=127.0.0.1", "Swift API", unit="endpoint string")
     s3: str = setting("tcp:9000:interface=127.0.0.1", "S3 API", unit="endpoint string")
+    tls_processes: int = setting(
+        1,
+        "TLS front processes, where an endpoint is ssl; each has one thread",
+        unit="processes",
+        minimum=1,
+        maximum=64,
+    )
     api_url: str = setting("", "URL clients reach the API port by; empty: made from the endpoint", unit="URL")
     object_url: str = setting("", "URL clients reach the object port by; empty: made from the endpoint", unit="URL")
     s3_url: str = setting("", "URL clients reach the S3 port by; empty: made from the endpoint", unit="URL")

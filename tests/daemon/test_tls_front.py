@@ -109,6 +109,7 @@ class FrontCase(TestCase):
     """One ``TLSFront`` with the face ``api``, in a reactor that runs; the test is the worker."""
 
     timeout = 60
+    processes = 1
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cloudd-front-"))
@@ -120,7 +121,7 @@ class FrontCase(TestCase):
         self.files = f"privateKey={key}:certKey={self.certificate}"
         self.tree = self.make_tree("tree")
         self.port = 0
-        self.front = self.make_front()
+        self.front = self.make_front(self.processes)
         self.addCleanup(self.stop)
 
     def make_tree(self, name: str, more: str = "") -> CodeTree:
@@ -131,9 +132,9 @@ class FrontCase(TestCase):
             file.write(more)
         return CodeTree.scan(tree, Boundaries(("cloudd",), ()))
 
-    def make_front(self) -> TLSFront:
+    def make_front(self, processes: int = 1) -> TLSFront:
         endpoints = {"api": f"ssl:{self.port}:interface=127.0.0.1:{self.files}", "object": "", "s3": ""}
-        front = TLSFront(reactor, self.run_folder, endpoints)
+        front = TLSFront(reactor, self.run_folder, endpoints, processes)
         front.find()
         bound = bind_all(endpoints, front.held)
         self.port = bound["api"].getsockname()[1]
@@ -147,6 +148,16 @@ class FrontCase(TestCase):
         descriptor = os.open(self.folder / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self.addCleanup(os.close, descriptor)
         return descriptor
+
+    def kill_anchor(self) -> None:
+        """Let go of everything, as a process does that is killed."""
+        front = self.front
+        front._stopping = True
+        for link in front._serving:
+            link._path = self.folder / "none"  # a dead anchor removes nothing
+            link._finish("has lost its anchor")
+        for each in (*front._listeners.values(), *front._channels.values()):
+            each.close()
 
     async def stop(self) -> None:
         await self.front.stop(2.0)
@@ -275,16 +286,6 @@ class FrontTests(FrontCase):
         await stopping
         self.assertEqual(await deferToThread(self.read_quietly, client), b"")
 
-    def kill_anchor(self) -> None:
-        """Let go of everything, as a process does that is killed."""
-        front, current = self.front, self.front._current
-        assert current is not None
-        front._stopping = True
-        current._path = self.folder / "none"  # a dead anchor removes nothing
-        current._finish("has lost its anchor")
-        for each in (*front._listeners.values(), *front._channels.values()):
-            each.close()
-
     async def test_of_another_version(self) -> None:
         """A front that speaks another version gives its port away and keeps its connections."""
         client, worker = await self.open()
@@ -310,9 +311,9 @@ class FrontTests(FrontCase):
             stranger.connect(str(self.run_folder / socket_name(before)))
             send_message(stranger, {"call": "stop", "timeout_s": None})
             await deferToThread(receive_message, stranger)
-        current = self.front._current
-        assert current is not None
-        self.front._use(current)
+        (seat,) = self.front._seats
+        assert seat.current is not None
+        self.front._use(seat, seat.current)
         await self.wait(lambda: len(list(self.run_folder.iterdir())) == 2)
         other, other_worker = await self.open()
         await self.talk(other, other_worker)
@@ -330,6 +331,69 @@ class FrontTests(FrontCase):
         self.assertEqual(part["status"], "failing")
         self.assertIn("does not answer", part["cause"])
         self.assertEqual((await self.front.health())["tls"]["status"], "ok")
+
+
+class SeveralTests(FrontCase):
+    processes = 3
+
+    async def test_share(self) -> None:
+        """Several fronts share the port; one that is killed is replaced while the others serve."""
+        before = await self.ready()
+        pairs = [await self.open() for _ in range(20)]
+        counts = [status["faces"]["api"]["connections"] for status in await self.front.status()]
+        self.assertEqual(sum(counts), 20)
+        os.kill(before[0], signal.SIGKILL)
+        for _ in range(10):
+            await self.talk(*await self.open())
+        await self.ready()
+        self.assertEqual((await self.pids())[1:], before[1:])
+        self.assertEqual(self.front.restarts, 1)
+        self.assertEqual((await self.front.health())["tls"]["status"], "ok")
+        for client, worker in pairs:
+            client.close()
+            worker.close()
+
+    async def ready(self) -> list[int]:
+        while len(pids := await self.pids()) != self.processes:
+            await deferLater(reactor, 0.02)
+        return pids
+
+    async def test_replace(self) -> None:
+        """All are replaced together, or none."""
+        before = await self.ready()
+        with self.assertRaises(FrontFailed):
+            await self.front.replace(self.make_tree("bad", "\nraise SystemExit(3)\n"))
+        self.assertEqual(await self.pids(), before)
+        client, worker = await self.open()
+        await self.front.replace(self.make_tree("other", "\n# other code\n"))
+        after = (await self.pids())[: self.processes]
+        self.assertTrue(set(after).isdisjoint(before))
+        await self.talk(client, worker)
+        await self.talk(*await self.open())
+        await self.wait(lambda: len(list(self.run_folder.iterdir())) == self.processes + 1)
+
+    async def test_found(self) -> None:
+        """A new anchor that wants fewer of them keeps some, and the others end with their connections."""
+        before = await self.ready()
+        worker_end = self.worker
+        pairs = [await self.open() for _ in range(12)]
+        self.kill_anchor()
+        endpoints = {"api": f"ssl:{self.port}:interface=127.0.0.1:{self.files}"}
+        self.front = TLSFront(reactor, self.run_folder, endpoints, 1)
+        self.front.find()
+        given = self.front.take(bind_all(endpoints, self.front.held), {"api": worker_end})
+        self.assertIs(given["api"], worker_end)
+        self.front.start(self.tree, 5.0, 600.0, self.log_descriptor(), os.environ)
+        worker_end.setblocking(True)
+        worker_end.settimeout(PATIENCE_S)
+        await self.talk(*await self.open())
+        for pair in pairs:
+            await self.talk(*pair)
+        self.assertIn((await self.pids())[0], before)
+        for client, worker in pairs:
+            client.close()
+            worker.close()
+        await self.wait(lambda: len(list(self.run_folder.iterdir())) == 1)
 
 
 class CodeTests(SynchronousTestCase):
