@@ -1,0 +1,117 @@
+"""
+From what clients saw to figures: what an upgrade adds above the same load's own p99 without one.
+
+**Pause** of an upgrade: the longest latency of any request that was due or unanswered between its begin and
+``SETTLE_S`` after its end, minus the p99 of the quiet phases of the same run; never below 0.  The same is worked out for
+stretches of the quiet phases that are as long as the upgrades were: what "no upgrade at all" costs on this machine is
+the noise.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import define, frozen
+
+SETTLE_S = 1.5  # the old code is let go of after the end
+LONGEST_LATENCY_S = 60.0
+
+
+@frozen
+class Window:
+    """One upgrade, or a stretch without any; seconds of ``time.monotonic()``."""
+
+    kind: str
+    begin: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.begin
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """Of values in order; 0 if there are none."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    """Median, p90 and maximum of a few values."""
+    ordered = sorted(values)
+    return {name: round(quantile(ordered, share), 2) for name, share in (("p50", 0.5), ("p90", 0.9), ("max", 1.0))}
+
+
+@define
+class Latencies:
+    """Requests in order of when they were due."""
+
+    due: Sequence[float]
+    sent: Sequence[float]
+    done: Sequence[float]
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[Sequence[float], Sequence[float], Sequence[float]]]) -> Latencies:
+        """From several clients."""
+        joined = sorted(row for due, sent, done in rows for row in zip(due, sent, done, strict=True))
+        return cls([row[0] for row in joined], [row[1] for row in joined], [row[2] for row in joined])
+
+    def within(self, window: Window) -> range:
+        """Requests that were due in the window, and those that waited for an answer when it began."""
+        first = bisect_left(self.due, window.begin - LONGEST_LATENCY_S)
+        start = bisect_left(self.due, window.begin)
+        while first < start and self.done[first] < window.begin:
+            first += 1
+        return range(first, bisect_right(self.due, window.end))
+
+    def milliseconds(self, windows: Sequence[Window]) -> list[float]:
+        """Latencies in windows, in order of size."""
+        found = []
+        for window in windows:
+            found += [(self.done[n] - self.due[n]) * 1e3 for n in self.within(window) if self.done[n] >= window.begin]
+        return sorted(found)
+
+    def lags(self, window: Window) -> float:
+        """How late the client itself was at worst, ms."""
+        return max(((self.sent[n] - self.due[n]) * 1e3 for n in self.within(window)), default=0.0)
+
+    def table(self, windows: Sequence[Window]) -> dict[str, float]:
+        found = self.milliseconds(windows)
+        shares = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0))
+        return {"requests": len(found), **{f"{name}_ms": round(quantile(found, share), 2) for name, share in shares}}
+
+
+def stretches(quiet: Sequence[Window], seconds: float) -> list[Window]:
+    """The quiet phases cut into windows of that length."""
+    found = []
+    for window in quiet:
+        begin = window.begin
+        while seconds > 0 and begin + seconds <= window.end:
+            found.append(Window(window.kind, begin, begin + seconds))
+            begin += seconds
+    return found
+
+
+def pauses(latencies: Latencies, quiet: Sequence[Window], upgrades: Sequence[Window]) -> dict[str, Any]:
+    """
+    What clients saw of some upgrades of one kind.
+
+    :param upgrades: from the begin to the end that the operator saw
+    """
+    quiet_ms = latencies.milliseconds(quiet)
+    p99 = quantile(quiet_ms, 0.99)
+    longer = [Window(window.kind, window.begin, window.end + SETTLE_S) for window in upgrades]
+    typical = sorted(window.seconds for window in longer)[len(longer) // 2] if longer else 0.0
+
+    def above(windows: Sequence[Window]) -> list[float]:
+        return [max(0.0, (latencies.milliseconds([window]) or [0.0])[-1] - p99) for window in windows]
+
+    return {
+        **latencies.table(longer),
+        "pause_ms": summary(above(longer)),
+        "pauses_ms": [round(pause, 1) for pause in above(longer)],
+        "noise_ms": summary(above(stretches(quiet, typical))),
+        "client_lag_ms": summary([latencies.lags(window) for window in longer]),
+        "seconds": summary([window.seconds for window in upgrades]),
+    }
