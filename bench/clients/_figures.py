@@ -2,9 +2,9 @@
 From what clients saw to figures: what an upgrade adds above the same load's own p99 without one.
 
 **Pause** of an upgrade: the longest latency of any request that was due or unanswered between its begin and
-``SETTLE_S`` after its end, minus the p99 of the quiet phases of the same run; never below 0.  The same is worked out for
-stretches of the quiet phases that are as long as the upgrades were: what "no upgrade at all" costs on this machine is
-the noise.
+``SETTLE_S`` after its end, minus the p99 of the quiet phases of the same run; never below 0.  The same is worked out
+for stretches of the quiet phases that are as long as the upgrades were: what "no upgrade at all" costs on this machine
+is the noise.
 """
 
 from __future__ import annotations
