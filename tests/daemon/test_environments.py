@@ -1,0 +1,77 @@
+"""An upgrade into another virtual environment, over real processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.daemon.test_handover import HandOverCase
+
+OURS = {"cloudd", "reload", "storage"}
+
+
+def make_environment(prefix: Path, tree: Path) -> Path:
+    """
+    A virtual environment with the packages of the one that runs the tests, and the code of a tree.
+
+    :return: its site-packages
+    """
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(prefix)], check=True, timeout=60)
+    packages = next((prefix / "lib").glob("python3*/site-packages"))
+    for entry in Path(site.getsitepackages()[0]).iterdir():
+        editable = entry.name.startswith(("__editable__", "cloudd-")) or entry.suffix == ".pth"
+        if entry.name in OURS or editable or entry.name.startswith("."):
+            continue
+        # Links of files: as quick as no copy, and nothing that leads out of the environment.
+        if entry.is_dir():
+            shutil.copytree(entry, packages / entry.name, copy_function=os.link, symlinks=True)
+        else:
+            os.link(entry, packages / entry.name)
+    for name in OURS:
+        shutil.copytree(tree / name, packages / name)
+    return packages
+
+
+class EnvironmentTests(HandOverCase):
+    def test_there_and_back(self) -> None:
+        """Another version of a package needs new processes, which run in its interpreter, the anchor too; and back."""
+        prefix = self.cloud.folder / "other"
+        packages = make_environment(prefix, self.cloud.tree)
+        (info,) = packages.glob("zope_interface-*.dist-info")
+        info.rename(packages / "zope_interface-99.0.dist-info")
+        self.cloud.stop()
+        self.cloud.settings_file.write_text(f'{self.settings}trees = ["{prefix}"]\n')
+        self.cloud.start()
+        for connection in self.connections:
+            connection.close()
+        self.ask_all()
+        self.sockets = [connection.sock for connection in self.connections]
+
+        (plan,) = self.cloud.control("POST", "plan", {"tree": str(prefix)})
+        self.assertEqual(plan["kind"], "hand-over", plan)
+        self.assertRegex(plan["cause"], r"zope.interface \S+ -> 99\.0")
+        outcome = self.cloud.control("POST", "upgrade", {"tree": str(prefix)})[-1]
+        self.assertEqual((outcome["result"], outcome["moved"]), ("committed", 20), outcome)
+        self.assertAlive("one")
+        assert self.cloud.process is not None
+        pids = [self.cloud.process.pid, *self.cloud.worker_pids().values()]
+        self.cloud.wait(lambda: all(self.prefix(pid) == str(prefix) for pid in pids), "all run there, the anchor too")
+        self.assertAlive("one")
+
+        outcome = self.cloud.control("POST", "rollback")[-1]
+        self.assertEqual((outcome["result"], outcome["how"]), ("committed", "hand-over"), outcome)
+        self.assertAlive("one")
+        pids = [self.cloud.process.pid, *self.cloud.worker_pids().values()]
+        self.cloud.wait(lambda: all(self.prefix(pid) == sys.prefix for pid in pids), "all are back")
+        self.assertNothingLeft()
+
+    def prefix(self, pid: int) -> str:
+        """The environment of a process, by the files that it has mapped."""
+        maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+        files = {line.split(maxsplit=5)[5] for line in maps if "site-packages/" in line}
+        (prefix,) = {name.partition("/lib/python")[0] for name in files} or {""}
+        return prefix
