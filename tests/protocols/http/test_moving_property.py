@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.protocols.http import NotExportable, Request, _connection, _files
@@ -36,8 +37,42 @@ class Written:
             self.descriptor = -1
 
 
+@define(eq=False)
+class SlowlyWritten(Written):
+    """Takes one piece at a time: what it is told goes into the file when the test lets it."""
+
+    busy: list[Deferred[None]] = field(factory=list)
+
+    def write(self, data: bytes) -> Deferred[None]:  # type: ignore[override]
+        super().write(data)
+        waiting: Deferred[None] = Deferred()
+        self.busy.append(waiting)
+        return waiting
+
+
 class MovingSite(TestSite):
-    """``TestSite`` with handlers that move with open files."""
+    """
+    ``TestSite`` with handlers that move with open files.
+
+    :ivar busy: what sinks wait for
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy: list[Deferred[None]] = []
+
+    def go_on(self) -> bool:
+        """Let all sinks that are busy take more, those that were left behind as well; false when there are none."""
+        busy, self.busy[:] = list(self.busy), []
+        for waiting in busy:
+            waiting.callback(None)
+        return bool(busy)
+
+    async def answer_slow(self, request: Request) -> None:
+        """As ``answer_store``, with a sink that is busy each time."""
+        descriptors = request.resumed_descriptors or (os.memfd_create("upload"),)
+        size = 0 if request.resumed is None else request.resumed["size"]
+        await self.store(request, SlowlyWritten(descriptors[0], size, self.busy))
 
     async def answer_store(self, request: Request) -> None:
         """A body into a file; answers with its size and digest."""
@@ -46,6 +81,9 @@ class MovingSite(TestSite):
         else:
             (descriptor,) = request.resumed_descriptors
             written = Written(descriptor, request.resumed["size"])
+        await self.store(request, written)
+
+    async def store(self, request: Request, written: Written) -> None:
         request.can_move(lambda: {"size": written.size}, written.close, lambda: (written.descriptor,))
         try:
             size = await request.body.stream_to(written)
@@ -104,8 +142,8 @@ REQUESTS = st.one_of(
         lambda path: get(b"/" + path.encode())
     ),
     st.builds(lambda span: get(b"/file?%d-%d" % tuple(span)), SPANS),
-    st.builds(post, st.sampled_from([b"/echo", b"/store", b"/sum", b"/refuse"]), BODIES),
-    st.builds(chunked, st.sampled_from([b"/echo", b"/store", b"/sum"]), CHUNKED),
+    st.builds(post, st.sampled_from([b"/echo", b"/store", b"/slow", b"/sum", b"/refuse"]), BODIES),
+    st.builds(chunked, st.sampled_from([b"/echo", b"/store", b"/slow", b"/sum"]), CHUNKED),
     st.builds(lambda body: post(b"/store", body, b"Expect: 100-continue"), BODIES),
 )
 CONVERSATIONS = st.lists(REQUESTS, min_size=1, max_size=4).map(b"".join)
@@ -135,9 +173,11 @@ def converse(pieces: Iterable[bytes], room: int, moving: bool) -> tuple[bytes, b
     for piece in pieces:
         conversation.say(piece)
         move()
-        while len(conversation.transport.written) > room:
+        while len(conversation.transport.written) > room or site.busy:
             conversation.before += conversation.transport.take()
             move()
+            if site.go_on():
+                move()
     heard, is_open_still = conversation.state
     conversation.transport.lose()
     assert len(site.over) + len(site.away) == len(site.handled), site
@@ -156,7 +196,7 @@ class MovingPropertyTests(SynchronousTestCase):
         """No descriptor of a handler is open, here or there."""
         self.assertFalse(is_open(self.lowest))
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=50, deadline=None)
     @given(message=CONVERSATIONS, room=st.sampled_from([2, 10, 300, 1 << 20]))
     def test_after_every_byte(self, message: bytes, room: int) -> None:
         """Moved after each byte that is said, and each few that are taken."""
@@ -166,7 +206,7 @@ class MovingPropertyTests(SynchronousTestCase):
         self.assertGreaterEqual(moves, len(message) - 1 if is_open_still else 0)
         self.assert_nothing_left()
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=6, deadline=None)
     @given(message=CONVERSATIONS, room=st.sampled_from([7, 1 << 20]))
     def test_at_every_byte(self, message: bytes, room: int) -> None:
         """Moved once while it is said, at each byte in turn."""
@@ -175,7 +215,7 @@ class MovingPropertyTests(SynchronousTestCase):
             self.assertEqual(converse([message[:cut], message[cut:]], room, moving=True)[:2], expected[:2], cut)
         self.assert_nothing_left()
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(
         message=CONVERSATIONS,
         cuts=st.lists(st.integers(1, 200), max_size=12),

@@ -42,7 +42,9 @@ class Client(Protocol):
     def recv(self, size: int) -> bytes: ...
 
 
-class SocketTests(SynchronousTestCase):
+class SocketCase(SynchronousTestCase):
+    """A server and its reactor, which the test turns, and clients of it."""
+
     def setUp(self) -> None:
         self.reactor: Any = LeanEPollReactor()
         self.addCleanup(self.close_reactor)
@@ -100,6 +102,8 @@ class SocketTests(SynchronousTestCase):
         self.turn_until(enough)
         return bytes(got)
 
+
+class SocketTests(SocketCase):
     def test_answer_in_the_event_of_the_request(self) -> None:
         """The reactor need not ask for a write event."""
         client = self.connect()
