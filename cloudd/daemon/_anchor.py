@@ -508,6 +508,7 @@ class Anchor(Service):
             self._state.code / decided.tree_hash,
             decided.interpreter,
             decided.generation,
+            self._pool is not None and decided != self._pool.decided,  # for a hand-over
             self._output,
             lambda number, status: exited(loader, number, status),
             lost,

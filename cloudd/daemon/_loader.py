@@ -34,6 +34,7 @@ from reload import Generation, guard_plain_imports
 from ._channel import Booted, ChannelClosed, Exited, Fork, Forked, ForkFailed, receive, send
 from ._code_source import preload
 from ._naming import name_process
+from ._priority import be_normal, be_polite
 from ._spec import WorkerSpec
 
 CHANNEL_DESCRIPTOR = 3
@@ -150,6 +151,8 @@ class Loader:
             from ._worker import run_worker
 
             spec = msgspec.json.decode(command.spec, type=WorkerSpec)
+            if spec.serves_at_once:
+                be_normal()
             link, *listeners = [socket.socket(fileno=descriptor) for descriptor in descriptors]
             status = run_worker(spec, link, listeners, self._preloaded)
         except BaseException:
@@ -172,9 +175,12 @@ def main(arguments: list[str]) -> int:
     """
     The process: set up, import, serve.
 
-    :param arguments: number of the generation to load from this process's own tree, if any
+    :param arguments: number of the generation to load from this process's own tree, if any; ``polite``: at a low
+        priority, since others serve meanwhile
     """
     began = time.monotonic()
+    if "polite" in arguments:
+        be_polite()
     # The anchor hears the terminal's and systemd's signals and ends its workers in order.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
@@ -190,8 +196,9 @@ def main(arguments: list[str]) -> int:
         gc.collect()
         gc.freeze()
         gc.disable()  # a collection here would only touch pages that forks share
-        if arguments:
-            preloaded = preload(int(arguments[0]), Path(__file__).parent.parent.parent)
+        numbers = [int(word) for word in arguments if word.isdigit()]
+        if numbers:
+            preloaded = preload(numbers[0], Path(__file__).parent.parent.parent)
     with contextlib.suppress(ChannelClosed):
         send(channel, Booted(round(time.monotonic() - began, 3)))
         Loader(channel, preloaded).run()

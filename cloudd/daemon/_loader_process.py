@@ -48,6 +48,7 @@ class LoaderProcess:
     :param tree: root of the staged copy that it imports from
     :param interpreter: path of the Python that runs it
     :param preload: number of the generation that it loads before it forks; 0: none
+    :param polite: it boots at a low priority
     :param output: descriptor for its standard output and error, and those of its workers; None: those of the anchor
     :param exited: called with the number of a worker that ended and its status (negative: the signal)
     :param lost: called once when the loader has ended
@@ -57,6 +58,7 @@ class LoaderProcess:
     _tree: Path
     _interpreter: str
     _preload: int
+    _polite: bool
     _output: int | None
     _exited: Callable[[int, int], None]
     _lost: Callable[[], None]

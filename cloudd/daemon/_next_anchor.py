@@ -2,8 +2,7 @@
 """
 What the anchor's exec starts: an anchor that goes on with what its former self left (``_inheritance``).
 
-As a program (``python -P -m cloudd.daemon._next_anchor``) it only imports what it would need, so that an upgrade finds
-out beforehand whether it can.
+An upgrade imports it beforehand in a process of its own, which shows whether all is there that it needs.
 """
 
 from __future__ import annotations

@@ -35,6 +35,11 @@ class WorkerSpec(msgspec.Struct, kw_only=True):
     standby: bool = False
 
     @property
+    def serves_at_once(self) -> bool:
+        """Whether it is wanted as soon as it has booted."""
+        return not self.standby
+
+    @property
     def serves(self) -> bool:
         """Whether it accepts connections."""
         return self.role in {"front", "all"}

@@ -49,6 +49,7 @@ from ._metrics import WorkerMetrics
 from ._moving import Moving, read_state_file, state_file
 from ._naming import name_process
 from ._prepare import prepare_host
+from ._priority import be_normal
 from ._rendezvous import Rendezvous, Visit, Welcome
 from ._site import WorkerSite
 from ._spec import WorkerSpec
@@ -222,6 +223,7 @@ class Worker:
         """Serve from now on."""
         if self._state_name == "standby" and not self._stopping:
             self._state_name = "serving"
+            be_normal()
             self._generations.commit(self._spec.generation, self._standby_state)
             self._standby_state = {}
             self.open_ports()
@@ -262,6 +264,7 @@ class Worker:
             return self._welcome(), [gift]
         if more:
             self._standby_state = read_state_file(more[0])
+        be_normal()
         self._moving.take(socket.socket(fileno=end), question.generation)
         return self._welcome(), ()
 
