@@ -15,7 +15,8 @@ each route, four kinds of worse are asked for:
     the slowest ones: slower than 1.5 times the old code's p99 + 5 ms
 
 Only small requests are timed (up to 64 KiB each way: longer ones take as long as the client's line); one that is not
-answered yet counts with its age.  Sums over all routes of a face are asked as well, for code that lost a route.
+answered yet counts with its age.  The new code's first two requests on a route in each worker, which
+fill its caches, are not timed.  Sums over all routes of a face are asked as well, for code that lost a route.
 
 **By request.**  Are there more of them among the new code's requests than chance explains?  Fisher's exact test, one-
 sided, says how probable as many are if the code makes no difference.  (For ``slow`` and ``tail`` the new code's

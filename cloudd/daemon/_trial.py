@@ -28,6 +28,7 @@ CONTROL_FACTOR = 9.0  # connections in the control for each one in the canary, a
 GOLDEN = 0.6180339887498949
 MAX_ROUTES = 1_000
 MAX_CONNECTIONS = 20_000  # connections times routes; beyond these no further connection is compared
+WARM_UP = 2  # of the new code's requests on a route that are not timed: they fill its caches
 MAX_TIMED = 128  # requests of one connection on one route
 MAX_ENTRIES_A_SLICE = 1_000
 _METHODS = frozenset({b"GET", b"HEAD", b"PUT", b"POST", b"DELETE", b"PATCH", b"OPTIONS", b"COPY"})
@@ -112,8 +113,10 @@ class Trial:
                 return
         small = request.received_bytes <= SMALL_BYTES and request.sent_bytes <= SMALL_BYTES
         status = BROKEN if request.broken else request.status
-        bucket = bucket_of(seconds) if small and not begun.counted else NEVER
-        for side in self._sides(request, begun):
+        sides = self._sides(request, begun)
+        is_cold = begun.is_new and sides[0].requests < WARM_UP
+        bucket = bucket_of(seconds) if small and not begun.counted and not is_cold else NEVER
+        for side in sides:
             _count(self._connection(side, begun), side, status, bucket, begun.counted)
 
     def forget(self, request: Any) -> None:

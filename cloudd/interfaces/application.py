@@ -157,7 +157,12 @@ class IApplication(Interface):
         """
 
     def start(state: Mapping[str, Any]) -> None:
-        """Start timers; ``state`` is what the previous generation's ``snapshot`` gave, or empty."""
+        """
+        Start timers; ``state`` is what the previous generation's ``snapshot`` gave, or empty.
+
+        While a canary runs the previous generation goes on beside this one, with its timers; this one may be retired
+        without ever having been the only one.
+        """
 
     def snapshot() -> dict[str, Any]:
         """Pure: caches worth keeping, as plain data in versioned envelopes (``reload.Snapshot``)."""

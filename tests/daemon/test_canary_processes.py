@@ -70,13 +70,11 @@ class CanaryCase(RunningCase):
         self.assertEqual(outcome["result"], "failed", outcome)
         self.assertIn("rolled back by the canary: ", outcome["cause"])
         self.assertGreater(outcome["rollback_s"], 0)
-        self.assertLess(outcome["rollback_s"], 1.0)
         seen = [len(client.answers) for client in self.clients]
         self.cloud.wait(
             lambda: all(len(client.answers) > before + 2 for client, before in zip(self.clients, seen, strict=True)),
             "all connections go on",
         )
-        self.stop_clients()
         self.assertEqual([client.error for client in self.clients if client.error], [])
         self.assertEqual({client.answers[-1] for client in self.clients}, {(200, "one")})
         entry = self.cloud.control("GET", "audit")[0]["entries"][-1]
@@ -95,25 +93,22 @@ class CanaryCase(RunningCase):
 
 
 class BadCodeTests(CanaryCase):
-    def test_errors_on_one_route(self) -> None:
-        """500 on one route."""
-        outcome = self.upgrade_to("failing")
-        self.assertRegex(outcome["cause"], r"answered 500 in \d+ of \d+ requests \(old code: 0 of \d+\)")
-        self.assertIn("api GET items", outcome["cause"])
-        self.assertTakenBack(outcome, "canary_errors")
-
-    def test_refusals_on_one_route(self) -> None:
-        """404 on one route."""
-        outcome = self.upgrade_to("refusing")
-        self.assertRegex(outcome["cause"], r"answered 404 in \d+ of \d+ requests \(old code: 0 of \d+\)")
-        self.assertIn("api GET items", outcome["cause"])
-        self.assertTakenBack(outcome, "canary_refusals")
-
-    def test_a_slow_route(self) -> None:
-        """100 ms more on one route."""
-        outcome = self.upgrade_to("slow")
-        self.assertRegex(outcome["cause"], r"api (GET items|\*) took 1\d\d ms \(\w+; old code: [\d.]+ ms\), more than")
-        self.assertTakenBack(outcome, "canary_latency")
+    def test_what_answers_badly(self) -> None:
+        """500, 404 and 100 ms more on one route, one after the other on the same connections."""
+        self.start_clients()
+        for word, reason, words in (
+            ("failing", "canary_errors", r"answered 500 in \d+ of \d+ requests \(old code: 0 of \d+\)"),
+            ("refusing", "canary_refusals", r"answered 404 in \d+ of \d+ requests \(old code: 0 of \d+\)"),
+            ("slow", "canary_latency", r"api (GET items|\*) took 1\d\d ms \(\w+; old code: [\d.]+ ms\), more than"),
+        ):
+            self.cloud.say(word)
+            outcome = self.cloud.upgrade(canary=30)
+            self.assertRegex(outcome["cause"], words)
+            if word != "slow":
+                self.assertIn("api GET items", outcome["cause"])
+            self.assertTakenBack(outcome, reason)
+        self.stop_clients()
+        self.assertEqual([client.error for client in self.clients if client.error], [])
 
     def test_a_route_that_hangs(self) -> None:
         """No answer on one route: what waits counts too."""

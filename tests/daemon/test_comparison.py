@@ -26,7 +26,7 @@ from cloudd.daemon._comparison import (
 
 from .simulated_canary import Behaviour, Client, SimulatedCanary, different_clients, equal
 
-CANARIES = 80
+CANARIES = 40
 
 
 class FisherTests(SynchronousTestCase):

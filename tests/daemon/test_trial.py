@@ -17,7 +17,10 @@ IN, CONTROL, BESIDE = 0.05, 0.5, 0.99  # lots, of a canary of 9 % whose shift is
 
 
 class TrialCase(SynchronousTestCase):
+    warm_up = 0
+
     def setUp(self) -> None:
+        self.patch(_trial, "WARM_UP", self.warm_up)
         self.now = 0.0
         running: Any = Running(0)
         self.trial = Trial(running, 0.09, lambda: self.now)
@@ -104,6 +107,20 @@ class CountTests(TrialCase):
         """A request that began before it is not counted."""
         self.trial.ended(AskedRequest(lot=IN), 1.0)
         self.assertEqual(measured(self.trial, {}), {})
+
+
+class WarmUpTests(TrialCase):
+    warm_up = 2
+
+    def test_first_requests(self) -> None:
+        """The new code's first two on a route are counted, but not timed; the old code's are."""
+        for lot in (IN, CONTROL):
+            for _ in range(3):
+                self.ask(lot, 0.001)
+        for name in ("api GET things", "api *"):
+            found = self.found(name)
+            self.assertEqual((found.new.requests, sum(found.new.latency.values())), (3, 1))
+            self.assertEqual((found.old.requests, sum(found.old.latency.values())), (3, 3))
 
 
 class OpenTests(TrialCase):
