@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -33,7 +34,8 @@ def status_view(status: Status, now: float, *, modules: bool = False) -> Rendera
     facts.add_row("started from", f"{code.start_tree} ({short(code.started_from)})")
     if status.upgrade is not None:
         facts.add_row("under way", f"{status.upgrade.step}: {status.upgrade.text}")
-    parts: list[RenderableType] = [facts, _workers_table(status.workers, now)]
+    workers = [*status.workers, *(_named_leaving(worker) for worker in status.leaving)]
+    parts: list[RenderableType] = [facts, _workers_table(workers, now)]
     parts += _remarks(status.workers)
     if modules:
         parts.append(_modules_table(status.workers))
@@ -140,6 +142,10 @@ def _workers_table(workers: list[WorkerStatus], now: float) -> Table:
             table.add_row(*head, *_generation_cells(generation))
             head = ["", "", ""]
     return table
+
+
+def _named_leaving(worker: WorkerStatus) -> WorkerStatus:
+    return msgspec.structs.replace(worker, name=f"{worker.name}, leaving")
 
 
 def _generation_cells(generation: GenerationStatus) -> list[str]:

@@ -163,7 +163,11 @@ class CodeStatus(Message, frozen=True, kw_only=True):
 
 
 class Status(Message, frozen=True, kw_only=True):
-    """The whole host at one moment."""
+    """
+    The whole host at one moment.
+
+    ``leaving`` are workers that have given their connections away in a hand-over and end with the last that follow.
+    """
 
     version: str
     pid: int
@@ -172,6 +176,7 @@ class Status(Message, frozen=True, kw_only=True):
     code: CodeStatus
     urls: dict[str, str] = {}
     workers: list[WorkerStatus] = []
+    leaving: list[WorkerStatus] = []
     upgrade: Progress | None = None
     api: int = API_VERSION
 

@@ -77,6 +77,7 @@ class Controlled:
             code=self.upgrades.code_status(),
             urls=dict(self._urls),
             workers=[worker_status(slot, answers.get(slot.name)) for slot in self._pool.slots],
+            leaving=[worker_status(slot, answer) for slot, answer in await self._pool.ask_leaving("status")],
             upgrade=self.upgrades.progress,
         )
 

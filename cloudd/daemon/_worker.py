@@ -58,6 +58,7 @@ from ._threads import WorkerThreads
 from ._unix_port import listen_unix
 from .settings import settings_from_plain
 
+WINDOW_SLACK_S = 30.0  # the anchor ends the time of supervision; only where it is gone does the worker itself
 FREE_SPREAD_S = 0.3
 _CHATTER = frozenset({"log_legacy", "twisted.internet.base"})  # Twisted's notes on every port and loop
 
@@ -120,7 +121,7 @@ class Worker:
             self,
             lambda phase, **facts: self._anchor.cast("handover", phase=phase, facts=facts),
             self._moved_away,
-            self._settings.upgrade.window_s,
+            self._settings.upgrade.window_s + WINDOW_SLACK_S,
         )
         callees: dict[str, Callee] = {
             "health": self._health,
@@ -437,6 +438,8 @@ class Worker:
                 self._moving.abort("the anchor has gone before it decided")
             elif not self._moving.decide():
                 self._moving.abort("the anchor has gone before the rehearsal had ended")
+        elif self._moving.is_leaving:
+            self._moving.end_window()  # nobody supervises any more
         elif self._state_name == "standby":
             if decided == self._spec.generation:
                 self.take_over()

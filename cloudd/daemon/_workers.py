@@ -203,6 +203,13 @@ class WorkerPool:
         answers = await _gather([_ask(slot, call, timeout_s, body) for slot in ready])
         return dict(zip((slot.name for slot in ready), answers, strict=True))
 
+    async def ask_leaving(self, call: str) -> list[tuple[Slot, Any]]:
+        """The same of workers that have given their connections away, or may have to take them back."""
+        former = self._former.slots if self._former is not None else []
+        ready = [slot for slot in (*former, *self.leaving) if slot.is_ready]
+        answers = await _gather([_ask(slot, call, ASK_TIMEOUT_S, {}) for slot in ready])
+        return list(zip(ready, answers, strict=True))
+
     def tell_all(self, call: str, **body: Any) -> None:
         """Cast to every ready worker."""
         for slot in self.slots:

@@ -41,6 +41,9 @@ class TalkingPool:
     async def ask_all(self, _call: str) -> dict[str, Any]:
         return self.answers
 
+    async def ask_leaving(self, _call: str) -> list[tuple[Any, Any]]:
+        return [(TalkingSlot("front-1"), {"generations": []})]
+
 
 class TalkingHost:
     """A host with one part that fails."""
@@ -73,6 +76,7 @@ class ControlledTests(ControlledContract, UpgradeCase):
         self.assertEqual([(worker.name, worker.ready) for worker in status.workers],
                          [("front-1", True), ("front-2", False), ("agent", False)])  # fmt: skip
         self.assertEqual((status.started_at, status.urls), (7.0, {"api": "http://x"}))
+        self.assertEqual([(worker.name, worker.ready) for worker in status.leaving], [("front-1", True)])
 
     async def test_callees(self) -> None:
         """What workers ask is what the control socket answers, as plain data that JSON holds."""

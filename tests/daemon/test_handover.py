@@ -64,6 +64,8 @@ class GoodCodeTests(HandOverCase):
         self.assertEqual(sum(outcome["follow"].values()), 1)
         self.assertIn(f"cloudd.{'daemon._naming'}", outcome["changed"])
         self.assertAlive("two")
+        leaving = self.cloud.wait(lambda: self.cloud.status()["leaving"], "an old worker is left")
+        self.assertEqual([one["requests_running"] for worker in leaving for one in worker["generations"]], [1])
         after = self.cloud.worker_pids().values()
         self.assertTrue(set(before.values()).isdisjoint(after))
         self.assertEqual({os.getpriority(os.PRIO_PROCESS, pid) for pid in after}, {os.getpriority(os.PRIO_PROCESS, 0)})
