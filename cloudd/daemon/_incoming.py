@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from twisted.logger import Logger
 from cloudd.interfaces.application import Threads
 from reload import link_pair
 
+from ._before_after import Answers, add_answers, worse_than_before
 from ._link import LinkError
 from ._rendezvous import Purpose, Visit, VisitFailed, place_of, visit
 from ._slot import Slot
@@ -113,6 +115,7 @@ class HandOver:
         self._crew: list[Slot] = []
         self._old: list[Slot] = []
         self._asked_back: str = ""
+        self._before: Answers = {}  # what the old workers have answered
         self._supervised = False
         self.longest_pause_s = 0.0
 
@@ -162,6 +165,7 @@ class HandOver:
         self._report("rehearse", "the new workers adopt some connections for a try", 0, len(self._pairs))
         await self._wait_for([pair.rehearsed for pair in self._pairs], REHEARSAL_S, "rehearsal")
         self._raise_dead("in the rehearsal")
+        self._before = await self._answers()
 
     async def _pair(self, old: Slot, new: Slot) -> Pair:
         pair = Pair(old, new)
@@ -250,6 +254,7 @@ class HandOver:
     async def _watch(self, end: float) -> str:
         pids = {slot: slot.pid for slot in self._crew}
         silent, sick = 0, set[str]()
+        looks = max(1, ceil((end - self._reactor.seconds()) / LOOK_S))
         while True:
             for slot, pid in pids.items():
                 if slot.pid != pid or not slot.is_ready:
@@ -264,9 +269,17 @@ class HandOver:
             for name in sick.intersection(parts):  # twice in a row
                 return f"{name} fails under the new code: {parts[name]}"
             sick = set(parts) - self._sick_before
+            worse = worse_than_before(self._before, await self._answers(), looks)
+            if worse:
+                return worse
             if self._reactor.seconds() >= end:
                 return ""
             await self._sleep(min(LOOK_S, max(0.01, end - self._reactor.seconds())))
+
+    async def _answers(self) -> dict[str, list[int]]:
+        """What the host's workers have answered in their lives; those that do not tell it are left out."""
+        told = (await self._pool.ask_all("answers")).values()
+        return add_answers(answers for answers in told if not isinstance(answers, LinkError))
 
     async def _sick_parts(self) -> dict[str, str]:
         health = await self._health()

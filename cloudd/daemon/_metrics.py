@@ -24,6 +24,14 @@ _BOUNDS = (*(f"{bound:g}" for bound in BUCKETS_S), "+Inf")
 _CLASSES = tuple(f"{number}xx" for number in range(10))
 
 
+_METHODS = frozenset({b"GET", b"HEAD", b"PUT", b"POST", b"DELETE", b"PATCH", b"OPTIONS", b"COPY"})
+
+
+def known_method(method: bytes) -> str:
+    """One out of a small set, whatever a client sent."""
+    return method.decode() if method in _METHODS else "OTHER"
+
+
 class RequestCounts(Collector):
     """Requests by face, route, method and status class, their latency, and their bytes."""
 
@@ -56,6 +64,16 @@ class RequestCounts(Collector):
             if status_class == 5:
                 errors[face, route] = errors.get((face, route), 0) + count
         return [(*key, [errors.get(key, 0), *counts[:-1]]) for key, counts in self._seconds.items()]
+
+    def answers(self) -> dict[str, list[int]]:
+        """By face, method and route: requests, answers of 4xx, answers of 5xx."""
+        found: dict[str, list[int]] = {}
+        for (face, route, method, status_class), count in self._requests.items():
+            known = found.setdefault(f"{face} {known_method(method)} {route}", [0, 0, 0])
+            known[0] += count
+            if status_class in {4, 5}:
+                known[status_class - 3] += count
+        return found
 
     def collect(self) -> Iterable[Metric]:
         """What the registry asks for."""

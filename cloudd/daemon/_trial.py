@@ -23,6 +23,7 @@ from ._comparison import (
     Side,
     bucket_of,
 )
+from ._metrics import known_method
 
 CONTROL_FACTOR = 9.0  # connections in the control for each one in the canary, at most
 GOLDEN = 0.6180339887498949
@@ -31,7 +32,6 @@ MAX_CONNECTIONS = 20_000  # connections times routes; beyond these no further co
 WARM_UP = 2  # of the new code's requests on a route that are not timed: they fill its caches
 MAX_TIMED = 128  # requests of one connection on one route
 MAX_ENTRIES_A_SLICE = 1_000
-_METHODS = frozenset({b"GET", b"HEAD", b"PUT", b"POST", b"DELETE", b"PATCH", b"OPTIONS", b"COPY"})
 _UP_TO = [bytes(range(bucket + 1)) for bucket in range(BUCKETS + 1)]
 
 
@@ -193,8 +193,7 @@ class Trial:
 
 def route_of(request: Any) -> str:
     """A request's route with method and face, out of a small set."""
-    method = request.method.decode() if request.method in _METHODS else "OTHER"
-    return f"{request.face} {method} {request.route}"
+    return f"{request.face} {known_method(request.method)} {request.route}"
 
 
 def _count(connection: OneConnection | None, side: OneSide, status: int, bucket: int, again: bool) -> None:

@@ -127,6 +127,7 @@ class Worker:
             "health": self._health,
             "metrics": self._metrics.export,
             "counts": self._metrics.requests.totals,
+            "answers": self._metrics.requests.answers,
             "status": self._status,
             "prepare": self._generations.prepare,
             "commit": self._commit,

@@ -28,9 +28,9 @@ class HandOverCase(RunningCase):
         self.ask_all()
         self.sockets = [connection.sock for connection in self.connections]
 
-    def ask_all(self) -> set[str]:
+    def ask_all(self, path: str = "/") -> set[str]:
         """The words that all connections are answered with."""
-        return {self.cloud.get("/", connection)[1].split()[0] for connection in self.connections}
+        return {self.cloud.get(path, connection)[1].split()[0] for connection in self.connections}
 
     def change_kernel(self, text: str = "# changed", file: str = KERNEL_FILE) -> None:
         with (self.cloud.tree / file).open("a") as kernel:
@@ -243,6 +243,29 @@ class BadCodeTests(HandOverCase):
         outcome = self.upgrade_fails("word fails under the new code: the word is sick")
         self.assertIn("handed back in", outcome["cause"])
         self.assertIn('cloudd_rollbacks_total{reason="supervision"} 1.0', self.cloud.get("/metrics")[1])
+
+
+class WorseAnswersTests(HandOverCase):
+    settings = "[workers]\nfront = 2\n[upgrade]\nwindow_s = 20\n"
+
+    def test_errors_on_one_route(self) -> None:
+        """New processes that answer 500 where the old ones did not have everything handed back."""
+        for _ in range(3):
+            self.assertEqual(self.ask_all("/items"), {"one"})
+        self.change_kernel()
+        self.cloud.say("failing")
+        outcomes: list[Any] = []
+        thread = threading.Thread(target=lambda: outcomes.append(self.cloud.upgrade()))
+        thread.start()
+        while thread.is_alive():
+            self.assertLessEqual(self.ask_all("/items"), {"one", "failing"})
+        self.assertEqual(outcomes[0]["result"], "failed", outcomes)
+        self.assertRegex(
+            outcomes[0]["cause"], r"api GET items answered 500 in \d+ of \d+ requests \(old code: 0 of \d+\)"
+        )
+        self.assertIn("handed back in", outcomes[0]["cause"])
+        self.assertAlive("one")
+        self.assertNothingLeft()
 
 
 class KilledTests(HandOverCase):
