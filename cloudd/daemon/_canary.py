@@ -23,11 +23,11 @@ from cloudd.interfaces.settings import UpgradeSettings
 
 from ._comparison import RouteMeasure, add_up, figures, judge, limits_of, requests_in
 from ._descriptors import Descriptors, Sample
-from ._link import LinkError, RemoteError
+from ._link import LinkError, LinkTimeout, RemoteError
 
 LOOK_S = 0.25
 TELL_S = 1.0
-ANSWER_S = 2.0  # a worker that does not answer for so long hangs
+ANSWER_S = 2.0  # a worker that does not answer for so long, twice in a row, hangs
 CHECK_S = 30.0
 MIN_LOOKS = 4
 
@@ -125,6 +125,8 @@ class Canary:
     _rules: CanaryRules
     _tell: Callable[[str, int, int], None]
     _taking_part: set[str] = field(factory=set)
+    _silent: set[str] = field(factory=set)  # did not answer at the last look
+    _measures: dict[str, dict[str, RouteMeasure]] = field(factory=dict)  # by worker
     _total: dict[str, RouteMeasure] = field(factory=dict)
     _descriptors: Descriptors = field(factory=Descriptors)
 
@@ -168,15 +170,18 @@ class Canary:
         """Ask all, add up, and judge."""
         limits = limits_of(self._total)
         answers = await self._workers.ask_all("measure_canary", ANSWER_S, number=number, limits=limits)
-        measures: list[dict[str, RouteMeasure]] = []
         for name in sorted(self._taking_part):
             answer = answers.get(name)
+            if isinstance(answer, LinkTimeout) and name not in self._silent:
+                self._silent.add(name)  # a busy machine; what it told before counts
+                continue
             if answer is None or isinstance(answer, LinkError):
                 raise self._died(name, answer)
+            self._silent.discard(name)
             told = msgspec.convert(answer, _Answer, str_keys=True)
-            measures.append(told.routes)
+            self._measures[name] = told.routes
             self._descriptors.add(name, _sample(told))
-        self._total = add_up(measures)
+        self._total = add_up(self._measures.values())
         found = judge(self._total, looks)
         if found is not None:
             raise self._failed(_REASONS[found.kind], found.cause)

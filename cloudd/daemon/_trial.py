@@ -131,7 +131,7 @@ class Trial:
         :param limits: by route the last buckets that are not slow, for ``slow`` and for ``tail``
         :param pause: awaited between slices, so that the reactor never stops for long
         """
-        waiting = self._look_at_open()
+        waiting = await self._look_at_open(pause)
         measured: dict[str, RouteMeasure] = {}
         left = MAX_ENTRIES_A_SLICE
         for route, sides in list(self._routes.items()):
@@ -150,11 +150,14 @@ class Trial:
             measured[route] = RouteMeasure(*told)
         return measured
 
-    def _look_at_open(self) -> dict[str, tuple[dict[float, int], dict[float, int]]]:
+    async def _look_at_open(self, pause: Callable[[], Any]) -> dict[str, tuple[dict[float, int], dict[float, int]]]:
         """Count streams that have begun; gives how long others wait by now: route -> by side lot -> bucket."""
-        now = self._now()
         waiting: dict[str, tuple[dict[float, int], dict[float, int]]] = {}
-        for request, begun in list(self._open.items()):
+        for place, (request, begun) in enumerate(list(self._open.items()), 1):
+            if place % MAX_ENTRIES_A_SLICE == 0:
+                await pause()
+            if request not in self._open:
+                continue  # it has ended meanwhile
             if request.started:
                 del self._open[request]
                 self._streams[request] = begun
@@ -165,7 +168,7 @@ class Trial:
                 for side in self._sides(request, begun):
                     self._connection(side, begun)
                 ages = waiting.setdefault(route_of(request), ({}, {}))[0 if begun.is_new else 1]
-                ages[begun.lot] = max(ages.get(begun.lot, 0), bucket_of(now - request.began))
+                ages[begun.lot] = max(ages.get(begun.lot, 0), bucket_of(self._now() - request.began))
         return waiting
 
     def _sides(self, request: Any, begun: Open) -> tuple[OneSide, OneSide]:

@@ -630,6 +630,7 @@ class Upgrades:
             self._workers, self._clock, rules, lambda text, done, total: self._report("canary", text, done, total)
         )
         try:
+            await self._workers.prepare_late(number, staged)
             judged = await canary.run(number)
             await self._workers.prepare_late(number, staged)
         except CanaryFailed as error:

@@ -157,6 +157,19 @@ class OpenTests(TrialCase):
         new = self.found().new
         self.assertEqual((new.requests, new.errors, new.failing, new.latency), (1, 1, 1, {}))
 
+    def test_slices_of_open_ones(self) -> None:
+        """What ends while the reactor has its turn is counted once, as what it was."""
+        self.patch(_trial, "MAX_ENTRIES_A_SLICE", 1)
+        streams = [self.begin(started=True) for _ in range(4)]
+
+        def pause() -> Deferred[None]:
+            if streams:
+                self.trial.ended(streams.pop(), 0.5)
+            return succeed(None)
+
+        Deferred.fromCoroutine(self.trial.measure({}, pause))
+        self.assertEqual(self.found().new.requests, 4)
+
     def test_slices(self) -> None:
         """With many connections the reactor has its turn in between, and what comes then is no harm."""
         self.patch(_trial, "MAX_ENTRIES_A_SLICE", 1)
