@@ -22,7 +22,7 @@ from bench.clients import Window
 from tests.running_cloud import free_port
 
 SETTINGS = """
-worker_processes 2;
+worker_processes {workers};
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 worker_rlimit_nofile 20000;
@@ -49,12 +49,12 @@ PATIENCE_S = 90.0
 class Nginx:
     """One nginx, from ``running`` to its end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, workers: int) -> None:
         self.folder = folder
         self.port = free_port()
         self.windows: list[Window] = []
         settings = folder / "nginx.conf"
-        settings.write_text(SETTINGS.format(folder=folder, port=self.port))
+        settings.write_text(SETTINGS.format(folder=folder, port=self.port, workers=workers))
         subprocess.run([find(), "-p", str(folder), "-c", str(settings)], check=True, timeout=30)
         self.wait(lambda: self.pid() > 0)
 
@@ -107,10 +107,10 @@ def find() -> str:
 
 
 @contextmanager
-def running() -> Iterator[Nginx]:
+def running(workers: int = 2) -> Iterator[Nginx]:
     folder = Path(tempfile.mkdtemp(prefix="cloudd-nginx-"))
     try:
-        nginx = Nginx(folder)
+        nginx = Nginx(folder, workers)
         try:
             yield nginx
         finally:

@@ -22,15 +22,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
-
 from bench import nginx_upgrade
 from bench.clients import (
+    SETTLE_S,
     Client,
+    Clients,
     Latencies,
     RequestLoad,
     RequestResult,
@@ -41,63 +40,24 @@ from bench.clients import (
     TransferLoad,
     TransferResult,
     Window,
+    content,
+    get,
     pauses,
+    requests_table,
     run_requests,
     run_streams,
     run_ticker,
     run_transfers,
-    summary,
+    stream_errors,
+    streams_table,
+    tick_pauses,
 )
-from bench.clients._figures import SETTLE_S
-from bench.clients._transfers import block
-from bench.swap import CHUNK, log_in, put
-from bench.upgrading import KERNEL, How, UpgradedCloud, said_by_anchor
+from bench.swap import log_in, put
+from bench.upgrading import KERNEL, How, Phases, UpgradedCloud, ended_by_signals, log, said_by_anchor
 
 SMALL = b"s" * 1024
 CONTAINER = "upgrades"
 CLIENT_NICE = -5
-
-
-def content(size: int) -> bytes:
-    return b"".join(block(number) for number in range(-(-size // CHUNK)))[:size]
-
-
-def get(path: str, token: str = "") -> bytes:
-    login = f"X-Auth-Token: {token}\r\n" if token else ""
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{login}\r\n".encode()
-
-
-def log(words: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
-
-
-@define
-class Clients:
-    """All clients of one run; ``kill`` ends what still runs."""
-
-    running: list[Client] = field(factory=list)
-
-    def start(self, *args: Any, nice: int = 0) -> Client:
-        client = Client.start(*args, nice=nice)
-        self.running.append(client)
-        client.wait_ready()
-        return client
-
-    def kill(self) -> None:
-        for client in self.running:
-            client.kill()
-
-
-@define
-class Phases:
-    """Stretches without an upgrade."""
-
-    quiet: list[Window] = field(factory=list)
-
-    def rest(self, seconds: float) -> None:
-        begin = time.monotonic()
-        time.sleep(seconds)
-        self.quiet.append(Window("none", begin, time.monotonic()))
 
 
 def upgrades(code: UpgradedCloud, how: How, count: int, requests: Client, options: argparse.Namespace) -> list[Window]:
@@ -121,61 +81,6 @@ def touch_idle(requests: Client, options: argparse.Namespace) -> None:
 
 def touch_rate(options: argparse.Namespace) -> float:
     return float(max(500, options.idle // 10))
-
-
-def requests_table(result: RequestResult) -> dict[str, Any]:
-    return {
-        "answered": len(result.due),
-        "idle_answered": result.touched,
-        "idle_longest_ms": round(result.touch_longest_s * 1e3, 1),
-        "closed": result.closed,
-        "lost": result.lost,
-        "unsent": result.unsent,
-        "wrong": result.wrong,
-        "reconnects": result.reconnects,
-        "examples": result.examples,
-    }
-
-
-def streams_table(found: Sequence[StreamResult], ticks: Sequence[Tick], wanted: int) -> dict[str, Any]:
-    """What event streams heard, beside what was made for them to hear."""
-    chains: dict[tuple[int, int], int] = {}
-    heard: dict[int, list[float]] = {}
-    for result in found:
-        for chain, count in result.chains.items():
-            chains[chain] = chains.get(chain, 0) + count
-        for number, (first, last, streams) in result.heard.items():
-            known = heard.setdefault(number, [first, last, 0])
-            known[:] = [min(first, known[0]), max(last, known[1]), known[2] + streams]
-    begun = sum(result.begun for result in found)
-    missed: int = sum(begun - int(heard.get(tick.number, [0, 0, 0])[2]) for tick in ticks)
-    return {
-        "streams": begun,
-        "not_begun": wanted - begun,
-        "dropped": sum(result.dropped for result in found),
-        "events": len(ticks),
-        "missed": missed,
-        "gaps": sum(result.gaps for result in found),
-        "doubled": sum(result.doubled for result in found),
-        "different_sequences": len(chains) - 1 if chains else 0,
-        "last_heard_ms": summary([(heard[tick.number][1] - tick.sent) * 1e3 for tick in ticks if tick.number in heard]),
-        "examples": [example for result in found for example in result.examples][:10],
-    }
-
-
-def stream_errors(table: dict[str, Any]) -> int:
-    names = ("not_begun", "dropped", "missed", "gaps", "doubled", "different_sequences")
-    return sum(int(table[name]) for name in names)
-
-
-def tick_pauses(found: Sequence[StreamResult], ticks: Sequence[Tick], windows: Sequence[Window]) -> dict[str, float]:
-    """How long it took until the last stream had heard of an event that was made in one of the windows."""
-    waits = []
-    for tick in ticks:
-        if any(window.begin <= tick.sent <= window.end for window in windows):
-            last = max((result.heard[tick.number][1] for result in found if tick.number in result.heard), default=0.0)
-            waits.append((last - tick.sent) * 1e3)
-    return summary(waits)
 
 
 def measure_cloudd(options: argparse.Namespace) -> dict[str, Any]:
@@ -355,6 +260,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    ended_by_signals()
     result = measure(arguments())
     print(json.dumps(result, indent=2))
     sys.exit(1 if result["cloudd"]["errors"] else 0)

@@ -10,19 +10,23 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from attrs import define, field
 
 from bench.clients import Window
 from bench.memory import children
 from bench.swap import copy_tree
-from tests.running_cloud import CHECKOUT, RunningCloud
+from cloudd.cli._client import ControlClient
+from cloudd.control import plain
+from tests.running_cloud import RunningCloud
 
 How = Literal["swap", "hand-over"]
 
@@ -59,7 +63,7 @@ class UpgradedCloud:
         """A cloud that is not started yet; ``settings`` are more tables (TOML) than ``[upgrade]``."""
         cloud = RunningCloud()
         tree = copy_tree(cloud.folder / "trees" / "code")
-        cloud.tree = copy_tree(cloud.folder / "start")  # so that nobody's work in the checkout gets in
+        cloud.tree = shutil.copytree(tree, cloud.folder / "start")  # so that nobody's work in the checkout gets in
         cloud.settings_file.write_text(
             settings.replace("[upgrade]\n", f"[upgrade]\ntrees = {json.dumps([str(tree)])}\n")
         )
@@ -79,7 +83,7 @@ class UpgradedCloud:
         module.write_text(source)
         if how == "hand-over":
             kernel = self.tree / self.kernel
-            kernel.write_text((CHECKOUT / self.kernel).read_text() + f"\n# Change {self.number}.\n")
+            kernel.write_text((self.cloud.tree / self.kernel).read_text() + f"\n# Change {self.number}.\n")
 
     def upgrade(self, how: How, *more: str) -> Window:
         """
@@ -138,10 +142,8 @@ class UpgradedCloud:
             time.sleep(0.05)
 
     def status(self) -> dict[str, Any]:
-        code, found, said = self.cloudctl("status")
-        if code != 0:
-            raise UpgradeFailed(said)
-        return json.loads(said) if not found or "workers" not in found else found
+        """What ``cloudctl status`` says."""
+        return cast(dict[str, Any], plain(ControlClient(self.cloud.state).status()))
 
     def processes(self) -> list[int]:
         """The anchor and all below it."""
@@ -151,6 +153,32 @@ class UpgradedCloud:
     def remove(self) -> None:
         """End the daemon, all processes of it, and remove its files."""
         self.cloud.remove()
+
+
+@define
+class Phases:
+    """Stretches without an upgrade."""
+
+    quiet: list[Window] = field(factory=list)
+
+    def rest(self, seconds: float) -> None:
+        begin = time.monotonic()
+        time.sleep(seconds)
+        self.quiet.append(Window("none", begin, time.monotonic()))
+
+
+def log(words: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
+
+
+def ended_by_signals() -> None:
+    """Let SIGTERM and SIGHUP end a bench as Ctrl-C does: everything it started is ended and removed."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGHUP, end)
 
 
 def said_by_anchor(outcomes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import http.client
+import json
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent
 CLIENTS = CHECKOUT / ".venv-clients" / "bin"
 READY_TIMEOUT_S = 60
+SOMEBODYS = "CLOUDD_TEST_CLOUD"  # in the environment: a daemon that runs already
 
 
 def free_port() -> int:
@@ -154,9 +156,29 @@ class RunningCloud:
         return kept
 
 
+class SomebodysCloud(RunningCloud):
+    """A daemon that another process started and looks after, for example a bench that upgrades it meanwhile."""
+
+    def __init__(self, description: str) -> None:
+        known = json.loads(description)
+        self.folder, self.ports = Path(known["folder"]), known["ports"]
+        self.tree, self.state = CHECKOUT, self.folder / "state"
+        self.process = None
+
+    def start(self) -> None:
+        self.wait_ready()
+
+
+def described(cloud: RunningCloud) -> dict[str, str]:
+    """What another process has to have in its environment, so that its ``running_cloud()`` is this one."""
+    return {SOMEBODYS: json.dumps({"folder": str(cloud.folder), "ports": cloud.ports})}
+
+
 @cache
 def running_cloud() -> RunningCloud:
     """The daemon that all walks of this process share."""
+    if SOMEBODYS in os.environ:
+        return SomebodysCloud(os.environ[SOMEBODYS])
     cloud = RunningCloud()
     atexit.register(cloud.remove)
     cloud.start()

@@ -6,16 +6,19 @@ What benches of upgrades have for clients: each kind runs in a process of its ow
 is lost stays lost and is counted.  All times are of ``time.monotonic()``, which all processes of a machine share.
 """
 
-from ._figures import Latencies, Window, pauses, quantile, summary
-from ._process import Client
-from ._requests import RequestLoad, RequestResult, Target, run_requests
+from ._figures import SETTLE_S, Latencies, Window, pauses, quantile, summary
+from ._process import Client, Clients
+from ._requests import RequestLoad, RequestResult, Target, get, run_requests
 from ._sockets import source_address
 from ._streams import StreamLoad, StreamResult, run_streams
+from ._tables import requests_table, stream_errors, streams_table, tick_pauses
 from ._ticker import Tick, run_ticker
-from ._transfers import TransferLoad, TransferResult, run_transfers
+from ._transfers import TransferLoad, TransferResult, content, run_transfers
 
 __all__ = [
+    "SETTLE_S",
     "Client",
+    "Clients",
     "Latencies",
     "RequestLoad",
     "RequestResult",
@@ -26,12 +29,18 @@ __all__ = [
     "TransferLoad",
     "TransferResult",
     "Window",
+    "content",
+    "get",
     "pauses",
     "quantile",
+    "requests_table",
     "run_requests",
     "run_streams",
     "run_ticker",
     "run_transfers",
     "source_address",
+    "stream_errors",
+    "streams_table",
     "summary",
+    "tick_pauses",
 ]

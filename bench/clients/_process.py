@@ -12,6 +12,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from attrs import define, field
+
 _fork = multiprocessing.get_context("fork")
 
 
@@ -79,6 +81,23 @@ class Client:
         if self._process.is_alive():
             self._process.kill()
         self._process.join(10)
+
+
+@define
+class Clients:
+    """All clients of one run; ``kill`` ends what still runs."""
+
+    running: list[Client] = field(factory=list)
+
+    def start(self, *args: Any, nice: int = 0) -> Client:
+        client = Client.start(*args, nice=nice)
+        self.running.append(client)
+        client.wait_ready()
+        return client
+
+    def kill(self) -> None:
+        for client in self.running:
+            client.kill()
 
 
 def _run(run: Callable[..., Any], config: tuple[Any, ...], orders: Connection, parents: Connection, nice: int) -> None:

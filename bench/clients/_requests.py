@@ -51,6 +51,11 @@ class RequestLoad:
     touch_rate: float = 500.0
 
 
+def get(path: str, token: str = "") -> bytes:
+    login = f"X-Auth-Token: {token}\r\n" if token else ""
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{login}\r\n".encode()
+
+
 @define
 class RequestResult:
     """
@@ -139,7 +144,7 @@ class _Requests:
     def turn_until(self, condition: object) -> None:
         """Work without the schedule until something is so, or for ``PATIENCE_S`` at most."""
         assert callable(condition)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S + len(self.touches) / self.load.touch_rate
         while not condition() and time.monotonic() < deadline:
             self.send_touches(time.monotonic())
             self.look(0.002)

@@ -80,6 +80,7 @@ class _Streams:
         self.streams: dict[int, _Stream] = {}
         self.opened = 0
         self.finished = False
+        self.last_event = 0.0
 
     def run(self) -> StreamResult:
         request = f"GET {self.load.path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {self.load.token}\r\n\r\n".encode()
@@ -96,10 +97,9 @@ class _Streams:
         self.orders.send(("ready", None))
         while not self.finished:
             self.look(1.0)
-        quiet = time.monotonic()
-        while time.monotonic() - quiet < QUIET_S:
-            if self.look(0.1):
-                quiet = time.monotonic()
+        self.last_event = time.monotonic()
+        while time.monotonic() - self.last_event < QUIET_S:  # heartbeats never end
+            self.look(0.1)
         for stream in self.streams.values():
             found = (stream.count, stream.chain)
             self.result.chains[found] = self.result.chains.get(found, 0) + 1
@@ -141,6 +141,7 @@ class _Streams:
     def hear(self, fd: int, stream: _Stream, text: bytes) -> None:
         now, result = time.monotonic(), self.result
         for found in EVENT.finditer(text):
+            self.last_event = now
             position = (int(found[1]), int(found[2]))
             if position <= stream.last:
                 result.doubled += 1

@@ -60,6 +60,11 @@ def _filling() -> bytes:
     return b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(CHUNK // 32))[: CHUNK - 16]
 
 
+def content(size: int) -> bytes:
+    """What every download and upload of that size consists of."""
+    return b"".join(block(number) for number in range(-(-size // CHUNK)))[:size]
+
+
 def content_md5(size: int) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     for start in range(0, size, CHUNK):
