@@ -53,6 +53,7 @@ class Pair:
     moved: Deferred[None] = field(factory=Deferred)
     returned: Deferred[None] = field(factory=Deferred)
     ended: str = ""
+    cause: str = ""
     facts: dict[str, Any] = field(factory=dict)
 
     def heard(self, phase: str, facts: dict[str, Any]) -> None:
@@ -68,12 +69,21 @@ class Pair:
         elif phase == "returned":
             _fire(self.returned)
         elif phase == "ended":
-            self.ended = facts.get("how", "")
+            self.ended, self.cause = facts.get("how", ""), facts.get("cause", "")
             cause = SwapFailed(f"worker {self.old.name}: {self.ended}: {facts.get('cause', '')}")
             for waiting in (self.rehearsed, self.moved):
                 if not waiting.called:
                     waiting.errback(cause)
             _fire(self.returned)
+
+    def old_has_ended(self) -> None:
+        """Also one that was killed and told nothing: nothing more is heard of it."""
+        self.ended = self.ended or "gone"
+        cause = SwapFailed(f"worker {self.old.name} {self.old.cause or 'ended'}")
+        for waiting in (self.rehearsed, self.moved):
+            if not waiting.called:
+                waiting.errback(cause)
+        _fire(self.returned)
 
     def heard_of_new(self, phase: str, facts: dict[str, Any]) -> None:
         """The new worker tells: only that its old one must be ended matters here."""
@@ -172,6 +182,7 @@ class HandOver:
         for waiting in (pair.rehearsed, pair.moved):
             waiting.addErrback(_kept)
         old.handover, new.handover = pair.heard, pair.heard_of_new
+        _copy(old.ended).addCallback(lambda _: pair.old_has_ended())
         for_old, for_new = link_pair()
         gifts: tuple[int, ...] = ()
         try:
@@ -215,12 +226,20 @@ class HandOver:
         calls += [_call(new, "take_over") for new in self._crew if new not in with_new]
         for old in self._old:
             if old not in with_old:  # the agent; a front that was not ready
-                old.stop(pool.stop_timeout_s)
-        warnings = [str(answer) for answer in await _all(calls) if isinstance(answer, SwapFailed)]
+                pool.end(old, pool.stop_timeout_s)
+        answers = await _all(calls)
+        warnings = [str(answer) for answer in answers if isinstance(answer, SwapFailed)]
+        # One that does not answer gives its connections when it wakes up.
+        answered = [
+            pair for pair, answer in zip(self._pairs, answers, strict=False) if not isinstance(answer, SwapFailed)
+        ]
         try:
-            await self._wait_for([pair.moved for pair in self._pairs], MOVE_S, "moving")
+            await self._wait_for([pair.moved for pair in answered], MOVE_S, "moving")
         except SwapFailed as error:
             warnings.append(str(error))
+        for new in with_new:  # whose old worker has died or keeps silent, too
+            if new.is_ready and new.link is not None:
+                new.link.cast("take_over")
         self.longest_pause_s = max((pair.facts.get("pause_s", 0.0) for pair in self._pairs), default=0.0)
         return warnings
 
@@ -256,11 +275,9 @@ class HandOver:
         silent, sick = 0, set[str]()
         looks = max(1, ceil((end - self._reactor.seconds()) / LOOK_S))
         while True:
-            for slot, pid in pids.items():
-                if slot.pid != pid or not slot.is_ready:
-                    return f"the new worker {slot.name} {slot.cause or 'ended'}"
-            if self._asked_back:
-                return self._asked_back
+            cause = self._broken(pids) or self._asked_back
+            if cause:
+                return cause
             answers = await self._pool.ask_all("status")
             silent = silent + 1 if any(isinstance(answer, LinkError) for answer in answers.values()) else 0
             if silent >= SILENT_LOOKS:
@@ -275,6 +292,16 @@ class HandOver:
             if self._reactor.seconds() >= end:
                 return ""
             await self._sleep(min(LOOK_S, max(0.01, end - self._reactor.seconds())))
+
+    def _broken(self, pids: Mapping[Slot, int]) -> str:
+        """Why the new workers cannot be all that serve."""
+        for slot, pid in pids.items():
+            if slot.pid != pid or not slot.is_ready:
+                return f"the new worker {slot.name} {slot.cause or 'ended'}"
+        for pair in self._pairs:
+            if pair.ended in {"failed", "aborted"} and pair.old.is_ready:
+                return f"worker {pair.old.name} could not give its connections: {pair.cause}"
+        return ""
 
     async def _answers(self) -> dict[str, list[int]]:
         """What the host's workers have answered in their lives; those that do not tell it are left out."""
@@ -306,7 +333,10 @@ class HandOver:
             kill_all(pair.new for pair in self._pairs if not pair.returned.called)
         for slot in given_up:
             if slot.role == "agent":
-                slot.stop(0)
+                self._pool.end(slot, 0)
+        for pair in self._pairs:
+            if pair.ended not in {"", "returned"}:  # nobody is there any more who could take its connections back
+                self._pool.end(pair.new, self._pool.stop_timeout_s)
         return warnings
 
     def settle(self) -> None:

@@ -130,6 +130,8 @@ def visit(place: Path, question: Visit, brought: Sequence[int], timeout_s: float
         except OSError as error:
             nobody = isinstance(error, FileNotFoundError | ConnectionRefusedError)
             raise VisitFailed(f"no worker at {place.name}: {error.strerror or error}", nobody=nobody) from error
+    if not data:
+        raise VisitFailed(f"the worker at {place.name} ended before it answered")
     try:
         welcome = msgspec.json.decode(data, type=Welcome)
         if welcome.refusal:

@@ -148,7 +148,7 @@ class WorkerPool:
         ]
         for slot in adopted.values():  # the settings have fewer workers now
             self._let_leave(_Crew([slot], None, self.decided))
-            slot.stop(self.stop_timeout_s)
+            self.end(slot, self.stop_timeout_s)
         for slot in self.slots:
             if not slot.runs:
                 slot.start()
@@ -173,7 +173,7 @@ class WorkerPool:
             return True
         self._let_leave(_Crew([slot], None, Decided(welcome.generation, welcome.tree_hash, self.decided.interpreter)))
         if welcome.state != "leaving":
-            slot.stop(self.stop_timeout_s)
+            self.end(slot, self.stop_timeout_s)
         return False
 
     def remember(self, past: Mapping[str, SlotPast]) -> None:
@@ -432,7 +432,19 @@ class WorkerPool:
         for slot in slots:
             if slot.runs:
                 self.log.warn("old worker {worker} has waited long enough: it ends now", worker=slot.name, pid=slot.pid)
-                slot.stop(self.stop_timeout_s)
+                self.end(slot, self.stop_timeout_s)
+
+    def end(self, slot: Slot, timeout_s: float) -> None:
+        """Ask one process to end within ``timeout_s``; one that hangs is killed."""
+        process = slot.ended
+        slot.stop(timeout_s)
+
+        def kill() -> None:
+            if slot.ended is process:
+                self._kill([slot])
+
+        timer = self._reactor.callLater(timeout_s + KILL_DELAY_S, kill)
+        _quiet(process).addCallback(lambda _: timer.cancel() if timer.active() else None)
 
     # ---- the end
 

@@ -112,10 +112,25 @@ class Small:
                 came_from = request.resumed["word"] if request.resumed else "nowhere"
                 request.write(f"{WORD} from {came_from}\\n".encode())
                 await deferLater(self.resources.reactor, 0.05, lambda: None)
+        elif name == "upload":
+            received = await request.body.read(1_000_000)
+            request.respond(200, [], b"%d %d" % (len(received), sum(received)))
+        elif name == "download":
+            await self.send_numbers(request)
         elif name == "items" and WORD != "one":
             await self.misbehave(request)
         else:
             request.respond(200, [], f"{WORD} {os.getpid()} {self.count}".encode())
+
+    async def send_numbers(self, request):
+        # Lines of 16 bytes, each with its number, until the client leaves.
+        if request.resumed is None:
+            request.start(200, [])
+        while not request.client_gone:
+            request.can_move(dict, lambda: None)
+            if not request.held:
+                request.write(b"%015d\\n" % (request.sent_bytes // 16))
+            await deferLater(self.resources.reactor, 0.01, lambda: None)
 
     async def misbehave(self, request):
         if WORD == "slow":

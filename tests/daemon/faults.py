@@ -1,0 +1,297 @@
+"""
+One fault in the middle of an upgrade, and what is left of it: played by ``test_handover_faults``, ``test_swap_faults``
+and ``bench.faults``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from attrs import define, field, frozen
+
+from tests.daemon.small_cloud import SmallCloud
+from tests.daemon.traps import Traps
+from tests.daemon.witnesses import Pinger, Witness, Witnesses
+
+KERNEL_FILE = "cloudd/daemon/_naming.py"
+WORD_FILE = "cloudd/words.py"
+PROCESSES = 5  # anchor, loader, two fronts, agent
+# Of the start tree, so that nobody waits long for what never comes.
+SHORT_WAITS = {
+    "cloudd/daemon/_incoming.py": "REHEARSAL_S, MOVE_S, ASK_S, RETURN_S = 4.0, 4.0, 3.0, 4.0",
+    "cloudd/daemon/_inheritance.py": "TRY_S = 8.0",
+    "cloudd/daemon/_workers.py": "SWAP_TIMEOUT_S, TRIAL_S, KILL_DELAY_S = 8.0, 8.0, 1.0",
+}
+SETTINGS = "[workers]\nfront = 2\nstop_timeout_s = 5\n[upgrade]\nwindow_s = 1\n"
+
+Code = Literal["old", "new"]
+
+
+@frozen
+class Fault:
+    """
+    :param name: in a few words, for a table
+    :param how: ``swap`` or ``hand-over``
+    :param serves: whose code serves in the end
+    :param step: at which a process finds the trap, see ``traps``; empty: the new code itself is bad
+    :param action: of the trap
+    :param who: name of the process that finds it
+    :param cause: words that the outcome or the daemon's log has
+    :param loses: name of the worker whose connections may die with it
+    :param appended: file of the new tree -> lines at its end
+    :param word: what the new code says, where that makes it bad
+    :param meanwhile: called when the trap has gone off, before the outcome
+    :param canary: percentage of connections
+    """
+
+    name: str
+    how: Literal["swap", "hand-over"]
+    serves: Code = "old"
+    step: str = ""
+    action: str = "SIGKILL"
+    who: str = ""
+    cause: str = ""
+    loses: str = ""
+    appended: dict[str, str] = field(factory=dict)
+    word: str = ""
+    meanwhile: Callable[[TrappedCloud], None] | None = None
+    canary: float = 0
+
+
+@define
+class Played:
+    """
+    What came of it.
+
+    :ivar outcome: None: the anchor was killed before it could tell
+    :ivar rollback_s: from the fault until it was known everywhere which code serves
+    :ivar answered_s: from the fault to the last answer of code that does not serve in the end
+    :ivar pause_s: longest that a client waited which asks every 2 ms
+    :ivar lost: connections that did not live, each with what went wrong
+    :ivar wrong: of these, the ones that nothing excuses
+    """
+
+    fault: Fault
+    outcome: Any = None
+    rollback_s: float = 0.0
+    answered_s: float = 0.0
+    pause_s: float = 0.0
+    pauses: int = 0
+    lost: list[str] = field(factory=list)
+    wrong: list[str] = field(factory=list)
+
+
+class TrappedCloud(SmallCloud):
+    """A small cloud whose processes find traps."""
+
+    def __init__(self, settings: str = SETTINGS) -> None:
+        super().__init__(settings)
+        self.traps = Traps(self.tree, self.folder / "traps")
+        for name, lines in SHORT_WAITS.items():
+            self._append(name, lines)
+        self._clean = {name: (self.tree / name).read_text() for name in self._files()}
+        self._changes = 0
+        self.word = "w0"
+        self.say(self.word)
+
+    def _files(self) -> list[str]:
+        return [
+            str(path.relative_to(self.tree))
+            for path in self.tree.rglob("*.py")
+            if str(path.relative_to(self.tree)) != WORD_FILE
+        ]
+
+    def write_new_code(self, how: str, appended: dict[str, str], word: str) -> str:
+        """Change the tree; gives what it says."""
+        self.mend()
+        self._changes += 1
+        fresh = word or f"w{self._changes}"
+        self.say(fresh)
+        if how == "hand-over":
+            self._append(KERNEL_FILE, f"# change {self._changes}")
+        for name, lines in appended.items():
+            self._append(name, lines)
+        return fresh
+
+    def _append(self, name: str, lines: str) -> None:
+        with (self.tree / name).open("a") as file:
+            file.write(f"\n\n{lines}\n")
+
+    def mend(self) -> None:
+        """Take away what was appended."""
+        for name, text in self._clean.items():
+            if (self.tree / name).read_text() != text:
+                (self.tree / name).write_text(text)
+
+    def running(self) -> list[int]:
+        """Generations that workers run, once all is quiet: no change under way, nobody not ready."""
+        status = self.status()
+        workers = status["workers"]
+        if status["upgrade"] or len(workers) != 3 or not all(worker["ready"] for worker in workers):
+            return []
+        return [worker["generations"][-1]["number"] for worker in workers]
+
+    def is_settled(self) -> bool:
+        """Every worker runs what was decided for, and all is well."""
+        try:
+            numbers = set(self.running())
+            decided = self.status()["code"]["generation"]
+            return numbers == {decided} and self.is_healthy()
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def is_healthy(self) -> bool:
+        """All parts do well; a worker that was killed in one fault after the other is not blamed for it."""
+        failing = [part["cause"] for part in self.health()["parts"].values() if part["status"] != "ok"]
+        return all("crashes again and again: last time it was killed by SIGKILL" in cause for cause in failing)
+
+    def leftovers(self) -> list[str]:
+        """Processes and files that should not be there."""
+        found = [] if len(self.processes()) == PROCESSES else [f"processes {self.described()}"]
+        run = sorted(path.name for path in (self.state / "run").iterdir())
+        pids = set(self.worker_pids().values())
+        found += [name for name in run if name not in {f"worker-{pid}.sock" for pid in pids}]
+        code = self.status()["code"]
+        copies = {code["hash"], code["previous_hash"], code["started_from"], "committed.json"}
+        found += [path.name for path in (self.state / "code").iterdir() if path.name not in copies]
+        return found
+
+    def described(self) -> list[str]:
+        """All processes, in words."""
+        found = []
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                words = (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found.append(f"{pid} {(Path('/proc') / str(pid) / 'comm').read_text().strip()} {words[:60]}")
+        return found
+
+
+class _Asking(threading.Thread):
+    """Asks for an upgrade, and waits for its outcome, or for the death of the anchor."""
+
+    def __init__(self, cloud: TrappedCloud, canary: float) -> None:
+        super().__init__(daemon=True)
+        self._cloud = cloud
+        self._canary = canary
+        self.outcome: Any = None
+        self.ended_at = 0.0
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException, IndexError, ValueError):
+            told = self._cloud.upgrade(self._canary)
+            self.outcome = told if told.get("type") == "outcome" else None
+        self.ended_at = time.monotonic()
+
+
+def play(cloud: TrappedCloud, fault: Fault) -> Played:
+    """
+    Upgrade with that fault, and look what became of everybody.
+
+    :raises AssertionError: it did not end as it should; connections that were lost are told, not raised
+    """
+    played = Played(fault)
+    old = cloud.word
+    before = cloud.status()["code"]
+    pids = cloud.worker_pids()
+    with Witnesses(cloud) as witnesses:
+        new = cloud.write_new_code(fault.how, fault.appended, fault.word)
+        cloud.traps.clear()
+        if fault.step:
+            cloud.traps.set(fault.step, fault.action, fault.who)
+        fault_at = time.monotonic()
+        asking = _Asking(cloud, fault.canary)
+        asking.start()
+        if fault.step:
+            fault_at = cloud.wait(lambda: cloud.traps.sprung(fault.step), f"a trap at {fault.step}").at
+        if fault.meanwhile is not None:
+            fault.meanwhile(cloud)
+        asking.join(90)
+        assert not asking.is_alive(), f"no outcome\n{cloud.log()}"
+        played.outcome = asking.outcome
+        _start_again(cloud)
+        word = new if fault.serves == "new" else old
+        cloud.wait(cloud.is_settled, "it has settled")
+        cloud.wait(lambda: _everywhere(cloud, word), f"{word} serves")
+        cloud.word = word
+        played.rollback_s = round((asking.ended_at if asking.outcome else time.monotonic()) - fault_at, 3)
+        _judge(played, witnesses.check(word), pids.get(fault.loses, -1))
+        witnesses.pinger.end()
+        _measure(played, witnesses.pinger, fault_at, word, pids.get(fault.loses, -1))
+    _look_after(cloud, played, before)
+    return played
+
+
+def _everywhere(cloud: TrappedCloud, word: str) -> bool:
+    """Eight newcomers are answered by it."""
+    return {cloud.get("/")[1].split()[0] for _ in range(8)} == {word}
+
+
+def _start_again(cloud: TrappedCloud) -> None:
+    """A killed anchor is started again; its workers have served on."""
+    assert cloud.process is not None
+    died = threading.Event()
+    for _ in range(20):
+        if cloud.process.poll() is not None:
+            died.set()
+            break
+        time.sleep(0.01)
+    if died.is_set():
+        assert cloud.get("/")[0] == 200
+        cloud.start()
+
+
+def _judge(played: Played, wrong: dict[Witness, str], excused_pid: int) -> None:
+    for each, text in wrong.items():
+        played.lost.append(text)
+        if each.pid != excused_pid:
+            played.wrong.append(text)
+
+
+def _measure(played: Played, pinger: Pinger, fault_at: float, word: str, excused_pid: int) -> None:
+    others = [at for said, at in pinger.last_at.items() if said != word]
+    played.answered_s = round(max([0.0, *(at - fault_at for at in others)]), 3)
+    played.pause_s = round(pinger.longest_s, 4)
+    if pinger.losses:
+        text = f"pinger: lost {pinger.losses} times"
+        played.lost.append(text)
+        if pinger.pid != excused_pid:
+            played.wrong.append(text)
+    played.wrong += [text for text in pinger.last_at if text.startswith("status")]
+
+
+def _look_after(cloud: TrappedCloud, played: Played, before: Any) -> None:
+    """The version is known, nothing is left over, the cause is told, and the next upgrade works."""
+    fault, outcome, after = played.fault, played.outcome, cloud.status()["code"]
+    if fault.serves == "old":
+        assert after["hash"] == before["hash"], (outcome, after)
+    else:
+        assert after["hash"] != before["hash"], (outcome, after)
+    if outcome is not None:
+        expected = "failed" if fault.serves == "old" else "committed"
+        assert outcome["result"] in {expected, "refused"}, outcome
+        text = "; ".join([outcome["cause"], *outcome["warnings"]])
+        assert fault.cause in text, f"{fault.cause!r} is not in {text!r}"
+    else:
+        assert fault.cause in cloud.log(), fault.cause
+    cloud.traps.clear()
+    cloud.word = cloud.write_new_code("swap", {}, "")
+    outcome = cloud.upgrade()
+    assert outcome["result"] == "committed", outcome
+    assert _everywhere(cloud, cloud.word)
+    cloud.wait(lambda: not cloud.leftovers(), f"nothing is left over: {cloud.leftovers()}")
+    cloud.wait(
+        lambda: all(len(worker["generations"]) == 1 for worker in cloud.status()["workers"]), "old code was freed"
+    )
+
+
+def kill_worker(name: str) -> Callable[[TrappedCloud], None]:
+    """Kill that worker."""
+    return lambda cloud: os.kill(cloud.worker_pids()[name], signal.SIGKILL)
