@@ -172,6 +172,7 @@ class AnswerTests(SynchronousTestCase):
         request.finish()
         request.finish()
         request.abort()
+        self.assertFalse(request.broken, "it was whole by then")
         self.assertRaises(AnswerMisused, request.write, b"")
         self.assertTrue(conversation.state[1])
 
@@ -181,7 +182,7 @@ class AnswerTests(SynchronousTestCase):
         request.write(b"ab")
         request.finish()
         self.assertTrue(conversation.transport.aborted)
-        self.assertEqual(conversation.site.over, [request])
+        self.assertEqual((conversation.site.over, request.broken), ([request], True))
 
     def test_old_client_gets_its_kind_of_stream(self) -> None:
         conversation, request = begin(get(b"/", b"Connection: keep-alive", version=b"HTTP/1.0"))
