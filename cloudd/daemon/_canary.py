@@ -27,6 +27,7 @@ from ._link import LinkError, LinkTimeout, RemoteError
 
 LOOK_S = 0.25
 TELL_S = 1.0
+QUIET_S = 3.0  # without any request for so long from the begin, none is waited for
 ANSWER_S = 2.0  # a worker that does not answer for so long, twice in a row, hangs
 CHECK_S = 30.0
 MIN_LOOKS = 4
@@ -143,7 +144,7 @@ class Canary:
         await self._begin(number)
         looks = max(MIN_LOOKS, ceil(self._rules.period_s / LOOK_S))
         began, told = self._clock.seconds(), -1
-        for _ in range(looks):
+        for look in range(1, looks + 1):
             await self._sleep()
             await self._look(number, looks)
             elapsed = int((self._clock.seconds() - began) / TELL_S)
@@ -151,6 +152,8 @@ class Canary:
                 told = elapsed
                 self._tell(self._sentence(), elapsed, ceil(self._rules.period_s))
             if requests_in(self._total) >= self._rules.max_requests:
+                break
+            if look * LOOK_S >= QUIET_S and self._nobody_asks():
                 break
         await self._check(number)
         return self._judged()
@@ -202,10 +205,16 @@ class Canary:
         requests = requests_in(self._total)
         if not self._taking_part:
             return "judged by self-checks: no worker has connections"
+        if self._nobody_asks():
+            return "judged by self-checks: there were no requests to compare"
         if requests < self._rules.min_requests:
             many = "1 request was" if requests == 1 else f"{requests} requests were"
             return f"judged by self-checks: {many} too few to compare"
         return f"judged by comparison: {self._sentence()}"
+
+    def _nobody_asks(self) -> bool:
+        """Whether neither code had any request."""
+        return not any(found.new.requests or found.old.requests for found in self._total.values())
 
     def _sentence(self) -> str:
         return f"{self._rules.percent:g} % of the connections: {figures(self._total)}"

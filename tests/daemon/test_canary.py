@@ -118,6 +118,17 @@ class GoodCodeTests(CanaryCase):
         self.assertEqual(outcome.result, "committed")
         self.assertEqual(outcome.canary, "judged by self-checks: 24 requests were too few to compare")
 
+    def test_no_traffic(self) -> None:
+        """Where nobody asks at all nobody is waited for."""
+        waiting = self.begin()
+        self.looks(11)
+        self.assertNoResult(waiting)
+        self.looks(1)
+        outcome = self.successResultOf(waiting)
+        self.assertEqual(outcome.result, "committed")
+        self.assertEqual(outcome.canary, "judged by self-checks: there were no requests to compare")
+        self.assertEqual(self.workers.calls[-3:], [("check_canary", 2), ("prepare_late", 2), ("commit", 2)])
+
     def test_enough_traffic(self) -> None:
         """After so many requests it ends before its time."""
         waiting = self.begin()
