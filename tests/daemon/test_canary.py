@@ -129,6 +129,15 @@ class GoodCodeTests(CanaryCase):
         self.assertEqual(outcome.canary, "judged by self-checks: there were no requests to compare")
         self.assertEqual(self.workers.calls[-3:], [("check_canary", 2), ("prepare_late", 2), ("commit", 2)])
 
+    def test_a_busy_machine(self) -> None:
+        """Looks that take long do not make it longer."""
+        waiting = self.begin()
+        for _ in range(5):
+            for front in self.fronts.values():
+                front.traffic(5, 95)
+            self.clock.advance(0.9)
+        self.assertEqual(self.successResultOf(waiting).result, "committed")
+
     def test_enough_traffic(self) -> None:
         """After so many requests it ends before its time."""
         waiting = self.begin()
@@ -232,6 +241,14 @@ class BadCodeTests(CanaryCase):
         waiting = self.begin()
         self.fronts["front-1"].errors["check_canary"] = LinkLost("the process ended")
         self.looks(16)
+        self.assertTakenBack(waiting, "canary_crash")
+        self.setUp()
+        waiting = self.begin()
+        self.looks(11)
+        self.workers.gates["check_canary"] = Deferred()
+        self.looks(1)
+        self.workers.answers.pop("front-2")
+        self.workers.gates["check_canary"].callback(None)
         self.assertTakenBack(waiting, "canary_crash")
 
     def test_a_daemon_that_stops(self) -> None:
