@@ -129,6 +129,7 @@ class Driver:
     swaps: int
     gaps: Gaps
     out: int
+    free_delay_s: float = 0.0
     early: dict[str, int] = field(factory=dict)
     loads_s: list[float] = field(factory=list)
     frees_s: list[float] = field(factory=list)
@@ -144,6 +145,8 @@ class Driver:
 
     async def _measure(self) -> dict[str, Any]:
         self.gaps.start()
+        if self.free_delay_s:
+            self.worker._generations._free_delay_s = self.free_delay_s
         await self._sleep(IDLE_S)
         for number in range(self.swaps):
             await self._swap(number + 2, self.hashes[(number + 1) % 2])
@@ -295,7 +298,7 @@ def run(options: argparse.Namespace, state: Path, hashes: list[str], children: l
     reading, writing = os.pipe()
 
     def drive(worker: Any, reactor: Any) -> Driver:
-        return Driver(worker, reactor, hashes, options.swaps, Gaps(reactor), writing)
+        return Driver(worker, reactor, hashes, options.swaps, Gaps(reactor), writing, options.free_delay)
 
     spec = WorkerSpec(name="front-1", role="all", faces=list(FACES), **facts)
     child = fork(become_worker, spec, theirs, listeners, preloaded, drive)
@@ -341,6 +344,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--swaps", type=int, default=20)
+    parser.add_argument("--free-delay", type=float, default=0.0, help="seconds until a generation is freed; 0: as ever")
     return parser.parse_args(words)
 
 

@@ -31,6 +31,7 @@ from ._boundaries import Boundaries
 from ._collecting import collect_between_modules, sort_out
 from ._holders import Watch
 from ._imports import Redirection
+from ._pickling import forget_classes, refuse_pickles
 from ._tree import CodeTree
 
 if TYPE_CHECKING:
@@ -87,7 +88,9 @@ class Generation:
         :raises ModuleNotFoundError: the tree has no such module
         :raises GenerationReleased: too late
         """
-        return self._redirection.import_(name, fromlist=("__name__",))
+        module = self._redirection.import_(name, fromlist=("__name__",))
+        collect_between_modules()
+        return module
 
     def watch(self, *objects: Any) -> None:
         """
@@ -122,6 +125,7 @@ class Generation:
             for name in names:
                 sys.modules.pop(name, None)
             _living.pop(self.name, None)
+        forget_classes(self.name + ".")
         _forget_in_caches(self.name, self.tree.root)
 
     def free(self, kept: Iterable[Any] = ()) -> Iterator[None]:
@@ -203,6 +207,7 @@ class _GenerationLoader(SourceFileLoader):
         # CPython takes ``__import__`` from the builtins of the frame, and functions inherit them from their module
         module.__dict__["__builtins__"] = self._builtins
         super().exec_module(module)
+        refuse_pickles(module)
         collect_between_modules()
 
     def set_data(self, _path: Any, _data: Any, *, _mode: int = 0o666) -> None:

@@ -27,6 +27,7 @@ from types import (
     GeneratorType,
     MethodType,
     ModuleType,
+    TracebackType,
 )
 from typing import Any
 from weakref import ref
@@ -48,6 +49,8 @@ _CONTAINERS = (
     partial,
     CoroutineType,
     GeneratorType,
+    FrameType,
+    TracebackType,
 )
 
 
@@ -208,7 +211,7 @@ class _Search:
                 if step.f_globals is not globals():
                     for name, value in list(step.f_locals.items()):
                         if (chain := self._chain_of(value)) is not None:
-                            yield f"{_describe(step)}, variable {name!r} -> {chain}"
+                            yield f"running {_place(step)}, variable {name!r} -> {chain}"
                 step = step.f_back
 
     def _chain_of(self, value: Any) -> str | None:
@@ -252,11 +255,15 @@ def _is_of_this_module(thing: Any) -> bool:
     return isinstance(frame, FrameType) and frame.f_globals is globals()
 
 
+def _place(frame: FrameType) -> str:
+    return f"{frame.f_code.co_qualname} ({frame.f_code.co_filename}:{frame.f_lineno})"
+
+
 def _describe(thing: Any) -> str:
     if isinstance(thing, type | FunctionType):
         return f"{'class' if isinstance(thing, type) else 'function'} {thing.__module__}.{thing.__qualname__}"
     if isinstance(thing, FrameType):
-        return f"running {thing.f_code.co_qualname} ({thing.f_code.co_filename}:{thing.f_lineno})"
+        return f"frame of {_place(thing)}"
     if isinstance(thing, ModuleType | MethodType):
         return f"{type(thing).__name__} {thing.__name__}"
     if isinstance(thing, dict | list | tuple | set | frozenset):

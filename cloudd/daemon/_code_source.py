@@ -40,7 +40,8 @@ class CodeSource:
             ready.release()
             for _step in ready.free():
                 pass
-        copy = CodeTree.scan(self._folder / tree_hash, BOUNDARIES)
+        with QuietLoading():
+            copy = CodeTree.scan(self._folder / tree_hash, BOUNDARIES)
         if copy.hash != tree_hash:
             raise TreeError(copy.root, "the copy was changed since it was staged: start the upgrade again")
         return Generation(number, copy, BOUNDARIES)
