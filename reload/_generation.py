@@ -137,6 +137,7 @@ class Generation:
 
         :param kept: what it was lent and others hold: the search for what must go turns back there
         """
+        gc.collect(1)  # a late error, say, that leads to frames of its
         for part in (self._watch.living_objects, self._watch.living_code):
             if roots := part():
                 yield from sort_out(self.name, roots, kept, with_code=part == self._watch.living_code)
