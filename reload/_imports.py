@@ -16,6 +16,7 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -40,9 +41,10 @@ class Redirection:
         self.builtins: dict[str, Any] = {**vars(builtins), "__import__": self.import_}
 
     def close(self) -> None:
-        """Refuse further imports of swappable modules."""
+        """Refuse further imports of swappable modules, and let go of all but the names of the builtins."""
         self._closed = True
         self._ready.clear()
+        self.builtins["__import__"] = partial(_import_released, self._boundaries)  # of us it would be a knot with us
 
     def import_(
         self,
@@ -67,9 +69,7 @@ class Redirection:
         if not self._boundaries.owns(name):
             return _plain_import(name, globals, locals, fromlist or (), 0)
         if self._closed:
-            from ._generation import GenerationReleased
-
-            raise GenerationReleased(f"{name} cannot be imported: this generation of the code was released", name=name)
+            raise _released(name)
         if not fromlist:
             return self._import_top(name)
         module = self._import_from(name, fromlist)
@@ -131,6 +131,26 @@ class Redirection:
         if not package.startswith(self._prefix + "."):
             return None
         return str(package[len(self._prefix) + 1 :])
+
+
+def _import_released(
+    boundaries: Boundaries,
+    name: str,
+    globals: Mapping[str, Any] | None = None,  # noqa: A002
+    locals: Mapping[str, Any] | None = None,  # noqa: A002
+    fromlist: Sequence[str] | None = (),
+    level: int = 0,
+) -> ModuleType:
+    """``__import__`` in code that outlived its generation: what is not of it can be imported."""
+    if level or boundaries.is_swappable(name):
+        raise _released(name)
+    return _plain_import(name, globals, locals, fromlist or (), level)
+
+
+def _released(name: str) -> ImportError:
+    from ._generation import GenerationReleased
+
+    return GenerationReleased(f"{name} cannot be imported: this generation of the code was released", name=name)
 
 
 def _has_all(module: ModuleType, names: Sequence[str]) -> bool:
