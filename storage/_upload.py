@@ -7,7 +7,8 @@ Data on its way to disk.
 **Going on in another process.**  The file goes along as a descriptor, and what is not surely in it goes along as bytes,
 also those that a thread is just writing: both processes may write them, since they are the same bytes at the same
 place.  So an upload can be told at any moment, however busy it is.  Digests cannot be told: the other process reads
-the file from its beginning, a slice at a time between the steps, and only the end of the upload waits for that.
+the file from its beginning, a slice at a time between the steps, and only the end of the upload waits for that.  All
+uploads of a process take turns with their slices, so that other work does not find every thread hashing.
 
 A file without a name is owned by whoever has it open.  The other process gives it a name that begins with its own
 owner's, so that neither the end of the first process nor ``clean`` can touch it; see ``Layout.take_over`` for file
@@ -21,7 +22,7 @@ import stat
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -33,7 +34,7 @@ from ._space import Space
 STEP_BYTES = 262_144
 WINDOW_BYTES = 524_288
 #: What one job reads of a file whose digests were begun in another process.
-SLICE_BYTES = 2_097_152
+SLICE_BYTES = 1_048_576
 STATE_FORMAT = 1
 
 
@@ -191,9 +192,11 @@ class FileUpload:
     The reactor's side of a ``DataFile``.
 
     At most ``WINDOW_BYTES`` and what one ``write`` brings are held; one thread job is under way at a time.
+
+    :param turns: held by the upload of this process that reads a slice to catch up
     """
 
-    def __init__(self, threads: Threads, data_file: DataFile) -> None:
+    def __init__(self, threads: Threads, data_file: DataFile, turns: DeferredLock) -> None:
         self.size = 0
         self.data_file = data_file
         self._threads = threads
@@ -205,7 +208,9 @@ class FileUpload:
         self._is_taken = False
         self._is_ending = False  # it is being finished, discarded, or has ended
         self._is_abandoned = self._is_discarded = self._is_feeding = False
-        self._was_append = False  # the last job was one
+        self._turns = turns
+        self._wants_turn = self._has_turn = False
+        self._was_append = False  # the last step was one: a slice is next
         self._failure: Failure | None = None
         self._waiting: list[Deferred[None]] = []
         self._digests: Mapping[str, bytes] | None = None
@@ -310,7 +315,7 @@ class FileUpload:
 
     async def _finish(self) -> Mapping[str, bytes]:
         self._is_ending = True
-        while self._is_busy:  # with steps, and with slices until the digests have all that is written
+        while self._is_busy or self._wants_turn:  # with steps and slices, until the digests have all that is written
             await self._idle()
         self._raise_failure()
         if self._digests is None:
@@ -332,17 +337,36 @@ class FileUpload:
         return waiting
 
     def _step(self) -> None:
-        if self._is_busy or self._is_abandoned or self._is_discarded or self._is_feeding or self._failure is not None:
+        if self._is_busy or self._is_feeding:
             return
-        is_behind = self.data_file.is_behind
-        if self._held >= STEP_BYTES and not (is_behind and self._was_append):
+        if self._is_abandoned or self._is_discarded or self._failure is not None:
+            self._leave_turn()
+            return
+        if self.data_file.is_behind and not self._wants_turn:
+            self._wants_turn = True
+            self._turns.acquire().addCallback(self._take_turn)
+            if self._is_busy:
+                return
+        may_append = self._held >= STEP_BYTES
+        if self._has_turn and (self._was_append or not may_append):
+            self._wants_turn = self._was_append = False
+            self._job(self.data_file.catch_up).addErrback(lambda _: None)
+        elif may_append:
             self._was_append = True
             self._running, self._pieces = self._pieces, []
             self._running_bytes, self._held = self._held, 0
             self._job(self.data_file.append, self._running).addErrback(lambda _: None)  # kept as _failure
-        elif is_behind:
-            self._was_append = False
-            self._job(self.data_file.catch_up).addErrback(lambda _: None)
+
+    def _take_turn(self, _: DeferredLock) -> None:
+        """It is ours to catch up, with the next job."""
+        self._has_turn = True
+        self._step()
+
+    def _leave_turn(self) -> None:
+        if self._has_turn:
+            self._has_turn = self._wants_turn = False
+            self._turns.release()
+            self._wake()
 
     def _job(
         self, function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
@@ -358,17 +382,23 @@ class FileUpload:
         self._running, self._running_bytes = [], 0
         if self._is_abandoned:
             self.data_file.close()  # not while a thread wrote to it
+        if self._has_turn and not self._wants_turn:  # it was a slice
+            self._has_turn = False
+            self._turns.release()
         if isinstance(result, Failure):
             self._failure = result
             self._pieces, self._held = [], 0
         self._step()
-        waiting, self._waiting = self._waiting, []
-        for deferred in waiting:
-            deferred.callback(None)
+        self._wake()
         if isinstance(result, Failure):
             done.errback(result)
         else:
             done.callback(result)
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for deferred in waiting:
+            deferred.callback(None)
 
     def _raise_failure(self, _: None = None) -> None:
         if self._failure is not None:

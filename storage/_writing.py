@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -44,6 +44,7 @@ class Writing:
         self._settler = settler
         self._space = space
         self._owner: Owner | None = None
+        self._turns = DeferredLock()
         self._links: Batch[Callable[[], None], None] = Batch(threads, self._link_all)
 
     @property
@@ -56,7 +57,7 @@ class Writing:
         if not self._space.surely_fits(expected_bytes):
             await self._threads.run(self._space.check, expected_bytes)
         file = (await self._own()).new_file()
-        return FileUpload(self._threads, DataFile(self._layout, self._space, file, digests))
+        return FileUpload(self._threads, DataFile(self._layout, self._space, file, digests), self._turns)
 
     async def resume(
         self, state: Mapping[str, Any], descriptors: Sequence[int], digests: Mapping[str, Callable[[], Hasher]]
@@ -71,7 +72,7 @@ class Writing:
         finally:
             for descriptor in left:
                 os.close(descriptor)
-        upload = FileUpload(self._threads, data)
+        upload = FileUpload(self._threads, data, self._turns)
         upload.go_on(state)
         return upload
 

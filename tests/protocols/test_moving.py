@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from cloudd.protocols.http import NotExportable
-from storage import Listing, UnknownState
+from storage import Listing, StoreFull, UnknownState
 from tests.http_client import request_bytes
 from tests.protocols.http.conversation import Conversation, TestSite
 from tests.protocols.http.transports import MemoryTransport
@@ -146,6 +146,20 @@ class SwiftUploadTests(SwiftCase):
         heard = say_with_moves(self.begin(), message, 3_000_000, lambda: None)
         self.assertEqual(heard[:12], b"HTTP/1.1 413", heard)
         self.assertEqual(await self.names("c"), [])
+
+    async def test_full(self) -> None:
+        """The disk is full where it goes on: it is told so, and nothing is kept."""
+        conversation = self.begin()
+        message = self.put(body=self.data)
+        conversation.say(message[:-400_000])
+        conversation.move()
+        self.fill()
+        conversation.say(message[-400_000:])
+        self.assertEqual(conversation.heard[:12], b"HTTP/1.1 507", conversation.heard)
+        self.assertEqual(await self.names("c"), [])
+
+    def fill(self) -> None:
+        self.store._capacity = 1
 
     async def test_client_leaves(self) -> None:
         """After the move: nothing is kept."""
@@ -545,6 +559,12 @@ class OnDisk(TestCase):
 
 class SwiftUploadOnDiskTests(OnDisk, SwiftUploadTests):
     """``FileStore``."""
+
+    def fill(self) -> None:
+        def no_room(_: int) -> None:
+            raise StoreFull("no room")
+
+        self.patch(self.store._space, "take", no_room)
 
 
 class SwiftDownloadOnDiskTests(OnDisk, SwiftDownloadTests):

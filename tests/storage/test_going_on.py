@@ -205,14 +205,17 @@ class BusyTests(TestCase):
     def long_one(self, slices: int) -> tuple[FileUpload, bytes]:
         """An upload that is moved when it has so many slices to catch up; its first job is under way."""
         data = os.urandom(SLICE_BYTES * slices)
+        others, self.threads.jobs = self.threads.jobs, []
         self.threads.direct = True
+        old = self.successResultOf(self.store.receive(DIGESTS))
         for begin in range(0, len(data), STEP_BYTES):
-            self.upload.write(data[begin : begin + STEP_BYTES])
-        state, descriptors = plain(self.upload.tell()), tuple(map(os.dup, self.upload.descriptors()))
-        self.upload.abandon()
+            old.write(data[begin : begin + STEP_BYTES])
+        state, descriptors = plain(old.tell()), tuple(map(os.dup, old.descriptors()))
+        old.abandon()
         self.threads.direct = False
         resuming = self.store.resume_upload(state, descriptors, DIGESTS)
         self.threads.step()
+        self.threads.jobs = others + self.threads.jobs
         upload = self.successResultOf(resuming)
         assert isinstance(upload, FileUpload)
         return upload, data
@@ -244,6 +247,43 @@ class BusyTests(TestCase):
             return function(*args)
 
         return call
+
+    async def test_uploads_take_turns(self) -> None:
+        """However many catch up, one slice is read at a time; steps wait for no turn, and each comes to its end."""
+        first, data = self.long_one(2)
+        second, other = self.long_one(2)
+        third, _ = self.long_one(2)
+        self.assertEqual(len(self.threads.jobs), 1)
+        self.assertIsNone(second.write(b"x" * STEP_BYTES))
+        self.assertEqual(len(self.threads.jobs), 2)  # the first one's slice, and the second one's step
+        third.abandon()
+        finishing = [first.finish(), second.finish()]
+        most = 0
+        while self.threads.jobs:
+            most = max(most, len(self.threads.jobs))
+            self.threads.step()
+        self.assertEqual(most, 2)
+        digests = [self.successResultOf(waiting)["md5"] for waiting in finishing]
+        self.assertEqual(digests, [hashlib.md5(data).digest(), hashlib.md5(other + b"x" * STEP_BYTES).digest()])
+
+    async def test_turn_of_one_that_fails(self) -> None:
+        """It is passed on; also when it failed while it waited for its turn."""
+        uploads = [self.long_one(2)[0] for _ in range(3)]
+        last, data = self.long_one(1)
+        os.ftruncate(uploads[0].data_file.descriptor, 10)
+        self.patch(uploads[1].data_file, "append", self.failing)
+        uploads[1].write(b"x" * STEP_BYTES)
+        discarding = uploads[2].discard()
+        finishing = [upload.finish() for upload in (uploads[0], uploads[1], last)]
+        while self.threads.jobs:
+            self.threads.step()
+        self.failureResultOf(finishing[0], DataDamaged)
+        self.failureResultOf(finishing[1], OSError)
+        self.successResultOf(discarding)
+        self.assertEqual(self.successResultOf(finishing[2])["md5"], hashlib.md5(data).digest())
+
+    def failing(self, _: object) -> None:
+        raise OSError("EIO")
 
     async def test_end_waits_for_the_digests(self) -> None:
         upload, data = self.long_one(2)

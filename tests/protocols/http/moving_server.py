@@ -172,7 +172,7 @@ def main(arguments: list[str]) -> None:
         signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(server.take_back))
         server.window_s = float(arguments[2])
         reactor.callWhenRunning(say, f"port {server.port.getHost().port}")
-    reactor.callLater(60, os._exit, 3)
+    reactor.callLater(120, os._exit, 3)
     reactor.run()
 
 

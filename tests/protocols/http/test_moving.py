@@ -77,7 +77,7 @@ class MovingCase(SynchronousTestCase):
             command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
         )
         assert self.server.stderr is not None
-        watchdog = threading.Timer(50, self.server.kill)
+        watchdog = threading.Timer(110, self.server.kill)
         watchdog.start()
         self.pids: list[int] = []
         self.addCleanup(self.server.stderr.close)
@@ -200,24 +200,30 @@ class LargeBodyTests(MovingCase):
         part.send(self.request("GET", "source", "Range: bytes=1000001-60000000"))
         early = [client.socket.recv(5 * MIB, socket.MSG_WAITALL) for client in (whole, part)]
         steady.send(self.request("PUT", "steady", f"Content-Length: {len(self.data)}", f"ETag: {self.digest}"))
-        flowing, answered = threading.Event(), threading.Event()
+        flowing, moved, answered = threading.Event(), threading.Event(), threading.Event()
 
         def flow() -> None:
-            for begin in range(0, len(self.data), MIB // 4):
-                steady.send(self.data[begin : begin + MIB // 4])
-                if begin > 8 * MIB:
+            """Never rest; the slower, the less is left before the move."""
+            sent = 0
+            while sent < len(self.data):
+                size = MIB // 4 if moved.is_set() or len(self.data) - sent > 16 * MIB else 1_000
+                steady.send(self.data[sent : sent + size])
+                sent += size
+                if sent > 8 * MIB:
                     flowing.set()
-                answered.wait(0.01)
+                moved.wait(0.01)
             steady.answer()
             answered.set()
 
         thread = threading.Thread(target=flow)
         thread.start()
         self.addCleanup(thread.join)
+        self.addCleanup(moved.set)
         flowing.wait(20)
 
         self.assertEqual(self.hand_over(), "moved 6 later 0\n")
         self.assertFalse(answered.is_set())
+        moved.set()
         source.send(self.request("DELETE", "source"))
         source.file.readline()
 
