@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -298,6 +299,18 @@ class CanaryTests(GenerationsCase):
             self.assertEqual(self.generations.begin().number, number if is_decided else number - 1)
             self.assertEqual(self.generations.highest, number)
             self.generations.settle(number)
+
+    def test_nothing_is_left_of_it(self) -> None:
+        """What was counted goes with the canary, though requests of it are still under way."""
+        for end in (self.generations.abort, self.generations.commit):
+            number = self.begin()
+            counted = weakref.ref(cast(Any, self.generations.trial))
+            inside, _outside = self.lots()
+            self.ask(inside)
+            self.measure(number)
+            end(number)
+            gc.collect()
+            self.assertIsNone(counted())
 
     def test_its_end_is_told(self) -> None:
         """Once for each canary, however it ends."""
