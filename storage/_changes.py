@@ -17,13 +17,16 @@ _KINDS = {kind.value: kind for kind in ChangeKind}
 
 
 def read_changes(
-    connection: sqlite3.Connection, after: int, limit: int, account: str | None
+    connection: sqlite3.Connection, after: int, limit: int, account: str | None, within: int | None
 ) -> tuple[ChangeSpan, list[Change]]:
     """What is kept, and the first changes after ``after``."""
-    if account is None:
-        rows = connection.execute(f"{_ROWS} ORDER BY id LIMIT ?", (after, limit))
-    else:
-        rows = connection.execute(f"{_ROWS} AND account = ? ORDER BY id LIMIT ?", (after, account, limit))
+    where: str = ""
+    values: list[int | str] = [after]
+    if account is not None:
+        where, values = f"{where} AND account = ?", [*values, account]
+    if within is not None:
+        where, values = f"{where} AND id <= ?", [*values, after + within]
+    rows = connection.execute(f"{_ROWS}{where} ORDER BY id LIMIT ?", (*values, limit))
     found = [Change(row[0], row[1], _KINDS[row[2]], *row[3:]) for row in rows]
     return _span(connection), found
 

@@ -304,9 +304,11 @@ class FileStore:
 
     # The log
 
-    def changes(self, after: int, limit: int, account: str | None = None) -> Deferred[tuple[ChangeSpan, list[Change]]]:
+    def changes(
+        self, after: int, limit: int, account: str | None = None, within: int | None = None
+    ) -> Deferred[tuple[ChangeSpan, list[Change]]]:
         """See ``IObjectStore``."""
-        return self._index.read(_changes.read_changes, after, limit, account)
+        return self._index.read(_changes.read_changes, after, limit, account, within)
 
     def prune_changes(self, keep: int, before_us: int, limit: int) -> Deferred[int]:
         """See ``IObjectStore``."""

@@ -570,7 +570,9 @@ class IObjectStore(Interface):
     def abort_multipart(account: str, container: str, name: str, upload_id: str) -> Deferred[None]:
         """:raises NoSuchUpload:"""
 
-    def changes(after: int, limit: int, account: str | None = None) -> Deferred[tuple[ChangeSpan, list[Change]]]:
+    def changes(
+        after: int, limit: int, account: str | None = None, within: int | None = None
+    ) -> Deferred[tuple[ChangeSpan, list[Change]]]:
         """
         The log of created and deleted objects and containers: what is kept, and the first changes after ``after``.
 
@@ -578,7 +580,9 @@ class IObjectStore(Interface):
         change has been lost when ``after >= span.oldest - 1``.
 
         :param limit: most changes in one answer
-        :param account: only this one's; those of others count for nothing
+        :param account: only this one's
+        :param within: look no further than so many changes, whosoever they are: the log has no index by account, so
+            this is what bounds the cost
         """
 
     def prune_changes(keep: int, before_us: int, limit: int) -> Deferred[int]:

@@ -367,9 +367,12 @@ class MemoryStore:
 
     # The log
 
-    def changes(self, after: int, limit: int, account: str | None = None) -> Deferred[tuple[ChangeSpan, list[Change]]]:
+    def changes(
+        self, after: int, limit: int, account: str | None = None, within: int | None = None
+    ) -> Deferred[tuple[ChangeSpan, list[Change]]]:
         """See ``IObjectStore``."""
-        found = [one for one in self._changes if one.id > after and account in (None, one.account)]
+        looked_at = [one for one in self._changes if after < one.id and (within is None or one.id <= after + within)]
+        found = [one for one in looked_at if account in (None, one.account)]
         return succeed((self._span(), found[:limit]))
 
     def prune_changes(self, keep: int, before_us: int, limit: int) -> Deferred[int]:

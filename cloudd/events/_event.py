@@ -82,7 +82,8 @@ class Event:
 def encoded(kind: str, at_us: int, project_id: str | None, facts: dict[str, Any]) -> bytes:
     """The lines of an event.  JSON has no line break in it, so ``data`` is one line."""
     time = (_EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    data = _encode({"time": time, "type": kind, "project_id": project_id, **facts})
+    # What others tell does not take the place of what we say.
+    data = _encode({**facts, "time": time, "type": kind, "project_id": project_id})
     return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from ._position import Position
 from ._sources import Sources
 from ._subscriber import Subscriber
 
+DESCRIPTORS_LEFT = 1_000
 PRUNE_EVERY_S = 10.0
 PRUNED_AT_ONCE = 5_000
 _NOTED = "upgrade."
@@ -40,6 +42,7 @@ class Events:
     _sources: Sources = field(init=False)
     _grants: Grants = field(init=False)
     _hub: Hub = field(init=False)
+    _most: int = field(init=False)  # subscribers
     _timer: LoopingCall | None = field(init=False, default=None)
     _unfollow: Callable[[], None] | None = field(init=False, default=None)
 
@@ -47,6 +50,8 @@ class Events:
         resources = self._resources
         self._sources = Sources(resources.database, self._store, resources.object_index, resources.threads)
         self._grants = Grants(self._identity, resources.reactor)
+        descriptors, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = min(resources.settings.events.subscribers, max(descriptors - DESCRIPTORS_LEFT, 0))
         subscribers = resources.metrics.gauge("cloudd_event_subscribers", "Open event streams")
         turns = resources.metrics.histogram("cloudd_event_turn_seconds", "How long full turns of the event hub take")
         self._hub = Hub(
@@ -63,8 +68,8 @@ class Events:
 
     @property
     def is_full(self) -> bool:
-        """This worker has as many subscribers as the settings allow."""
-        return self._hub.count >= self._resources.settings.events.subscribers
+        """This worker has as many subscribers as the settings allow, or as leave descriptors for other clients."""
+        return self._hub.count >= self._most
 
     def grant(self, token: str, access: Access) -> Grant:
         """

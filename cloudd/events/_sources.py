@@ -19,6 +19,9 @@ from . import _outbox
 from ._event import Event, store_event
 from ._position import Position
 
+#: A tenant that comes back from far behind must not keep the object store's readers busy: this is some 2 ms.
+SEARCHED = 5_000
+
 
 @frozen
 class Page:
@@ -62,12 +65,12 @@ class Sources:
         """
         At most ``limit`` events of each log after a position.
 
-        :param project_id: only its own events
+        :param project_id: only its own events; then one call looks at ``SEARCHED`` changes of the store at most
         """
-        account = None if project_id is None else account_of(project_id)
+        account, within = (None, None) if project_id is None else (account_of(project_id), SEARCHED)
         both: list[Deferred[Any]] = [
             self.database.read(_outbox.read, after.control, limit, project_id),
-            self.store.changes(after.objects, limit, account),
+            self.store.changes(after.objects, limit, account, within),
         ]
         control, objects = await gatherResults(both, consumeErrors=True)
         oldest, newest, noted = control
@@ -76,7 +79,10 @@ class Sources:
         stored = await self.threads.run(_store_events, changes) if changes else []
         return Page(
             events=list(heapq.merge(noted, stored, key=attrgetter("at_us"))),
-            end=Position(_end(noted, limit, newest), _end(stored, limit, span.newest)),
+            end=Position(
+                _end(noted, limit, newest),
+                _end(stored, limit, span.newest if within is None else min(span.newest, after.objects + within)),
+            ),
             oldest=Position(max(oldest - 1, 0), max(span.oldest - 1, 0)),
             newest=Position(newest, span.newest),
         )
@@ -98,6 +104,6 @@ def _store_events(changes: Sequence[Change]) -> list[Event]:
     return [store_event(change) for change in changes]
 
 
-def _end(events: Sequence[Event], limit: int, newest: int) -> int:
+def _end(events: Sequence[Event], limit: int, reached: int) -> int:
     """Up to where a read came: a full page ends with its last event."""
-    return events[-1].id if len(events) == limit else newest
+    return events[-1].id if len(events) == limit else reached

@@ -166,7 +166,11 @@ class EventSettings:
     """The event stream at ``/events``."""
 
     subscribers: int = setting(
-        20_000, "open streams in one worker, beyond which clients get 503", unit="streams", minimum=0, maximum=1_000_000
+        20_000,
+        "open streams in one worker, beyond which clients get 503; at least 1,000 descriptors are left for others",
+        unit="streams",
+        minimum=0,
+        maximum=1_000_000,
     )
     heartbeat_s: float = setting(
         25.0, "how often a stream carries something when nothing happens", unit="seconds", minimum=1, maximum=3600

@@ -876,6 +876,9 @@ class ObjectStoreContract(Base):
         self.assertEqual([each.container for each in await self.logged(3, account=ACCOUNT)], ["b2"])
         self.assertEqual([each.container for each in await self.logged(0, 1, "AUTH_two")], ["b1"])
         self.assertEqual(await self.store.changes(5, 10, "AUTH_three"), (ChangeSpan(1, 5), []))
+        for within, ids in ((1, []), (2, [3]), (100, [3, 5])):
+            _span, found = await self.store.changes(1, 10, "AUTH_two", within)
+            self.assertEqual([each.id for each in found], ids)
 
     async def test_pruning_the_log(self) -> None:
         """The oldest go, by count and by time and not all at once; the newest stays, and no id comes again."""

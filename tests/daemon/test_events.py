@@ -132,6 +132,7 @@ class UpgradeTests(EventsCase):
     def follow(self, how: str) -> None:
         """Streams over four upgrades, with events before, between and while they run."""
         streams = [self.stream() for _ in range(6)]
+        host = self.stream(self.admin, "/events?all&types=upgrade")
         trees = [self.tree(0), self.tree(1)]
         made = []
         for number in range(4):
@@ -162,19 +163,26 @@ class UpgradeTests(EventsCase):
             self.assertEqual(stream.ended, "")
             numbers = [int(event["id"].partition(".o")[2]) for event in stream.events]
             self.assertEqual(numbers, list(range(numbers[0], numbers[0] + len(made))), "ids have no gap")
+        ended = [event["data"] for event in host.events if event["event"] == "upgrade.ended"]
+        self.assertEqual([each["result"] for each in ended], ["committed"] * 4, host.events)
+        self.assertEqual(host.ended, "")
+        # Of the control events a stream sees some; each comes once and in order.
+        numbers = [int(event["id"].partition(".")[0][1:]) for event in host.events]
+        self.assertEqual(numbers, sorted(set(numbers)))
 
     def test_swaps(self) -> None:
-        """A stream stays on its connection, sees each event once, and leaves the old code free to go."""
+        """A stream stays on its connection, sees each event once, and none is left in older code."""
         self.follow("swap")
         cloudctl = [str(Path(sys.executable).parent / "cloudctl"), "--state", str(self.cloud.state), "--json", "status"]
-        deadline = time.monotonic() + 30
-        while True:
-            status = json.loads(subprocess.run(cloudctl, capture_output=True, check=True).stdout)
-            alive = {worker["name"]: [each["state"] for each in worker["generations"]] for worker in status["workers"]}
-            if all(states == ["serving"] for states in alive.values()):
-                break
-            self.assertLess(time.monotonic(), deadline, json.dumps(status))
-            time.sleep(0.2)
+        status = json.loads(subprocess.run(cloudctl, capture_output=True, check=True).stdout)
+        running = [
+            (each["state"], each["requests_running"])
+            for worker in status["workers"]
+            for each in worker["generations"]
+            if each["requests_running"]
+        ]
+        self.assertEqual({state for state, _ in running}, {"serving"})
+        self.assertEqual(sum(count for _, count in running), 7)
 
     def test_hand_overs(self) -> None:
         """The same into other processes."""

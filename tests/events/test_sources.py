@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from cloudd.events import Position
+from cloudd.events import Position, _sources
 from cloudd.events._outbox import note
 from cloudd.events._sources import Sources
 from storage import MemoryStore
@@ -67,6 +67,21 @@ class SourcesTests(TestCase):
         self.assertEqual(page.end.objects, 1)
         page = await self.sources.read(Position(0, 0), 100, "nobody")
         self.assertEqual((list(page.events), page.end), ([], page.newest))
+
+    async def test_far_behind(self) -> None:
+        """One call looks at a bounded number of changes, and the next one goes on from there."""
+        self.patch(_sources, "SEARCHED", 10)
+        await self.put(*(f"o{number}" for number in range(24)), account="AUTH_q")
+        await self.put("mine")
+        await self.put("other", account="AUTH_q")
+        position, ends = Position(self.booked, 0), []
+        found = []
+        for _ in range(4):
+            page = await self.sources.read(position, 100, self.project)
+            found += [event.id for event in page.events]
+            position = page.end
+            ends.append(position.objects)
+        self.assertEqual((found, ends), ([25], [10, 20, 26, 26]))
 
     async def test_forgotten(self) -> None:
         """By count and by age; the newest stays; who comes with an older position has lost something."""

@@ -34,7 +34,7 @@ class MigrationTests(SynchronousTestCase):
         migrate(connection)
         named(connection, "new")
         named(connection, "old")
-        _span, changes = read_changes(connection, 0, 10, None)
+        _span, changes = read_changes(connection, 0, 10, None, None)
         created = ChangeKind.OBJECT_CREATED
         self.assertEqual(
             [(each.id, each.kind, each.name) for each in changes], [(1, created, "new"), (2, created, "old")]
@@ -61,6 +61,6 @@ class IdTests(TestCase):
                 await self.assertFailure(done, ValueError)
             else:
                 await done
-        span, changes = await index.read(read_changes, 0, 100, None)
+        span, changes = await index.read(read_changes, 0, 100, None, None)
         self.assertEqual([each.id for each in changes], list(range(1, 22)))
         self.assertEqual((span.oldest, span.newest), (1, 21))
