@@ -16,6 +16,7 @@ SHOWN_MODULES = 8
 SWAP_REASON = "all modules that changed are swappable: the processes stay and load a new generation"
 SWAP_KEEPS = ["a request under way ends in the code where it began; its connection goes on in the new one"]
 
+NO_CANARY = "a hand-over has no canary: the share of connections that was asked for was not used"
 HAND_OVER_KEEPS = "what cannot move ends its request in the old process, and its connection follows"
 
 
@@ -48,6 +49,11 @@ def canary_words(settings: UpgradeSettings, percent: float) -> str:
         f"{percent:g} % of the connections for up to {settings.canary_period_s:g} s, compared with the others; with "
         f"fewer than {settings.canary_min_requests} requests self-checks decide"
     )
+
+
+def supervision_words(settings: UpgradeSettings) -> str:
+    """What a hand-over has in the place of a canary."""
+    return f"none in a hand-over: the new processes are watched for {settings.window_s:g} s, and can be given up"
 
 
 def cause_of(error: Exception) -> str:

@@ -51,6 +51,7 @@ from ._audit import AuditLog
 from ._canary import Asked, Canary, CanaryFailed, CanaryRules, CanaryStopped
 from ._causes import (
     HAND_OVER_KEEPS,
+    NO_CANARY,
     SWAP_KEEPS,
     SWAP_REASON,
     canary_words,
@@ -58,6 +59,7 @@ from ._causes import (
     environment_cause,
     hash_in,
     kernel_cause,
+    supervision_words,
     way_cause,
 )
 from ._committed import ROLLED_BACK, Boot, Committed, find_copy, hold_back, let_in, warnings_of, write_committed
@@ -172,6 +174,7 @@ class _Target:
     :param environment: what is installed there, as far as it can be told
     :param differences: in what that differs from the environment of now, which only new processes can have
     :param how: the way that was asked for
+    :param asked_share: of a canary, percent; 0: none was asked for
     """
 
     tree: CodeTree
@@ -181,6 +184,7 @@ class _Target:
     environment: Environment | None
     differences: tuple[str, ...] = ()
     how: How = ""
+    asked_share: float = 0.0
 
     @property
     def is_new(self) -> bool:
@@ -350,7 +354,7 @@ class Upgrades:
         how: How = "",
     ) -> Deferred[Outcome]:
         async def find() -> _Target:
-            target = evolve(await self._examine(tree), how=how)
+            target = evolve(await self._examine(tree), how=how, asked_share=canary or 0.0)
             against = way_cause(how, target.new_processes)
             if against and target.is_new:
                 raise _Ended("refused", against, target)
@@ -406,7 +410,11 @@ class Upgrades:
         if target.new_processes:
             stays = [f"{count} now: {reason}" for reason, count in (await self._workers.survey()).items()]
             plan = msgspec.structs.replace(
-                plan, kind="hand-over", cause=target.new_processes, not_exported=[*stays, HAND_OVER_KEEPS]
+                plan,
+                kind="hand-over",
+                cause=target.new_processes,
+                canary=supervision_words(self._settings.upgrade),
+                not_exported=[*stays, HAND_OVER_KEEPS],
             )
         else:
             plan = msgspec.structs.replace(
@@ -536,6 +544,7 @@ class Upgrades:
         self.committed, self.current = record, Current(decided.generation, staged)
         self._interpreter, self._environment = decided.interpreter, target.environment
         warnings = [*warnings_of(before[0], staged.hash), *await hand_over.commit()]
+        warnings += [NO_CANARY] if target.asked_share else []
         moved, later = hand_over.moved_and_later()
         window_s = self._settings.upgrade.window_s
         self._report("supervise", f"{moved} connections moved; the new code is watched for {window_s:g} s")

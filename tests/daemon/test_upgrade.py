@@ -744,6 +744,9 @@ class PlanTests(UpgradeCase):
         self.version(2)
         plan = await self.upgrades.plan("", "hand-over")
         self.assertEqual((plan.kind, plan.cause), ("hand-over", "a hand-over was asked for"))
+        self.assertEqual(
+            plan.canary, "none in a hand-over: the new processes are watched for 10 s, and can be given up"
+        )
         self.assertEqual((await self.upgrades.plan("", "swap")).kind, "swap")
         self.write_tree(self.start, {"reload/__init__.py": "new = 1"})
         plan = await self.upgrades.plan("", "swap")
@@ -759,6 +762,7 @@ class PlanTests(UpgradeCase):
         self.assertEqual((outcome.result, outcome.how, outcome.new_hash), ("committed", "hand-over", new.hash))
         self.assertEqual(self.hand_over.calls, ["boot", "rehearse", "commit", "supervise", "settle"])
         self.assertEqual((self.workers.calls, outcome.canary), ([], ""))
+        self.assertIn("a hand-over has no canary", outcome.warnings[0])
 
     async def test_how_it_would_be_tried(self) -> None:
         """The plan names the share, of the settings or of the request, and why a swap is enough."""
