@@ -402,15 +402,20 @@ function ceiling(value) {
   return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value);
 }
 
-// Lines over the same five minutes; a null value is a gap.
-function chart(figure, { title, now, lines, key, unit, describe }) {
+// Lines over the same five minutes; a null value is a gap.  Times differ by powers of ten: their scale is logarithmic.
+function chart(figure, { title, now, lines, key, unit, describe, logarithmic = false }) {
   const samples = known.rates.samples;
   const end = samples.length ? samples.at(-1).time : now_s();
   const begin = end - 300;
-  const peak = Math.max(0, ...lines.flatMap((line) => samples.map((sample) => line.value(sample) ?? 0)));
-  const top = ceiling(peak);
+  const values = lines.flatMap((line) => samples.map(line.value)).filter((value) => value !== null);
+  const peak = Math.max(0, ...values);
+  const top = logarithmic ? 10 ** Math.ceil(Math.log10(Math.max(peak, 1))) : ceiling(peak);
+  const least = Math.min(top / 10, ...values.filter((value) => value > 0));
+  const bottom = logarithmic ? 10 ** Math.floor(Math.log10(least)) : 0;
+  const share = (value) =>
+    logarithmic ? Math.log10(Math.max(value, bottom) / bottom) / Math.log10(top / bottom) : value / top;
   const x = (time) => (((time - begin) / 300) * WIDE).toFixed(1);
-  const y = (value) => (HIGH - (value / top) * HIGH).toFixed(1);
+  const y = (value) => (HIGH - share(value) * HIGH).toFixed(1);
   const marks = (known.audit?.entries || [])
     .filter((entry) => entry.result === "committed" && entry.time > begin && entry.time <= end)
     .map((entry) => x(entry.time));
@@ -442,7 +447,9 @@ function chart(figure, { title, now, lines, key, unit, describe }) {
     }, ...over, ...paths);
     return [
       make("figcaption", {}, key || title, make("b", {}, now)),
-      make("div", { class: "plot-frame" }, picture, make("span", { class: "top", "aria-hidden": "true" }, unit(top))),
+      make("div", { class: "plot-frame" }, picture,
+        make("span", { class: "top", "aria-hidden": "true" }, unit(top)),
+        logarithmic ? make("span", { class: "bottom", "aria-hidden": "true" }, unit(bottom)) : null),
       make("p", { class: "scale", "aria-hidden": "true" }, make("span", {}, "5 min ago"), make("span", {}, "now")),
     ];
   });
@@ -473,6 +480,7 @@ function showCharts() {
       { kind: "requests", value: (sample) => sample.all.p99_ms },
       { kind: "second", value: (sample) => sample.all.p50_ms },
     ],
+    logarithmic: true,
     describe: (peak) =>
       timed ? `half within ${milliseconds(timed.all.p50_ms)}, 99 % within ${milliseconds(timed.all.p99_ms)}, at most ${milliseconds(peak)}` : "no request",
   });
