@@ -31,7 +31,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 FLAGS = (
     "--headless",
     "--no-sandbox",

@@ -43,6 +43,8 @@ WATCH = """
 window.said = [];
 new MutationObserver(() => said.push(document.querySelector("#progress-text").textContent))
   .observe(document.querySelector("#progress"), { subtree: true, childList: true, characterData: true });
+new MutationObserver(() => said.push(`step: ${document.querySelector("[aria-current=step]")?.textContent}`))
+  .observe(document.querySelector("#steps"), { subtree: true, childList: true });
 new MutationObserver(() => said.push(`state: ${document.querySelector("#answer").dataset.state}`))
   .observe(document.querySelector("#answer"), { attributes: true });
 new MutationObserver(() => said.push(`link: ${document.querySelector("#link-text").textContent}`))
@@ -199,7 +201,7 @@ class UpgradeTests(BrowserCase):
         page.run(WATCH)
         upgrade = self.cloudctl("upgrade", "--yes")
         page.wait("document.querySelector('#progress').dataset.running === 'yes'", "progress")
-        page.wait("document.querySelector('[aria-current=step]')?.textContent === 'prepare'", "the step")
+        page.wait("said.includes('step: prepare')", "the step")
         self.look(page, "upgrading")
         self.assertEqual(upgrade.wait(60), 0)
         page.wait("document.querySelector('#figure-generation').textContent === '2'", "the new generation")
@@ -225,9 +227,9 @@ class UpgradeTests(BrowserCase):
         page.run(WATCH)
         upgrade = self.cloudctl("upgrade", "--yes")
         page.wait("document.querySelector('#progress').dataset.running === 'yes'", "progress")
-        page.wait("document.querySelector('[aria-current=step]')?.textContent === 'supervise'", "the last step")
+        page.wait("said.includes('step: supervise')", "the last step")
         self.look(page, "handing-over")
-        self.assertEqual(upgrade.wait(90), 0)
+        self.assertEqual(upgrade.wait(120), 0)
         page.wait("document.querySelector('#figure-generation').textContent === '2'", "the new generation")
         page.wait("document.querySelector('#last').textContent.includes('committed')", "the result")
         page.wait("document.querySelector('#plan').textContent.includes('nothing to do')", "nothing more to do")
