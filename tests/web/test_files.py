@@ -49,12 +49,6 @@ class FilesTests(SynchronousTestCase):
         self.assertEqual([name for name in FILES if f"cloudd/web/{name}" not in tree.files], [])
         self.assertFalse(BOUNDARIES.is_kernel("cloudd.web"))
 
-    def test_in_the_package(self) -> None:
-        """``setup.cfg`` names their kinds, so that a wheel has them."""
-        [line] = [line for line in (CHECKOUT / "setup.cfg").read_text().splitlines() if line.startswith("cloudd.web =")]
-        patterns = line.partition("=")[2].replace(" ", "").split(",")
-        self.assertEqual([name for name in FILES if not any(Path(name).match(pattern) for pattern in patterns)], [])
-
     def test_nothing_from_elsewhere(self) -> None:
         """No file names a place outside, runs a script or a style within markup, or makes markup of text."""
         for name in FILES:
