@@ -403,6 +403,7 @@ class HTTPConnection:
         if not request.reported:
             request.reported = True
             request.close_untaken()
+            request.move = None  # its handler's functions mostly hold the request: a knot with code that may be old
             self.factory.tell_may_move(self)
             try:
                 self.factory.site.finished(request)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -226,6 +228,33 @@ class VersionTests(SynchronousTestCase):
 
 class GuardTests(SynchronousTestCase):
     """What must not go wrong."""
+
+    def test_no_knot(self) -> None:
+        """When a request has ended nothing of its handler is left, without the collector."""
+
+        class Kept:
+            """Stands for a handler's code."""
+
+        alive: list[weakref.ref[Kept]] = []
+
+        def answer(request: Request) -> None:
+            kept = Kept()
+            alive.append(weakref.ref(kept))
+            request.can_move(lambda: {"kept": repr(kept), "id": request.id}, do_nothing)
+
+        conversation = Conversation()
+        conversation.site.handler = answer
+        gc.disable()
+        self.addCleanup(gc.enable)
+        conversation.say(get(b"/"))
+        self.assertIsNotNone(alive[0]())
+        conversation.site.handled[0].respond(204)
+        self.assertIsNone(alive[0]())
+        conversation.say(get(b"/"))
+        conversation.move()
+        self.assertEqual([each() is None for each in alive], [True, True, False])
+        conversation.transport.lose()
+        self.assertEqual([each() is None for each in alive], [True, True, True])
 
     def test_handler_that_does_not_know_of_it(self) -> None:
         """The rest of a body is not taken for the whole of it by code that begins from the beginning."""
