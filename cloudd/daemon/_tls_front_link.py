@@ -18,7 +18,7 @@ from typing import Any
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from cloudd.tls_front import PROTOCOL, receive_message, send_message, socket_name
+from cloudd.tls_front import PROCESS_NAME, PROTOCOL, receive_message, send_message, socket_name
 
 from ._loader_process import NOT_INHERITED
 from ._reader import Reader
@@ -207,10 +207,12 @@ def find_fronts(run: Path, note: Callable[[str], None]) -> list[FrontLink]:
     """
     The fronts that an earlier anchor has left running.  Blocks; to be called before the reactor runs.
 
-    One that does not answer serves nobody and holds its ports: it is killed.
+    One that does not answer serves nobody and holds its ports: it is killed.  Those that ended while this process
+    replaced itself by exec, which are its children still, are reaped.
 
-    :param note: told of those
+    :param note: told of those that are killed
     """
+    _reap_children()
     return [link for path in sorted(run.glob("tls-front-*.sock")) if (link := _meet(path, note)) is not None]
 
 
@@ -240,9 +242,20 @@ def _meet(path: Path, note: Callable[[str], None]) -> FrontLink | None:
     return FrontLink(pid, str(hello.get("code")), speaks, is_draining, held, control, pidfd, path)
 
 
+def _reap_children() -> None:
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that ended, or a kernel that does not tell
+            for pid in (task / "children").read_text().split():
+                with contextlib.suppress(OSError):
+                    if Path(f"/proc/{pid}/comm").read_text() == f"{PROCESS_NAME}\n":
+                        os.waitpid(int(pid), os.WNOHANG)
+
+
 def _kill(pidfd: int) -> None:
     """Kill a process, and wait until it has let go of its ports."""
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         select.select([pidfd], [], [], _FIND_TIMEOUT_S)
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     os.close(pidfd)

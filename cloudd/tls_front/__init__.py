@@ -17,7 +17,7 @@ are described in ``_control``.
 """
 
 from ._certificates import CertificateError, CertificateFiles, CertificateStore
-from ._messages import PROTOCOL, receive_message, send_message, socket_name
+from ._messages import PROCESS_NAME, PROTOCOL, receive_message, send_message, socket_name
 from ._origin import MAX_ORIGIN_BYTES, Origin, OriginError
 
 #: The code that the process runs, as paths in a tree: it has to be replaced when one of these changes.  The package
@@ -27,6 +27,7 @@ FRONT_FILES = ("cloudd/tls_front/",)
 __all__ = [
     "FRONT_FILES",
     "MAX_ORIGIN_BYTES",
+    "PROCESS_NAME",
     "PROTOCOL",
     "CertificateError",
     "CertificateFiles",

@@ -23,7 +23,7 @@ from typing import Any
 from ._certificates import CertificateError, CertificateFiles, CertificateStore
 from ._face import Face
 from ._loop import IN, Loop
-from ._messages import PROTOCOL, close_descriptors, receive_message, send_message, socket_name
+from ._messages import PROCESS_NAME, PROTOCOL, close_descriptors, receive_message, send_message, socket_name
 
 ORPHAN_S = 10.0
 LOOK_S = 3.0  # how often certificate files are looked at
@@ -281,7 +281,7 @@ def main(arguments: list[str]) -> int:
     folder, code, *rest = arguments
     first = socket.socket(fileno=int(rest[0])) if rest else None
     with contextlib.suppress(OSError):
-        Path("/proc/self/comm").write_text("cloudd tls", encoding="ascii")
+        Path("/proc/self/comm").write_text(PROCESS_NAME, encoding="ascii")
     os.umask(0o077)
     front = Front(Path(folder) / socket_name(os.getpid()), code)
     if first is not None:

@@ -33,6 +33,8 @@ from collections.abc import Sequence
 from typing import Any
 
 PROTOCOL = 1
+#: As ``ps -o comm`` shows it.
+PROCESS_NAME = "cloudd tls"
 MAX_MESSAGE_BYTES = 131_072
 MAX_DESCRIPTORS = 32
 
