@@ -127,7 +127,7 @@ class Anchor(Service):
             self._state.create()
             self._lock = self._take_lock()
             adopt_orphans()
-            self._tls.find()
+            self._tls.find(self._inheritance.tls if self._inheritance is not None else {})
             self._found = meet_workers(self._state.run)
             self._take_inherited_listeners()
             bound = self._bind()
@@ -357,10 +357,11 @@ class Anchor(Service):
             log_file=self._launch.log_file,
             began=self._began,
             start_tree=str(self._start_tree),
-            # Those of the TLS front are found again with it.
+            # The workers' ends of channels are met again with the workers.
             listeners={
                 face: listener.fileno() for face, listener in self._listeners.items() if face not in self._tls.faces
             },
+            tls=self._tls.leave(),
             control=self._control_listener.fileno(),
             sessions=[Session(descriptor, snapshot) for descriptor, snapshot in control.sessions()],
             lock=self._lock.descriptor,

@@ -80,6 +80,7 @@ class Inheritance(msgspec.Struct, kw_only=True):
     :param began: when twistd was started, in seconds since the epoch
     :param start_tree: where twistd was started from
     :param listeners: face -> descriptor
+    :param tls: face -> descriptors of what the TLS front accepts on, and of its end of the channel
     :param control: descriptor of the control socket's listener
     :param sessions: its connections
     :param lock: descriptor of the state folder's lock, which the process holds
@@ -98,6 +99,7 @@ class Inheritance(msgspec.Struct, kw_only=True):
     listeners: dict[str, int]
     control: int
     lock: int
+    tls: dict[str, list[int]] = {}
     sessions: list[Session] = []
     output: int = -1
     last_number: int = 0
@@ -111,7 +113,8 @@ class Inheritance(msgspec.Struct, kw_only=True):
         """All that must stay open over the exec."""
         sessions = [session.descriptor for session in self.sessions]
         output = [self.output] if self.output >= 0 else []
-        return [*self.listeners.values(), self.control, *sessions, self.lock, *output]
+        tls = [each for pair in self.tls.values() for each in pair]
+        return [*self.listeners.values(), *tls, self.control, *sessions, self.lock, *output]
 
 
 class NoInheritance(Exception):

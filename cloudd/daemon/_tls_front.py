@@ -14,8 +14,9 @@ import hashlib
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from attrs import define
@@ -92,13 +93,27 @@ class TLSFront:
         self.restarts = 0
         self.held: list[socket.socket] = []
         self._found: list[FrontLink] = []
+        self._inherited: dict[str, tuple[socket.socket, socket.socket]] = {}
 
-    def find(self) -> None:
-        """Look for fronts of an earlier anchor.  Blocks: before the reactor runs."""
+    def find(self, inherited: Mapping[str, Sequence[int]] = MappingProxyType({})) -> None:
+        """
+        Look for fronts of an earlier anchor.  Blocks: before the reactor runs.
+
+        :param inherited: what ``leave`` gave in the process that this one was
+        """
+        self._inherited = {
+            face: (socket.socket(fileno=listener), socket.socket(fileno=channel))
+            for face, (listener, channel) in inherited.items()
+        }
         found = find_fronts(self._run, lambda text: self.log.error("{text}", text=text))
         self._found = [link for link in found if not link.is_draining]
         self._old = [link for link in found if link.is_draining]
-        self.held = [listener for link in self._found for listener, _channel in link.held.values()]
+        pairs = [pair for held in (self._inherited, *(link.held for link in self._found)) for pair in held.values()]
+        self.held = [listener for listener, _channel in pairs]
+
+    def leave(self) -> dict[str, list[int]]:
+        """For the next self of this process: descriptors of listening socket and channel by face."""
+        return {face: [self._listeners[face].fileno(), self._channels[face].fileno()] for face in self._listeners}
 
     @property
     def faces(self) -> Mapping[str, CertificateFiles]:
@@ -123,7 +138,8 @@ class TLSFront:
         self.check()
         given = dict(bound)
         # All fronts of one host have the same channels.
-        channels = {face: channel for link in self._found for face, (_listener, channel) in link.held.items()}
+        known = [*(link.held for link in self._found), self._inherited]
+        channels = {face: channel for held in known for face, (_listener, channel) in held.items()}
         for face in self._files:
             self._listeners[face] = bound[face]
             if face in channels and face in workers:
@@ -168,6 +184,9 @@ class TLSFront:
         :param longest_wait_s: how long a replaced front may keep its connections
         :param output: descriptor for what it says; None: ours
         """
+        for listener, channel in self._inherited.values():  # not before: the start may have led back to our former self
+            listener.close()
+            channel.close()
         self._tree, self._code = tree, front_code(tree)
         self._longest_wait_s = longest_wait_s
         self._stop_timeout_s, self._output, self._environment = stop_timeout_s, output, environment

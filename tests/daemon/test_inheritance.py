@@ -30,6 +30,7 @@ def inheritance(listener: int) -> Inheritance:
         began=12.5,
         start_tree="/srv/cloudd",
         listeners={"api": listener},
+        tls={"s3": [listener, listener]},
         control=listener,
         lock=listener,
         last_number=7,

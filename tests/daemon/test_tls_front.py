@@ -438,8 +438,9 @@ class DaemonTests(SynchronousTestCase):
         return int(path.stem.rpartition("-")[2])
 
     def kill(self, pid: int) -> None:
-        """Kill a process, and wait until the anchor has reaped it."""
+        """Kill a process, and wait until the anchor has reaped it; nobody is refused meanwhile."""
         os.kill(pid, signal.SIGKILL)
+        socket.create_connection(("127.0.0.1", self.cloud.port), timeout=PATIENCE_S).close()
         self.cloud.wait(lambda: not Path(f"/proc/{pid}").exists(), "the front is reaped")
 
     def test_curl(self) -> None:
@@ -527,6 +528,17 @@ class DaemonTests(SynchronousTestCase):
         self.assertNotEqual(self.front_pid(), pid)
         self.kill(self.front_pid())
         self.assertEqual(self.get("/hello")[0], 200)
+
+    def test_front_killed_in_the_exec(self) -> None:
+        """A front that dies while the anchor replaces itself is replaced and reaped, and its port refuses nobody."""
+        pid = self.front_pid()
+        with (self.cloud.tree / "cloudd" / "daemon" / "_naming.py").open("a") as kernel:
+            kernel.write("\n# changed\n")
+        self.assertEqual(self.cloud.upgrade()["result"], "committed")
+        self.cloud.wait(lambda: self.cloud.words("the anchor becomes"), "the exec")
+        self.kill(pid)
+        self.assertEqual(self.get("/hello")[0], 200)
+        self.assertNotEqual(self.front_pid(), pid)
 
     def test_new_certificate(self) -> None:
         """After SIGHUP new clients get the new certificate, and connections that are open go on."""
