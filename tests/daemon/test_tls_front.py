@@ -108,7 +108,7 @@ class HealthTests(SynchronousTestCase):
 class FrontCase(TestCase):
     """One ``TLSFront`` with the face ``api``, in a reactor that runs; the test is the worker."""
 
-    timeout = 60
+    timeout = 150
     processes = 1
 
     def setUp(self) -> None:

@@ -25,7 +25,7 @@ from cloudd.tls_front._messages import receive_packet
 from . import certificates
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Control:

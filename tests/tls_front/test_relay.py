@@ -119,6 +119,19 @@ class HandshakeTests(Case):
         client.close()
         worker.close()
 
+    def test_origin_of_version_6(self) -> None:
+        """A client that comes by IPv6 is named so."""
+        self.front.listener.close()
+        self.front.listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+        self.front.serve({"private_key": self.front.key, "certificate": self.front.certificate})
+        plain = socket.create_connection(self.front.listener.getsockname()[:2], timeout=PATIENCE_S)
+        client = self.front.context().wrap_socket(plain)
+        worker, origin = self.front.take()
+        self.assertEqual((origin.host, origin.port), client.getsockname()[:2])
+        self.assertEqual((origin.our_host, origin.our_port), client.getpeername()[:2])
+        client.close()
+        worker.close()
+
     def test_garbage(self) -> None:
         """Whatever comes in the place of a ClientHello ends that connection alone, and reaches no worker."""
         chance = random.Random(7)
