@@ -156,14 +156,18 @@ def _write_bytecode(path: Path, bytecode: bytes) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a file and sync it; one that is there is replaced as a whole."""
+    """Write a file and sync it; one that is there is replaced as a whole, and nothing is left of what failed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     work = path.with_name(f"{path.name}.{secrets.token_hex(4)}~")
-    with open(os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    work.rename(path)
+    try:
+        with open(os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        work.rename(path)
+    except BaseException:
+        work.unlink(missing_ok=True)
+        raise
 
 
 def _sync_folders(top: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import marshal
 import os
@@ -10,7 +11,28 @@ from pathlib import Path
 
 from reload import CodeTree, TreeChanged, TreeError, prune_copies, remove_unfinished
 
-from .trees import BOUNDARIES, TreeCase
+from .trees import BOUNDARIES, KERNEL, TreeCase
+from .wheels import WHEEL_NAME, write_wheel
+
+
+class DiskFull:
+    """Inside, from the ``file``-th one on no file finds room."""
+
+    def __init__(self, file: int) -> None:
+        self._left = file
+        self._fsync = os.fsync
+
+    def __enter__(self) -> None:
+        os.fsync = self._sync
+
+    def __exit__(self, *_details: object) -> None:
+        os.fsync = self._fsync
+
+    def _sync(self, descriptor: int) -> None:
+        self._left -= 1
+        if self._left <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._fsync(descriptor)
 
 
 class StageTests(TreeCase):
@@ -94,6 +116,39 @@ class StageTests(TreeCase):
         self.code.mkdir()
         (self.code / tree.hash).write_text("in the way")
         self.assertRaises(OSError, tree.stage, self.code)
+
+    def test_a_full_disk_leaves_nothing(self) -> None:
+        """Whichever file finds no room: the error says so, nothing is kept, and there is a copy when there is room."""
+        wheel = write_wheel(self.folder / WHEEL_NAME, {**KERNEL, "shopx/a.py": "A = 1"})
+        for tree in (self.tree({"shopx/a.py": "A = 1"}), CodeTree.scan(wheel, BOUNDARIES)):
+            for file in (1, 5, 2 * len(tree.files)):
+                with DiskFull(file):
+                    error = self.assertRaises(OSError, tree.stage, self.code)
+                self.assertEqual(error.errno, errno.ENOSPC)
+                self.assertEqual(self.names(), [])
+        self.assertEqual(tree.stage(self.code).hash, tree.hash)
+
+    def test_a_full_disk_when_bytecode_is_missing(self) -> None:
+        """The copy stays as it was, without half a file in it."""
+        tree = self.tree({"shopx/a.py": "A = 1"})
+        bytecode = Path(importlib.util.cache_from_source(str(tree.stage(self.code).root / "shopx/a.py")))
+        bytecode.unlink()
+        before = sorted(bytecode.parent.iterdir())
+        with DiskFull(1):
+            self.assertRaises(OSError, tree.stage, self.code)
+        self.assertEqual(sorted(bytecode.parent.iterdir()), before)
+
+    def test_another_file_in_a_wheels_place(self) -> None:
+        """A link that is put in its place between the check and the copy is not followed, nor is a folder entered."""
+        wheel = write_wheel(self.folder / WHEEL_NAME, {**KERNEL, "shopx/a.py": "A = 1"})
+        tree = CodeTree.scan(wheel, BOUNDARIES)
+        wheel.rename(self.folder / "elsewhere")
+        wheel.symlink_to(self.folder / "elsewhere")
+        self.assertIn("cannot be read", self.assertRaises(TreeError, tree.stage, self.code).cause)
+        wheel.unlink()
+        self.tree({"shopx/a.py": "A = 2"}, WHEEL_NAME)
+        self.assertRaises(TreeChanged, tree.stage, self.code)
+        self.assertEqual(self.names(), [])
 
     def test_prune(self) -> None:
         """Unneeded copies and what a dead process left go; kept ones, living stagings and strangers stay."""
