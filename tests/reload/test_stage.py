@@ -8,6 +8,7 @@ import marshal
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from reload import CodeTree, TreeChanged, TreeError, prune_copies, remove_unfinished
 
@@ -23,12 +24,12 @@ class DiskFull:
         self._fsync = os.fsync
 
     def __enter__(self) -> None:
-        os.fsync = self._sync
+        os.fsync = self._sync  # type: ignore[assignment]
 
     def __exit__(self, *_details: object) -> None:
         os.fsync = self._fsync
 
-    def _sync(self, descriptor: int) -> None:
+    def _sync(self, descriptor: Any) -> None:
         self._left -= 1
         if self._left <= 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
