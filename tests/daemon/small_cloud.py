@@ -76,6 +76,10 @@ class Small:
     def health(self):
         return [PartHealth("word", WORD != "sick", "" if WORD != "sick" else "the word is sick")]
 
+    def note(self, kind, data):
+        with (self.resources.settings.state / "noted").open("a") as file:
+            print(json.dumps([kind, data]), file=file)
+
     def retire(self):
         pass
 

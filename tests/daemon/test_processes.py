@@ -82,6 +82,17 @@ class ServingTests(RunningCase):
         audit = json.loads(self.cloud.get("/host/audit/1")[1])
         self.assertEqual(([entry["action"] for entry in audit["entries"]], audit["more"]), (["upgrade"], True))
 
+    def test_notes(self) -> None:
+        """One worker's code is told of each step of an upgrade and of its end, by whichever generation serves then."""
+        self.cloud.say("two")
+        self.cloud.upgrade()
+        file = self.cloud.state / "noted"
+        self.cloud.wait(lambda: file.exists() and "upgrade.ended" in file.read_text(), "the end is noted")
+        notes = [json.loads(line) for line in file.read_text().splitlines()]
+        steps = [data["step"] for kind, data in notes if kind == "upgrade.progress"]
+        self.assertEqual(steps[:3], ["check", "stage", "prepare"])
+        self.assertEqual([data["result"] for kind, data in notes if kind == "upgrade.ended"], ["committed"])
+
     def test_rates(self) -> None:
         """What all workers answered in the last seconds, also before a swap, with the time it took."""
         answers = [self.cloud.get("/hello")[0] for _ in range(8)]
