@@ -28,6 +28,8 @@ def ready_lines(urls: Mapping[str, str], state: StateFolder, written: Sequence[s
     lines += [
         f"  {names.get(face, face):<15} {url}{'/identity/v3' if face == 'api' else ''}" for face, url in urls.items()
     ]
+    if "api" in urls:
+        lines.append(f"  operators' page {urls['api']}/ui  (user admin, password in clouds.yaml)")
     first = " (new)" if written else ""
     if state.clouds_file.exists():
         lines.append(

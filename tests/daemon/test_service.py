@@ -90,6 +90,7 @@ class ReadyTests(SynchronousTestCase):
         self.assertIn("clouds.yaml (new)", text)
         self.assertNotIn("s3.env", text)
         self.assertNotIn("(new)", "\n".join(ready_lines(urls, state, [], 1.25)))
+        self.assertIn(f"{urls['api']}/ui", text)
 
     def test_notify(self) -> None:
         """systemd's socket gets the lines, by path or abstract name; without one nothing happens."""

@@ -78,6 +78,11 @@ class LoginTests(PageTests):
         self.assertEqual(answer.status, 503)
         self.assertNotIn("disk", answer.text)
 
+    async def test_over_tls(self) -> None:
+        """A cookie that was got over TLS goes over nothing else."""
+        self.page.factory.secure = True
+        self.assertTrue((await self.enter()).headers["set-cookie"].endswith("; Secure"))
+
     def test_secret(self) -> None:
         """The form does not show its password."""
         self.assertNotIn("hidden", repr(LoginForm(user="u", password="hidden")))
