@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.daemon.faults import Fault, Played, TrappedCloud, play
 from tests.daemon.test_handover_faults import HAND_OVER_FAULTS
+from tests.daemon.test_swap_faults import SWAP_FAULTS
 
 
 def run(faults: list[Fault]) -> list[dict[str, Any]]:
@@ -62,7 +63,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="faults whose name has these words")
     parser.add_argument("--list", action="store_true", help="only name them")
     arguments = parser.parse_args()
-    faults = [fault for fault in HAND_OVER_FAULTS if arguments.only in f"{fault.how}: {fault.name}"]
+    faults = [fault for fault in [*SWAP_FAULTS, *HAND_OVER_FAULTS] if arguments.only in f"{fault.how}: {fault.name}"]
     if arguments.list:
         print("\n".join(f"{fault.how}: {fault.name}" for fault in faults))
         return 0

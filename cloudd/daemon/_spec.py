@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-ROLES = ("prepare", "front", "agent", "all")
+ROLES = ("prepare", "check", "front", "agent", "all")
 
 
 class WorkerSpec(msgspec.Struct, kw_only=True):
@@ -14,7 +14,8 @@ class WorkerSpec(msgspec.Struct, kw_only=True):
     One worker process.
 
     :param name: for logs and status, for example ``front-1``
-    :param role: ``front`` answers requests, ``agent`` does upkeep, ``all`` both, ``prepare`` runs once before them
+    :param role: ``front`` answers requests, ``agent`` does upkeep, ``all`` both, ``prepare`` runs once before them,
+        ``check`` loads code that may be bad, lets it check itself, and ends
     :param generation: number of the generation to boot
     :param tree_hash: the staged copy it loads from
     :param check: the application checks itself in the ``prepare`` role too: nothing has shown yet that it works

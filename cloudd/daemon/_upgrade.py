@@ -77,6 +77,13 @@ T = TypeVar("T")
 class Workers(Asked, Protocol):
     """All worker processes of the host.  Each call reaches every worker that runs; they work at the same time."""
 
+    async def check_apart(self, generation: int, tree: CodeTree) -> None:
+        """
+        Load a staged tree in a process that serves nobody, and let it check itself.
+
+        :raises Exception: it could not, ended, or did not get ready; the text has the cause
+        """
+
     async def prepare(self, generation: int, tree: CodeTree) -> None:
         """
         Load a staged tree as a new generation and let it check itself; requests stay where they are.
@@ -501,7 +508,10 @@ class Upgrades:
         if not target.is_new:
             raise _Ended("unchanged", "the tree holds the code that runs already", target)
         self._report("stage", f"copying {target.tree.hash[:12]}", total=len(target.tree.files))
-        staged = await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
+        try:
+            staged = await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
+        except OSError as error:
+            raise _Ended("failed", f"the tree could not be copied: {error.strerror or error}", target) from error
         if target.new_processes:
             return await self._by_hand_over(action, target, staged)
         number = await self._prepare(target, staged)
@@ -616,8 +626,10 @@ class Upgrades:
 
     async def _prepare(self, target: _Target, staged: CodeTree) -> int:
         number = await self._new_number()
-        self._report("prepare", f"loading generation {number} in all workers and letting it check itself")
+        text = f"loading generation {number} and letting it check itself, in a process apart and then in all workers"
+        self._report("prepare", text)
         try:
+            await self._within(PREPARE_TIMEOUT_S, self._workers.check_apart(number, staged))
             await self._within(PREPARE_TIMEOUT_S, self._workers.prepare(number, staged))
         except Exception as error:
             await self._abort(number)

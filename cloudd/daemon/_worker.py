@@ -49,7 +49,7 @@ from ._metrics import WorkerMetrics
 from ._moving import Moving, read_state_file, state_file
 from ._naming import name_process
 from ._prepare import prepare_host
-from ._priority import be_normal
+from ._priority import POLITE, be_normal
 from ._rendezvous import Rendezvous, Visit, Welcome
 from ._site import WorkerSite
 from ._spec import WorkerSpec
@@ -58,6 +58,7 @@ from ._threads import WorkerThreads
 from ._unix_port import listen_unix
 from .settings import settings_from_plain
 
+LONGEST_CHECK_S = 90
 WINDOW_SLACK_S = 30.0  # the anchor ends the time of supervision; only where it is gone does the worker itself
 FREE_SPREAD_S = 0.3
 _CHATTER = frozenset({"log_legacy", "twisted.internet.base"})  # Twisted's notes on every port and loop
@@ -181,12 +182,20 @@ class Worker:
         if self._spec.role == "prepare":
             await self._prepare_host()
             return
+        if self._spec.role == "check" or self._spec.standby:
+            signal.alarm(LONGEST_CHECK_S)  # new code may hang here, when nobody is left who would end us
+        if self._spec.role == "check":
+            os.nice(POLITE)
+            await self._generations.prepare(self._spec.generation, self._spec.tree_hash)
+            await self._end(0)
+            return
         self._access_log.start()
         await self._generations.prepare(self._spec.generation, self._spec.tree_hash)
         if self._stopping:
             return
         for face in self._spec.faces:
             self._factories[face] = HTTPServerFactory(self._site, self._settings.http, face, self._reactor)
+        signal.alarm(0)
         self._rendezvous.open()
         self._state_name = "standby"
         if not self._spec.standby:
@@ -494,7 +503,7 @@ class Worker:
             await self._database.close()
             await self._object_index.close()
         finally:
-            if self._spec.role != "prepare" and self._access_log.is_open:
+            if self._access_log.is_open:
                 self._access_log.stop()
             self._leaving = True
             self._anchor.link.close()

@@ -34,6 +34,7 @@ from ._state_folder import StateFolder
 
 ASK_TIMEOUT_S = 2.0
 SURVEY_TIMEOUT_S = 5.0
+CHECK_S = 50.0
 SWAP_TIMEOUT_S = 55.0  # shorter than the upgrade's own patience, which could not name the worker
 COMMIT_TIMEOUT_S = 10.0
 KILL_DELAY_S = 3.0
@@ -98,6 +99,7 @@ class WorkerPool:
     _former: _Crew | None = None  # in the supervision window: who served before
     _loader: LoaderProcess | None = None
     _preparing: Slot | None = None
+    _checking: list[Slot] = field(factory=list)
     _all_ready: Deferred[None] = field(factory=Deferred)
     _stopping: bool = False
     _pending: Decided | None = None
@@ -230,6 +232,28 @@ class WorkerPool:
             for reason, count in answer.items() if isinstance(answer, dict) else ():
                 found[reason] = found.get(reason, 0) + count
         return found
+
+    async def check_apart(self, generation: int, tree: CodeTree) -> None:
+        """
+        Load a staged tree in a process of its own, and let it check itself: what ends or hangs there harms nobody.
+
+        :raises SwapFailed: it could not, ended, or did not get ready in time
+        """
+        self._check_not_stopping()
+        slot = self._slot("check", "check", [], Decided(generation, tree.hash, self.decided.interpreter))
+        self._checking.append(slot)
+        slot.start(restart=False)
+        timer = self._reactor.callLater(CHECK_S, _give_up, slot, self._current_loader(), CHECK_S)
+        try:
+            status = await slot.ended
+        finally:
+            if timer.active():
+                timer.cancel()
+            kill_all([slot])
+            self._checking.remove(slot)
+        self._check_not_stopping()
+        if status != 0:
+            raise SwapFailed(f"tried in a process of its own, it {slot.cause}")
 
     async def prepare(self, generation: int, tree: CodeTree) -> None:
         """
@@ -485,15 +509,17 @@ class WorkerPool:
     def _everyone(self) -> list[Slot]:
         former = self._former.slots if self._former is not None else []
         preparing = [self._preparing] if self._preparing is not None else []
-        return [*self.slots, *preparing, *self.incoming, *former, *self.leaving]
+        return [*self.slots, *preparing, *self._checking, *self.incoming, *former, *self.leaving]
 
-    def _slot(self, name: str, role: str, listeners: list[int]) -> Slot:
+    def _slot(self, name: str, role: str, listeners: list[int], instead: Decided | None = None) -> Slot:
+        """``instead``: what it boots, where that is not what the host has decided for."""
+
         def is_incoming() -> bool:
             return any(each is slot for each in self.incoming)
 
         def make_spec() -> WorkerSpec:
             incoming = is_incoming()
-            decided = self._incoming_decided if incoming else self.decided
+            decided = instead or (self._incoming_decided if incoming else self.decided)
             assert decided is not None
             return self._make_spec(name, role, decided, incoming)
 

@@ -28,7 +28,7 @@ PROCESSES = 5  # anchor, loader, two fronts, agent
 SHORT_WAITS = {
     "cloudd/daemon/_incoming.py": "REHEARSAL_S, MOVE_S, ASK_S, RETURN_S = 4.0, 4.0, 3.0, 4.0",
     "cloudd/daemon/_inheritance.py": "TRY_S = 8.0",
-    "cloudd/daemon/_workers.py": "SWAP_TIMEOUT_S, TRIAL_S, KILL_DELAY_S = 8.0, 8.0, 1.0",
+    "cloudd/daemon/_workers.py": "CHECK_S, SWAP_TIMEOUT_S, KILL_DELAY_S = 5.0, 8.0, 1.0",
 }
 SETTINGS = "[workers]\nfront = 2\nstop_timeout_s = 5\n[upgrade]\nwindow_s = 1\n"
 

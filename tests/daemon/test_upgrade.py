@@ -54,6 +54,9 @@ class FakeWorkers:
         self.highest = 0
         self.before_commit: Callable[[], None] = lambda: None
 
+    async def check_apart(self, generation: int, tree: CodeTree) -> None:
+        await self._call("check_apart", generation)
+
     async def prepare(self, generation: int, tree: CodeTree) -> None:
         self.trees[generation] = tree
         await self._call("prepare", generation)
@@ -288,7 +291,7 @@ class UpgradeTests(UpgradeCase):
         self.assertEqual(outcome.result, "committed", outcome.cause)
         self.assertEqual((outcome.old_hash, outcome.new_hash, outcome.generation), (self.old.hash, new.hash, 2))
         self.assertEqual(outcome.changed, ["cloudd.application"])
-        self.assertEqual(self.workers.calls, [("prepare", 2), ("commit", 2)])
+        self.assertEqual(self.workers.calls, [("check_apart", 2), ("prepare", 2), ("commit", 2)])
         self.assertEqual(self.workers.trees[2].root, self.code / new.hash)
         self.assertEqual(recorded, [new.hash])
         self.assertEqual((self.upgrades.current.generation, self.upgrades.current.tree.hash), (2, new.hash))
@@ -377,7 +380,7 @@ class UpgradeTests(UpgradeCase):
         outcome = await self.upgrade()
         self.assertEqual(outcome.result, "failed")
         self.assertEqual(outcome.cause, "front-1: cloudd.application line 1: NameError: x")
-        self.assertEqual(self.workers.calls, [("prepare", 2), ("abort", 2)])
+        self.assertEqual(self.workers.calls, [("check_apart", 2), ("prepare", 2), ("abort", 2)])
         self.assertUnchanged()
         (entry,) = await self.entries()
         self.assertEqual((entry.result, entry.cause), ("failed", outcome.cause))
@@ -428,7 +431,7 @@ class UpgradeTests(UpgradeCase):
         outcome = await self.upgrade()
         self.assertEqual(outcome.result, "failed")
         self.assertIn("No space left", outcome.cause)
-        self.assertEqual(self.workers.calls, [("prepare", 2), ("abort", 2)])
+        self.assertEqual(self.workers.calls, [("check_apart", 2), ("prepare", 2), ("abort", 2)])
         self.assertUnchanged()
 
     async def test_after_the_decision_it_stands(self) -> None:
@@ -702,7 +705,7 @@ class SignedTests(UpgradeCase):
         self.settings = evolve(self.settings, upgrade=with_key)
         self.upgrades = self.boot()
         outcome = await self.rollback()
-        self.assertEqual((outcome.result, len(self.workers.calls)), ("refused", 4))
+        self.assertEqual((outcome.result, len(self.workers.calls)), ("refused", 6))
         self.assertIn("no signed manifest", outcome.cause)
 
     async def test_a_tree_that_changes_between_check_and_staging(self) -> None:

@@ -17,6 +17,7 @@ from attrs import frozen
 _TRAPS = '''
 """What happens at a step is said by a file of its name."""
 
+import errno
 import inspect
 import json
 import os
@@ -48,10 +49,8 @@ def spring(step):
     action = trap["action"]
     if action == "raise":
         raise RuntimeError(f"a trap at {step}")
-    if action == "exit":
-        os._exit(7)
-    if action == "hang":
-        time.sleep(3600)
+    if action == "ENOSPC":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.kill(os.getpid(), signal.Signals[action])
 
 
@@ -98,7 +97,9 @@ _STEPS = {
         ("", "write_committed", "record"),
         ("Upgrades", "_clean", "clean"),
     ],
+    "reload/_stage.py": [("", "_write", "write_copy")],
     "cloudd/daemon/_workers.py": [
+        ("WorkerPool", "check_apart", "check_apart"),
         ("WorkerPool", "prepare", "swap_prepare"),
         ("WorkerPool", "commit", "swap_commit"),
     ],
@@ -160,7 +161,7 @@ class Traps:
         """
         Let it go off at the next time that this process comes to this step.
 
-        :param action: ``raise``, ``exit``, ``hang`` (nothing else runs in that thread) or the name of a signal
+        :param action: ``raise``, ``ENOSPC`` (the disk is full) or the name of a signal
         :param who: name of a worker, or ``anchor``; empty: whoever comes first
         """
         work = self._folder / "new~"

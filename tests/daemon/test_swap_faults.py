@@ -1,0 +1,92 @@
+"""What swaps survive: new code that is bad in any way before it serves, and the death of each process at each step."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.daemon.faults import Fault
+from tests.daemon.test_handover_faults import FRONT, FaultCase
+
+SWAP: Final = "swap"
+WORDS = "cloudd/words.py"
+APPLICATION = "cloudd/application.py"
+APART = "tried in a process of its own, it"
+EXIT = "import os; os._exit(7)"
+SEGFAULT = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+HANG = "import time; time.sleep(3600)"
+SELF_CHECK = "async def _check(self):\n    {}\n\nSmall.self_check = _check"
+
+BAD_CODE = [
+    Fault("does not compile", SWAP, cause="does not compile", appended={WORDS: "def f(:"}),
+    Fault("raises at import", SWAP, cause="cloudd.words line", appended={WORDS: "raise RuntimeError('no')"}),
+    Fault("fails its self-check", SWAP, cause="the word is bad", word="bad"),
+    Fault("hangs at import", SWAP, cause="did not", appended={WORDS: HANG}),
+    Fault("exits at import", SWAP, cause=f"{APART} ended with status 7", appended={WORDS: EXIT}),
+    Fault("segfaults at import", SWAP, cause=f"{APART} was killed by SIGSEGV", appended={WORDS: SEGFAULT}),
+    Fault(
+        "exits in its self-check", SWAP, cause=f"{APART} ended with status 7",
+        appended={APPLICATION: SELF_CHECK.format(EXIT)},
+    ),
+    Fault(
+        "blocks in its self-check", SWAP, cause=f"{APART} ended: it did not end",
+        appended={APPLICATION: SELF_CHECK.format(HANG)},
+    ),
+    Fault(
+        "its self-check does not end", SWAP, cause=f"{APART} ended: it did not end",
+        appended={APPLICATION: SELF_CHECK.format("await Deferred()")},
+    ),
+]  # fmt: skip
+ANCHOR_KILLED = [
+    Fault("anchor killed while the tree is staged", SWAP, "old", "stage.after"),
+    Fault("anchor killed before PREPARE", SWAP, "old", "check_apart.before"),
+    Fault("anchor killed in PREPARE", SWAP, "old", "swap_prepare.before"),
+    Fault("anchor killed after PREPARE", SWAP, "old", "swap_prepare.after"),
+    Fault("anchor killed before the record", SWAP, "old", "record.before"),
+    Fault("anchor killed after the record", SWAP, "new", "record.after"),
+    Fault("anchor killed in COMMIT", SWAP, "new", "swap_commit.before"),
+    Fault("anchor killed after COMMIT", SWAP, "new", "clean.before"),
+]
+WORKER_KILLED = [
+    Fault("checking process killed", SWAP, "old", "load.before", who="check", cause=f"{APART} was killed by SIGKILL"),
+    Fault("worker killed in PREPARE", SWAP, "old", "load.before", who=FRONT, loses=FRONT),
+    Fault("worker killed after PREPARE", SWAP, "old", "load.after", who=FRONT, loses=FRONT),
+    Fault("worker killed in COMMIT", SWAP, "new", "switch.before", who=FRONT, loses=FRONT),
+    Fault("worker killed after COMMIT", SWAP, "new", "switch.after", who=FRONT, loses=FRONT),
+    Fault("agent killed in COMMIT", SWAP, "new", "switch.before", who="agent"),
+]
+DISK_FULL = [
+    Fault(
+        "disk full while staging",
+        SWAP,
+        "old",
+        "write_copy.before",
+        "ENOSPC",
+        cause="could not be copied: No space left on device",
+    ),
+    Fault("disk full at the record", SWAP, "old", "record.before", "ENOSPC", cause="could not be recorded"),
+]
+SWAP_FAULTS = [*BAD_CODE, *ANCHOR_KILLED, *WORKER_KILLED, *DISK_FULL]
+
+
+class BadCodeTests(FaultCase):
+    def test_survived(self) -> None:
+        """Nothing of it serves, no connection notices, and the cause is told."""
+        self.survive(BAD_CODE)
+
+
+class AnchorTests(FaultCase):
+    def test_killed(self) -> None:
+        """The workers serve on, do what was decided, and a restarted anchor finds them."""
+        self.survive(ANCHOR_KILLED)
+
+
+class WorkerTests(FaultCase):
+    def test_killed(self) -> None:
+        """Only its own connections die; before the decision nobody gets the new code, after it all do."""
+        self.survive(WORKER_KILLED)
+
+
+class DiskTests(FaultCase):
+    def test_full(self) -> None:
+        """Refused with the cause; nothing half made is left."""
+        self.survive(DISK_FULL)
