@@ -189,7 +189,7 @@ class Relay:
     def _move_up(self) -> None:
         """Read what the client has sent, at most a chunk, and pass it on."""
         count = 0
-        ended = False
+        ended = has_left = False
         try:
             while count <= CHUNK_BYTES - _RECORD_BYTES:
                 got = self._tls.recv_into(_view[count:])
@@ -207,14 +207,15 @@ class Relay:
         except ssl.SSLZeroReturnError:
             ended = True
         except (OSError, ValueError):
-            self.drop()
-            return
+            has_left = True
         if count:
             self._face.received += count
             if not self._worker_gone:
                 self._up = _view[:count]
                 self._send_up()
-        if ended and self.stage == OPEN:
+        if has_left:
+            self.drop()
+        elif ended and self.stage == OPEN:
             self._client_ended = True
             if self._up is None:
                 self._end_worker()
