@@ -4,9 +4,9 @@ Whether a request comes from the page itself, or from another site that a browse
 
 The cookie alone does not tell: a page on another port of this host, for instance one that a tenant keeps in the object
 store, is of the same *site*, and browsers add ``SameSite=Strict`` cookies to what it asks for.  It is not of the same
-*origin*, and browsers say so: over TLS and on the loopback in ``Sec-Fetch-Site`` (all since 2023), and of what is posted
-always in ``Origin``.  What is read over plain HTTP elsewhere is kept from other sites by the browser itself, since no
-answer allows them to see it.
+*origin*, and browsers say so: over TLS and on the loopback in ``Sec-Fetch-Site`` (all since 2023), and of what is
+posted always in ``Origin``.  What is read over plain HTTP elsewhere is kept from other sites by the browser itself,
+since no answer allows them to see it.
 
 Source: W3C Fetch Metadata Request Headers; RFC 6454.
 """
