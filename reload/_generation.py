@@ -160,10 +160,15 @@ class Generation:
         return self._watch.holders()
 
     def find_holders(self, reactor: Any) -> Deferred[list[str]]:
-        """The same, found by a fork of this process: it goes on meanwhile.  Never fails."""
+        """
+        The same, found by a fork of this process: it goes on meanwhile.  Never fails.
+
+        A fork has no other threads; those that run code of the generation are named first.
+        """
         from ._fork import lines_from_fork
 
-        return lines_from_fork(reactor, self.holders)
+        running = self._watch.running()
+        return lines_from_fork(reactor, self.holders).addCallback(lambda found: [*running, *found])
 
     def find_spec(self, full_name: str) -> ModuleSpec | None:
         """Where the import system finds ``_g<number>.<name>``; for the finder alone."""

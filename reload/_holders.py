@@ -16,6 +16,7 @@ from __future__ import annotations
 import gc
 import inspect
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from functools import partial
 from types import (
@@ -95,6 +96,18 @@ class Watch:
     def living_objects(self) -> list[Any]:
         """The other objects that exist; hold them no longer than needed."""
         return [thing for reference in self._objects if (thing := reference()) is not None]
+
+    def running(self) -> list[str]:
+        """Lines that name the code of the generation that threads run now.  Cheap."""
+        lines = []
+        names = {thread.ident: thread.name for thread in threading.enumerate()}
+        for ident, frame in list(sys._current_frames().items()):
+            step: FrameType | None = frame
+            while step is not None and not str(step.f_globals.get("__name__", "")).startswith(self._prefix + "."):
+                step = step.f_back
+            if step is not None:
+                lines.append(f"thread {names.get(ident, ident)} runs {_place(step)}")
+        return lines
 
     def holders(self) -> list[str]:
         """

@@ -1,4 +1,4 @@
-"""An upgrade into another virtual environment, over real processes."""
+"""Upgrades to a wheel and into another virtual environment, over real processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.daemon.test_handover import HandOverCase
+from cloudd.control import BOUNDARIES
+from reload import CodeTree
+from tests.daemon.test_handover import KERNEL_FILE, HandOverCase
+from tests.reload.wheels import write_wheel
 
 OURS = {"cloudd", "reload", "storage"}
 
@@ -75,3 +78,50 @@ class EnvironmentTests(HandOverCase):
         files = {line.split(maxsplit=5)[5] for line in maps if "site-packages/" in line}
         (prefix,) = {name.partition("/lib/python")[0] for name in files} or {""}
         return prefix
+
+
+class WheelTests(HandOverCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.wheels = self.cloud.folder / "wheels"
+        self.wheels.mkdir()
+        self.cloud.stop()
+        self.cloud.settings_file.write_text(f'{self.settings}trees = ["{self.wheels}"]\n')
+        self.cloud.start()
+        for connection in self.connections:
+            connection.close()
+        self.ask_all()
+        self.sockets = [connection.sock for connection in self.connections]
+
+    def wheel(self, version: int, word: str, kernel: bytes = b"") -> Path:
+        """The running tree with another word, and a kernel module that ends otherwise, as a wheel."""
+        files = CodeTree.scan(self.cloud.tree, BOUNDARIES).files
+        contents: dict[str, str | bytes] = {name: (self.cloud.tree / name).read_bytes() for name in files}
+        contents["cloudd/words.py"] = f"WORD = {word!r}\n"
+        contents[KERNEL_FILE] = (self.cloud.tree / KERNEL_FILE).read_bytes() + kernel
+        name = f"cloudd-{version}"
+        return write_wheel(self.wheels / f"{name}-py3-none-any.whl", contents, facts=f"{name}.dist-info")
+
+    def test_swap_and_hand_over(self) -> None:
+        """A wheel of other handlers is swapped in, one of another kernel by new processes; the files may go then."""
+        for version, word, kernel, how in ((2, "two", b"", "swap"), (3, "three", b"# new\n", "hand-over")):
+            wheel = self.wheel(version, word, kernel)
+            outcome = self.cloud.control("POST", "upgrade", {"tree": str(wheel)})[-1]
+            self.assertEqual((outcome["result"], outcome["how"]), ("committed", how), outcome)
+            self.assertAlive(word)
+            wheel.unlink()
+        outcome = self.cloud.control("POST", "rollback")[-1]
+        self.assertEqual((outcome["result"], outcome["how"]), ("committed", "hand-over"), outcome)
+        self.assertAlive("two")
+        self.assertNothingLeft()
+
+    def test_a_damaged_wheel(self) -> None:
+        """It is refused with the file that does not fit, and all goes on."""
+        wheel = self.wheel(2, "two")
+        data = wheel.read_bytes()
+        middle = len(data) // 2
+        wheel.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+        outcome = self.cloud.control("POST", "upgrade", {"tree": str(wheel)})[-1]
+        self.assertEqual(outcome["result"], "refused", outcome)
+        self.assertIn(str(wheel), outcome["cause"])
+        self.assertAlive("one")

@@ -6,6 +6,7 @@ import functools
 import gc
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from types import ModuleType
@@ -34,6 +35,9 @@ SOURCE = {
             return 1
         def late():
             return 3
+        def wait_in_thread(begun, gate):
+            begun.set()
+            gate.wait(20)
         async def wait_for(waited):
             await waited
         def adder(sale):
@@ -157,6 +161,25 @@ class HoldersTests(TreeCase):
 def slowly(seconds: float) -> list[str]:
     time.sleep(seconds)
     return []
+
+
+class FindHoldersTests(TreeCase, TestCase):
+    timeout = 60
+
+    async def test_a_thread_that_hangs(self) -> None:
+        """A thread in a function of the generation is named, though a fork does not have it."""
+        generation = self.generation(SOURCE)
+        gate, begun = threading.Event(), threading.Event()
+        thread = threading.Thread(
+            target=generation.load("shopx.sale").wait_in_thread, args=(begun, gate), name="hanging"
+        )
+        thread.start()
+        begun.wait(20)
+        generation.release()
+        found = await generation.find_holders(reactor)
+        gate.set()
+        thread.join()
+        self.assertIn("thread hanging runs wait_in_thread", " ".join(found))
 
 
 class ForkTests(TestCase):
