@@ -287,6 +287,8 @@ class TLSFront:
                 fresh.append(link)
                 link.watch(self._reactor)
                 await self._let_serve(link, REPLACE_TIMEOUT_S)
+            if self._stopping:
+                raise FrontLost("the daemon is stopping")
         except (OSError, FrontLost) as error:
             for link in fresh:
                 link.signal(signal.SIGKILL)

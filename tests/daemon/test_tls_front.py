@@ -264,6 +264,13 @@ class FrontTests(FrontCase):
     def ensure(self, coroutine: Any) -> Deferred[Any]:
         return Deferred.fromCoroutine(coroutine)
 
+    async def test_stop_while_replacing(self) -> None:
+        """A stop in the middle of it leaves no process behind."""
+        replacing = self.ensure(self.front.replace(self.make_tree("other", "\n# other code\n")))
+        await self.front.stop(1.0)
+        await self.assertFailure(replacing, FrontFailed)
+        await self.wait(lambda: not list(self.run_folder.iterdir()))
+
     async def test_reload(self) -> None:
         """Certificates are read again when told so; broken ones are told in health."""
         certificates.write(self.folder, certificates.make(days=3))
