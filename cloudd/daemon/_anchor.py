@@ -15,9 +15,7 @@ import atexit
 import os
 import resource
 import signal
-import socket
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,24 +28,25 @@ from twisted.logger import Logger
 import cloudd
 from cloudd.control import BOUNDARIES
 from cloudd.interfaces.settings import Settings
-from cloudd.protocols.control import ControlFactory, bind_control
-from reload import CodeTree, TreeError, remove_unfinished
+from cloudd.protocols.control import ControlFactory
+from reload import CodeTree, TreeError, compare, remove_unfinished
 
 from ._access_log import access_log_file
 from ._audit import AuditLog
 from ._committed import Boot, RecordError, boot_committed, choose_boot_tree
 from ._controlled import Controlled
+from ._holdings import Holdings, endpoints_of
 from ._host import HostView
 from ._incoming import HandOver
 from ._inheritance import Inheritance, Launch, Session, become, leave, try_next
 from ._link import Callee
-from ._listening import ListenError, bind_all, close_all, url_of
+from ._listening import ListenError
 from ._loader_process import LoaderProcess
 from ._ready import notify_systemd, ready_lines, say
 from ._slot import reap
 from ._spec import WorkerSpec
-from ._state_folder import ProcessLock, StateFolder, StateFolderError
-from ._succession import Found, adopt_orphans, bring_listeners, meet_workers
+from ._state_folder import StateFolder, StateFolderError
+from ._succession import Found, meet_workers
 from ._swap_metrics import SwapMetrics
 from ._threads import WorkerThreads
 from ._tls_front import TLSFront
@@ -57,7 +56,6 @@ from ._upgrade import Upgrades
 from ._workers import Decided, SwapFailed, WorkerPool
 from .settings import SettingsError, apply_reloadable, changed_settings, settings_to_plain
 
-OLD_WORKERS_S = 12.0
 STRAGGLERS_S = 2.0
 NEXT_SELF_S = 0.1
 QUIET_S = 5.0  # longest wait for answers on the control socket before the anchor becomes other code
@@ -99,15 +97,12 @@ class Anchor(Service):
         self._state = StateFolder(settings.state)
         self._threads = WorkerThreads(reactor, 4)
         self._swaps = SwapMetrics()
-        self._listeners: dict[str, socket.socket] = {}  # what workers accept on
-        self._tls = TLSFront(reactor, self._state.run, self._endpoints(), settings.listen.tls_processes)
-        self._urls: dict[str, str] = {}
-        self._lock: ProcessLock | None = None
-        self._control_listener: socket.socket | None = None
+        endpoints = endpoints_of(settings.listen)
+        self._tls = TLSFront(reactor, self._state.run, endpoints, settings.listen.tls_processes)
+        self._holdings = Holdings(reactor, self._state, settings.listen, self._tls, inheritance)
         self._control_port: Any = None
         self._control: ControlFactory | None = None
         self._pool: WorkerPool | None = None
-        self._found = Found()
         self._orphans = inheritance.children if inheritance is not None else []  # loaders of our former self
         self._output: int | None = None
         self._stopping = False
@@ -124,24 +119,10 @@ class Anchor(Service):
         on_hang_up = self._reactor.stop if os.isatty(0) else self._reload
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(on_hang_up))
         try:
-            self._state.create()
-            self._lock = self._take_lock()
-            adopt_orphans()
-            self._tls.find(self._inheritance.tls if self._inheritance is not None else {})
-            self._found = meet_workers(self._state.run)
-            self._take_inherited_listeners()
-            bound = self._bind()
-            self._listeners = self._tls.take(bound, self._found.listeners)
-            bring_listeners(self._found, self._listeners, self._state.run)
+            self._holdings.take()
         except (StateFolderError, ListenError) as error:
             sys.tracebacklimit = 0  # twistd shows what a service raises and ends: its text says all
             raise error from None
-        listen = self._settings.listen
-        self._urls = {
-            face: url_of(listener, getattr(listen, f"{face}_url"), secure=face in self._tls.faces)
-            for face, listener in bound.items()
-        }
-        self._control_listener = self._bind_control()
         self._threads.start()
         self._reactor.callWhenRunning(self._begin)
 
@@ -174,20 +155,22 @@ class Anchor(Service):
             settings=self._settings,
             decided=self._what_boots(boot),
             make_spec=self._make_spec,
-            listeners={face: listener.fileno() for face, listener in self._listeners.items()},
+            listeners={face: listener.fileno() for face, listener in self._holdings.listeners.items()},
             start_loader=self._start_loader,
             callees=callees,
         )
-        self._host = HostView(self._reactor, self._settings, pool, self._began, self._urls, self._swaps, self._tls)
+        self._host = HostView(
+            self._reactor, self._settings, pool, self._began, self._holdings.urls, self._swaps, self._tls
+        )
         upgrades = self._upgrades = self._make_upgrades(boot, pool)
         traces = Traces(access_log_file(self._state.path, self._settings.log.access_file), self._threads, upgrades)
-        controlled = Controlled(upgrades, pool, self._host, self._urls, self._began, traces)
+        controlled = Controlled(upgrades, pool, self._host, self._holdings.urls, self._began, traces)
         callees.update(controlled.callees())  # no worker is linked before the pool starts
         self._accept_control(controlled)
         pool.boot_loader()
-        written = await self._take_workers_over(pool, upgrades) if self._found.workers else None
+        written = await self._take_workers_over(pool, upgrades) if self._holdings.found.workers else None
         if written is None:
-            await self._await_old_workers()
+            await self._holdings.await_old_workers()
             written = await self._prove(pool, upgrades)
         marks["preparation"] = self._reactor.seconds()
         self._tls.start(
@@ -203,7 +186,27 @@ class Anchor(Service):
         if self._inheritance is None:
             await upgrades.note_start(self._boot)
             self._say_ready(written, marks)
+            await self._follow_committed(pool.decided)
         self._meet_stragglers(pool)
+
+    async def _follow_committed(self, decided: Decided) -> None:
+        """Where the start tree's kernel, or twistd's Python, is not that of the committed code: become that code."""
+        if self._own_code().name == decided.tree_hash and decided.interpreter == sys.executable:
+            return
+
+        def is_other() -> bool:
+            own, committed = (CodeTree.scan(tree, BOUNDARIES) for tree in (source_root(), self._boot.tree.root))
+            return bool(compare(own, committed, BOUNDARIES).kernel)
+
+        try:
+            other = decided.interpreter != sys.executable or await self._threads.run(is_other)
+            cause = await self._threads.run(self._try_next, decided) if other else ""
+        except (TreeError, OSError) as error:
+            other, cause = False, str(error)
+        if cause:
+            self.log.error("the anchor runs other code than its workers: {cause}", cause=cause)
+        elif other:
+            self._handed_over(decided)
 
     async def _take_workers_over(self, pool: WorkerPool, upgrades: Upgrades) -> list[str] | None:
         """
@@ -213,7 +216,7 @@ class Anchor(Service):
         """
         if self._inheritance is not None:
             self._inherit(self._inheritance, pool, upgrades)
-        adopted = self._adopt(pool, self._found)
+        adopted = self._adopt(pool, self._holdings.found)
         self.log.info("{adopted} workers of an earlier anchor serve on", adopted=adopted)
         if not adopted:
             return None
@@ -224,8 +227,7 @@ class Anchor(Service):
         pool.remember(inheritance.slots)
         upgrades.go_on_from(inheritance.last_number)
         self._swaps.restore(inheritance.swaps)
-        if inheritance.failure:
-            self._boot = evolve(self._boot, note=inheritance.failure)
+        self._boot = evolve(self._boot, note="; ".join(filter(None, [inheritance.note, inheritance.failure])))
 
     def _adopt(self, pool: WorkerPool, found: Found) -> int:
         adopted = 0
@@ -285,14 +287,14 @@ class Anchor(Service):
             self._host.note_code(boot.committed.generation, boot.note)
 
     def _accept_control(self, controlled: Controlled) -> None:
-        assert self._control_listener is not None
+        assert self._holdings.control is not None
         factory = self._control = ControlFactory(controlled, self._reactor)
         for session in self._inheritance.sessions if self._inheritance is not None else []:
             try:
                 factory.resume(session.descriptor, session.snapshot)
             except Exception:
                 self.log.failure("a connection of the control socket is lost")
-        self._control_port = listen_unix(self._reactor, self._control_listener, factory)
+        self._control_port = listen_unix(self._reactor, self._holdings.control, factory)
 
     def _make_upgrades(self, boot: Boot, pool: WorkerPool) -> Upgrades:
         return Upgrades(
@@ -317,11 +319,12 @@ class Anchor(Service):
         return Decided(boot.committed.generation, boot.tree.hash, interpreter)
 
     def _hand_over(self, pool: WorkerPool, decided: Decided, report: Callable[[str, str, int, int], None]) -> HandOver:
-        def check(decided: Decided) -> str:
-            return try_next(decided.interpreter, self._state.code / decided.tree_hash, self._environment)
-
-        health = self._host.health
+        health, check = self._host.health, self._try_next
         return HandOver(self._reactor, pool, self._threads, self._state.run, decided, health, check, report)
+
+    def _try_next(self, decided: Decided) -> str:
+        """Why the anchor could not become that code; empty: it could.  Blocks."""
+        return try_next(decided.interpreter, self._state.code / decided.tree_hash, self._environment)
 
     def _handed_over(self, decided: Decided) -> None:
         """Other workers serve now: become an anchor of their code too, when all has been said."""
@@ -349,27 +352,21 @@ class Anchor(Service):
     def _leave(self) -> Inheritance:
         """What the next self gets."""
         control, pool = self._control, self._pool
-        assert control is not None and pool is not None and self._lock is not None
-        assert self._control_listener is not None
+        assert control is not None and pool is not None
         return Inheritance(
             arguments=list(self._launch.arguments),
             pidfile=self._launch.pidfile,
             log_file=self._launch.log_file,
             began=self._began,
             start_tree=str(self._start_tree),
-            # The workers' ends of channels are met again with the workers.
-            listeners={
-                face: listener.fileno() for face, listener in self._listeners.items() if face not in self._tls.faces
-            },
-            tls=self._tls.leave(),
-            control=self._control_listener.fileno(),
+            **self._holdings.leave(),
             sessions=[Session(descriptor, snapshot) for descriptor, snapshot in control.sessions()],
-            lock=self._lock.descriptor,
             output=-1 if self._output is None else self._output,
             last_number=self._upgrades.last_number,
             children=pool.loader_pids(),
             slots=pool.past(),
             swaps=self._swaps.totals(),
+            note=self._host.code_note,
         )
 
     def _exec(self, decided: Decided) -> None:
@@ -393,16 +390,16 @@ class Anchor(Service):
         boot = choose_boot_tree(
             self._state.code, lambda: CodeTree.scan(source_root(), BOUNDARIES), self._reactor.seconds()
         )
-        return boot.behind_workers() if self._found.workers else boot
+        return boot.behind_workers() if self._holdings.found.workers else boot
 
     def _say_ready(self, written: list[str], marks: dict[str, float]) -> None:
         """``marks``: when each phase of the start had ended, in order."""
         starts = [self._began, *marks.values()]
         phases = [f"{name} {end - start:.2f} s" for (name, end), start in zip(marks.items(), starts, strict=False)]
-        lines = ready_lines(self._urls, self._state, written, self._reactor.seconds() - self._began)
+        lines = ready_lines(self._holdings.urls, self._state, written, self._reactor.seconds() - self._began)
         say("\n".join(lines))
-        self.log.info("ready: {urls}; {phases}", urls=", ".join(self._urls.values()), phases=", ".join(phases))
-        notify_systemd(self._environment, "READY=1", f"STATUS=serving {', '.join(self._urls.values())}")
+        self.log.info("ready: {urls}; {phases}", urls=", ".join(self._holdings.urls.values()), phases=", ".join(phases))
+        notify_systemd(self._environment, "READY=1", f"STATUS=serving {', '.join(self._holdings.urls.values())}")
 
     def _failed(self, failure: Any) -> None:
         if self._stopping:
@@ -413,84 +410,6 @@ class Anchor(Service):
         # twistd knows no exit status of a service; it has removed its pidfile by then.
         atexit.register(os._exit, 1)
         self._reactor.stop()
-
-    def _take_inherited_listeners(self) -> None:
-        """Our own sockets are better than those that workers brought: they are the same, and all are there."""
-        if self._inheritance is None:
-            return
-        for face, descriptor in self._inheritance.listeners.items():
-            brought = self._found.listeners.pop(face, None)
-            if brought is not None:
-                brought.close()
-            self._found.listeners[face] = socket.socket(fileno=descriptor)
-
-    def _bind_control(self) -> socket.socket:
-        if self._inheritance is not None:
-            return socket.socket(fileno=self._inheritance.control)
-        return bind_control(self._state.control_socket)
-
-    def _take_lock(self) -> ProcessLock:
-        if self._inheritance is not None:
-            return ProcessLock(self._state.anchor_lock, shared=False, descriptor=self._inheritance.lock)
-        lock = ProcessLock(self._state.anchor_lock, shared=False)
-        holder = lock.take()
-        if holder:
-            lock.release()
-            raise StateFolderError(
-                f"another cloudd (process {holder}) uses the state folder {self._state.path}: "
-                "stop it, or name another folder with --state"
-            )
-        return lock
-
-    def _bind(self) -> dict[str, socket.socket]:
-        """
-        Bind all faces on which no worker of a killed anchor listens.
-
-        A worker that cannot be met, since it is stopped for example, may need moments until it lets go of the ports.
-        """
-        endpoints = self._endpoints()
-        deadline = self._reactor.seconds() + OLD_WORKERS_S
-        while True:
-            found = self._found.listeners
-            kept = {
-                face: found[face] for face in found if endpoints.get(face) and self._tls.may_keep(face, found[face])
-            }
-            try:
-                bound = bind_all({face: text for face, text in endpoints.items() if face not in kept}, self._tls.held)
-                return {face: kept.get(face) or bound[face] for face, text in endpoints.items() if text}
-            except ListenError:
-                if not self._old_worker() or self._reactor.seconds() > deadline:
-                    raise
-            time.sleep(0.05)  # the reactor does not run yet
-            if not self._found.workers:
-                self._found = meet_workers(self._state.run)
-
-    def _endpoints(self) -> dict[str, str]:
-        listen = self._settings.listen
-        return {"api": listen.api, "object": listen.object, "s3": listen.s3}
-
-    async def _await_old_workers(self) -> None:
-        """The store must not be prepared while workers of a killed anchor still end requests."""
-        deadline = self._reactor.seconds() + OLD_WORKERS_S
-        while holder := self._old_worker():
-            if self._reactor.seconds() > deadline and holder > 1:
-                self.log.error("killing process {pid}: a worker of an earlier cloudd that does not end", pid=holder)
-                os.kill(holder, signal.SIGKILL)
-                deadline += 1.0
-            await self._sleep(0.02)
-
-    def _old_worker(self) -> int:
-        """Process id of a worker of an earlier daemon; 0: there is none (left)."""
-        lock = ProcessLock(self._state.workers_lock, shared=False)
-        try:
-            return lock.take()
-        finally:
-            lock.release()
-
-    def _sleep(self, seconds: float) -> Deferred[None]:
-        done: Deferred[None] = Deferred()
-        self._reactor.callLater(seconds, done.callback, None)
-        return done
 
     def _open_output(self) -> int | None:
         """In the background, where twistd has closed standard error, the other processes write to a file."""
@@ -524,8 +443,8 @@ class Anchor(Service):
             generation=decided.generation,
             tree_hash=decided.tree_hash,
             settings=settings_to_plain(self._settings),
-            urls=self._urls,
-            faces=list(self._listeners) if role in {"front", "all"} else [],
+            urls=self._holdings.urls,
+            faces=list(self._holdings.listeners) if role in {"front", "all"} else [],
             check=role == "prepare" and (incoming or self._boot.is_unproven),
             standby=incoming,
         )
@@ -558,9 +477,8 @@ class Anchor(Service):
     # the end
 
     async def _stop(self) -> None:
-        # First of all: while anybody has a listening descriptor, newcomers connect and wait for nobody.
         tls_ended = Deferred.fromCoroutine(self._tls.stop(self._settings.workers.stop_timeout_s))
-        close_all(self._listeners)
+        self._holdings.close_listeners()  # first of all
         if self._pool is not None:
             self._host.rates.stop()
             await self._pool.stop(self._settings.workers.stop_timeout_s)
@@ -568,11 +486,7 @@ class Anchor(Service):
         if self._control_port is not None:
             self._control_port.stopListening()
         self._threads.stop()
-        if self._control_listener is not None:
-            self._control_listener.close()
-            self._state.control_socket.unlink(missing_ok=True)
-        if self._lock is not None:
-            self._lock.release()
+        self._holdings.release()
 
     def _hasten(self) -> None:
         say("cloudd: asked again to end: requests in flight are cut")

@@ -17,7 +17,7 @@ import msgspec
 from attrs import evolve, frozen
 
 from cloudd.control import BOUNDARIES
-from reload import CodeTree, TreeError, compare
+from reload import CodeTree, TreeError
 
 from ._audit import sync_folder
 
@@ -294,9 +294,6 @@ def _instead(committed: Boot, start: CodeTree | None, failure: str) -> Boot:
         f"the start tree ({named}) cannot be booted: {failure}; {_running(committed.committed)}; mend the tree, then "
         "run `cloudctl upgrade` or restart"
     )
-    kernel = compare(committed.tree, start, BOUNDARIES).kernel if start is not None else ()
-    if kernel:
-        note += f"; the anchor runs the start tree's code, also of {_some(kernel)}, which changed"
     cause = "the committed code: the tree the daemon was started from failed"
     tried = start.hash if start is not None else ""
     return evolve(committed, cause=cause, tried=tried, failure=failure, note=note)
@@ -311,7 +308,3 @@ def _held_note(start: CodeTree, held: HeldBack, old: Committed) -> str:
 
 def _running(record: Committed) -> str:
     return f"generation {record.generation} ({record.hash[:SHORT_HASH]}) runs instead"
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

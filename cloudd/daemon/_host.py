@@ -45,6 +45,12 @@ class HostView:
         """Show this in ``/health`` as long as that generation serves; it is no failure: a good one serves."""
         self._code_note = (generation, note)
 
+    @property
+    def code_note(self) -> str:
+        """What ``/health`` says of the code that serves now; empty: nothing."""
+        generation, note = self._code_note
+        return note if generation == self._pool.decided.generation else ""
+
     async def health(self) -> dict[str, Any]:
         """What ``/health`` says."""
         answers = await self._pool.ask_all("health")

@@ -88,6 +88,7 @@ class Inheritance(msgspec.Struct, kw_only=True):
     :param last_number: the latest generation number that was given out
     :param children: process ids of loaders that end now and have to be reaped
     :param swaps: as ``SwapMetrics.totals``
+    :param note: what health says of the code
     :param failure: why this is the old code again; empty: it is not
     """
 
@@ -106,6 +107,7 @@ class Inheritance(msgspec.Struct, kw_only=True):
     children: list[int] = []
     slots: dict[str, SlotPast] = {}
     swaps: dict[str, float] = {}
+    note: str = ""
     failure: str = ""
     format: int = FORMAT
 
