@@ -18,7 +18,7 @@ the jobs never overlap, a subscriber that is in step between two jobs has seen e
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -35,11 +35,11 @@ from ._subscriber import Subscriber
 LOOK_S = 0.05
 SLICE_S = 0.005
 PAGE = 1000  # events of each log that one look reads
-OLDER_PAGE = 100  # and one read for a subscriber that is far behind
+OLDER_PAGE = 40  # and one read for a subscriber that is far behind
 OLDER_READS = 2  # at one time: others need the databases' readers, too
 RECENT = 2000  # events of each log in memory
-CHUNK_BYTES = 32_768  # most that is sent to one subscriber at once
-SLOW_BYTES = 65_536  # who has not taken so much is apart
+CHUNK_BYTES = 16_384  # most that is sent to one subscriber at once, but for a single event that is longer
+SLOW_BYTES = 16_384  # who has not taken so much is apart; the kernel's buffer holds several times as much beside it
 ROUNDS = 25  # of heartbeats
 RETIRED_S = 10.0
 
@@ -222,6 +222,7 @@ class Hub:
     def _give_up_job(self) -> None:
         """Whoever may not have got what the job was to send is served by itself."""
         before, self._job, self._delivering = self._delivering, None, None
+        self._versions = None  # what it had not come to is read again
         if before is not None and self._recent is not None:
             for subscriber in self._all():
                 if not subscriber.apart and subscriber.position is not self._recent.end:
@@ -314,23 +315,28 @@ class Hub:
         if page.is_lost(before):
             yield from self._start_anew(page.newest)
             return
-        if page.events:
-            recent.extend(page.events, page.end)
-            end = recent.end
-            frames = _frames(page.events, before)
-            self._delivering = before
-            sent: dict[Any, bytes] = {}
-            for subscriber in self._concerned(page.events):
-                if not subscriber.gone and not subscriber.apart:
-                    key = (subscriber.view, subscriber.types)
-                    data = sent.get(key)
-                    if data is None:
-                        data = sent[key] = _chosen(frames, subscriber)
-                    self._deliver(subscriber, data, before, end)
-                yield
-            self._delivering = None
+        for events, end in _pieces(page, before):
+            recent.extend(events, end)
+            yield from self._deliver_to_all(events, before)
+            before = recent.end
         if look:
             self._looks_done = look
+
+    def _deliver_to_all(self, events: Sequence[Event], before: Position) -> Iterator[None]:
+        assert self._recent is not None
+        end = self._recent.end
+        frames = _frames(events, before)
+        self._delivering = before
+        sent: dict[Any, bytes] = {}
+        for subscriber in self._concerned(events):
+            if not subscriber.gone and not subscriber.apart:
+                key = (subscriber.view, subscriber.types)
+                data = sent.get(key)
+                if data is None:
+                    data = sent[key] = _chosen(frames, subscriber)
+                self._deliver(subscriber, data, before, end)
+            yield
+        self._delivering = None
 
     def _deliver(self, subscriber: Subscriber, data: bytes, before: Position, end: Position) -> None:
         if data:
@@ -382,9 +388,10 @@ class Hub:
             self._catch_up(subscriber, recent, position)
 
     def _catch_up(self, subscriber: Subscriber, recent: Recent, position: Position) -> None:
-        pieces, size, is_all = [], 0, True
+        pieces: list[bytes] = []
+        size, is_all = 0, True
         for event in recent.after(position):
-            if size > CHUNK_BYTES:
+            if size + len(event.text) > CHUNK_BYTES and pieces:
                 is_all = False
                 break
             position = event.after(position)
@@ -544,6 +551,21 @@ class Hub:
             if not subscriber.held:
                 self._end(subscriber)
             yield
+
+
+def _pieces(page: Page, position: Position) -> Iterator[tuple[Sequence[Event], Position]]:
+    """The events of a page, in pieces that can be sent at once, each with the position behind it."""
+    piece: list[Event] = []
+    size = 0
+    for event in page.events:
+        if piece and size + len(event.text) > CHUNK_BYTES:
+            yield piece, position
+            piece, size = [], 0
+        piece.append(event)
+        size += len(event.text)
+        position = event.after(position)
+    if piece:
+        yield piece, page.end
 
 
 def _frames(events: Iterable[Event], position: Position) -> list[tuple[Event, bytes]]:

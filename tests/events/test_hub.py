@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cloudd.events import Position
 from cloudd.events import _hub as hub_module
 from cloudd.events._grants import Grants
-from cloudd.events._hub import LOOK_S, RECENT, RETIRED_S, ROUNDS, SLICE_S, SLOW_BYTES, Hub
+from cloudd.events._hub import CHUNK_BYTES, LOOK_S, RECENT, RETIRED_S, ROUNDS, SLICE_S, SLOW_BYTES, Hub
 from cloudd.identity import InvalidToken
 
 from .logs import START_S, IdentityDouble, Listener, MemoryLogs, access, event
@@ -296,9 +296,29 @@ class ApartTests(SynchronousTestCase):
         """A burst goes out in pieces, whole events each."""
         self.logs.add(*["p"] * 500, note="x" * 300)
         self.house.tick(10)
-        self.assertEqual(self.listener.ids, [f"c0.o{number}" for number in range(1, 501)])
-        self.assertLess(max(len(piece) for piece in self.listener.sent), SLOW_BYTES)
+        for listener in (self.listener, self.other):
+            self.assertEqual(listener.ids, [f"c0.o{number}" for number in range(1, 501)])
+        self.assertGreater(len(self.listener.sent), 10)
+        self.assertLess(max(len(piece) for piece in self.listener.sent), CHUNK_BYTES + 2_000)  # ids are not counted
         self.assertTrue(all(piece.endswith(b"\n\n") for piece in self.listener.sent))
+
+    def test_slow_in_the_middle_of_a_burst(self) -> None:
+        """No more than a piece is queued for who takes nothing; then the rest comes."""
+        taken = self.listener.send
+
+        def keep(data: bytes) -> None:
+            taken(data)
+            self.listener.queued += len(data)
+
+        self.listener.send = keep  # type: ignore[method-assign]
+        self.logs.add(*["p"] * 500, note="x" * 300)
+        self.house.tick(10)
+        self.assertLess(self.listener.queued, SLOW_BYTES + CHUNK_BYTES + 2_000)
+        self.assertEqual(len(self.other.ids), 500)
+        for _ in range(40):
+            self.listener.queued = 0
+            self.house.tick()
+        self.assertEqual(self.listener.ids, [f"c0.o{number}" for number in range(1, 501)])
 
     def test_hub_overtaken(self) -> None:
         """When what the hub had not read is gone, each subscriber is told so."""
@@ -511,7 +531,8 @@ class SliceTests(SynchronousTestCase):
             deliver(*args)
 
         hub._deliver = fail
-        self.house.logs.add("p")
-        self.run_on()
+        self.house.logs.add(*["p"] * 3, note="x" * 10_000)  # in three pieces
+        for _ in range(8):
+            self.run_on()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertEqual({tuple(each.ids) for each in self.listeners}, {("c0.o1",)})
+        self.assertEqual({tuple(each.ids) for each in self.listeners}, {("c0.o1", "c0.o2", "c0.o3")})
