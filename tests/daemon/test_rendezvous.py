@@ -16,7 +16,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.daemon._rendezvous import Rendezvous, Visit, VisitFailed, Welcome, place_of, places_in, visit
-from cloudd.daemon._succession import meet_workers
+from cloudd.daemon._succession import bring_listeners, meet_workers
 
 reactor: Any = _reactor
 
@@ -107,6 +107,28 @@ class RendezvousTests(MeetingCase):
         self.assertEqual(met.welcome.state, "serving")
         self.assertEqual(places_in(self.folder), [self.place])
         self.assertEqual((await deferToThread(meet_workers, self.folder, [os.getpid()])).workers, [])
+
+
+class ListenTests(MeetingCase):
+    async def test_other_sockets(self) -> None:
+        """A worker is brought those sockets that it does not have, and no others; one that refuses is logged."""
+        had, fresh = socket.create_server(("127.0.0.1", 0)), socket.socketpair()
+        self.addCleanup(had.close)
+        for end in fresh:
+            self.addCleanup(end.close)
+        self.gifts = [had.fileno()]
+        found = await deferToThread(meet_workers, self.folder)
+        self.addCleanup(found.workers[0][1].close)
+        kept = found.listeners["api"]
+        self.addCleanup(kept.close)
+        self.gifts, self.questions = [], []
+        await deferToThread(bring_listeners, found, {"api": kept}, self.folder)
+        self.assertEqual(self.questions, [])
+        await deferToThread(bring_listeners, found, {"api": kept, "s3": fresh[1]}, self.folder)
+        self.assertEqual(self.questions, [Visit(purpose="listen", faces=["s3"])])
+        self.assertEqual(fresh[0].recv(10), b"met")
+        self.meeting.close()
+        await deferToThread(bring_listeners, found, {"api": fresh[1]}, self.folder)
 
 
 class NobodyTests(SynchronousTestCase):
