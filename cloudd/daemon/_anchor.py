@@ -227,6 +227,7 @@ class Anchor(Service):
         pool.remember(inheritance.slots)
         upgrades.go_on_from(inheritance.last_number)
         self._swaps.restore(inheritance.swaps)
+        self._host.rates.ring.restore(inheritance.rates)
         self._boot = evolve(self._boot, note="; ".join(filter(None, [inheritance.note, inheritance.failure])))
 
     def _adopt(self, pool: WorkerPool, found: Found) -> int:
@@ -366,6 +367,7 @@ class Anchor(Service):
             children=pool.loader_pids(),
             slots=pool.past(),
             swaps=self._swaps.totals(),
+            rates=self._host.rates.ring.samples(),
             note=self._host.code_note,
         )
 

@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from attrs import frozen
@@ -24,7 +25,7 @@ from attrs import frozen
 FORMAT = 1
 MODULE = "cloudd.daemon._next_anchor"
 TRY_S = 30.0
-MAX_BYTES = 1_048_576
+MAX_BYTES = 16_777_216
 
 # Runs in the new Python with nothing of ours imported: what is here must work whatever the new code is like.
 _BOOTSTRAP = """
@@ -88,6 +89,7 @@ class Inheritance(msgspec.Struct, kw_only=True):
     :param last_number: the latest generation number that was given out
     :param children: process ids of loaders that end now and have to be reaped
     :param swaps: as ``SwapMetrics.totals``
+    :param rates: as ``RateRing.samples``
     :param note: what health says of the code
     :param failure: why this is the old code again; empty: it is not
     """
@@ -107,6 +109,7 @@ class Inheritance(msgspec.Struct, kw_only=True):
     children: list[int] = []
     slots: dict[str, SlotPast] = {}
     swaps: dict[str, float] = {}
+    rates: list[Any] = []
     note: str = ""
     failure: str = ""
     format: int = FORMAT

@@ -88,14 +88,34 @@ class RateRing:
             "routes": [{"face": face, "route": route, **_numbers(row)} for (face, route), row in ordered],
         }
 
+    def samples(self) -> list[Any]:
+        """All that is kept, as plain data for ``restore``."""
+        return [
+            [sample.time, sample.seconds, [[face, route, list(row)] for (face, route), row in sample.counts.items()]]
+            for sample in self._samples
+        ]
+
+    def restore(self, samples: Iterable[Any]) -> None:
+        """Put what another ring's ``samples`` gave before what is kept; rows of another form are left out."""
+        rows = len(BUCKETS_S) + 2
+        older = [
+            Sample(time, seconds, {(face, route): row for face, route, row in counts if len(row) == rows})
+            for time, seconds, counts in samples
+        ]
+        self._samples.extendleft(reversed(older))
+
 
 class Rates:
-    """Fills a ``RateRing`` from the workers of a pool, between ``start`` and ``stop``."""
+    """
+    Fills a ``RateRing`` from the workers of a pool, between ``start`` and ``stop``.
+
+    :ivar ring: what was found
+    """
 
     def __init__(self, reactor: Any, pool: WorkerPool) -> None:
         self._reactor = reactor
         self._pool = pool
-        self._ring = RateRing()
+        self.ring = RateRing()
         self._timer = LoopingCall(self._look)
         self._timer.clock = reactor
 
@@ -111,7 +131,7 @@ class Rates:
 
     def told(self, without: str) -> dict[str, Any]:
         """What ``RateRing.told`` says."""
-        return self._ring.told(without)
+        return self.ring.told(without)
 
     def _look(self) -> Deferred[None]:
         looking = Deferred.fromCoroutine(self._ask())
@@ -121,7 +141,7 @@ class Rates:
     async def _ask(self) -> None:
         pids = {slot.name: slot.pid for slot in self._pool.slots}
         answers = await self._pool.ask_all("counts")
-        self._ring.add(
+        self.ring.add(
             self._reactor.seconds(),
             {
                 (name, pids[name]): {(face, route): row for face, route, row in answer}

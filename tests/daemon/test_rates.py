@@ -50,6 +50,17 @@ class RingTests(SynchronousTestCase):
         self.assertEqual(sample["faces"]["s3"]["requests"], 5)
         self.assertEqual([route["route"] for route in ring.told()["routes"]], ["/a", "/b"])
 
+    def test_they_outlive_the_anchors_code(self) -> None:
+        """What another ring restores from the samples tells the same; rows that it does not understand are left out."""
+        ring = RateRing()
+        for number in range(4):
+            ring.add(5.0 * number, {("front-1", 7): {("api", "/a"): row(number, _0=50 * number)}})
+        again = RateRing()
+        again.restore(json.loads(json.dumps(ring.samples())))
+        self.assertEqual(again.told(), ring.told())
+        again.restore([[1.0, 5.0, [["api", "/a", [1.0]]]]])
+        self.assertEqual(again.told()["samples"][0]["all"]["requests"], 0)
+
     def test_new_process(self) -> None:
         """A worker that was started again begins at 0: its first requests count, and nothing becomes negative."""
         ring = RateRing()
