@@ -125,13 +125,13 @@ class RestFace:
             return None
         return self._routed(request)
 
-    def _add(self, declared: Declared, method: RouteMethod) -> None:
+    def _add(self, declared: Declared, method: RouteMethod, methods: tuple[str, ...] = ()) -> None:
         async def answer(request: Request, **parameters: str) -> None:
             await self._answer(request, declared, method, parameters)
 
         self._app.route(
             declared.rule(self.facts.prefix),
-            methods=[declared.method],
+            methods=methods or [declared.method],
             endpoint=f"{declared.method} {declared.template}",
             strict_slashes=False,
             merge_slashes=False,
@@ -141,9 +141,8 @@ class RestFace:
         async def refuse(call: Call, **parameters: str) -> Answer:
             raise not_implemented(what)
 
-        for method in _METHODS:
-            for path in (template, template + "/*"):
-                self._add(Declared(method, path, token=False), refuse)
+        for path in (template, template + "/*"):  # not a route for each method: a route takes 0.3 ms to make
+            self._add(Declared("*", path, token=False), refuse, _METHODS)
 
     async def _answer(
         self, request: Request, declared: Declared, method: RouteMethod, parameters: dict[str, str]
