@@ -187,3 +187,8 @@ class UpgradeTests(EventsCase):
     def test_hand_overs(self) -> None:
         """The same into other processes."""
         self.follow("hand-over")
+        # A daemon that is stopped while its anchor execs leaves its workers waiting for the next one.
+        log = self.cloud.folder / "daemon.log"
+        deadline = time.monotonic() + 60
+        while log.read_text().count("workers of an earlier anchor serve on") < 4 and time.monotonic() < deadline:
+            time.sleep(0.2)
