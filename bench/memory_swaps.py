@@ -88,7 +88,7 @@ def look(code: UpgradedCloud, number: int) -> dict[str, Any]:
             for name, pid in found.items()
         },
     }
-    log(f"after {number}: PSS {row['pss_mib']} MiB, {row['descriptors']} descriptors")
+    log(f"after {number}: PSS {row['pss_mib']} MiB, {row['descriptors']} descriptors, {row['by_process']}")
     return row
 
 
@@ -108,7 +108,7 @@ def drive(options: argparse.Namespace, code: UpgradedCloud, clients: Clients) ->
     kinds += ["hand-over"] * options.hand_overs
     rows.append(look(code, 0))
     for number, how in enumerate(kinds, 1):
-        code.upgrade(how)
+        code.upgrade_directly(how)
         time.sleep(options.gap + (options.window if how == "hand-over" else 0))
         if (number >= options.first and (number - options.first) % options.every == 0) or number == len(kinds):
             kept += wait_freed(code)
@@ -138,6 +138,7 @@ def drive(options: argparse.Namespace, code: UpgradedCloud, clients: Clients) ->
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     settings = f"[upgrade]\nwindow_s = {options.window}\n[http]\nidle_timeout_s = 86400.0\n"
     code, clients = UpgradedCloud.create(settings), Clients()
+    code.alternate = options.alternate
     try:
         code.cloud.start()
         return drive(options, code, clients)
@@ -157,6 +158,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--hand-overs", type=int, default=0, help="after the swaps")
     parser.add_argument("--first", type=int, default=10, help="upgrades after which memory is what it is compared with")
     parser.add_argument("--every", type=int, default=10, help="upgrades between two looks")
+    parser.add_argument("--alternate", action="store_true", help="to and fro between two codes; else each is a new one")
     parser.add_argument("--gap", type=float, default=0.3, help="seconds between upgrades")
     parser.add_argument("--quiet", type=float, default=10.0, help="seconds without upgrade before and after")
     parser.add_argument("--window", type=float, default=1.0, help="[upgrade] window_s of the daemon")

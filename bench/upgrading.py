@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -24,7 +25,7 @@ from attrs import define, field
 from bench.clients import Window
 from bench.memory import children
 from bench.swap import copy_tree
-from cloudd.cli._client import ControlClient
+from cloudd.cli._client import ControlClient, RefusedByDaemon, Unreachable
 from cloudd.control import plain
 from tests.running_cloud import RunningCloud
 
@@ -46,6 +47,7 @@ class UpgradedCloud:
     """
     A cloud whose code is changed while it runs.
 
+    :ivar alternate: go to and fro between two codes, whose copies stay: staging is then nearly nothing
     :ivar windows: begin and end of each upgrade
     :ivar outcomes: what ``cloudctl`` said of each
     """
@@ -53,6 +55,7 @@ class UpgradedCloud:
     cloud: RunningCloud
     tree: Path
     kernel: Path = KERNEL
+    alternate: bool = False
     number: int = 0
     windows: list[Window] = field(factory=list)
     outcomes: list[dict[str, Any]] = field(factory=list)
@@ -71,7 +74,8 @@ class UpgradedCloud:
 
     def answer(self) -> bytes:
         """What the health check of the object port answers with the present change."""
-        return b"OK" if self.number == 0 else b"OK, %d" % self.number
+        number = 1 + self.number % 2 if self.alternate and self.number else self.number
+        return b"OK" if number == 0 else b"OK, %d" % number
 
     def change(self, how: How) -> None:
         """Change the tree that the next upgrade loads."""
@@ -83,36 +87,61 @@ class UpgradedCloud:
         module.write_text(source)
         if how == "hand-over":
             kernel = self.tree / self.kernel
-            kernel.write_text((self.cloud.tree / self.kernel).read_text() + f"\n# Change {self.number}.\n")
+            change = self.number % 2 if self.alternate else self.number
+            kernel.write_text((self.cloud.tree / self.kernel).read_text() + f"\n# Change {change}.\n")
 
-    def upgrade(self, how: How, *more: str) -> Window:
+    def upgrade(self, how: How) -> Window:
         """
-        Change the tree and load it with ``cloudctl upgrade --canary 0``.
+        Change the tree and load it with ``cloudctl upgrade``, without a canary.
 
         :raises UpgradeFailed: it did not end with the new code serving
         """
         self.change(how)
-        words = ["upgrade", "--yes", "--how", how, "--to", str(self.tree), *more]
-        if how == "swap":
-            words += ["--canary", "0"]
+        words = [
+            "upgrade",
+            "--yes",
+            "--how",
+            how,
+            "--to",
+            str(self.tree),
+            *(["--canary", "0"] if how == "swap" else []),
+        ]
+        return self._until_not_busy(how, lambda: self.cloudctl(*words))
+
+    def upgrade_directly(self, how: How) -> Window:
+        """The same by the control socket, without the time and memory that ``cloudctl`` and its plan take."""
+
+        def ask() -> tuple[dict[str, Any], str]:
+            outcome: dict[str, Any] = {}
+            try:
+                for event in ControlClient(self.cloud.state).upgrade(str(self.tree), "", how, 0.0):
+                    outcome = plain(event)
+            except (Unreachable, RefusedByDaemon) as error:
+                return {}, str(error)
+            return outcome, json.dumps(outcome)
+
+        self.change(how)
+        return self._until_not_busy(how, ask)
+
+    def _until_not_busy(self, how: How, ask: Callable[[], tuple[dict[str, Any], str]]) -> Window:
         deadline = time.monotonic() + BUSY_PATIENCE_S
         while True:
             begin = time.monotonic()
-            code, outcome, said = self.cloudctl(*words)
+            outcome, said = ask()
             end = time.monotonic()
             if outcome.get("result") != "busy" or end > deadline:
                 break
             self.waited_busy += 1
             time.sleep(0.2)
-        if code != 0 or outcome.get("result") != "committed":
-            raise UpgradeFailed(f"{how} {self.number}: exit code {code}, {said}\n{self.cloud.log()}")
+        if outcome.get("result") != "committed":
+            raise UpgradeFailed(f"{how} {self.number}: {said}\n{self.cloud.log()}")
         self.outcomes.append(outcome)
         self.windows.append(Window(how, begin, end))
         self.check_serving()
         return self.windows[-1]
 
-    def cloudctl(self, *words: str) -> tuple[int, dict[str, Any], str]:
-        """Exit code, the last JSON line, everything that was said."""
+    def cloudctl(self, *words: str) -> tuple[dict[str, Any], str]:
+        """The last JSON line, everything that was said."""
         command = [str(Path(sys.executable).parent / "cloudctl"), "--state", str(self.cloud.state), "--json", *words]
         environment = {**os.environ, "PYTHONPATH": str(self.cloud.tree)}
         result = subprocess.run(
@@ -123,7 +152,7 @@ class UpgradedCloud:
             last = json.loads(lines[-1]) if lines else {}
         except ValueError:
             last = {}
-        return result.returncode, last, result.stdout[-2000:] + result.stderr[-2000:]
+        return last, f"exit code {result.returncode}, {result.stdout[-2000:]}{result.stderr[-2000:]}"
 
     def check_serving(self) -> None:
         """

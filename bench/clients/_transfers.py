@@ -118,7 +118,7 @@ class _Transfers:
         for transfer in self.transfers.values():
             self.begin(transfer)
         self.orders.send(("ready", None))
-        while any(not transfer.ended for transfer in self.transfers.values()):
+        while not self.hurry or any(not transfer.ended for transfer in self.transfers.values()):
             self.turn()
         return self.result
 
