@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
-from twisted.trial.unittest import TestCase
+from hypothesis import example, given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.identity import ApplicationCredentialLogin, AuthRequest, DomainScope
 from cloudd.interfaces.settings import EventSettings
+from cloudd.protocols.events._face import _asked
 from cloudd.protocols.http import NotExportable, Request
+from cloudd.protocols.rest import Fault
 from tests.identity.house import House
 from tests.protocols.events.cloud import EventCloud, blocks, has_ended, types
 from tests.protocols.http.conversation import Conversation
@@ -298,3 +303,25 @@ class MoveTests(EventsCase):
         request.can_move(lambda: {"version": 99}, lambda: None, follows=True)
         client.connection.begin_again(request)
         await self.cloud.until(lambda: has_ended(client), "the end")
+
+
+class AskedTests(SynchronousTestCase):
+    """What is asked for, out of any bytes."""
+
+    @given(st.binary(max_size=200), st.binary(max_size=40))
+    @example(b"all=&types=,,&types=object.", b"c0.o0")
+    @example(b"types=%ff%00&all=%31", b"c1.o1, c2.o2")
+    @example(b"&&=&all;types", b"\xc2\xb2")
+    def test_any_bytes(self, query: bytes, position: bytes) -> None:
+        """It is understood or refused with 400; nothing else happens."""
+        request: Any = SimpleNamespace(resumed=None, header={b"last-event-id": position}.get)
+        try:
+            asked = _asked(query, request)
+        except Fault as fault:
+            self.assertEqual(fault.status, 400)
+            self.assertLess(len(fault.message), 400)
+            return
+        self.assertEqual(str(asked.position or "").encode(), position)
+        self.assertEqual(
+            asked, _asked(b"all=%d&types=%b" % (asked.everything, ",".join(asked.types).encode()), request)
+        )
