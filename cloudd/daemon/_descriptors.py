@@ -8,7 +8,8 @@ over the looks at all workers, of a look's growth by its requests on one route t
 by itself (a pool, a cache, other routes), with requests of the old code (a leak that is there already), and with
 requests of the new one.  It is a leak of the new code where it grows by ``MIN_A_REQUEST`` more with each of its
 requests than with one of the old code, that is at least ``MIN_T`` standard errors, and ``MIN_GROWTH`` descriptors are
-there that were not.
+there that were not.  The fit is made for what requests open being counted in the same look, half a look later, or a
+whole one, as on a busy machine.
 
 With requests so regular that nothing can be told apart nothing is said; then the last guard counts: more than ``FULL``
 of the limit in use, and fewer than half of that when it began.
@@ -25,7 +26,8 @@ from typing import Any
 from attrs import define, field, frozen
 
 LOOK_S = 0.01
-RECENT_LOOKS = 8
+RECENT_S = 0.08
+LATE = (0.0, 0.5, 1.0)  # on a busy machine what a request opens is often counted one look later
 MIN_LOOKS = 8
 MIN_GROWTH = 16
 MIN_A_REQUEST = 0.1
@@ -42,14 +44,14 @@ def open_descriptors() -> int:
 @define(eq=False)
 class DescriptorWatch:
     """
-    How many descriptors this process has, without those that are open for a moment only: the lowest of the last looks.
+    How many descriptors this process has, without those that are open for a moment only: the lowest of some looks.
 
     :param beside: how many of them are not to be counted
     """
 
     _reactor: Any
     _beside: Callable[[], int]
-    _recent: deque[int] = field(factory=lambda: deque(maxlen=RECENT_LOOKS))
+    _recent: deque[tuple[float, int]] = field(factory=deque)  # when, how many
     _next: Any = None
 
     def start(self) -> None:
@@ -62,12 +64,19 @@ class DescriptorWatch:
             self._next.cancel()
 
     def lowest(self) -> int:
-        """Of the last looks, and now."""
-        return min(*self._recent, open_descriptors() - self._beside())
+        """Of the looks within the last 0.08 s, and now."""
+        self._take()
+        return min(count for _when, count in self._recent)
 
     def _look(self) -> None:
         self._next = self._reactor.callLater(LOOK_S, self._look)
-        self._recent.append(open_descriptors() - self._beside())
+        self._take()
+
+    def _take(self) -> None:
+        now = self._reactor.seconds()
+        self._recent.append((now, open_descriptors() - self._beside()))
+        while self._recent[0][0] < now - RECENT_S:
+            self._recent.popleft()
 
 
 @frozen
@@ -90,10 +99,10 @@ class Fit:
     """Growth as a sum of three parts: a constant, so much for each new request, so much for each old one."""
 
     count: int = 0
-    _sums: list[int] = field(factory=lambda: [0] * 3)  # of new, old, growth
-    _products: list[list[int]] = field(factory=lambda: [[0] * 3 for _ in range(3)])
+    _sums: list[float] = field(factory=lambda: [0.0] * 3)  # of new, old, growth
+    _products: list[list[float]] = field(factory=lambda: [[0.0] * 3 for _ in range(3)])
 
-    def add(self, new: int, old: int, growth: int) -> None:
+    def add(self, new: float, old: float, growth: float) -> None:
         """One look at one worker."""
         self.count += 1
         row = (new, old, growth)
@@ -105,7 +114,7 @@ class Fit:
     @property
     def new_requests(self) -> int:
         """Of all looks."""
-        return self._sums[0]
+        return round(self._sums[0])
 
     def solve(self) -> tuple[float, float, float] | None:
         """
@@ -135,27 +144,43 @@ class Fit:
 
 
 @define
+class _Delayed:
+    """Growth in each look, over all workers, by route, where ``late`` of what requests open is counted a look later."""
+
+    late: float
+    fits: dict[str, Fit] = field(factory=dict)
+
+    def add(self, earlier: Sample, before: Sample, now: Sample) -> None:
+        """Three looks at one worker, one after the other."""
+        growth = now.descriptors - before.descriptors
+        for route, (new, old) in now.requests.items():
+            new_before, old_before = before.requests.get(route, (0, 0))
+            new_earlier, old_earlier = earlier.requests.get(route, (0, 0))
+            self.fits.setdefault(route, Fit()).add(
+                (1 - self.late) * (new - new_before) + self.late * (new_before - new_earlier),
+                (1 - self.late) * (old - old_before) + self.late * (old_before - old_earlier),
+                growth,
+            )
+
+
+@define
 class Descriptors:
     """What the workers told, look by look."""
 
     _first: dict[str, Sample] = field(factory=dict)
+    _before: dict[str, Sample] = field(factory=dict)
     _last: dict[str, Sample] = field(factory=dict)
-    _routes: dict[str, Fit] = field(factory=dict)
-    _looks: int = 0
+    _delayed: tuple[_Delayed, ...] = field(factory=lambda: tuple(_Delayed(late) for late in LATE))
 
     def add(self, worker: str, sample: Sample) -> None:
         """One look at one worker."""
-        last = self._last.get(worker)
-        self._last[worker] = sample
-        if last is None:
-            self._first[worker] = sample
-            return
-        self._looks += 1
-        growth = sample.descriptors - last.descriptors
-        for route, (new, old) in sample.requests.items():
-            fit = self._routes.setdefault(route, Fit())
-            before_new, before_old = last.requests.get(route, (0, 0))
-            fit.add(new - before_new, old - before_old, growth)
+        self._first.setdefault(worker, sample)
+        before = self._last.get(worker, sample)
+        earlier = self._before.get(worker, before)
+        if worker in self._last:
+            for delayed in self._delayed:
+                delayed.add(earlier, before, sample)
+        self._before[worker], self._last[worker] = before, sample
 
     def finding(self) -> str:
         """The leak in words; empty: there is none, or nothing can be told."""
@@ -167,13 +192,13 @@ class Descriptors:
                     f"of {last.limit} that it may have"
                 )
         growth = sum(last.descriptors - self._first[name].descriptors for name, last in self._last.items())
-        if growth < MIN_GROWTH or self._looks < MIN_LOOKS:
+        if growth < MIN_GROWTH:
             return ""
-        leaks = [(more, route) for route, fit in self._routes.items() if (more := _leak(fit)) > 0]
-        if not leaks:
+        fits = [(route, fit) for delayed in self._delayed for route, fit in delayed.fits.items()]
+        found = max(fits, key=lambda one: _leak(one[1]), default=None)
+        if found is None or not _leak(found[1]):
             return ""
-        _t, route = max(leaks)
-        fit = self._routes[route]
+        route, fit = found
         new, old, _error = fit.solve() or (0.0, 0.0, 0.0)
         return (
             f"{growth} descriptors more are open: {new:.2f} for each of {fit.new_requests} requests of the new code "
