@@ -13,9 +13,9 @@ Where kernel modules changed, a swap is not enough: new processes of the new cod
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from attrs import evolve, frozen
@@ -30,7 +30,6 @@ from cloudd.control import (
     Action,
     Actor,
     Audit,
-    AuditEntry,
     CodeStatus,
     How,
     IUpgrades,
@@ -39,16 +38,14 @@ from cloudd.control import (
     Plan,
     Progress,
     Result,
-    own_actor,
-    plain,
 )
 from cloudd.interfaces.application import Threads
 from cloudd.interfaces.settings import Settings
-from reload import Changes, CodeTree, Environment, TreeError, compare, environment_of, prune_copies
+from reload import CodeTree, TreeError, compare, environment_of, prune_copies
 
 from ._allowed import DISTRIBUTIONS, allowed_tree, own_environment, scan_allowed
 from ._audit import AuditLog
-from ._canary import Asked, Canary, CanaryFailed, CanaryRules, CanaryStopped
+from ._canary import Canary, CanaryFailed, CanaryRules, CanaryStopped
 from ._causes import (
     HAND_OVER_KEEPS,
     NO_CANARY,
@@ -56,112 +53,22 @@ from ._causes import (
     SWAP_REASON,
     canary_words,
     cause_of,
-    environment_cause,
     hash_in,
-    kernel_cause,
     supervision_words,
     way_cause,
 )
+from ._change_log import ChangeLog
 from ._committed import ROLLED_BACK, Boot, Committed, find_copy, hold_back, let_in, warnings_of, write_committed
 from ._manifests import Proof, check_copy, stage_proved
 from ._swap_metrics import Reason, SwapMetrics
+from ._target import ChangeEnded, Target
+from ._upgrade_interfaces import Front, HandOver, StartHandOver, Workers
 from ._workers import Decided, NobodyAsked, SwapFailed
 
 PREPARE_TIMEOUT_S = 60.0
 COMMIT_TIMEOUT_S = 15.0
-TELL_EVERY_S = 0.25  # of one step
 
 T = TypeVar("T")
-
-
-class Workers(Asked, Protocol):
-    """All worker processes of the host.  Each call reaches every worker that runs; they work at the same time."""
-
-    async def check_apart(self, generation: int, tree: CodeTree) -> None:
-        """
-        Load a staged tree in a process that serves nobody, and let it check itself.
-
-        :raises Exception: it could not, ended, or did not get ready; the text has the cause
-        """
-
-    async def prepare(self, generation: int, tree: CodeTree) -> None:
-        """
-        Load a staged tree as a new generation and let it check itself; requests stay where they are.
-
-        :raises Exception: a worker could not, or ended meanwhile; the text names the worker and the cause
-        """
-
-    async def prepare_late(self, generation: int, tree: CodeTree) -> None:
-        """The same in workers that were started since, so that a commit does not have to end them."""
-
-    async def commit(self, generation: int) -> Sequence[str]:
-        """
-        From now on new requests go to the prepared generation; older ones end where they began.
-
-        :return: names of workers that did not confirm; the provider ends them, and what it starts in their place
-            boots ``Upgrades.current``
-        """
-
-    async def abort(self, generation: int) -> None:
-        """Drop a prepared generation, in a canary or not; a worker that has none of that number does nothing."""
-
-    async def highest_generation(self) -> int:
-        """The highest number of a generation that any of them has ever had."""
-
-    async def survey(self) -> Mapping[str, int]:
-        """Why connections could not move to other processes at this moment -> how many."""
-
-    def hashes_in_use(self) -> Collection[str]:
-        """Hashes of all trees from which a worker still has a generation."""
-
-
-class Front(Protocol):
-    """What an upgrade asks of the TLS front."""
-
-    def plan(self, tree: CodeTree) -> list[str]:
-        """What this tree would mean for connections over TLS, if anything."""
-
-    async def follow(self, tree: CodeTree) -> list[str]:
-        """This code was committed: run what it has for a front.  Gives warnings."""
-
-    def hashes_in_use(self) -> Collection[str]:
-        """Copies from which a front may have to be started again."""
-
-
-class HandOver(Protocol):
-    """One hand-over to workers of other code; see ``_incoming``."""
-
-    longest_pause_s: float
-
-    async def boot(self) -> None:
-        """:raises SwapFailed: the new code cannot be started"""
-
-    async def rehearse(self) -> None:
-        """:raises SwapFailed: the old and the new workers cannot exchange connections"""
-
-    async def abort(self, cause: str) -> None:
-        """Nothing was decided: end the new workers."""
-
-    async def commit(self) -> Sequence[str]:
-        """It is decided: all change.  Gives warnings, raises nothing."""
-
-    def moved_and_later(self) -> tuple[int, dict[str, int]]:
-        """Connections that moved at once; why others follow -> how many."""
-
-    async def supervise(self, window_s: float) -> str:
-        """Watch the new workers so long; gives why everything has to go back, empty: they do well."""
-
-    def ask_back(self, cause: str) -> bool:
-        """End the supervision by a hand-back; false: it is not the time for that."""
-
-    async def hand_back(self, cause: str) -> Sequence[str]:
-        """The old workers serve again.  Gives warnings, raises nothing."""
-
-    def settle(self) -> None:
-        """Nothing goes back any more."""
-
-
-StartHandOver = Callable[[Decided, Callable[[str, str, int, int], None]], HandOver]
 
 
 @frozen
@@ -170,71 +77,6 @@ class Current:
 
     generation: int
     tree: CodeTree
-
-
-@frozen
-class _Target:
-    """
-    A tree that a change would load; ``tree`` is not staged yet when it is another one than what runs.
-
-    :param interpreter: path of the Python that is to run it
-    :param environment: what is installed there, as far as it can be told
-    :param differences: in what that differs from the environment of now, which only new processes can have
-    :param how: the way that was asked for
-    :param asked_share: of a canary, percent; 0: none was asked for
-    """
-
-    tree: CodeTree
-    changes: Changes
-    proof: Proof
-    interpreter: str
-    environment: Environment | None
-    differences: tuple[str, ...] = ()
-    how: How = ""
-    asked_share: float = 0.0
-
-    @property
-    def is_new(self) -> bool:
-        """Whether there is anything to do."""
-        return bool(self.changes or self.differences)
-
-    @property
-    def new_processes(self) -> str:
-        """Why a swap is not enough; empty: it is."""
-        causes = [kernel_cause(self.changes.kernel)] if self.changes.kernel else []
-        if self.differences:
-            causes.append(environment_cause(self.differences))
-        if self.how == "hand-over" and not causes:
-            causes.append("a hand-over was asked for")
-        return "; ".join(causes)
-
-
-class _Ended(Exception):
-    """
-    The change ends here, with everything as before; ``blames``: because of the code.
-
-    ``canary``: what the canary saw that ended it, and ``rollback_s``: how long it took from that to be as before.
-    """
-
-    def __init__(
-        self,
-        result: Result,
-        cause: str,
-        target: _Target | None = None,
-        undone: Reason | None = None,
-        *,
-        blames: bool = False,
-        canary: str = "",
-        rollback_s: float = 0.0,
-    ) -> None:
-        super().__init__(cause)
-        self.undone: Reason | None = undone
-        self.blames = blames
-        self.canary = canary
-        self.rollback_s = rollback_s
-        self.result: Result = result
-        self.cause = cause
-        self.target = target
 
 
 @implementer(IUpgrades)
@@ -278,8 +120,7 @@ class Upgrades:
         self._start_hand_over = start_hand_over
         self._handed_over = handed_over
         self._front = front
-        self._tell = tell
-        self._told = ("", 0.0)  # the step of the last event, and when it was
+        self._change_log = ChangeLog(audit, metrics, tell, now)
         self._hand_over: HandOver | None = None
         self.current = Current(boot.committed.generation, boot.tree)
         self.committed = boot.committed
@@ -292,8 +133,6 @@ class Upgrades:
         self._threads = threads
         self._clock = clock
         self._now = now
-        self._audit = audit
-        self._metrics = metrics
         self._last_number = boot.committed.generation  # also counts numbers that were prepared and dropped
         self._booted = False
         self._began = 0.0
@@ -335,18 +174,7 @@ class Upgrades:
 
     async def note_start(self, boot: Boot) -> None:
         """Write the daemon's start with the code it booted into the audit log; a failure is logged, not raised."""
-        record = self.committed
-        started = Outcome(
-            action="start", result="committed", cause=boot.cause, new_hash=record.hash, generation=record.generation
-        )
-        if boot.failure:
-            failed = Outcome(
-                action="start", result="failed", cause=boot.failure, old_hash=record.hash, new_hash=boot.tried
-            )
-            await self._write_audit(own_actor(), failed)
-        elif boot.note:
-            started = msgspec.structs.replace(started, cause=boot.note)
-        await self._write_audit(own_actor(), started)
+        await self._change_log.started(boot, self.committed)
 
     def plan(self, tree: str, how: How = "", canary: float | None = None) -> Deferred[Plan]:
         return Deferred.fromCoroutine(self._plan(tree, how, self._percent(canary)))
@@ -360,13 +188,15 @@ class Upgrades:
         canary: float | None = None,
         how: How = "",
     ) -> Deferred[Outcome]:
-        async def find() -> _Target:
+        async def find() -> Target:
             target = evolve(await self._examine(tree), how=how, asked_share=canary or 0.0)
             against = way_cause(how, target.new_processes)
             if against and target.is_new:
-                raise _Ended("refused", against, target)
+                raise ChangeEnded("refused", against, target)
             if expected_hash and target.tree.hash != expected_hash:
-                raise _Ended("refused", "the tree has changed since the plan was shown: look at the new plan", target)
+                raise ChangeEnded(
+                    "refused", "the tree has changed since the plan was shown: look at the new plan", target
+                )
             return target
 
         return _shielded(self._change("upgrade", find, actor, listener, self._percent(canary)))
@@ -381,7 +211,7 @@ class Upgrades:
         return _shielded(self._change("rollback", self._find_previous, actor, listener, 0.0))
 
     def audit(self, limit: int) -> Deferred[Audit]:
-        return Deferred.fromCoroutine(self._audit.read(limit))
+        return Deferred.fromCoroutine(self._change_log.audit.read(limit))
 
     def _percent(self, asked: float | None) -> float:
         return self._settings.upgrade.canary_percent if asked is None else asked
@@ -437,16 +267,18 @@ class Upgrades:
     async def _change(
         self,
         action: Action,
-        find: Callable[[], Awaitable[_Target]],
+        find: Callable[[], Awaitable[Target]],
         actor: Actor,
         listener: Listener,
         percent: float,
     ) -> Outcome:
         if self.progress is not None:
             cause = f"another change is under way: {self.progress.step}: {self.progress.text}"
-            return await self._ended(actor, Outcome(action=action, result="busy", cause=cause))
+            return await self._change_log.ended(actor, Outcome(action=action, result="busy", cause=cause))
         if not self._booted:
-            return await self._ended(actor, Outcome(action=action, result="busy", cause="the daemon is starting"))
+            return await self._change_log.ended(
+                actor, Outcome(action=action, result="busy", cause="the daemon is starting")
+            )
         self._listener, self._began = listener, self._clock.seconds()
         old, undone = self.committed, None
         after: Decided | None = None
@@ -454,7 +286,7 @@ class Upgrades:
             outcome = await self._attempt(action, find, percent)
             if outcome.how == "hand-over":
                 after = Decided(self.current.generation, self.current.tree.hash, self._interpreter)
-        except _Ended as ended:
+        except ChangeEnded as ended:
             undone, new_hash = ended.undone, ended.target.tree.hash if ended.target else ""
             outcome = Outcome(
                 action=action,
@@ -476,7 +308,7 @@ class Upgrades:
             outcome = Outcome(action=action, result="failed", cause=cause_of(error))
         finally:
             self.progress, self._listener, self._hand_over = None, _nobody, None
-        outcome = await self._ended(
+        outcome = await self._change_log.ended(
             actor,
             msgspec.structs.replace(
                 outcome,
@@ -500,18 +332,18 @@ class Upgrades:
         outcome = msgspec.structs.replace(
             undone, action="rollback", result=result, old_hash=undone.new_hash, new_hash=self.committed.hash, cause=""
         )
-        return await self._ended(actor, outcome)
+        return await self._change_log.ended(actor, outcome)
 
-    async def _attempt(self, action: Action, find: Callable[[], Awaitable[_Target]], percent: float) -> Outcome:
+    async def _attempt(self, action: Action, find: Callable[[], Awaitable[Target]], percent: float) -> Outcome:
         self._report("check", "reading the tree")
         target = await find()
         if not target.is_new:
-            raise _Ended("unchanged", "the tree holds the code that runs already", target)
+            raise ChangeEnded("unchanged", "the tree holds the code that runs already", target)
         self._report("stage", f"copying {target.tree.hash[:12]}", total=len(target.tree.files))
         try:
             staged = await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
         except OSError as error:
-            raise _Ended("failed", f"the tree could not be copied: {error.strerror or error}", target) from error
+            raise ChangeEnded("failed", f"the tree could not be copied: {error.strerror or error}", target) from error
         if target.new_processes:
             return await self._by_hand_over(action, target, staged)
         number = await self._prepare(target, staged)
@@ -531,7 +363,7 @@ class Upgrades:
             canary=canary,
         )
 
-    async def _by_hand_over(self, action: Action, target: _Target, staged: CodeTree) -> Outcome:
+    async def _by_hand_over(self, action: Action, target: Target, staged: CodeTree) -> Outcome:
         """New processes of the new code take over; in the time of supervision they can be given up."""
         decided = Decided(await self._new_number(), staged.hash, target.interpreter)
         hand_over = self._hand_over = self._start_hand_over(decided, self._report)
@@ -541,7 +373,7 @@ class Upgrades:
         except Exception as error:
             await hand_over.abort(str(error))
             blames = not isinstance(error, NobodyAsked)
-            raise _Ended("failed", cause_of(error), target, "prepare", blames=blames) from error
+            raise ChangeEnded("failed", cause_of(error), target, "prepare", blames=blames) from error
         before = self.committed, self.current, self._interpreter, self._environment
         record = self._next_record(action, target, decided.generation)
         self._report("commit", f"generation {decided.generation} is decided for")
@@ -550,7 +382,7 @@ class Upgrades:
         except OSError as error:
             await hand_over.abort("the decision could not be recorded")
             cause = f"the decision could not be recorded: {error.strerror or error}"
-            raise _Ended("failed", cause, target, "record") from error
+            raise ChangeEnded("failed", cause, target, "record") from error
         self.committed, self.current = record, Current(decided.generation, staged)
         self._interpreter, self._environment = decided.interpreter, target.environment
         warnings = [*warnings_of(before[0], staged.hash), *await hand_over.commit()]
@@ -576,11 +408,11 @@ class Upgrades:
             pause_s=hand_over.longest_pause_s,
         )
 
-    async def _hand_back(self, hand_over: HandOver, cause: str, target: _Target) -> None:
+    async def _hand_back(self, hand_over: HandOver, cause: str, target: Target) -> None:
         """
         The old processes serve again; first that is written down.
 
-        :raises _Ended: always
+        :raises ChangeEnded: always
         """
         began = self._clock.seconds()
         try:
@@ -590,9 +422,9 @@ class Upgrades:
         warnings = await hand_over.hand_back(cause)
         took_s = self._clock.seconds() - began
         text = "; ".join([f"handed back in {took_s:.2f} s, the old code serves: {cause}", *warnings])
-        raise _Ended("failed", text, target, "supervision", blames=True)
+        raise ChangeEnded("failed", text, target, "supervision", blames=True)
 
-    async def _examine(self, named: str) -> _Target:
+    async def _examine(self, named: str) -> Target:
         """
         :raises TreeError: it must not be loaded
         """
@@ -602,11 +434,11 @@ class Upgrades:
         environment = origin.environment or self._environment
         interpreter = str(origin.environment.python) if origin.environment else self._interpreter
         changes = compare(self.current.tree, origin.tree, BOUNDARIES)
-        return _Target(origin.tree, changes, proof, interpreter, environment, reasons)
+        return Target(origin.tree, changes, proof, interpreter, environment, reasons)
 
-    async def _find_previous(self) -> _Target:
+    async def _find_previous(self) -> Target:
         if not self.committed.previous:
-            raise _Ended("refused", "there is nothing to go back to: no upgrade was made yet")
+            raise ChangeEnded("refused", "there is nothing to go back to: no upgrade was made yet")
         tree = await self._threads.run(find_copy, self._code_folder, self.committed.previous)
         proof = Proof("")
         if tree.hash != self.committed.started_from:  # what a start takes needs no signature
@@ -617,14 +449,14 @@ class Upgrades:
             environment = await self._threads.run(environment_of, Path(interpreter), DISTRIBUTIONS)
             differences = self._environment.differences(environment) if self._environment else [interpreter]
         changes = compare(self.current.tree, tree, BOUNDARIES)
-        return _Target(tree, changes, proof, interpreter, environment, tuple(differences))
+        return Target(tree, changes, proof, interpreter, environment, tuple(differences))
 
     async def _new_number(self) -> int:
         """One that no worker has had: those of a killed anchor may have tried more than it has written down."""
         self._last_number = max(self._last_number, await self._workers.highest_generation()) + 1
         return self._last_number
 
-    async def _prepare(self, target: _Target, staged: CodeTree) -> int:
+    async def _prepare(self, target: Target, staged: CodeTree) -> int:
         number = await self._new_number()
         text = f"loading generation {number} and letting it check itself, in a process apart and then in all workers"
         self._report("prepare", text)
@@ -635,10 +467,10 @@ class Upgrades:
             await self._abort(number)
             undone: Reason = "timeout" if isinstance(error, WaitedTooLong) else "prepare"
             blames = not isinstance(error, NobodyAsked)
-            raise _Ended("failed", cause_of(error), target, undone, blames=blames) from error
+            raise ChangeEnded("failed", cause_of(error), target, undone, blames=blames) from error
         return number
 
-    async def _try_out(self, number: int, percent: float, target: _Target, staged: CodeTree) -> str:
+    async def _try_out(self, number: int, percent: float, target: Target, staged: CodeTree) -> str:
         """
         Let the prepared generation answer on a share of the connections, and compare.
 
@@ -658,16 +490,16 @@ class Upgrades:
             await self._abort(number)
             rollback_s = round(self._clock.seconds() - error.decided_at, 4)
             cause = f"rolled back by the canary: {cause_of(error)}"
-            raise _Ended(
+            raise ChangeEnded(
                 "failed", cause, target, error.reason, blames=True, canary=error.seen, rollback_s=rollback_s
             ) from error
         except (CanaryStopped, NobodyAsked) as error:
             await self._abort(number)
-            raise _Ended("failed", cause_of(error), target, "prepare") from error
+            raise ChangeEnded("failed", cause_of(error), target, "prepare") from error
         except Exception as error:
             await self._abort(number)
             if isinstance(error, SwapFailed):
-                raise _Ended("failed", cause_of(error), target, "prepare", blames=True) from error
+                raise ChangeEnded("failed", cause_of(error), target, "prepare", blames=True) from error
             raise
         return judged
 
@@ -689,13 +521,13 @@ class Upgrades:
         else:
             self.committed = record
 
-    async def _decide(self, record: Committed, target: _Target) -> None:
+    async def _decide(self, record: Committed, target: Target) -> None:
         try:
             await self._threads.run(write_committed, self._code_folder, record)
         except OSError as error:
             await self._abort(record.generation)
             cause = f"the decision could not be recorded: {error.strerror or error}"
-            raise _Ended("failed", cause, target, "record") from error
+            raise ChangeEnded("failed", cause, target, "record") from error
 
     async def _abort(self, number: int) -> None:
         try:
@@ -723,7 +555,7 @@ class Upgrades:
             warnings.append(f"old copies could not be removed: {error}")
         return warnings
 
-    def _next_record(self, action: Action, target: _Target, number: int) -> Committed:
+    def _next_record(self, action: Action, target: Target, number: int) -> Committed:
         old, new_hash = self.committed, target.tree.hash
         goes_back = action == "rollback" and new_hash != old.rolled_back  # else it takes a rollback back
         record = msgspec.structs.replace(
@@ -738,46 +570,6 @@ class Upgrades:
         )
         return hold_back(record, old.hash, ROLLED_BACK, self._now()) if goes_back else record
 
-    async def _ended(self, actor: Actor, outcome: Outcome, undone: Reason | None = None) -> Outcome:
-        self._metrics.count(outcome, undone)
-        self.log.info(
-            "{action} asked for by {user}: {result} {cause}",
-            action=outcome.action,
-            user=actor.user,
-            result=outcome.result,
-            cause=outcome.cause,
-            old_hash=outcome.old_hash,
-            new_hash=outcome.new_hash,
-        )
-        if not await self._write_audit(actor, outcome):
-            warnings = [*outcome.warnings, "the audit log could not be written: see the daemon's log"]
-            outcome = msgspec.structs.replace(outcome, warnings=warnings)
-        self._told = ("", 0.0)
-        self._tell("upgrade.ended", {**_facts(outcome), "user": actor.user})
-        return outcome
-
-    async def _write_audit(self, actor: Actor, outcome: Outcome) -> bool:
-        entry = AuditEntry(
-            time=self._now(),
-            who=actor,
-            action=outcome.action,
-            result=outcome.result,
-            old_hash=outcome.old_hash,
-            new_hash=outcome.new_hash,
-            generation=outcome.generation,
-            cause="; ".join(filter(None, [outcome.cause, *outcome.warnings])),
-            duration_s=outcome.duration_s,
-            manifest=outcome.manifest,
-            canary=outcome.canary,
-            rollback_s=outcome.rollback_s,
-        )
-        try:
-            await self._audit.append(entry)
-        except OSError:
-            self.log.failure("the audit log cannot be written")
-            return False
-        return True
-
     def _report(self, step: str, text: str, done: int = 0, total: int = 0) -> None:
         elapsed = round(self._clock.seconds() - self._began, 3)
         self.progress = Progress(step=step, text=text, done=done, total=total, elapsed_s=elapsed)
@@ -785,11 +577,7 @@ class Upgrades:
             self._listener(self.progress)
         except Exception:
             self.log.failure("a listener of the upgrade's progress failed")
-        # Events are kept: what a step says of itself many times a second is not for them.
-        told, now = self._told, self._clock.seconds()
-        if step != told[0] or now - told[1] >= TELL_EVERY_S:
-            self._told = (step, now)
-            self._tell("upgrade.progress", _facts(self.progress))
+        self._change_log.report(self.progress)
 
     async def _within(self, seconds: float, work: Awaitable[T]) -> T:
         async def run() -> T:
@@ -800,11 +588,6 @@ class Upgrades:
             return await timed
         except WaitedTooLong:
             raise WaitedTooLong(f"not all workers answered within {seconds:g} s") from None
-
-
-def _facts(told: Progress | Outcome) -> dict[str, Any]:
-    """What an event says: all but what tells the two apart on the control socket."""
-    return {name: value for name, value in plain(told).items() if name != "type"}
 
 
 def _nobody(_progress: Progress) -> None:

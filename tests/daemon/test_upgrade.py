@@ -29,7 +29,8 @@ from cloudd.daemon._audit import AuditLog
 from cloudd.daemon._committed import choose_boot_tree, read_committed
 from cloudd.daemon._manifests import Proof, stage_proved
 from cloudd.daemon._swap_metrics import SwapMetrics
-from cloudd.daemon._upgrade import Upgrades, Workers
+from cloudd.daemon._upgrade import Upgrades
+from cloudd.daemon._upgrade_interfaces import Workers
 from cloudd.daemon._workers import Decided, SwapFailed
 from cloudd.interfaces.settings import Settings, UpgradeSettings
 from reload import CodeTree, environment_of
