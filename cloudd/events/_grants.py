@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.events.test_grants -*-
+# -*- test-case-name: tests.events.test_hub -*-
 """
 What lets subscribers in, for as long as they stay: one ``Grant`` a token, looked at again when something changed.
 

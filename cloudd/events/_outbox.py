@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.events.test_outbox -*-
+# -*- test-case-name: tests.database.test_outbox -*-
 """
 The outbox in the control database: functions for ``Transactions.read`` and ``write``.
 

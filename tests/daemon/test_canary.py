@@ -67,7 +67,9 @@ class CanaryCase(MetricsCase):
         """An upgrade whose canary has begun."""
         waiting = self.upgrades.upgrade("", "", ANN, self.listen)
         self.assertNoResult(waiting)
-        self.assertEqual(self.workers.calls, [("prepare", 2), ("prepare_late", 2), ("begin_canary", 2)])
+        self.assertEqual(
+            self.workers.calls, [("check_apart", 2), ("prepare", 2), ("prepare_late", 2), ("begin_canary", 2)]
+        )
         return waiting
 
     def looks(self, count: int = 1, new: int = 0, old: int = 0, status: int = 200) -> None:
@@ -97,7 +99,16 @@ class GoodCodeTests(CanaryCase):
         looks = ["measure_canary"] * 16
         self.assertEqual(
             [call for call, _number in self.workers.calls],
-            ["prepare", "prepare_late", "begin_canary", *looks, "check_canary", "prepare_late", "commit"],
+            [
+                "check_apart",
+                "prepare",
+                "prepare_late",
+                "begin_canary",
+                *looks,
+                "check_canary",
+                "prepare_late",
+                "commit",
+            ],
         )
         self.assertEqual(self.steps.count("canary"), 1 + 4 + 1)
 
@@ -156,7 +167,7 @@ class GoodCodeTests(CanaryCase):
         """0 is none, whatever the settings say; and a rollback has none."""
         self.assertEqual(self.successResultOf(self.upgrade(canary=0)).canary, "")
         self.assertEqual(self.successResultOf(self.rollback()).result, "committed")
-        self.assertEqual([call for call, _number in self.workers.calls], ["prepare", "commit"] * 2)
+        self.assertEqual([call for call, _number in self.workers.calls], ["check_apart", "prepare", "commit"] * 2)
 
     def test_who_waits_may_leave(self) -> None:
         """It goes on when nobody listens any more."""
