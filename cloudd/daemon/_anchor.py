@@ -59,6 +59,7 @@ from .settings import SettingsError, apply_reloadable, changed_settings, setting
 STRAGGLERS_S = 2.0
 NEXT_SELF_S = 0.1
 QUIET_S = 5.0  # longest wait for answers on the control socket before the anchor becomes other code
+TLS_READY_S = 15.0
 TRIAL_S = 30.0  # in which new code prepares the host, else the committed code is booted
 
 
@@ -181,6 +182,7 @@ class Anchor(Service):
             self._environment,
         )
         await pool.start()
+        await self._tls.ready(TLS_READY_S)
         self._host.rates.start()
         marks["workers"] = self._reactor.seconds()
         if self._inheritance is None:

@@ -58,6 +58,7 @@ class _Seat:
     cause: str = "is starting"
     failures: int = 0
     started_at: float = 0.0
+    has_served: bool = False
 
 
 class TLSFront:
@@ -93,6 +94,7 @@ class TLSFront:
         self.restarts = 0
         self.held: list[socket.socket] = []
         self._found: list[FrontLink] = []
+        self._all_serve: Deferred[None] = Deferred()
         self._inherited: dict[str, tuple[socket.socket, socket.socket]] = {}
 
     def find(self, inherited: Mapping[str, Sequence[int]] = MappingProxyType({})) -> None:
@@ -224,6 +226,7 @@ class TLSFront:
     async def _serve_or_leave(self, seat: _Seat, link: FrontLink) -> None:
         try:
             await self._let_serve(link)
+            self._served(seat)
         except FrontLost:
             if seat.current is link and not link.is_over:
                 # It may be stuck, or of a version that we do not understand: what it has stays with it.
@@ -238,6 +241,19 @@ class TLSFront:
 
         seat.current, seat.started_at = link, self._reactor.seconds()
         link.when_ended(ended)
+
+    def _served(self, seat: _Seat) -> None:
+        seat.has_served = True
+        if all(each.has_served for each in self._seats) and not self._all_serve.called:
+            self._all_serve.callback(None)
+
+    async def ready(self, within_s: float) -> None:
+        """Wait until all fronts serve, or have not done so in time: then ``health`` says why."""
+        if self._seats and not self._all_serve.called:
+            timer = self._reactor.callLater(within_s, self._all_serve.callback, None)
+            await self._all_serve
+            if timer.active():
+                timer.cancel()
 
     async def _let_serve(self, link: FrontLink, within_s: float = CALL_TIMEOUT_S) -> None:
         descriptors: list[int] = []

@@ -285,11 +285,10 @@ class FrontTests(FrontCase):
     async def test_stop(self) -> None:
         """A stop waits for connections as long as it is told, and then ends them."""
         client, worker = await self.open()
-        stopping = self.ensure(self.front.stop(1.0))
-        await deferLater(reactor, 0.2)
+        stopping = self.ensure(self.front.stop(3.0))
         self.assertFalse(stopping.called)
         await self.talk(client, worker)
-        self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", self.port), 5)
+        await self.wait(self.is_refused)
         await stopping
         self.assertEqual(await deferToThread(self.read_quietly, client), b"")
 
@@ -327,6 +326,13 @@ class FrontTests(FrontCase):
         await self.talk(client, worker)
         self.assertEqual((await self.pids())[1:], [before])
         self.assertEqual(self.front.restarts, 1)
+
+    def is_refused(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 5).close()
+        except ConnectionRefusedError:
+            return True
+        return False
 
     async def test_hang(self) -> None:
         """A front that does not answer is told in health."""

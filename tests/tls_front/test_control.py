@@ -33,6 +33,19 @@ class Case(SynchronousTestCase):
         connection.connect(str(self.path))
         return Control(connection)
 
+    def refuses(self) -> None:
+        """The front has let go of its listening socket; when we have too, nobody can connect."""
+        self.front.listener.close()
+
+        def is_refused() -> bool:
+            try:
+                self.front.connect().close()
+            except ConnectionRefusedError:
+                return True
+            return False
+
+        self.front.wait(is_refused, "a refused connection")
+
     def ended(self) -> int:
         return self.front.process.wait(PATIENCE_S)
 
@@ -118,8 +131,7 @@ class CallTests(Case):
         """A face that is not served any more accepts nothing, and keeps its connections."""
         client, worker = self.front.open()
         self.front.control.call("serve", faces=[])
-        self.front.listener.close()
-        self.assertRaises(ConnectionRefusedError, self.front.connect)
+        self.refuses()
         client.sendall(b"still")
         self.assertEqual(worker.recv(10), b"still")
         client.close()
@@ -142,8 +154,7 @@ class EndTests(Case):
         """It accepts no more, lets connections end, and goes with the last one; its socket goes with it."""
         client, worker = self.front.open()
         self.assertEqual(self.front.control.call("stop", timeout_s=None), {})
-        self.front.listener.close()
-        self.assertRaises(ConnectionRefusedError, self.front.connect)
+        self.refuses()
         self.assertTrue(self.front.control.call("hello")["draining"])
         client.sendall(b"still")
         self.assertEqual(worker.recv(10), b"still")
