@@ -12,6 +12,7 @@ Where an anchor was killed, its workers serve on: the next one finds them and th
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import resource
 import signal
@@ -23,6 +24,7 @@ from typing import Any
 from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 import cloudd
@@ -56,6 +58,8 @@ from ._upgrade import Upgrades
 from ._workers import Decided, SwapFailed, WorkerPool
 from .settings import SettingsError, apply_reloadable, changed_settings, settings_to_plain
 
+END_LOOK_S = 0.05
+END_PATIENCE_S = 5.0
 STRAGGLERS_S = 2.0
 NEXT_SELF_S = 0.1
 QUIET_S = 5.0  # longest wait for answers on the control socket before the anchor becomes other code
@@ -374,6 +378,8 @@ class Anchor(Service):
         )
 
     def _exec(self, decided: Decided) -> None:
+        if self._stopping or getattr(self._reactor, "_stopped", False):
+            return  # a signal came first
         self._threads.stop()
         try:
             become(
@@ -486,11 +492,24 @@ class Anchor(Service):
         if self._pool is not None:
             self._host.rates.stop()
             await self._pool.stop(self._settings.workers.stop_timeout_s)
+        else:
+            await self._end_found()
         await tls_ended
         if self._control_port is not None:
             self._control_port.stopListening()
         self._threads.stop()
         self._holdings.release()
+
+    async def _end_found(self) -> None:
+        """Workers of an earlier anchor, to be taken over in a moment: left alone they would wait for another anchor."""
+        pids = [met.pid for met, _ in self._holdings.found.workers]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        until = self._reactor.seconds() + self._settings.workers.stop_timeout_s + END_PATIENCE_S
+        while pids and self._reactor.seconds() < until:
+            pids = [pid for pid in pids if reap(pid) is None and Path(f"/proc/{pid}").exists()]
+            await deferLater(self._reactor, END_LOOK_S)
 
     def _hasten(self) -> None:
         say("cloudd: asked again to end: requests in flight are cut")

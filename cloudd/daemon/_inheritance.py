@@ -13,6 +13,7 @@ small program that the exec starts goes back to the old code, with the same inhe
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,8 +29,11 @@ TRY_S = 30.0
 MAX_BYTES = 16_777_216
 
 # Runs in the new Python with nothing of ours imported: what is here must work whatever the new code is like.
+# Signals were held back before the exec: whoever stops the daemon meanwhile stops its next self, in order, and not only
+# the anchor, whose workers would then wait for another one.  It is here that they are let through again, so that the
+# new code may be of a release that knows nothing of it.
 _BOOTSTRAP = """
-import os, sys, traceback
+import os, signal, sys, traceback
 descriptor, python, tree, number = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 try:
     from cloudd.daemon._next_anchor import prepare
@@ -41,8 +45,11 @@ except BaseException:
     os.write(2, b"cloudd: the anchor's new code does not start: back to the old\\n")
     os.environ["PYTHONPATH"] = tree
     os.execve(python, [python, "-P", "-c", sys.argv[5], str(descriptor), "", "", number, sys.argv[5]], os.environ)
+from twisted.internet import reactor
+reactor.callWhenRunning(signal.pthread_sigmask, signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 serve()
 """
+_HELD_BACK = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @frozen
@@ -159,7 +166,7 @@ def keep_from_exec(inheritance: Inheritance, descriptor: int) -> None:
 
 def become(descriptor: int, python: str, tree: Path, own_tree: Path, environment: Mapping[str, str]) -> None:
     """
-    Become an anchor of other code; does not return.
+    Become an anchor of other code; does not return.  Signals that ask the daemon to stop wait until that one runs.
 
     :param descriptor: of the memory file
     :param python: path of the interpreter
@@ -171,7 +178,11 @@ def become(descriptor: int, python: str, tree: Path, own_tree: Path, environment
     arguments = [
         python, "-P", "-c", _BOOTSTRAP, str(descriptor), sys.executable, str(own_tree), "1", _BOOTSTRAP
     ]  # fmt: skip
-    os.execve(python, arguments, {**environment, "PYTHONPATH": str(tree)})  # noqa: S606 - checked code, no shell
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    try:
+        os.execve(python, arguments, {**environment, "PYTHONPATH": str(tree)})  # noqa: S606 - checked code, no shell
+    finally:  # it has failed
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
 
 
 def try_next(python: str, tree: Path, environment: Mapping[str, str]) -> str:

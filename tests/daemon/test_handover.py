@@ -176,6 +176,18 @@ class NextSelfTests(HandOverCase):
         os.kill(status["pid"], signal.SIGTERM)
         self.cloud.wait(lambda: not self.cloud.processes(), "every process has ended")
 
+    def test_stopped_while_it_becomes(self) -> None:
+        """A stop that comes in the middle of the exec ends the workers, too: none waits for another anchor."""
+        self.change_kernel()
+        self.assertEqual(self.cloud.upgrade()["result"], "committed")
+        process = self.cloud.process
+        assert process is not None
+        self.cloud.wait(lambda: "the anchor becomes" in self.cloud.log(), "the exec")
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+        self.cloud.wait(lambda: not self.cloud.processes(), "the end of all processes")
+        self.assertNotIn("serving on for", self.cloud.log())
+
     def test_an_anchor_that_does_not_import(self) -> None:
         """It is tried before anything else is done."""
         self.change_kernel("import nowhere", "cloudd/daemon/_anchor.py")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from cloudd.daemon._inheritance import (
     Launch,
     NoInheritance,
     SlotPast,
+    become,
     keep_from_exec,
     leave,
     take,
@@ -92,3 +95,63 @@ class LaunchTests(SynchronousTestCase):
         again = Options()
         again.parseOptions(list(options.launch.arguments))
         self.assertEqual(again.settings, options.settings)
+
+
+class BecomeTests(SynchronousTestCase):
+    """The exec itself, into a very small anchor."""
+
+    def become(self, prepare: str) -> subprocess.CompletedProcess[str]:
+        """Run what becomes an anchor whose ``prepare`` is this."""
+        tree = Path(self.mktemp()).absolute()
+        package = tree / "cloudd" / "daemon"
+        package.mkdir(parents=True)
+        for folder in (package, package.parent):
+            (folder / "__init__.py").touch()
+        (package / "_next_anchor.py").write_text(prepare)
+        program = (
+            "import os, sys; from pathlib import Path; from cloudd.daemon._inheritance import become;"
+            "become(0, sys.executable, Path(sys.argv[1]), Path(sys.argv[1]), os.environ)"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", program, str(tree)],
+            cwd=CHECKOUT,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def test_stopped_meanwhile(self) -> None:
+        """A signal that comes while the new anchor starts ends it in order, with its workers; not half-way."""
+        for name in ("SIGTERM", "SIGINT"):
+            done = self.become(
+                "import os, signal\n"
+                "from twisted.internet import reactor\n"
+                "def prepare(descriptor, has_way_back):\n"
+                f"    os.kill(os.getpid(), signal.{name})\n"
+                "    reactor.addSystemEventTrigger('before', 'shutdown', print, 'ended in order')\n"
+                "    return reactor.run\n"
+            )
+            self.assertEqual((done.returncode, done.stdout), (0, "ended in order\n"), done.stderr)
+
+    def test_stopped_while_it_goes_back(self) -> None:
+        """The same when the new code does not start and the old one is gone back to."""
+        done = self.become(
+            "import os, signal\n"
+            "from twisted.internet import reactor\n"
+            "def prepare(descriptor, has_way_back):\n"
+            "    if has_way_back:\n"
+            "        os.kill(os.getpid(), signal.SIGTERM)\n"
+            "        raise ValueError('bad code')\n"
+            "    reactor.addSystemEventTrigger('before', 'shutdown', print, 'ended in order')\n"
+            "    return reactor.run\n"
+        )
+        self.assertEqual((done.returncode, done.stdout), (0, "ended in order\n"), done.stderr)
+        self.assertIn("bad code", done.stderr)
+
+    def test_no_such_interpreter(self) -> None:
+        """An exec that fails leaves signals as they were."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        self.assertRaises(OSError, become, 0, "/no/python", Path("/"), Path("/"), {})
+        self.assertEqual(signal.pthread_sigmask(signal.SIG_BLOCK, []), before)
