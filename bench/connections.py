@@ -36,7 +36,6 @@ from bench.clients import (
     StreamResult,
     Target,
     Tick,
-    Window,
     get,
     pauses,
     requests_table,
@@ -108,17 +107,10 @@ def spread(code: UpgradedCloud) -> dict[str, int]:
     }
 
 
-def upgrades(code: UpgradedCloud, how: How, count: int, options: argparse.Namespace) -> list[Window]:
-    windows = []
-    for number in range(count):
-        windows.append(code.upgrade(how))
-        outcome = code.outcomes[-1]
-        log(
-            f"{how} {number + 1} of {count}: {windows[-1].seconds:.2f} s, moved {outcome.get('moved')},"
-            f" says {outcome.get('pause_s', 0) * 1e3:.0f} ms"
-        )
+def upgrades(code: UpgradedCloud, how: How, count: int, options: argparse.Namespace) -> None:
+    for _ in range(count):
+        code.try_upgrade(how)
         time.sleep(SETTLE_S + options.gap + (options.window if how == "hand-over" else 0))
-    return windows
 
 
 def drive(
@@ -142,10 +134,10 @@ def drive(
     log("all clients are connected")
     phases = Phases()
     phases.rest(options.quiet)
-    windows: dict[How, list[Window]] = {"swap": upgrades(code, "swap", options.swaps, options)}
+    upgrades(code, "swap", options.swaps, options)
     held.touch()
     phases.rest(options.quiet)
-    windows["hand-over"] = upgrades(code, "hand-over", options.hand_overs, options)
+    upgrades(code, "hand-over", options.hand_overs, options)
     held.touch()
     phases.rest(options.quiet)
     found["connections_by_worker_after"] = spread(code)
@@ -161,23 +153,26 @@ def drive(
         "idle": sum(result.errors for result in idle),
         "idle_unanswered": 2 * options.idle - sum(result.touched for result in idle),
         "streams": stream_errors(events) if options.streams else 0,
+        "upgrades": len(code.failures),
     }
     latencies = Latencies.of([(asked.due, asked.sent, asked.done)])
     found |= {
         "errors": sum(errors.values()),
         "errors_by_kind": errors,
+        "failures": code.failures,
         "requests": requests_table(asked),
         "idle_examples": [example for result in idle for example in result.examples][:10],
         "streams": events,
         "none": {**latencies.table(phases.quiet), "last_stream_ms": tick_pauses(heard, ticks, phases.quiet)},
     }
-    for how, made in windows.items():
-        if made:
-            pairs = zip(code.outcomes, code.windows, strict=True)
+    kinds: tuple[How, ...] = ("swap", "hand-over")
+    for how in kinds:
+        windows = code.windows_of(how)
+        if windows:
             found[how] = {
-                **pauses(latencies, phases.quiet, made),
-                "last_stream_ms": tick_pauses(heard, ticks, made),
-                "anchor": said_by_anchor([outcome for outcome, window in pairs if window.kind == how]),
+                **pauses(latencies, phases.quiet, windows),
+                "last_stream_ms": tick_pauses(heard, ticks, windows),
+                "anchor": said_by_anchor(code.outcomes_of(how)),
             }
     return found
 

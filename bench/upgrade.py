@@ -39,7 +39,6 @@ from bench.clients import (
     Tick,
     TransferLoad,
     TransferResult,
-    Window,
     content,
     get,
     pauses,
@@ -60,16 +59,12 @@ CONTAINER = "upgrades"
 CLIENT_NICE = -5
 
 
-def upgrades(code: UpgradedCloud, how: How, count: int, requests: Client, options: argparse.Namespace) -> list[Window]:
-    windows = []
-    for number in range(count):
-        windows.append(code.upgrade(how))
-        pause_ms = code.outcomes[-1].get("pause_s", 0) * 1e3
-        log(f"{how} {number + 1} of {count}: {windows[-1].seconds:.2f} s, says {pause_ms:.0f} ms")
+def upgrades(code: UpgradedCloud, how: How, count: int, requests: Client, options: argparse.Namespace) -> None:
+    for _ in range(count):
+        code.try_upgrade(how)
         touch_idle(requests, options)
         if how == "hand-over":
             time.sleep(options.window)
-    return windows
 
 
 def touch_idle(requests: Client, options: argparse.Namespace) -> None:
@@ -127,16 +122,16 @@ def drive(
     log("all clients are connected")
     phases, began = Phases(), time.monotonic()
     phases.rest(options.quiet)
-    swaps = upgrades(code, "swap", options.swaps, requests, options)
+    upgrades(code, "swap", options.swaps, requests, options)
     phases.rest(options.quiet)
-    hand_overs = upgrades(code, "hand-over", options.hand_overs, requests, options)
+    upgrades(code, "hand-over", options.hand_overs, requests, options)
     phases.rest(options.quiet)
     seconds = time.monotonic() - began
     asked: RequestResult = requests.finish()
     moved: TransferResult = transfers.finish()
     ticks: list[Tick] = ticker.finish()
     heard: list[StreamResult] = [streams.finish()] if streams else []
-    return table(options, code, asked, moved, ticks, heard, phases, swaps, hand_overs, seconds)
+    return table(options, code, asked, moved, ticks, heard, phases, seconds)
 
 
 def table(
@@ -147,8 +142,6 @@ def table(
     ticks: list[Tick],
     heard: list[StreamResult],
     phases: Phases,
-    swaps: list[Window],
-    hand_overs: list[Window],
     seconds: float,
 ) -> dict[str, Any]:
     latencies = Latencies.of([(asked.due, asked.sent, asked.done)])
@@ -161,14 +154,16 @@ def table(
         + max(0, options.uploads - moved.uploads)
         + max(0, options.downloads - moved.downloads),
         "streams": stream_errors(events) if options.streams else 0,
+        "upgrades": len(code.failures),
     }
     found: dict[str, Any] = {
         "seconds": round(seconds, 1),
+        "failures": code.failures,
         "errors": sum(errors.values()),
         "reconnects": asked.reconnects,
         "errors_by_kind": errors,
         "versions_seen": len(asked.bodies[0]),
-        "versions": code.number + 1,
+        "versions": len(code.windows) + 1,
         "requests": requests_table(asked),
         "transfers": {
             "uploads": moved.uploads,
@@ -179,16 +174,14 @@ def table(
         "streams": events,
         "none": latencies.table(phases.quiet),
     }
-    kinds: tuple[tuple[How, list[Window]], ...] = (("swap", swaps), ("hand-over", hand_overs))
-    for how, windows in kinds:
+    kinds: tuple[How, ...] = ("swap", "hand-over")
+    for how in kinds:
+        windows = code.windows_of(how)
         if windows:
-            outcomes = [
-                outcome for outcome, window in zip(code.outcomes, code.windows, strict=True) if window.kind == how
-            ]
             found[how] = {
                 **pauses(latencies, phases.quiet, windows),
                 "last_stream_ms": tick_pauses(heard, ticks, windows),
-                "anchor": said_by_anchor(outcomes),
+                "anchor": said_by_anchor(code.outcomes_of(how)),
             }
     found["none"]["last_stream_ms"] = tick_pauses(heard, ticks, phases.quiet)
     return found

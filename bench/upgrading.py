@@ -50,6 +50,7 @@ class UpgradedCloud:
     :ivar alternate: go to and fro between two codes, whose copies stay: staging is then nearly nothing
     :ivar windows: begin and end of each upgrade
     :ivar outcomes: what ``cloudctl`` said of each
+    :ivar failures: what became of those that did not end with new code
     """
 
     cloud: RunningCloud
@@ -59,6 +60,7 @@ class UpgradedCloud:
     number: int = 0
     windows: list[Window] = field(factory=list)
     outcomes: list[dict[str, Any]] = field(factory=list)
+    failures: list[str] = field(factory=list)
     waited_busy: int = 0
 
     @classmethod
@@ -122,6 +124,25 @@ class UpgradedCloud:
 
         self.change(how)
         return self._until_not_busy(how, ask)
+
+    def try_upgrade(self, how: How) -> None:
+        """``upgrade``; a failure is remembered in ``failures``."""
+        try:
+            window = self.upgrade(how)
+        except UpgradeFailed as failure:
+            self.failures.append(str(failure))
+            log(f"{how} {self.number} failed: {str(failure)[:500]}")
+        else:
+            outcome = self.outcomes[-1]
+            pause_ms = outcome.get("pause_s", 0) * 1e3
+            log(f"{how} {self.number}: {window.seconds:.2f} s, moved {outcome.get('moved')}, says {pause_ms:.0f} ms")
+
+    def windows_of(self, how: How) -> list[Window]:
+        return [window for window in self.windows if window.kind == how]
+
+    def outcomes_of(self, how: How) -> list[dict[str, Any]]:
+        pairs = zip(self.outcomes, self.windows, strict=True)
+        return [outcome for outcome, window in pairs if window.kind == how]
 
     def _until_not_busy(self, how: How, ask: Callable[[], tuple[dict[str, Any], str]]) -> Window:
         deadline = time.monotonic() + BUSY_PATIENCE_S
