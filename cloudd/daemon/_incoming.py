@@ -34,6 +34,7 @@ BOOT_S = 60.0
 REHEARSAL_S = 30.0
 MOVE_S = 120.0
 ASK_S = 10.0
+VISIT_S = 15.0  # a worker with very many connections on a busy machine does not answer within the usual 2 s
 RETURN_S = 10.0
 LOOK_S = 0.5
 SILENT_LOOKS = 2  # each waits for ``ASK_TIMEOUT_S``
@@ -198,7 +199,7 @@ class HandOver:
     async def _visit(self, slot: Slot, purpose: Purpose, brought: list[int]) -> tuple[int, ...]:
         question = Visit(purpose=purpose, generation=self.decided.generation)
         try:
-            met = await self._threads.run(visit, place_of(self._run, slot.pid), question, brought)
+            met = await self._threads.run(visit, place_of(self._run, slot.pid), question, brought, VISIT_S)
         except VisitFailed as error:
             raise SwapFailed(f"worker {slot.name}: {error}") from error
         return met.descriptors
