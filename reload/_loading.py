@@ -3,22 +3,29 @@
 Loading code beside a running reactor, in a thread of its own that may be given up.
 
 Code that is new may hang while it is imported: wait for an answer, loop for ever.  A thread cannot be killed; one of a
-pool would be missing there from then on.  So each load has its own.  Who gives it up goes on at once; the thread is
-told to end, which it does when it next runs Python code, and whatever it still gives is dropped.
+pool would be missing there from then on.  So each load has its own.  Who gives it up goes on at once, and whatever it
+still gives is dropped.  A thread that loops gets an exception that ends it.  One that waits would get it only when it
+wakes up, and until then Python asks in every thread, at every call, whether the exception is theirs (with a debugger or
+a coverage tool, for ever); so it gets none, and waits on, in nobody's way.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ._collecting import QuietLoading
+
+LOOKS_S = (0.05, 0.2, 1.0, 5.0, 30.0)
+"""After which time it is looked whether a thread that was given up runs; each time after the one before."""
 
 Result = TypeVar("Result")
 
@@ -27,15 +34,14 @@ class LoadGivenUp(Exception):
     """Nobody waits for this load any more; the text says where it was."""
 
 
-class _EndThread(BaseException):
-    """Raised in the thread of a load that was given up, wherever it is: no handler of new code is to catch it."""
+class _EndThread(SystemExit):
+    """Raised in the thread of a load that was given up, wherever it is; threads end by it without a word."""
 
 
 class Load(Generic[Result]):
     """
     One call of ``function`` in its own thread, begun at once, with the collector quiet (``QuietLoading``).
 
-    :param reactor: ``callFromThread`` is all that is used
     :ivar result: fires in the reactor's thread with what ``function`` gave; fails with what it raised, ``SystemExit``
         and the like too, or with ``LoadGivenUp``; cancelling it gives up
     """
@@ -45,6 +51,7 @@ class Load(Generic[Result]):
         self._reactor = reactor
         self._quiet = QuietLoading()
         self._waiting = True
+        self._look: Any = None  # the timer for the next look at a thread that was given up
         self._thread = threading.Thread(target=self._run, args=(function,), name=name, daemon=True)
         self._thread.start()
 
@@ -55,25 +62,46 @@ class Load(Generic[Result]):
         self._waiting = False
         self._quiet.give_up()
         where = f"loading does not end; it is at {_place_of(self._thread)}"
-        if self._thread.ident is not None and self._thread.is_alive():
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(_EndThread))
+        self._look_later(0)
         self.result.errback(LoadGivenUp(where))
 
     def _run(self, function: Callable[[], Result]) -> None:
+        found: Any = None
         try:
             with self._quiet:
-                found: Any = function()
+                found = function()
         except _EndThread:
-            return
+            pass
         except BaseException:
             found = Failure()
         del function
         self._reactor.callFromThread(self._ended, found)
 
     def _ended(self, found: Any) -> None:
+        if self._look is not None and self._look.active():
+            self._look.cancel()
         if self._waiting:
             self._waiting = False
             self.result.callback(found)
+
+    def _look_later(self, look: int) -> None:
+        if look < len(LOOKS_S):
+            self._look = self._reactor.callLater(LOOKS_S[look], self._end_thread, look, _turns_of(self._thread))
+
+    def _end_thread(self, look: int, turns: str) -> None:
+        if not self._thread.is_alive():
+            return
+        if _turns_of(self._thread) != turns:  # it has run since
+            ident = ctypes.c_ulong(self._thread.ident or 0)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_EndThread))
+        self._look_later(look + 1)
+
+
+def _turns_of(thread: threading.Thread) -> str:
+    """How often and how long a thread had a processor."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text()
+    return ""
 
 
 def _place_of(thread: threading.Thread) -> str:

@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from reload import Load, LoadGivenUp
+from reload._loading import LOOKS_S
 
 WAIT_S = 20.0
 
@@ -86,7 +87,7 @@ class LoadTests(TestCase):
         await self.ended()
 
     async def test_one_that_waits_for_ever(self) -> None:
-        """A thread that is in a call cannot be ended, and is in nobody's way: the next load goes on as ever."""
+        """A thread that waits in a call is left alone, and is in nobody's way: the next load goes on as ever."""
         gate = threading.Event()
         self.addCleanup(gate.set)
         load = self.load(gate.wait)
@@ -94,6 +95,8 @@ class LoadTests(TestCase):
         await self.assertFailure(load.result, LoadGivenUp)
         self.assertUsual()
         self.assertEqual(await self.load(lambda: 5).result, 5)
+        await deferLater(reactor, LOOKS_S[0] + LOOKS_S[1] + 0.1)
+        self.assertTrue(load._thread.is_alive())
         gate.set()
         await self.ended()
 
