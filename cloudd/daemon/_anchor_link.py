@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from ._link import Callee, Link, LinkLost
 
 HOST_TIMEOUT_S = 3.0
+PAGE_TIMEOUT_S = 6.0  # people wait longer than probes, and workers may be loaded
 PLAN_TIMEOUT_S = 30.0  # a tree is read and copied for it
 
 
@@ -91,11 +92,11 @@ class LinkedHost:
 
     def status(self) -> Deferred[dict[str, Any]]:
         """Code, workers and their generations, and the change under way."""
-        return self._ask("host_status")
+        return self._ask("host_status", PAGE_TIMEOUT_S)
 
     def audit(self, limit: int) -> Deferred[dict[str, Any]]:
         """The last entries of the audit log."""
-        return self._ask("host_audit", limit=limit)
+        return self._ask("host_audit", PAGE_TIMEOUT_S, limit=limit)
 
     def plan(self) -> Deferred[dict[str, Any]]:
         """What an upgrade to the start tree would do."""
@@ -103,7 +104,7 @@ class LinkedHost:
 
     def rates(self, without: str = "") -> Deferred[dict[str, Any]]:
         """Requests, errors and milliseconds of the last minutes."""
-        return self._ask("host_rates", without=without)
+        return self._ask("host_rates", PAGE_TIMEOUT_S, without=without)
 
     def _ask(self, name: str, timeout_s: float = HOST_TIMEOUT_S, **body: Any) -> Deferred[Any]:
         return Deferred.fromCoroutine(self._anchor.call(name, timeout_s=timeout_s, **body))

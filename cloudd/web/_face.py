@@ -50,7 +50,7 @@ _NEVER_KEPT: Header = (b"Cache-Control", b"no-store")
 _ASKED_AGAIN: Header = (b"Cache-Control", b"no-cache")  # kept, and used when its tag is still right
 
 #: A plan reads a code tree; all else takes milliseconds.
-_PATIENCE_S = 25.0
+_PATIENCE_S = 35.0
 _AUDIT_ENTRIES = 50
 _OTHER_SITE = "Another site asks for this: only the page itself may."
 _MAX_AUDIT = 1000

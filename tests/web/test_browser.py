@@ -126,6 +126,11 @@ class BrowserCase(SynchronousTestCase):
         self.addCleanup(process.stdout.close)
         return process
 
+    def ends(self, process: subprocess.Popen[bytes], status: int) -> None:
+        """Wait for a command, which ends so."""
+        output = process.communicate(timeout=120)[0]
+        self.assertEqual(process.returncode, status, output.decode())
+
     def change(self, name: str, addition: str) -> None:
         """Append to a file of the tree."""
         with (self.tree / name).open("a") as file:
@@ -203,7 +208,7 @@ class UpgradeTests(BrowserCase):
         page.wait("document.querySelector('#progress').dataset.running === 'yes'", "progress")
         page.wait("said.includes('step: prepare')", "the step")
         self.look(page, "upgrading")
-        self.assertEqual(upgrade.wait(120), 0)
+        self.ends(upgrade, 0)
         page.wait("document.querySelector('#figure-generation').textContent === '2'", "the new generation")
         page.wait("document.querySelector('#last').textContent.includes('committed')", "the result")
         page.wait("document.querySelector('#plan').textContent.includes('nothing to do')", "nothing more to do")
@@ -229,7 +234,7 @@ class UpgradeTests(BrowserCase):
         page.wait("document.querySelector('#progress').dataset.running === 'yes'", "progress")
         page.wait("said.includes('step: supervise')", "the last step")
         self.look(page, "handing-over")
-        self.assertEqual(upgrade.wait(120), 0)
+        self.ends(upgrade, 0)
         page.wait("document.querySelector('#figure-generation').textContent === '2'", "the new generation")
         page.wait("document.querySelector('#last').textContent.includes('committed')", "the result")
         page.wait("document.querySelector('#plan').textContent.includes('nothing to do')", "nothing more to do")
@@ -259,7 +264,7 @@ class UpgradeTests(BrowserCase):
         upload.endheaders()
         upload.send(b"x" * 1_000_000)
         self.change("cloudd/objects/__init__.py", "\n# other code\n")
-        self.assertEqual(self.cloudctl("upgrade", "--yes", "--canary", "0").wait(120), 0)
+        self.ends(self.cloudctl("upgrade", "--yes", "--canary", "0"), 0)
         page.wait("document.querySelector('#workers').textContent.includes('ending')", "both generations")
         old = page.run("[...document.querySelectorAll('#workers tfoot td')].at(-1).textContent")
         self.assertEqual(old, "1 connection1 request running")
@@ -279,7 +284,7 @@ class UpgradeTests(BrowserCase):
         """An upgrade of the page itself goes on in the old one, which offers the new one."""
         page = self.logged_in()
         self.change("cloudd/web/page.css", "\nh1 { font-style: italic; }\n")
-        self.assertEqual(self.cloudctl("upgrade", "--yes").wait(120), 0)
+        self.ends(self.cloudctl("upgrade", "--yes"), 0)
         page.wait("!document.querySelector('#newer').hidden", "the offer")
         page.run("document.querySelector('#newer a').click()")
         page.wait("getComputedStyle(document.querySelector('h1')).fontStyle === 'italic'", "the new style")
@@ -290,7 +295,7 @@ class UpgradeTests(BrowserCase):
         """Code that does not work changes nothing, and the page says what was wrong with it."""
         page = self.logged_in()
         self.change("cloudd/objects/__init__.py", "\nraise ValueError('<b>broken</b>')\n")
-        self.assertEqual(self.cloudctl("upgrade", "--yes").wait(120), 1)
+        self.ends(self.cloudctl("upgrade", "--yes"), 1)
         page.wait("document.querySelector('#last').textContent.includes('failed')", "the result")
         self.assertIn("<b>broken</b>", page.text("#last"))
         self.assertIn("<b>broken</b>", page.text("#audit"))
