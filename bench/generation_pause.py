@@ -50,7 +50,8 @@ IDLE_S = 3.0
 FREED_TIMEOUT_S = 60.0
 EARLY_SWAPS = 10
 SPREAD_S = 0.02
-ASKED_BEFORE = 3  # requests on each connection: the first ones leave it a little larger
+ASKED_BEFORE = 3  # requests on each connection
+BUSY = 100  # connections that are asked meanwhile: the others stay as they are, and their memory does
 ASKED = {"api": b"/identity/v3", "object": b"/healthcheck", "s3": b"/"}
 
 
@@ -328,7 +329,7 @@ def load_and_listen(
     os.set_blocking(reading, False)
     result, asked = b"", 0
     while True:
-        client = clients[asked % len(clients)]
+        client = clients[asked % min(BUSY, len(clients))]
         client.ask()
         asked += 1
         time.sleep(0.01)
