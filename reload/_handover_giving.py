@@ -8,6 +8,7 @@ be ended by someone (``Fence``) before its ledger tells which connections it had
 
 from __future__ import annotations
 
+import errno
 from typing import Protocol
 
 from attrs import define
@@ -174,6 +175,9 @@ def _nothing_to_give_up(_: Giving, __: Batch, cause: str) -> Effects:
 _build = _machine.build()
 
 
+_CLIENT_LEFT = f"[Errno {errno.ENOTCONN}]"  # of an ``OSError``: its client has left; that says nothing of the taker
+
+
 class Giver:
     """
     The machine, and the checks of what the taker answers.
@@ -202,6 +206,11 @@ class Giver:
         if wrong is not None:
             return [Fail(wrong)]
         if self._batch.rehearsal:
+            refusals = [cause for cause in answer.refused.values() if _CLIENT_LEFT not in cause]
+            if refusals:
+                return [
+                    Fail(f"{len(refusals)} of {len(self._batch.slots)} could not be adopted for a try: {refusals[0]}")
+                ]
             return self.machine.rehearsed()
         return self.machine.prepared(answer.refused, changed, now)
 

@@ -39,6 +39,8 @@ class OldProcess(Side):
     :param fence: called with the cause when the new process must be ended, since it keeps silent about a batch that
         it was given; the batch's clients wait until it is gone
     :param going_back: called with the cause when connections begin to come back: accept again
+    :param more: whether connections may come later that are to be given too, so that the session stays; ``look_again``
+        when they have come, or when none come any more
     :ivar decided: whether ``decide`` has fired
     """
 
@@ -57,6 +59,7 @@ class OldProcess(Side):
         limits: HandoverLimits | None = None,
         fence: Callable[[str], None] | None = None,
         going_back: Callable[[str], None] | None = None,
+        more: Callable[[], bool] = lambda: False,
         name: str = "",
         ledger: Ledger | None = None,
     ) -> None:
@@ -67,6 +70,7 @@ class OldProcess(Side):
         self._decide = decide
         self._listeners = dict(listeners or {})
         self._tell_going_back = going_back
+        self._more = more
         self._decision: Deferred[Any] | None = None
         self._moved: Deferred[Progress] = Deferred()
         self.decided = False
@@ -100,6 +104,14 @@ class OldProcess(Side):
     def finish(self) -> None:
         """End the session now, also when something could still follow; after the moving only."""
         self.run([*self.give_up("the owner ends the session"), *self.phases.finish()])
+
+    def look_again(self) -> None:
+        """Ask the source once more for what is to be given."""
+        self.run(self.phases.ready())
+
+    def more_comes(self) -> bool:
+        """As the owner says."""
+        return self._more()
 
     # ----
 

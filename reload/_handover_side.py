@@ -292,6 +292,7 @@ class Side:
             case Prepared():
                 return exchange.giver.prepared(message, exchange.changed(), self._reactor.seconds())
             case Committed():
+                exchange.progress.lost += len(message.failed)
                 return exchange.giver.committed(message)
             case Commit():
                 return exchange.taker.commit(message)
@@ -386,8 +387,12 @@ class Side:
             self._effects.extend(exchange.offer(batch, rehearsal=False) or [BatchOver(0, rehearsal=False)])
             return
         self._effects.extend(self.phases.all_given(self._reactor.seconds()))
-        if supply.empty:
+        if supply.empty and not self.more_comes():
             self._effects.extend(self.phases.emptied())
+
+    def more_comes(self) -> bool:
+        """Whether there may be something to give later that is not here yet."""
+        return False
 
     def _fence(self, cause: str) -> None:
         _log.critical("the other process of a hand-over has to be ended: {cause}", cause=cause)

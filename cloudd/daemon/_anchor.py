@@ -40,7 +40,7 @@ from ._controlled import Controlled
 from ._holdings import Holdings, endpoints_of
 from ._host import HostView
 from ._incoming import HandOver
-from ._inheritance import Inheritance, Launch, Session, become, leave, try_next
+from ._inheritance import Inheritance, Launch, Session, become, hear_signals, hold_signals, leave, try_next
 from ._link import Callee
 from ._listening import ListenError
 from ._loader_process import LoaderProcess
@@ -347,7 +347,9 @@ class Anchor(Service):
             return
         self.log.info("the anchor becomes {tree}", tree=decided.tree_hash[:12])
         pool.tell_all("anchor_changes")
-        self._reactor.callLater(0, self._exec, decided)  # when that has been sent
+        hold_signals()
+        # When that has been sent, and a signal that came before has taken effect.
+        self._reactor.callLater(0, self._reactor.callLater, 0, self._exec, decided)
 
     def _own_code(self) -> Path:
         """The copy of what this anchor runs: the start tree may hold other code by now."""
@@ -379,6 +381,7 @@ class Anchor(Service):
 
     def _exec(self, decided: Decided) -> None:
         if self._stopping or getattr(self._reactor, "_stopped", False):
+            hear_signals()
             return  # a signal came first
         self._threads.stop()
         try:
@@ -390,6 +393,7 @@ class Anchor(Service):
                 self._environment,
             )
         except OSError as error:
+            hear_signals()
             self.log.error("the anchor stays what it is: {error}", error=error)
             self._threads.start()
 

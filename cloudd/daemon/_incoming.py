@@ -62,6 +62,8 @@ class Pair:
         if phase == "fence":
             self.new.kill(f"it kept silent in the hand-over: {facts.get('cause', '')}")
             return
+        if phase in {"taken", "fence_old"}:
+            return  # of what it still takes from an older worker
         self.facts = facts
         if phase == "rehearsed":
             _fire(self.rehearsed)
@@ -88,7 +90,7 @@ class Pair:
 
     def heard_of_new(self, phase: str, facts: dict[str, Any]) -> None:
         """The new worker tells: only that its old one must be ended matters here."""
-        if phase == "fence":
+        if phase == "fence_old":
             self.old.kill(f"it kept silent in the hand-over: {facts.get('cause', '')}")
 
 
@@ -276,6 +278,8 @@ class HandOver:
         silent, sick = 0, set[str]()
         looks = max(1, ceil((end - self._reactor.seconds()) / LOOK_S))
         while True:
+            if self._pool.is_stopping:
+                return ""  # the workers end with the daemon: that says nothing of their code
             cause = self._broken(pids) or self._asked_back
             if cause:
                 return cause
@@ -290,7 +294,7 @@ class HandOver:
             worse = worse_than_before(self._before, await self._answers(), looks)
             if worse:
                 return worse
-            if self._reactor.seconds() >= end:
+            if self._reactor.seconds() >= end and not silent and not sick:  # what was seen once is looked at again
                 return ""
             await self._sleep(min(LOOK_S, max(0.01, end - self._reactor.seconds())))
 
@@ -302,6 +306,8 @@ class HandOver:
         for pair in self._pairs:
             if pair.ended in {"failed", "aborted"} and pair.old.is_ready:
                 return f"worker {pair.old.name} could not give its connections: {pair.cause}"
+            if pair.facts.get("lost"):
+                return f"the new worker {pair.new.name} took {pair.facts['lost']} connections and could not serve them"
         return ""
 
     async def _answers(self) -> dict[str, list[int]]:

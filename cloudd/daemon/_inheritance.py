@@ -164,9 +164,23 @@ def keep_from_exec(inheritance: Inheritance, descriptor: int) -> None:
     os.close(descriptor)
 
 
+def hold_signals() -> None:
+    """
+    Signals that ask the daemon to stop wait from now on, until the next self runs, or ``hear_signals``.
+
+    One that has come before takes effect in the next turn of the reactor.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+
+
+def hear_signals() -> None:
+    """There is no next self: what waits is heard now."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+
+
 def become(descriptor: int, python: str, tree: Path, own_tree: Path, environment: Mapping[str, str]) -> None:
     """
-    Become an anchor of other code; does not return.  Signals that ask the daemon to stop wait until that one runs.
+    Become an anchor of other code; does not return.  Call ``hold_signals`` a while before.
 
     :param descriptor: of the memory file
     :param python: path of the interpreter
@@ -178,11 +192,7 @@ def become(descriptor: int, python: str, tree: Path, own_tree: Path, environment
     arguments = [
         python, "-P", "-c", _BOOTSTRAP, str(descriptor), sys.executable, str(own_tree), "1", _BOOTSTRAP
     ]  # fmt: skip
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-    try:
-        os.execve(python, arguments, {**environment, "PYTHONPATH": str(tree)})  # noqa: S606 - checked code, no shell
-    finally:  # it has failed
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+    os.execve(python, arguments, {**environment, "PYTHONPATH": str(tree)})  # noqa: S606 - checked code, no shell
 
 
 def try_next(python: str, tree: Path, environment: Mapping[str, str]) -> str:

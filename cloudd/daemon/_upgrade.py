@@ -372,7 +372,7 @@ class Upgrades:
             await hand_over.rehearse()
         except Exception as error:
             await hand_over.abort(str(error))
-            blames = not isinstance(error, NobodyAsked)
+            blames = not isinstance(error, NobodyAsked) and not self._workers.is_stopping
             raise ChangeEnded("failed", cause_of(error), target, "prepare", blames=blames) from error
         before = self.committed, self.current, self._interpreter, self._environment
         record = self._next_record(action, target, decided.generation)

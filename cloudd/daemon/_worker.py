@@ -443,18 +443,27 @@ class Worker:
             self.log.error("which code was decided for cannot be read: {error}", error=error)
         if self._state_name == "serving":
             self._generations.settle(decided)
+        self._follow_decision(decided)
+
+    def _follow_decision(self, decided: int) -> None:
+        """Do in a hand-over what the record says; 0: it says nothing."""
         if self._moving.is_undecided:
             if decided != self._moving.generation:
                 self._moving.abort("the anchor has gone before it decided")
             elif not self._moving.decide():
                 self._moving.abort("the anchor has gone before the rehearsal had ended")
         elif self._moving.is_leaving:
-            self._moving.end_window()  # nobody supervises any more
+            if 0 < decided < self._moving.generation:
+                self._moving.take_back("the anchor had decided that the old code serves again")
+            else:
+                self._moving.end_window()  # nobody supervises any more
         elif self._state_name == "standby":
             if decided == self._spec.generation:
                 self.take_over()
             else:
                 self._stop_soon(0)
+        elif self._spec.standby and 0 < decided < self._spec.generation and not self._moving.is_taking:
+            self._stop_soon(self._settings.workers.stop_timeout_s)  # it goes back, and nobody takes anything back
 
     def _stop_soon(self, timeout_s: float) -> None:
         """End in order within ``timeout_s``; a second call may shorten that."""
@@ -463,7 +472,7 @@ class Worker:
             self._deadline = min(self._deadline, deadline)
             return
         self._stopping, self._deadline = True, deadline
-        self._moving.abort("the worker is told to end")
+        self._moving.abort_all("the worker is told to end")
         ending = Deferred.fromCoroutine(self._drain(timeout_s))
         ending.addErrback(lambda failure: self.log.failure("stopping", failure))
         ending.addBoth(lambda _: Deferred.fromCoroutine(self._end(0)))

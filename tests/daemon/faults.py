@@ -18,15 +18,15 @@ from typing import Any, Literal
 from attrs import define, field, frozen
 
 from tests.daemon.small_cloud import SmallCloud
-from tests.daemon.traps import Traps
-from tests.daemon.witnesses import Pinger, Witness, Witnesses
+from tests.daemon.traps import Sprung, Traps
+from tests.daemon.witnesses import LOST, Pinger, Waiting, Witness, Witnesses
 
 KERNEL_FILE = "cloudd/daemon/_naming.py"
 WORD_FILE = "cloudd/words.py"
 PROCESSES = 5  # anchor, loader, two fronts, agent
 # Of the start tree, so that nobody waits long for what never comes.
 SHORT_WAITS = {
-    "cloudd/daemon/_incoming.py": "REHEARSAL_S, MOVE_S, ASK_S, RETURN_S = 4.0, 4.0, 3.0, 4.0",
+    "cloudd/daemon/_incoming.py": "BOOT_S, REHEARSAL_S, MOVE_S, ASK_S, RETURN_S = 15.0, 7.0, 7.0, 3.0, 4.0",
     "cloudd/daemon/_inheritance.py": "TRY_S = 8.0",
     "cloudd/daemon/_workers.py": "CHECK_S, SWAP_TIMEOUT_S, KILL_DELAY_S = 5.0, 8.0, 1.0",
 }
@@ -45,10 +45,10 @@ class Fault:
     :param action: of the trap
     :param who: name of the process that finds it
     :param cause: words that the outcome or the daemon's log has
-    :param loses: name of the worker whose connections may die with it
+    :param loses: names of the workers whose connections may die with them
     :param appended: file of the new tree -> lines at its end
     :param word: what the new code says, where that makes it bad
-    :param meanwhile: called when the trap has gone off, before the outcome
+    :param meanwhile: called when the trap has gone off, before the outcome; gives when the fault was, if that was later
     :param canary: percentage of connections
     """
 
@@ -62,7 +62,7 @@ class Fault:
     loses: str = ""
     appended: dict[str, str] = field(factory=dict)
     word: str = ""
-    meanwhile: Callable[[TrappedCloud], None] | None = None
+    meanwhile: Callable[[TrappedCloud], Sprung] | None = None
     canary: float = 0
 
 
@@ -72,7 +72,7 @@ class Played:
     What came of it.
 
     :ivar outcome: None: the anchor was killed before it could tell
-    :ivar rollback_s: from the fault until it was known everywhere which code serves
+    :ivar rollback_s: from the fault until it was known everywhere which code serves; 0: bad code never served
     :ivar answered_s: from the fault to the last answer of code that does not serve in the end
     :ivar pause_s: longest that a client waited which asks every 2 ms
     :ivar lost: connections that did not live, each with what went wrong
@@ -145,7 +145,7 @@ class TrappedCloud(SmallCloud):
             numbers = set(self.running())
             decided = self.status()["code"]["generation"]
             return numbers == {decided} and self.is_healthy()
-        except (OSError, http.client.HTTPException):
+        except LOST:
             return False
 
     def is_healthy(self) -> bool:
@@ -163,6 +163,13 @@ class TrappedCloud(SmallCloud):
         copies = {code["hash"], code["previous_hash"], code["started_from"], "committed.json"}
         found += [path.name for path in (self.state / "code").iterdir() if path.name not in copies]
         return found
+
+    def is_clean(self) -> bool:
+        """Nothing is left over."""
+        try:
+            return not self.leftovers()
+        except LOST:  # the anchor becomes other code
+            return False
 
     def described(self) -> list[str]:
         """All processes, in words."""
@@ -200,31 +207,38 @@ def play(cloud: TrappedCloud, fault: Fault) -> Played:
     played = Played(fault)
     old = cloud.word
     before = cloud.status()["code"]
-    pids = cloud.worker_pids()
+    excused = {pid for name, pid in cloud.worker_pids().items() if name in fault.loses.split()}
     with Witnesses(cloud) as witnesses:
         new = cloud.write_new_code(fault.how, fault.appended, fault.word)
         cloud.traps.clear()
         if fault.step:
             cloud.traps.set(fault.step, fault.action, fault.who)
-        fault_at = time.monotonic()
+        fault_at, sprung = time.monotonic(), None
         asking = _Asking(cloud, fault.canary)
         asking.start()
         if fault.step:
-            fault_at = cloud.wait(lambda: cloud.traps.sprung(fault.step), f"a trap at {fault.step}").at
+            sprung = cloud.wait(lambda: cloud.traps.sprung(fault.step), f"a trap at {fault.step}")
+            fault_at = sprung.at
         if fault.meanwhile is not None:
-            fault.meanwhile(cloud)
+            sprung = fault.meanwhile(cloud)
+            fault_at = sprung.at
         asking.join(90)
         assert not asking.is_alive(), f"no outcome\n{cloud.log()}"
+        if sprung is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(sprung.pid, signal.SIGCONT)  # one that was stopped wakes up
         played.outcome = asking.outcome
         _start_again(cloud)
         word = new if fault.serves == "new" else old
         cloud.wait(cloud.is_settled, "it has settled")
         cloud.wait(lambda: _everywhere(cloud, word), f"{word} serves")
         cloud.word = word
+        if sprung is None:  # the code itself is the fault, from its first answer on
+            fault_at = witnesses.pinger.first_at.get(new, asking.ended_at)
         played.rollback_s = round((asking.ended_at if asking.outcome else time.monotonic()) - fault_at, 3)
-        _judge(played, witnesses.check(word), pids.get(fault.loses, -1))
+        _judge(played, witnesses.check(word), excused)
         witnesses.pinger.end()
-        _measure(played, witnesses.pinger, fault_at, word, pids.get(fault.loses, -1))
+        _measure(played, witnesses.pinger, fault_at, word, excused)
     _look_after(cloud, played, before)
     return played
 
@@ -248,21 +262,21 @@ def _start_again(cloud: TrappedCloud) -> None:
         cloud.start()
 
 
-def _judge(played: Played, wrong: dict[Witness, str], excused_pid: int) -> None:
+def _judge(played: Played, wrong: dict[Witness, str], excused: set[int]) -> None:
     for each, text in wrong.items():
         played.lost.append(text)
-        if each.pid != excused_pid:
+        if each.pid not in excused:
             played.wrong.append(text)
 
 
-def _measure(played: Played, pinger: Pinger, fault_at: float, word: str, excused_pid: int) -> None:
+def _measure(played: Played, pinger: Pinger, fault_at: float, word: str, excused: set[int]) -> None:
     others = [at for said, at in pinger.last_at.items() if said != word]
     played.answered_s = round(max([0.0, *(at - fault_at for at in others)]), 3)
     played.pause_s = round(pinger.longest_s, 4)
     if pinger.losses:
         text = f"pinger: lost {pinger.losses} times"
         played.lost.append(text)
-        if pinger.pid != excused_pid:
+        if pinger.pid not in excused:
             played.wrong.append(text)
     played.wrong += [text for text in pinger.last_at if text.startswith("status")]
 
@@ -286,12 +300,59 @@ def _look_after(cloud: TrappedCloud, played: Played, before: Any) -> None:
     outcome = cloud.upgrade()
     assert outcome["result"] == "committed", outcome
     assert _everywhere(cloud, cloud.word)
-    cloud.wait(lambda: not cloud.leftovers(), f"nothing is left over: {cloud.leftovers()}")
+    cloud.wait(cloud.is_clean, "nothing is left over")
     cloud.wait(
         lambda: all(len(worker["generations"]) == 1 for worker in cloud.status()["workers"]), "old code was freed"
     )
 
 
-def kill_worker(name: str) -> Callable[[TrappedCloud], None]:
-    """Kill that worker."""
-    return lambda cloud: os.kill(cloud.worker_pids()[name], signal.SIGKILL)
+def under_supervision(name: str, sign: signal.Signals) -> Callable[[TrappedCloud], Sprung]:
+    """Send a signal to that new worker, or the anchor, while it is supervised."""
+
+    def send(cloud: TrappedCloud) -> Sprung:
+        cloud.wait(lambda: (cloud.status()["upgrade"] or {"step": ""})["step"] == "supervise", "the supervision")
+        pid = cloud.worker_pids()[name]
+        os.kill(pid, sign)
+        return Sprung(name, pid, time.monotonic())
+
+    return send
+
+
+def play_end(cloud: TrappedCloud, step: str, serves: Code, word: str = "") -> None:
+    """
+    SIGTERM to the anchor at that step of a hand-over: the requests in flight are answered, every process ends in order,
+    and the next start has the code that was decided for.
+    """
+    old = cloud.word
+    waiting = [Waiting(cloud) for _ in range(2)]
+    new = cloud.write_new_code("hand-over", {}, word)
+    cloud.traps.clear()
+    cloud.traps.set(step, "SIGTERM", "anchor")
+    asking = _Asking(cloud, 0)
+    asking.start()
+    cloud.wait(lambda: cloud.traps.sprung(step), f"a trap at {step}")
+    assert cloud.process is not None
+    cloud.process.wait(30)
+    asking.join(10)
+    wrong = [text for each in waiting if (text := answered(each))]
+    for each in waiting:
+        each.end()
+    assert not wrong, wrong
+    cloud.wait(lambda: not cloud.processes(), f"every process has ended: {cloud.described()}")
+    left = [path.name for path in (cloud.state / "run").iterdir()]
+    assert not left and not (cloud.state / "control.sock").exists(), left
+    cloud.mend()
+    cloud.say("w0")
+    cloud.traps.clear()
+    cloud.start()
+    cloud.word = new if serves == "new" else old
+    cloud.wait(cloud.is_settled, "it has settled")
+    assert _everywhere(cloud, cloud.word), (cloud.word, cloud.get("/"))
+
+
+def answered(waiting: Waiting) -> str:
+    """What is wrong with the answer of a request that was in flight when the daemon was told to end."""
+    try:
+        return waiting.go_on()
+    except LOST as error:
+        return f"lost: {type(error).__name__}: {error}"

@@ -109,8 +109,8 @@ class BecomeTests(SynchronousTestCase):
             (folder / "__init__.py").touch()
         (package / "_next_anchor.py").write_text(prepare)
         program = (
-            "import os, sys; from pathlib import Path; from cloudd.daemon._inheritance import become;"
-            "become(0, sys.executable, Path(sys.argv[1]), Path(sys.argv[1]), os.environ)"
+            "import os, sys; from pathlib import Path; from cloudd.daemon._inheritance import become, hold_signals;"
+            "hold_signals(); become(0, sys.executable, Path(sys.argv[1]), Path(sys.argv[1]), os.environ)"
         )
         return subprocess.run(
             [sys.executable, "-c", program, str(tree)],

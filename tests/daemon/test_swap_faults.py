@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from tests.daemon.faults import Fault
-from tests.daemon.test_handover_faults import FRONT, FaultCase
+from tests.daemon.test_handover_faults import EXIT, FRONT, HANG, SEGFAULT, FaultCase
 
 SWAP: Final = "swap"
 WORDS = "cloudd/words.py"
 APPLICATION = "cloudd/application.py"
 APART = "tried in a process of its own, it"
-EXIT = "import os; os._exit(7)"
-SEGFAULT = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
-HANG = "import time; time.sleep(3600)"
 SELF_CHECK = "async def _check(self):\n    {}\n\nSmall.self_check = _check"
 
 BAD_CODE = [

@@ -175,7 +175,8 @@ class Pinger(threading.Thread):
         self.losses = 0
         self.pid = 0
         self.wrong: list[str] = []
-        self.last_at: dict[str, float] = {}  # word -> when it was last answered
+        self.first_at: dict[str, float] = {}  # word -> when it was first answered
+        self.last_at: dict[str, float] = {}
         self._stop_now = threading.Event()
 
     def run(self) -> None:
@@ -194,6 +195,7 @@ class Pinger(threading.Thread):
             end = time.monotonic()
             word, pid, *_ = text.split() if answer.status == 200 else (f"status {answer.status}", 0)
             self.pid = self.pid or int(pid)
+            self.first_at.setdefault(word, end)
             self.last_at[word] = end
             self.longest_s = max(self.longest_s, end - asked)
             time.sleep(ASK_EVERY_S)

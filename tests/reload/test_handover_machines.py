@@ -105,6 +105,14 @@ class GiverTests(SynchronousTestCase):
         self.assertEqual(kinds(effects), ["Thaw", "Send", "BatchOver"])
         self.assertEqual(effects[-1], BatchOver(1, rehearsal=True))
 
+    def test_refused_rehearsal(self) -> None:
+        """Code that cannot adopt ends the session before the decision; a client that has left does not."""
+        self.offer(rehearsal=True)
+        (failed,) = self.giver.prepared(Prepared(1, {0: "ValueError: no", 1: "OSError: [Errno 107] gone"}), (), 11.0)
+        self.assertEqual(failed, Fail("1 of 3 could not be adopted for a try: ValueError: no"))
+        effects = self.giver.prepared(Prepared(1, {1: "OSError: [Errno 107] gone"}), (), 11.0)
+        self.assertEqual(kinds(effects), ["Thaw", "Send", "BatchOver"])
+
     def test_time(self) -> None:
         """Nothing before the deadline; a thaw for what was offered, a fence, once, for what was given."""
         self.offer()
