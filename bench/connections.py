@@ -145,7 +145,7 @@ def drive(
     asked: RequestResult = asking.finish()
     idle: list[RequestResult] = [client.finish() for client in held.idle]
     for client in held.streams:
-        client.order("finish")
+        client.order(f"finish {len(ticks)}")
     heard: list[StreamResult] = [client.result() for client in held.streams]
     events = streams_table(heard, ticks, options.streams)
     errors = {

@@ -130,7 +130,7 @@ def drive(
     asked: RequestResult = requests.finish()
     moved: TransferResult = transfers.finish()
     ticks: list[Tick] = ticker.finish()
-    heard: list[StreamResult] = [streams.finish()] if streams else []
+    heard: list[StreamResult] = [streams.finish(len(ticks))] if streams else []
     return table(options, code, asked, moved, ticks, heard, phases, seconds)
 
 

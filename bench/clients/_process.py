@@ -51,12 +51,13 @@ class Client:
         """Tell it something that its kind knows."""
         self._orders.send(words)
 
-    def finish(self, timeout_s: float = 300.0) -> Any:
+    def finish(self, *more: int, timeout_s: float = 300.0) -> Any:
         """
+        :param more: what its kind understands after ``finish``
         :return: its result
         :raises ClientDied: it has none
         """
-        self._orders.send("finish")
+        self._orders.send(" ".join(["finish", *map(str, more)]))
         return self.result(timeout_s)
 
     def result(self, timeout_s: float = 300.0) -> Any:

@@ -23,6 +23,7 @@ EVENT = re.compile(rb"^id: c(\d+)\.o(\d+)\nevent: \S+\ndata: (.*)$", re.M)
 TICK = re.compile(rb'"name":"tick-(\d+)"')
 AT_ONCE = 100  # streams that are being opened
 QUIET_S = 1.0
+PATIENCE_S = 180.0  # for the last event, after everything else has ended
 
 
 @frozen
@@ -81,6 +82,7 @@ class _Streams:
         self.opened = 0
         self.finished = False
         self.last_event = 0.0
+        self.last_tick = 0
 
     def run(self) -> StreamResult:
         request = f"GET {self.load.path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {self.load.token}\r\n\r\n".encode()
@@ -98,12 +100,18 @@ class _Streams:
         while not self.finished:
             self.look(1.0)
         self.last_event = time.monotonic()
-        while time.monotonic() - self.last_event < QUIET_S:  # heartbeats never end
+        deadline = self.last_event + PATIENCE_S
+        while not self.complete() and time.monotonic() < deadline:
             self.look(0.1)
         for stream in self.streams.values():
             found = (stream.count, stream.chain)
             self.result.chains[found] = self.result.chains.get(found, 0) + 1
         return self.result
+
+    def complete(self) -> bool:
+        """Whether all have heard of the last tick, and for a moment nothing came but heartbeats, which never end."""
+        heard = self.result.heard.get(self.last_tick, [0, 0, 0])[2] if self.last_tick else len(self.streams)
+        return heard >= len(self.streams) and time.monotonic() - self.last_event > QUIET_S
 
     def look(self, seconds: float) -> int:
         events = self.poller.poll(seconds, 4096)
@@ -112,7 +120,9 @@ class _Streams:
             if stream is not None:
                 self.receive(fd, stream)
             elif fd == self.orders.fileno():
-                self.finished = self.orders.recv() == "finish"
+                words = self.orders.recv().split()
+                self.finished = words[0] == "finish"
+                self.last_tick = int(words[1]) if len(words) > 1 else 0
         return len(events)
 
     def receive(self, fd: int, stream: _Stream) -> None:
@@ -175,5 +185,5 @@ class _Streams:
 
 
 def run_streams(load: StreamLoad, orders: Orders) -> StreamResult:
-    """The process of a ``StreamLoad``."""
+    """The process of a ``StreamLoad``; ``finish N``: when all have heard of tick N, or ``PATIENCE_S`` later."""
     return _Streams(load, orders).run()

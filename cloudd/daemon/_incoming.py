@@ -333,11 +333,7 @@ class HandOver:
                 pair.old.link.cast("take_back", cause=cause)
             else:
                 _fire(pair.returned)
-        try:
-            await self._wait_for([pair.returned for pair in self._pairs], RETURN_S, "return")
-        except SwapFailed as error:
-            warnings.append(str(error))
-            kill_all(pair.new for pair in self._pairs if not pair.returned.called)
+        warnings += await self._wait_returned()
         for slot in given_up:
             if slot.role == "agent":
                 self._pool.end(slot, 0)
@@ -345,6 +341,31 @@ class HandOver:
             if pair.ended not in {"", "returned"}:  # nobody is there any more who could take its connections back
                 self._pool.end(pair.new, self._pool.stop_timeout_s)
         return warnings
+
+    async def _wait_returned(self) -> list[str]:
+        """
+        Wait until all has been handed back.  A new worker that is only slow is not killed: it has connections.
+
+        Killed are those that answer nothing any more, and after ``MOVE_S`` all whose connections are not back.
+
+        :return: warnings
+        """
+        ends = self._reactor.seconds() + MOVE_S
+        warnings: list[str] = []
+        while True:
+            try:
+                await self._wait_for([pair.returned for pair in self._pairs], RETURN_S, "return")
+            except SwapFailed as error:
+                slow = [pair.new for pair in self._pairs if not pair.returned.called]
+                if self._reactor.seconds() >= ends:
+                    kill_all(slow)
+                    return [*warnings, str(error)]
+                answers = await _all([_call(new, "answers") for new in slow])
+                silent = [new for new, answer in zip(slow, answers, strict=True) if isinstance(answer, SwapFailed)]
+                warnings += [f"{new.name} was killed: it did not give back and did not answer" for new in silent]
+                kill_all(silent)
+            else:
+                return warnings
 
     def settle(self) -> None:
         """The window is over: nothing goes back any more; the old workers end when their last connection has."""

@@ -29,6 +29,7 @@ from reload import Ending, HandoverLimits, IAdopted, Link, NewProcess, OldProces
 
 PREPARE_S = 2.0  # longest that the clients of a batch wait for new code that hangs
 DECISION_S = 120.0
+COMMIT_S = 10.0  # after it new code is killed with the connections that it has: the machine may only be very busy
 MAX_SHOWN_REASONS = 8
 SURVEYED = 100  # connections that are looked at in one turn of the reactor
 
@@ -79,7 +80,9 @@ class Moving:
         self._served = served
         self._tell = tell
         self._moved_away = moved
-        self._limits = HandoverLimits(window_s=window_s, prepare_s=PREPARE_S, decision_s=DECISION_S, must_return=True)
+        self._limits = HandoverLimits(
+            window_s=window_s, prepare_s=PREPARE_S, commit_s=COMMIT_S, decision_s=DECISION_S, must_return=True
+        )
         self._giver: OldProcess | None = None
         self._taker: NewProcess | None = None
         self._decision: Deferred[None] | None = None
