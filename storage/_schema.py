@@ -9,6 +9,7 @@ released, is never changed.  Files: ``extents`` of a row is the list of data fil
 from __future__ import annotations
 
 import sqlite3
+import sys
 
 from ._interfaces import UnknownFormat
 
@@ -122,20 +123,38 @@ _CHANGES = (
     """,
 )
 
+# The oldest version whose code still runs on these tables.  A step that only expands leaves it, so that a rollback
+# finds its code at home; one that takes something away raises it.
+_OLDEST_READER = (
+    "CREATE TABLE oldest_reader (version INTEGER NOT NULL)",
+    "INSERT INTO oldest_reader VALUES (1)",
+)
+
 #: One tuple of statements per version, oldest first.
-STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHANGES)
+STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _CHANGES, _OLDEST_READER)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """
     Bring the index to our version; called inside a transaction.
 
+    A later version is left as it is, where that allows code as old as ours.
+
     :raises UnknownFormat: a newer cloudd wrote it
     """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(STEPS):
+        if _oldest_reader(connection) <= len(STEPS):
+            return
         raise UnknownFormat(f"the object index has version {version}, this cloudd knows up to {len(STEPS)}")
     for step in STEPS[version:]:
         for statement in step:
             connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+
+
+def _oldest_reader(connection: sqlite3.Connection) -> int:
+    try:
+        return int(connection.execute("SELECT version FROM oldest_reader").fetchone()[0])
+    except (sqlite3.OperationalError, TypeError):
+        return sys.maxsize  # it does not say

@@ -4,8 +4,9 @@ Bring the control database to this code's tables, once per start and before work
 
 Alembic costs a quarter of a second to import, so it is imported only when the revision differs.  A migration is one
 transaction: a killed one changes nothing.  Of two processes that migrate at once, the second waits and finds the
-work done.  Steps only expand (new tables, new nullable columns), so that the previous release still runs on the
-result; what it no longer needs goes away with a later release's contracting step.
+work done.  Steps only expand (new tables, new nullable columns), so that earlier releases still run on the result, in
+a hand-over and after a rollback; the oldest one that may is written in the table ``oldest_reader``.  What is no longer
+needed goes away with a later release's contracting step, which raises that.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ._turn import Turn, TurnTaken
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision that this code needs; the newest file in ``migrations/versions`` has it."""
 
 _SCRIPTS = Path(__file__).parent / "migrations"
@@ -69,7 +70,7 @@ def migrate(database: Path | str) -> bool:
 
 def _migrate(engine: Engine) -> bool:
     with engine.connect() as connection:
-        if current_revision(connection) == HEAD:
+        if _serves(connection, current_revision(connection)):
             return False
         connection.rollback()
         return _upgrade(connection)
@@ -81,6 +82,16 @@ def current_revision(connection: Connection) -> str | None:
         return None
     revision: str | None = connection.execute(text(f"SELECT version_num FROM {_VERSION_TABLE}")).scalar()  # noqa: S608
     return revision
+
+
+def _serves(connection: Connection, revision: str | None) -> bool:
+    """Whether this code runs on tables of that revision: its own, or a later one that still allows it."""
+    if revision == HEAD:
+        return True
+    if revision is None or revision < HEAD or not inspect(connection).has_table("oldest_reader"):
+        return False
+    oldest: str | None = connection.execute(text("SELECT revision FROM oldest_reader")).scalar()
+    return oldest is not None and oldest <= HEAD
 
 
 def script_location() -> Config:
@@ -99,7 +110,7 @@ def _upgrade(connection: Connection) -> bool:
     config = script_location()
     with connection.begin():  # takes the write lock, so the revision is read again under it
         before = current_revision(connection)
-        if before == HEAD:
+        if _serves(connection, before):
             return False
         config.attributes["connection"] = connection
         try:

@@ -189,3 +189,6 @@ outbox = Table(
     Index(None, "project_id", "id"),
     sqlite_autoincrement=True,  # ids are never used again after a purge: readers resume by id
 )
+
+# One row: the revision of the oldest release that may still run on the tables as they are; see `_migrate`.
+oldest_reader = Table("oldest_reader", metadata, Column("revision", String(32), primary_key=True))

@@ -57,6 +57,7 @@ class BootstrapTests(TestCase):
                 "domain_role": 1,
                 "ec2_credential": 1,
                 "events": 13,  # one a row, but for implied roles
+                "oldest_reader": 1,
             },
         )
         for file in (self.secrets / "first-login.json", self.secrets / "tokens" / "1"):

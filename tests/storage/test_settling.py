@@ -295,12 +295,16 @@ class SettlingTests(TestCase):
         self.assertEqual(await read_bytes(self.store, "a"), b"old")
 
     async def test_formats(self) -> None:
-        """A folder or an index of another version is left as it is."""
+        """A folder of another version is left as it is, and an index that does not allow this code."""
         (self.folder / "store" / "format").write_text("cloudd object files 99\n")
         error = await self.assertFailure(self.store.recover(), UnknownFormat)
         self.assertIn("99", str(error))
         (self.folder / "store" / "format").write_text("cloudd object files 1\n")
         self.index.connection.execute("PRAGMA user_version = 99")
+        await self.store.recover()
+        self.index.connection.execute("UPDATE oldest_reader SET version = 98")
+        await self.assertFailure(self.store.recover(), UnknownFormat)
+        self.index.connection.execute("DROP TABLE oldest_reader")
         await self.assertFailure(self.store.recover(), UnknownFormat)
 
     async def test_without_unnamed_files(self) -> None:
