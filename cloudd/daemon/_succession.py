@@ -18,6 +18,8 @@ from twisted.logger import Logger
 from ._rendezvous import Met, Visit, VisitFailed, place_of, places_in, visit
 
 log = Logger()
+#: A worker that is not met is replaced, and what it serves ends: a busy one must have time.  Dead ones refuse at once.
+MEET_S = 15.0
 _PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 
@@ -43,7 +45,7 @@ class Found:
                 self.listeners[face] = socket.socket(fileno=descriptor)
 
 
-def meet_workers(run: Path, known: Collection[int] = (), timeout_s: float = 2.0) -> Found:
+def meet_workers(run: Path, known: Collection[int] = (), timeout_s: float = MEET_S) -> Found:
     """
     Go to every worker of this state folder, and be its anchor from now on.  Blocks.
 

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from cloudd.daemon import _succession
 from cloudd.daemon._rendezvous import Rendezvous, Visit, VisitFailed, Welcome, place_of, places_in, visit
 from cloudd.daemon._succession import bring_listeners, meet_workers
 
@@ -107,6 +108,23 @@ class RendezvousTests(MeetingCase):
         self.assertEqual(met.welcome.state, "serving")
         self.assertEqual(places_in(self.folder), [self.place])
         self.assertEqual((await deferToThread(meet_workers, self.folder, [os.getpid()])).workers, [])
+
+
+class PatienceTests(SynchronousTestCase):
+    def test_more_for_one_that_is_busy(self) -> None:
+        """A worker that does not answer at once is not taken for lost: what it serves would end."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / f"worker-{os.getpid()}.sock").touch()
+        patience = []
+
+        def visit(_place: Path, _question: Visit, _brought: list[int], timeout_s: float) -> None:
+            patience.append(timeout_s)
+            raise VisitFailed("busy")
+
+        self.patch(_succession, "visit", visit)
+        self.assertEqual(meet_workers(folder).workers, [])
+        self.assertGreaterEqual(patience[0], 10)
 
 
 class ListenTests(MeetingCase):
