@@ -40,6 +40,7 @@ from cloudd.daemon._code_source import preload
 from cloudd.daemon._loader import import_shared, without_reactor
 from cloudd.daemon._spec import WorkerSpec
 from cloudd.daemon._state_folder import StateFolder
+from cloudd.daemon._threads import use_few_heaps
 from cloudd.daemon.settings import settings_to_plain
 from cloudd.interfaces.settings import HTTPSettings, Settings
 from reload import CodeTree, Generation, guard_plain_imports
@@ -202,6 +203,7 @@ def become_worker(
     from cloudd.protocols.http import install_lean
 
     gc.enable()
+    use_few_heaps()
     install_lean()
     reactor: Any = importlib.import_module("twisted.internet.reactor")
     worker = Worker(spec, reactor, link, listeners, preloaded)

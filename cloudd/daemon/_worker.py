@@ -54,7 +54,7 @@ from ._rendezvous import Rendezvous, Visit, Welcome
 from ._site import WorkerSite
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder
-from ._threads import WorkerThreads
+from ._threads import WorkerThreads, use_few_heaps
 from ._unix_port import listen_unix
 from .settings import settings_from_plain
 
@@ -533,6 +533,7 @@ def run_worker(
     name_process(spec.name)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     gc.enable()
+    use_few_heaps()
     observer = textFileLogObserver(sys.stderr)
 
     def observe(event: Any) -> None:
