@@ -136,8 +136,13 @@ class Moving:
             more=lambda: self._taker is not None,
         )
         old.ended.addCallback(self._given)
-        old.start().addCallbacks(lambda _: self._tell("moved", **_facts(self._giver)), _heard_elsewhere)
+        old.start().addCallbacks(lambda _: self._has_moved(old), _heard_elsewhere)
         self._let_follow()
+
+    def _has_moved(self, giver: OldProcess) -> None:
+        self._tell("moved", **_facts(giver))
+        if self._window_over:
+            giver.end_window()
 
     def _ask(self) -> Deferred[None]:
         self._decision = Deferred()

@@ -452,6 +452,8 @@ class Worker:
                 self._moving.abort("the anchor has gone before it decided")
             elif not self._moving.decide():
                 self._moving.abort("the anchor has gone before the rehearsal had ended")
+            else:
+                self._moving.end_window()  # nobody will supervise
         elif self._moving.is_leaving:
             if 0 < decided < self._moving.generation:
                 self._moving.take_back("the anchor had decided that the old code serves again")

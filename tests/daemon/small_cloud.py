@@ -106,6 +106,10 @@ class Small:
         elif name == "slow":
             await deferLater(self.resources.reactor, float(rest), lambda: None)
             request.respond(200, [], WORD.encode())
+        elif name == "until":
+            while not (self.resources.settings.state.parent / rest).exists():
+                await deferLater(self.resources.reactor, 0.02, lambda: None)
+            request.respond(200, [], WORD.encode())
         elif name == "stuck":
             await Deferred()
         elif name == "stream":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import secrets
 import socket
 import threading
 import time
@@ -18,8 +19,8 @@ from tests.daemon.small_cloud import PATIENCE_S, SmallCloud
 IDLE = 6
 OTHERS = 2  # of each other kind: one for each front, most often
 ASK_EVERY_S = 0.002
-SLOW_S = 2.0
 SETTLED_S = 0.005
+FOLLOWS_WITHIN = 100  # requests, 20 ms apart
 LINE = 16
 _UPLOAD = bytes(range(200)) * 10
 LOST = (OSError, http.client.HTTPException)
@@ -56,8 +57,12 @@ class Witness:
             wrong = self.go_on()
             if wrong:
                 return f"{self.kind}: {wrong}"
-            self.connection.request("GET", "/")
-            text = self.connection.getresponse().read().decode()
+            for _ in range(FOLLOWS_WITHIN):  # what could not move follows in a moment
+                self.connection.request("GET", "/")
+                text = self.connection.getresponse().read().decode()
+                if text.split()[0] == word:
+                    break
+                time.sleep(0.02)
         except LOST as error:
             return f"{self.kind}: lost: {type(error).__name__}: {error}"
         if self.connection.sock is not self._socket:
@@ -71,14 +76,23 @@ class Witness:
 
 
 class Waiting(Witness):
-    """A request is in flight."""
+    """A request is in flight, until ``release``."""
 
     kind = "in flight"
 
+    def __init__(self, cloud: SmallCloud) -> None:
+        self._flag = cloud.folder / f"release-{secrets.token_hex(4)}"
+        super().__init__(cloud)
+
     def begin(self) -> None:
-        self.connection.request("GET", f"/slow/{SLOW_S}")
+        self.connection.request("GET", f"/until/{self._flag.name}")
+
+    def release(self) -> None:
+        """Let it be answered."""
+        self._flag.touch()
 
     def go_on(self) -> str:
+        self.release()
         answer = self.connection.getresponse()
         text = answer.read().decode()
         return "" if (answer.status, text) == (200, self.word) else f"{answer.status} {text}"
