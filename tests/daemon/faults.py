@@ -296,15 +296,15 @@ def _look_after(cloud: TrappedCloud, played: Played, before: Any) -> None:
     else:
         assert fault.cause in cloud.log(), fault.cause
     cloud.traps.clear()
+    if fault.how == "swap":  # else its copy stays until the upgrade after the next one
+        cloud.wait(
+            lambda: all(len(worker["generations"]) == 1 for worker in cloud.status()["workers"]), "code was freed"
+        )
     cloud.word = cloud.write_new_code("swap", {}, "")
     outcome = cloud.upgrade()
     assert outcome["result"] == "committed", outcome
     assert _everywhere(cloud, cloud.word)
     cloud.wait(cloud.is_clean, "nothing is left over")
-    if fault.how == "swap":
-        cloud.wait(
-            lambda: all(len(worker["generations"]) == 1 for worker in cloud.status()["workers"]), "old code was freed"
-        )
 
 
 def under_supervision(name: str, sign: signal.Signals) -> Callable[[TrappedCloud], Sprung]:
