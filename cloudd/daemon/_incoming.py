@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import Threads
@@ -225,26 +225,35 @@ class HandOver:
         self._old = pool.promote(self.decided)
         self._report("move", "connections move", 0, len(self._pairs))
         with_new, with_old = {pair.new for pair in self._pairs}, {pair.old for pair in self._pairs}
-        calls = [_call(pair.old, "decide") for pair in self._pairs]
-        calls += [_call(new, "take_over") for new in self._crew if new not in with_new]
+        takers = _all(_call(new, "take_over") for new in self._crew if new not in with_new)
         for old in self._old:
             if old not in with_old:  # the agent; a front that was not ready
                 pool.end(old, pool.stop_timeout_s)
-        answers = await _all(calls)
-        warnings = [str(answer) for answer in answers if isinstance(answer, SwapFailed)]
-        # One that does not answer gives its connections when it wakes up.
-        answered = [
-            pair for pair, answer in zip(self._pairs, answers, strict=False) if not isinstance(answer, SwapFailed)
-        ]
-        try:
-            await self._wait_for([pair.moved for pair in answered], MOVE_S, "moving")
-        except SwapFailed as error:
-            warnings.append(str(error))
+        warnings = [str(answer) for answer in await takers if isinstance(answer, SwapFailed)]
+        # No more at once than there are cores: clients of all the others would wait for the slowest.
+        turns = DeferredSemaphore(len(os.sched_getaffinity(0)))
+        moved = await _all(turns.run(Deferred.fromCoroutine, self._move(pair)) for pair in self._pairs)
+        warnings += filter(None, moved)
         for new in with_new:  # whose old worker has died or keeps silent, too
             if new.is_ready and new.link is not None:
                 new.link.cast("take_over")
         self.longest_pause_s = max((pair.facts.get("pause_s", 0.0) for pair in self._pairs), default=0.0)
         return warnings
+
+    async def _move(self, pair: Pair) -> str:
+        """
+        Let one pair's connections move.
+
+        :return: what went wrong; empty: nothing
+        """
+        answer = await _call(pair.old, "decide")
+        if isinstance(answer, SwapFailed):
+            return str(answer)  # it gives its connections when it wakes up
+        try:
+            await self._wait_for([pair.moved], MOVE_S, "moving")
+        except SwapFailed as error:
+            return str(error)
+        return ""
 
     def moved_and_later(self) -> tuple[int, dict[str, int]]:
         """How many connections moved at once, and why others follow later: reason -> how many."""
@@ -338,9 +347,30 @@ class HandOver:
             if slot.role == "agent":
                 self._pool.end(slot, 0)
         for pair in self._pairs:
-            if pair.ended not in {"", "returned"}:  # nobody is there any more who could take its connections back
-                self._pool.end(pair.new, self._pool.stop_timeout_s)
+            if pair.ended not in {"", "returned"}:
+                warnings += await self._bring_back(pair)
         return warnings
+
+    async def _bring_back(self, pair: Pair) -> list[str]:
+        """
+        The two have lost each other: a hand-over of their own brings back what the new worker has got.
+
+        :return: warnings; then the new worker ends, and what it serves with it
+        """
+        if not (pair.new.is_ready and pair.old.is_ready and pair.new.link is not None):
+            self._pool.end(pair.new, self._pool.stop_timeout_s)
+            return []
+        try:
+            back = await self._pair(pair.new, pair.old)
+            await self._wait_for([back.rehearsed], REHEARSAL_S, "rehearsal")
+            cause = await self._move(back)
+        except SwapFailed as error:
+            cause = str(error)
+        if cause:
+            self._pool.end(pair.new, self._pool.stop_timeout_s)
+            return [f"connections of {pair.new.name} could not be brought back: {cause}"]
+        pair.new.link.cast("end_window")
+        return []
 
     async def _wait_returned(self) -> list[str]:
         """

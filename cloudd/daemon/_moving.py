@@ -27,7 +27,7 @@ from cloudd.protocols.http._connection import HTTPConnection
 from cloudd.protocols.http._moving import AdoptedHTTP
 from reload import Ending, HandoverLimits, IAdopted, Link, NewProcess, OldProcess, Snapshot
 
-PREPARE_S = 2.0  # longest that the clients of a batch wait for new code that hangs
+PREPARE_S = 5.0  # longest that the clients of a batch wait for new code that hangs
 DECISION_S = 120.0
 COMMIT_S = 10.0  # after it new code is killed with the connections that it has: the machine may only be very busy
 MAX_SHOWN_REASONS = 8

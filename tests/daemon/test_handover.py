@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.daemon.small_cloud import SmallCloud
 from tests.daemon.test_processes import RunningCase
 
 KERNEL_FILE = "cloudd/daemon/_naming.py"
@@ -276,6 +277,40 @@ class WorseAnswersTests(HandOverCase):
             outcomes[0]["cause"], r"api GET items answered 500 in \d+ of \d+ requests \(old code: 0 of \d+\)"
         )
         self.assertIn("handed back in", outcomes[0]["cause"])
+        self.assertAlive("one")
+        self.assertNothingLeft()
+
+
+SLOW_ADOPTION = """
+import time
+_adopt, _adopted = HTTPAdopter.adopt, []
+
+def _slow(self, *args):
+    _adopted.append(1)
+    if len(_adopted) == 8:
+        time.sleep(7)
+    return _adopt(self, *args)
+
+HTTPAdopter.adopt = _slow
+"""
+
+
+class LostSessionTests(HandOverCase):
+    def make_cloud(self) -> SmallCloud:
+        """Batches of three, so that some have moved when the session fails."""
+        cloud = super().make_cloud()
+        side = cloud.tree / "reload" / "_handover_side.py"
+        text = side.read_text()
+        self.assertEqual(text.count("field(default=200"), 1)
+        side.write_text(text.replace("field(default=200", "field(default=3"))
+        return cloud
+
+    def test_what_had_moved_comes_back(self) -> None:
+        """Two workers that lose each other in the middle: a hand-over of its own brings back what the new one got."""
+        self.change_kernel(SLOW_ADOPTION, "cloudd/protocols/http/_moving.py")
+        outcome = self.cloud.upgrade()
+        self.assertEqual(outcome["result"], "failed", outcome)
+        self.assertIn("was not adopted within", outcome["cause"])
         self.assertAlive("one")
         self.assertNothingLeft()
 

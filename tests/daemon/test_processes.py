@@ -25,9 +25,13 @@ class RunningCase(SynchronousTestCase):
     settings = "[workers]\nfront = 2\n"
 
     def setUp(self) -> None:
-        self.cloud = SmallCloud(self.settings)
+        self.cloud = self.make_cloud()
         self.addCleanup(self.cloud.remove)
         self.cloud.start()
+
+    def make_cloud(self) -> SmallCloud:
+        """The daemon, not started."""
+        return SmallCloud(self.settings)
 
     def slow_request(self, path: str) -> tuple[threading.Thread, list[object]]:
         """Begin a request in a thread and wait until a worker has it."""
