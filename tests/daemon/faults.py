@@ -26,7 +26,7 @@ WORD_FILE = "cloudd/words.py"
 PROCESSES = 5  # anchor, loader, two fronts, agent
 # Of the start tree, so that nobody waits long for what never comes.
 SHORT_WAITS = {
-    "cloudd/daemon/_incoming.py": "BOOT_S, REHEARSAL_S, MOVE_S, ASK_S, RETURN_S = 15.0, 7.0, 7.0, 3.0, 4.0",
+    "cloudd/daemon/_incoming.py": "BOOT_S, VISIT_S, REHEARSAL_S, MOVE_S, ASK_S, RETURN_S = 15, 4, 7, 7, 3, 4",
     "cloudd/daemon/_inheritance.py": "TRY_S = 8.0",
     "cloudd/daemon/_workers.py": "CHECK_S, SWAP_TIMEOUT_S, KILL_DELAY_S = 5.0, 8.0, 1.0",
 }
