@@ -400,7 +400,7 @@ class WorkerPool:
         for slot in self._former.slots:
             slot.keep_running(restart=False)
         for slot in self.slots:
-            slot.keep_running(restart=True)
+            slot.keep_running(restart=not self._stopping)  # nobody comes back while all end
         return self._former.slots
 
     def demote(self) -> list[Slot]:
@@ -416,7 +416,7 @@ class WorkerPool:
         for slot in given_up.slots:
             slot.keep_running(restart=False)
         for slot in self.slots:
-            slot.keep_running(restart=True)
+            slot.keep_running(restart=not self._stopping)  # nobody comes back while all end
         self._let_leave(given_up)
         return given_up.slots
 
