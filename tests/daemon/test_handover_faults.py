@@ -183,7 +183,7 @@ class EndTests(FaultCase):
 
     def test_before_the_decision(self) -> None:
         """The old code is what the next start has."""
-        for step in ("stage.before", "boot.before", "boot.after", "rehearse.after", "record.before"):
+        for step in ("stage.before", "boot.before", "boot.after"):
             play_end(self.started(), step, "old")
 
     def test_after_the_decision(self) -> None:
