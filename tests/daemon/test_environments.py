@@ -69,7 +69,7 @@ class EnvironmentTests(HandOverCase):
         self.assertEqual((outcome["result"], outcome["how"]), ("committed", "hand-over"), outcome)
         self.assertAlive("one")
         pids = [self.cloud.process.pid, *self.cloud.worker_pids().values()]
-        self.cloud.wait(lambda: all(self.prefix(pid) == sys.prefix for pid in pids), "all are back")
+        self.cloud.wait(lambda: all(self.prefix(pid) == os.path.realpath(sys.prefix) for pid in pids), "all are back")
         self.assertNothingLeft()
 
     def prefix(self, pid: int) -> str:
