@@ -348,6 +348,9 @@ class Anchor(Service):
         self.log.info("the anchor becomes {tree}", tree=decided.tree_hash[:12])
         pool.tell_all("anchor_changes")
         hold_signals()
+        # What is asked from now on waits in the kernel for the next self.
+        self._control_port.stopReading()
+        control.hold()
         # When that has been sent, and a signal that came before has taken effect.
         self._reactor.callLater(0, self._reactor.callLater, 0, self._exec, decided)
 
@@ -396,6 +399,9 @@ class Anchor(Service):
             hear_signals()
             self.log.error("the anchor stays what it is: {error}", error=error)
             self._threads.start()
+            self._control_port.startReading()
+            if self._control is not None:
+                self._control.hear()
 
     def _choose_tree(self) -> Boot:
         remove_unfinished(self._state.code)

@@ -189,6 +189,31 @@ class NextSelfTests(HandOverCase):
         self.cloud.wait(lambda: not self.cloud.processes(), "the end of all processes")
         self.assertNotIn("serving on for", self.cloud.log())
 
+    def test_asked_all_the_time(self) -> None:
+        """Who asks the control socket without pause gets an answer to each question, whichever self gives it."""
+        stop, errors, answers = threading.Event(), list[BaseException](), list[int]()
+
+        def ask() -> None:
+            while not stop.is_set():
+                try:
+                    answers.append(self.cloud.status()["pid"])
+                except (OSError, http.client.HTTPException) as error:
+                    errors.append(error)
+
+        callers = [threading.Thread(target=ask) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        self.change_kernel()
+        outcome = self.cloud.upgrade()
+        self.cloud.wait(lambda: self.has_become(outcome), "the anchor's next self")
+        count = len(answers)
+        self.cloud.wait(lambda: len(answers) > count + 8, "answers of the next self")
+        stop.set()
+        for caller in callers:
+            caller.join()
+        self.assertEqual(errors, [])
+        self.assertEqual(len(set(answers)), 1)
+
     def test_an_anchor_that_does_not_import(self) -> None:
         """It is tried before anything else is done."""
         self.change_kernel("import nowhere", "cloudd/daemon/_anchor.py")

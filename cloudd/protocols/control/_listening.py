@@ -117,6 +117,16 @@ class ControlFactory(Factory):
             connection.close()
             raise
 
+    def hold(self) -> None:
+        """Read nothing more from anybody."""
+        for door in self.doors:
+            door.read(False)
+
+    def hear(self) -> None:
+        """Read again."""
+        for door in self.doors:
+            door.read(True)
+
     def is_busy(self) -> bool:
         """Whether somebody waits for an answer."""
         return any(door.is_busy for door in self.doors)
@@ -157,6 +167,14 @@ class _Door(Protocol):
         self._server = HTTPServerFactory(site, self._controls.limits, FACE, self._controls.reactor)
         self._server.doStart()
         return self._server
+
+    def read(self, reading: bool) -> None:
+        """Whether what the caller sends is read."""
+        transport: Any = self.transport
+        if reading:
+            transport.startReading()
+        else:
+            transport.stopReading()
 
     def fileno(self) -> int:
         """The connection's descriptor."""
