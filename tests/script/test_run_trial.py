@@ -53,6 +53,14 @@ class RunTrialTests(SynchronousTestCase):
         ):
             self.assertEqual(self.run_trial.counts(f"{LINE}\nRan 9 tests in 1.0s\n\n{summary}\n"), counts, summary)
 
+    def test_every_test_is_run_once(self) -> None:
+        """What runs one at a time and what runs side by side are all packages and modules of tests."""
+        alone, others = self.run_trial.split()
+        self.assertEqual(alone, ["tests.daemon"])
+        files = (CHECKOUT / "tests").rglob("test_*.py")
+        tops = {path.relative_to(CHECKOUT / "tests").with_suffix("").parts[0] for path in files}
+        self.assertEqual(sorted(alone + others), sorted(f"tests.{top}" for top in tops))
+
     def test_skips(self) -> None:
         """A skip that is not listed is named; what is listed, by name or pattern, is not."""
         root = Path(self.mktemp())
