@@ -57,6 +57,10 @@ class Pair:
     cause: str = ""
     facts: dict[str, Any] = field(factory=dict)
 
+    def __attrs_post_init__(self) -> None:
+        for waiting in (self.rehearsed, self.moved):
+            waiting.addErrback(_kept)
+
     def heard(self, phase: str, facts: dict[str, Any]) -> None:
         """The old worker tells how far it is."""
         if phase == "fence":
@@ -182,8 +186,6 @@ class HandOver:
 
     async def _pair(self, old: Slot, new: Slot) -> Pair:
         pair = Pair(old, new)
-        for waiting in (pair.rehearsed, pair.moved):
-            waiting.addErrback(_kept)
         old.handover, new.handover = pair.heard, pair.heard_of_new
         _copy(old.ended).addCallback(lambda _: pair.old_has_ended())
         for_old, for_new = link_pair()

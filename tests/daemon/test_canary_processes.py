@@ -93,6 +93,9 @@ class CanaryCase(RunningCase):
 
 
 class BadCodeTests(CanaryCase):
+    # Long enough for a machine on which requests take their time: what is bad ends it early.
+    settings = "[workers]\nfront = 2\n[upgrade]\ncanary_period_s = 60\ncanary_min_requests = 20\n"
+
     def test_what_answers_badly(self) -> None:
         """500, 404 and 100 ms more on one route, one after the other on the same connections."""
         self.start_clients()
