@@ -148,6 +148,14 @@ class TrappedCloud(SmallCloud):
         except LOST:
             return False
 
+    def status(self) -> Any:
+        """What is asked in the moment of the anchor's exec is asked again."""
+        try:
+            return super().status()
+        except LOST:
+            time.sleep(0.5)
+            return super().status()
+
     def is_healthy(self) -> bool:
         """All parts do well; a worker that was killed in one fault after the other is not blamed for it."""
         failing = [part["cause"] for part in self.health()["parts"].values() if part["status"] != "ok"]
@@ -235,7 +243,7 @@ def play(cloud: TrappedCloud, fault: Fault) -> Played:
         cloud.word = word
         if sprung is None:  # the code itself is the fault, from its first answer on
             fault_at = witnesses.pinger.first_at.get(new, asking.ended_at)
-        played.rollback_s = round((asking.ended_at if asking.outcome else time.monotonic()) - fault_at, 3)
+        played.rollback_s = round(max(0.0, (asking.ended_at if asking.outcome else time.monotonic()) - fault_at), 3)
         _judge(played, witnesses.check(word), excused)
         witnesses.pinger.end()
         _measure(played, witnesses.pinger, fault_at, word, excused)
