@@ -51,7 +51,7 @@ OLD_KILLED = [
     Fault("old worker killed when it hears of the decision", HAND_OVER, "new", "decide.before", who=FRONT, loses=FRONT),
     Fault("old worker killed when it has decided", HAND_OVER, "new", "decide.after", who=FRONT, loses=FRONT),
     Fault("old worker killed while its connections move", HAND_OVER, "new", "forget.before", who=FRONT, loses=FRONT),
-    Fault("old worker killed when all has moved", HAND_OVER, "new", "_given.before", who=FRONT, loses=FRONT),
+    Fault("old worker killed when the window ends", HAND_OVER, "new", "end_window.before", who=FRONT, loses=FRONT),
 ]
 NEW_KILLED = [
     Fault("new worker killed while it boots", HAND_OVER, "old", "load.before", who=FRONT),

@@ -106,7 +106,7 @@ _STEPS = {
     "cloudd/daemon/_anchor.py": [("", "become", "become")],
     "cloudd/daemon/_next_anchor.py": [("", "prepare", "next_anchor")],
     "cloudd/daemon/_moving.py": [
-        *(("Moving", name, name) for name in ("give", "_ask", "decide", "take_back", "take", "_given")),
+        *(("Moving", name, name) for name in ("give", "_ask", "decide", "take_back", "take", "end_window")),
     ],
     "cloudd/protocols/http/_moving.py": [
         ("HTTPAdopter", "adopt", "adopt"),
