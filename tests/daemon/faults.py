@@ -30,7 +30,7 @@ SHORT_WAITS = {
     "cloudd/daemon/_inheritance.py": "TRY_S = 8.0",
     "cloudd/daemon/_workers.py": "CHECK_S, SWAP_TIMEOUT_S, KILL_DELAY_S = 5.0, 8.0, 1.0",
 }
-SETTINGS = "[workers]\nfront = 2\nstop_timeout_s = 5\n[upgrade]\nwindow_s = 1\n"
+SETTINGS = "[workers]\nfront = 2\nstop_timeout_s = 5\n[upgrade]\nwindow_s = 2\n"
 
 Code = Literal["old", "new"]
 
@@ -239,7 +239,7 @@ def play(cloud: TrappedCloud, fault: Fault) -> Played:
         _start_again(cloud)
         word = new if fault.serves == "new" else old
         cloud.wait(cloud.is_settled, "it has settled")
-        cloud.wait(lambda: _everywhere(cloud, word), f"{word} serves")
+        cloud.wait(lambda: _everywhere(cloud, word), f"{word} serves, not {new}, after {asking.outcome}")
         cloud.word = word
         if sprung is None:  # the code itself is the fault, from its first answer on
             fault_at = witnesses.pinger.first_at.get(new, asking.ended_at)
@@ -304,15 +304,18 @@ def _look_after(cloud: TrappedCloud, played: Played, before: Any) -> None:
     else:
         assert fault.cause in cloud.log(), fault.cause
     cloud.traps.clear()
-    if fault.how == "swap":  # else its copy stays until the upgrade after the next one
-        cloud.wait(
-            lambda: all(len(worker["generations"]) == 1 for worker in cloud.status()["workers"]), "code was freed"
-        )
+    cloud.wait(lambda: len(cloud.processes()) == PROCESSES, "nobody else runs")  # while code is in use its copy stays
+    cloud.wait(
+        lambda: all(len(worker["generations"]) == 1 for worker in cloud.status()["workers"]), "older code was freed"
+    )
     cloud.word = cloud.write_new_code("swap", {}, "")
     outcome = cloud.upgrade()
     assert outcome["result"] == "committed", outcome
     assert _everywhere(cloud, cloud.word)
-    cloud.wait(cloud.is_clean, "nothing is left over")
+    try:
+        cloud.wait(cloud.is_clean, "nothing is left over")
+    except AssertionError as error:
+        raise AssertionError(f"left over: {cloud.leftovers()}\n{error}") from None
 
 
 def under_supervision(name: str, sign: signal.Signals) -> Callable[[TrappedCloud], Sprung]:
