@@ -119,8 +119,9 @@ class WheelTests(HandOverCase):
         """It is refused with the file that does not fit, and all goes on."""
         wheel = self.wheel(2, "two")
         data = wheel.read_bytes()
-        middle = len(data) // 2
-        wheel.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+        name = b"cloudd/application.py"
+        damaged = data.index(name) + len(name) + 100  # in what it holds: a date before it may be any
+        wheel.write_bytes(data[:damaged] + bytes([data[damaged] ^ 1]) + data[damaged + 1 :])
         outcome = self.cloud.control("POST", "upgrade", {"tree": str(wheel)})[-1]
         self.assertEqual(outcome["result"], "refused", outcome)
         self.assertIn(str(wheel), outcome["cause"])

@@ -82,7 +82,7 @@ class SiteTests(DaemonCase):
         self.assertEqual([line["step"] for line in lines[:-1]], ["check", "stage", "prepare", "commit", "clean"])
         self.assertEqual((lines[-1]["type"], lines[-1]["result"]), ("outcome", "committed"))
         entries = self.call("GET", "/v1/audit?limit=1")[1]["entries"]
-        self.assertEqual([entry["who"] for entry in entries], [{"uid": 0, "pid": 4711, "user": "root"}])
+        self.assertEqual([entry["who"] for entry in entries], [{"uid": 0, "pid": 4711, "user": "root", "origin": ""}])
 
     def test_a_rollback(self) -> None:
         """The previous code comes back; a refusal is an outcome too."""
