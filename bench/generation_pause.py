@@ -43,7 +43,7 @@ from cloudd.daemon._state_folder import StateFolder
 from cloudd.daemon._threads import use_few_heaps
 from cloudd.daemon.settings import settings_to_plain
 from cloudd.interfaces.settings import HTTPSettings, Settings
-from reload import CodeTree, Generation, guard_plain_imports
+from reload import CodeTree, FullCollections, Generation, guard_plain_imports
 
 FACES = ("api", "object", "s3")
 TICK_S = 0.001
@@ -207,6 +207,7 @@ def become_worker(
     install_lean()
     reactor: Any = importlib.import_module("twisted.internet.reactor")
     worker = Worker(spec, reactor, link, listeners, preloaded)
+    FullCollections(reactor).start()
     reactor.callWhenRunning(worker.start)
     if drive is not None:
         signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(begin))
@@ -276,10 +277,10 @@ def run(options: argparse.Namespace, state: Path, hashes: list[str], children: l
     with without_reactor():
         import_shared()
         guard_plain_imports(BOUNDARIES)
+        preloaded = preload(1, state / "code" / hashes[0])
         gc.collect()
         gc.freeze()
         gc.disable()
-        preloaded = preload(1, state / "code" / hashes[0])
     listeners = [socket.create_server(("127.0.0.1", 0), backlog=4096) for _ in FACES]
     addresses = {face: listener.getsockname() for face, listener in zip(FACES, listeners, strict=True)}
     facts: dict[str, Any] = {

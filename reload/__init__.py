@@ -36,8 +36,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._boundaries import Boundaries
-from ._collecting import QuietLoading, collect_all
+from ._collecting import QuietLoading
 from ._environment import Environment, environment_of, is_environment
+from ._full_collections import FEW_OBJECTS, FullCollections, old_objects
 from ._generation import Generation, GenerationReleased
 from ._guard import PlainImportRefused, guard_plain_imports
 from ._origin import CodeOrigin
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from ._loading import Load, LoadGivenUp
 
 __all__ = [
+    "FEW_OBJECTS",
     "AdoptedConnection",
     "BadSnapshot",
     "Boundaries",
@@ -85,6 +87,7 @@ __all__ = [
     "Converters",
     "Ending",
     "Environment",
+    "FullCollections",
     "Generation",
     "GenerationReleased",
     "HandoverError",
@@ -115,7 +118,6 @@ __all__ = [
     "TreeChanged",
     "TreeError",
     "adopt_transport",
-    "collect_all",
     "compare",
     "environment_of",
     "guard_plain_imports",
@@ -124,6 +126,7 @@ __all__ = [
     "listen_on",
     "listening_socket",
     "module_name",
+    "old_objects",
     "parse_manifest",
     "prune_copies",
     "release_transport",

@@ -6,14 +6,14 @@ A full ``gc.collect()`` looks at every object of the process: some 5 µs for eac
 avoid it.
 
 **Made** (``QuietLoading``): while code loads, nothing is collected by itself.  At the end the youngest objects are,
-which are those of the load, so that what loading left over is gone; then all that lives is frozen
-(``gc.freeze``): later collections pass over it.
+which are those of the load, so that what loading left over is gone.
 
-**Freed** (``sort_out``): what is frozen is not found by any collection either.  So the objects of the generation, found
-by walking from its modules and classes, are taken out of where they are and tracked anew, which puts them among the
-youngest (``PyObject_GC_UnTrack`` and ``PyObject_GC_Track`` of Python's C interface).  A collection of the youngest
-then frees them and looks at hardly anything else.  Objects of others that the walk meets are sorted out too, which does
-no harm; it turns back at modules, at classes that a foreign module has by name, and at what the caller keeps.
+**Freed** (``sort_out``): by then the objects of the generation are old, or frozen if they were made before a fork
+(``gc.freeze``).  They are found by walking from its modules and classes, taken out of where they are and tracked anew,
+which puts them among the youngest (``PyObject_GC_UnTrack`` and ``PyObject_GC_Track`` of Python's C interface).  A
+collection of the youngest then frees them and looks at hardly anything else.  Objects of others that the walk meets are
+sorted out too, which does no harm; it turns back at modules, at classes that a foreign module has by name, and at what
+the caller keeps.
 """
 
 from __future__ import annotations
@@ -78,8 +78,7 @@ class QuietLoading:
     """
     Load code inside, in a thread, beside a reactor that must not stand still.  A context manager, to be used once.
 
-    Threads change places ten times as often as usual, and nothing is collected by itself.  Afterwards what lives is
-    frozen, so that only ``Generation.free`` or ``collect_all`` free it where it is in cycles.
+    Threads change places ten times as often as usual, and nothing is collected by itself.
     """
 
     def __init__(self) -> None:
@@ -93,7 +92,6 @@ class QuietLoading:
     def __exit__(self, kind: type[BaseException] | None, *_details: object) -> None:
         if self.give_up() and kind is None:  # an error leads to frames, which lead to what was loaded
             gc.collect(0)
-            gc.freeze()
 
     def give_up(self) -> bool:
         """Wait no longer for its end, in whichever thread; false when that has come, or this was called before."""
@@ -108,18 +106,11 @@ def collect_between_modules() -> None:
     """
     During a quiet load, collect the youngest objects when they are many: little at a time.
 
-    To be called when no class is being made.  Else what its making leaves over would get older, and with it frozen,
-    and hold the class for ever.
+    To be called when no class is being made.  Else what its making leaves over would get older, and hold the class
+    until a full collection.
     """
     if _quiet.is_asked_for and gc.get_count()[0] > YOUNG_OBJECTS:
         gc.collect(0)
-
-
-def collect_all() -> None:
-    """A full collection, of what is frozen too; all that lives afterwards is frozen.  Takes as long as that takes."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
 
 
 def sort_out(prefix: str, roots: Iterable[Any], kept: Iterable[Any] = (), *, with_code: bool = True) -> Iterator[None]:

@@ -128,16 +128,18 @@ class Generation:
         forget_classes(self.name + ".")
         _forget_in_caches(self.name, self.tree.root)
 
-    def free(self, kept: Iterable[Any] = ()) -> Iterator[None]:
+    def free(self, kept: Iterable[Any] = (), *, thorough: bool = False) -> Iterator[None]:
         """
-        Free a released generation in steps of a millisecond, and two of a few; look at ``living`` afterwards.
+        Free a released generation in steps of a millisecond, and three of a few; look at ``living`` afterwards.
 
         The objects that ``watch`` was given go first, with what they hold; then the modules and what they hold.
         Let nothing else happen between two steps but turns of the reactor, and take all steps.
 
         :param kept: what it was lent and others hold: the search for what must go turns back there
+        :param thorough: begin with a full collection, for garbage that got old while it held something of this
         """
-        gc.collect(1)  # a late error, say, that leads to frames of its
+        self._collect_others(2 if thorough else 1)
+        yield
         for part in (self._watch.living_objects, self._watch.living_code):
             if roots := part():
                 yield from sort_out(self.name, roots, kept, with_code=part == self._watch.living_code)
@@ -145,6 +147,12 @@ class Generation:
                 yield
                 gc.collect(0)
                 yield
+
+    def _collect_others(self, oldest: int) -> None:
+        """Collect garbage that holds something of this (frames of a late error, say), and nothing of this itself."""
+        held = [*self._watch.living_objects(), *self._watch.living_code()]
+        gc.collect(oldest)
+        del held
 
     def living(self) -> int:
         """How many modules, classes and functions of a released generation still exist.  Cheap; 0 means freed."""

@@ -19,7 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import IApplication, PartHealth, Resources, SelfCheckFailed, Threads
-from reload import Generation, Load, LoadGivenUp, TreeError, collect_all
+from reload import FEW_OBJECTS, Generation, Load, LoadGivenUp, TreeError, old_objects
 
 from ._code_source import APPLICATION, CodeSource
 from ._comparison import RouteMeasure
@@ -365,9 +365,9 @@ class Generations:
         self._reactor.callLater(self._free_delay_s, self._free, running, 1)
 
     def _free(self, running: Running, look: int) -> None:
-        if look == LOOKS_BEFORE_HOLDERS:
-            collect_all()  # what hangs together in a way that the quick search does not find
-        self._step(running, look, running.generation.free([self, *self._lent, *self._kept()]))
+        # A full collection finds all that holds it and is garbage itself; with many connections it takes its time.
+        thorough = look == LOOKS_BEFORE_HOLDERS or (look > 1 and old_objects() < FEW_OBJECTS)
+        self._step(running, look, running.generation.free([self, *self._lent, *self._kept()], thorough=thorough))
 
     def _step(self, running: Running, look: int, steps: Iterator[None]) -> None:
         for _ in steps:

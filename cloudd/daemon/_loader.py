@@ -193,12 +193,12 @@ def main(arguments: list[str]) -> int:
     with without_reactor():
         import_shared()
         guard_plain_imports(BOUNDARIES)
-        gc.collect()
-        gc.freeze()
-        gc.disable()  # a collection here would only touch pages that forks share
         numbers = [int(word) for word in arguments if word.isdigit()]
         if numbers:
             preloaded = preload(numbers[0], Path(__file__).parent.parent.parent)
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # a collection here would only touch pages that forks share
     with contextlib.suppress(ChannelClosed):
         send(channel, Booted(round(time.monotonic() - began, 3)))
         Loader(channel, preloaded).run()

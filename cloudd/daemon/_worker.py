@@ -33,7 +33,7 @@ from cloudd.database import DatabaseDamaged, open_control_database, open_object_
 from cloudd.interfaces.application import PartHealth, Resources
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.http import HTTPServerFactory, Request, install_lean, listen, listen_handed
-from reload import Generation
+from reload import FullCollections, Generation
 
 from ._access_log import AccessLog, access_log_file
 from ._anchor_link import AnchorLink, LinkedHost
@@ -547,6 +547,7 @@ def run_worker(
     install_lean()
     reactor: Any = importlib.import_module("twisted.internet.reactor")
     worker = Worker(spec, reactor, link, listeners, preloaded)
+    FullCollections(reactor).start()
     reactor.callWhenRunning(worker.start)
     reactor.run(installSignalHandlers=False)
     return worker.status

@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, ensureDeferred
 from twisted.logger import Logger
 
 from cloudd.interfaces.settings import Settings
@@ -279,15 +279,25 @@ class WorkerPool:
         await self._prepare_in(late, generation, tree)
 
     async def _prepare_in(self, slots: Collection[Slot], generation: int, tree: CodeTree) -> None:
-        asked = [slot for slot in slots if slot.is_ready]
-        pids = [slot.pid for slot in asked]
         body = {"number": generation, "tree_hash": tree.hash}
-        answers = await _gather([_ask(slot, "prepare", SWAP_TIMEOUT_S, body) for slot in asked])
-        for slot, pid, answer in zip(asked, pids, answers, strict=True):
+        until = self._reactor.seconds() + SWAP_TIMEOUT_S
+        # Loading takes a core for a while: one is left to those who serve.
+        turns = DeferredSemaphore(max(1, len(os.sched_getaffinity(0)) - 1))
+        failed: list[str] = []
+
+        async def load(slot: Slot, pid: int) -> None:
+            if failed or slot.pid != pid or not slot.is_ready:  # one that is started anew meanwhile loads later
+                return
+            answer = await _ask(slot, "prepare", max(1.0, until - self._reactor.seconds()), body)
             if isinstance(answer, LinkError):
-                cause = answer.cause if isinstance(answer, RemoteError) else str(answer)
-                raise SwapFailed(f"worker {slot.name}: {cause}")
+                failed.append(f"worker {slot.name}: {answer.cause if isinstance(answer, RemoteError) else answer}")
+                return
             self._prepared[slot.name] = pid
+
+        ready = [slot for slot in slots if slot.is_ready]
+        await _gather([turns.run(lambda *of: Deferred.fromCoroutine(load(*of)), slot, slot.pid) for slot in ready])
+        if failed:
+            raise SwapFailed(failed[0])
 
     async def commit(self, generation: int) -> list[str]:
         """
@@ -587,7 +597,7 @@ async def _ask(slot: Slot, call: str, timeout_s: float, body: dict[str, Any]) ->
 
 
 async def _gather(coroutines: list[Any]) -> list[Any]:
-    results = await DeferredList([Deferred.fromCoroutine(each) for each in coroutines], fireOnOneErrback=True)
+    results = await DeferredList([ensureDeferred(each) for each in coroutines], fireOnOneErrback=True)
     return [answer for _success, answer in results]
 
 

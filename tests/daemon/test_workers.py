@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ class PlanTests(SynchronousTestCase):
 
 @define
 class FakeLink:
-    """Answers what it is told to: a value, or an exception to raise."""
+    """Answers what it is told to: a value, a Deferred's result, or an exception to raise."""
 
     answers: dict[str, Any]
     is_lost: bool = False
@@ -65,7 +66,7 @@ class FakeLink:
         answer = self.answers.get(name)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return await answer if isinstance(answer, Deferred) else answer
 
     def cast(self, name: str, **body: Any) -> None:
         self.calls.append((name, body))
@@ -164,6 +165,49 @@ class PoolTests(TestCase):
         self.successResultOf(Deferred.fromCoroutine(self.pool.abort(2)))
         self.assertEqual([slot.link.calls[-1][0] for slot in self.slots], ["abort"] * 3)
         self.assertEqual(self.pool.decided, Decided(1, OLD, sys.executable))
+
+    def loading(self, cores: int) -> tuple[Deferred[None], list[Deferred[None]]]:
+        """Preparation on a machine of ``cores``, and what ends each worker's."""
+        loads: list[Deferred[None]] = [Deferred() for _ in self.slots]
+        for slot, load in zip(self.slots, loads, strict=True):
+            slot.link.answers["prepare"] = load
+        self.patch(os, "sched_getaffinity", lambda _: set(range(cores)))
+        return Deferred.fromCoroutine(self.pool.prepare(2, TREE)), loads
+
+    def asked(self) -> list[str]:
+        return [slot.name for slot in self.slots if slot.link.calls]
+
+    def test_a_core_is_left_to_those_who_serve(self) -> None:
+        """So many load at once as there are cores but one; the next begins when one has ended."""
+        for cores, at_once in ((1, 1), (2, 1), (3, 2), (8, 3)):
+            for slot in self.slots:
+                slot.link.calls.clear()
+            done, loads = self.loading(cores)
+            self.assertEqual(len(self.asked()), at_once)
+            for ended, load in enumerate(loads, 1):
+                load.callback(None)
+                self.assertEqual(len(self.asked()), min(3, at_once + ended))
+            self.successResultOf(done)
+
+    def test_nobody_loads_what_one_could_not(self) -> None:
+        """After the first failure no further worker begins."""
+        done, loads = self.loading(2)
+        loads[0].errback(RemoteError("PrepareFailed", "no"))
+        self.failureResultOf(done, SwapFailed)
+        self.assertEqual(self.asked(), ["front-1"])
+
+    def test_one_that_ends_before_its_turn(self) -> None:
+        """It does not hold the others up; it is started anew, and loads late."""
+        done, loads = self.loading(2)
+        self.slots[1].is_ready = False
+        loads[0].callback(None)
+        loads[2].callback(None)
+        self.successResultOf(done)
+        self.assertEqual(self.asked(), ["front-1", "agent"])
+        self.slots[1].is_ready, self.slots[1].pid = True, 8
+        loads[1].callback(None)
+        self.successResultOf(Deferred.fromCoroutine(self.pool.prepare_late(2, TREE)))
+        self.assertEqual([len(slot.link.calls) for slot in self.slots], [1, 1, 1])
 
     def test_patience(self) -> None:
         """A worker that hangs is named before the upgrade gives up by itself."""

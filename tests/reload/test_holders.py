@@ -16,7 +16,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 
-from reload import collect_all
 from reload._fork import lines_from_fork
 
 from .trees import TreeCase
@@ -72,7 +71,7 @@ class HoldersTests(TreeCase):
         found = generation.holders()
         self.till.kept = None
         KEPT.clear()
-        collect_all()
+        gc.collect()
         for _ in generation.free():
             pass
         self.assertEqual(generation.living(), 0, generation.holders())

@@ -29,6 +29,7 @@ from ._timeouts import check
 
 _log = Logger()
 _SWEEP_S = 1.0
+_SWEEP_SLICE = 1_000  # connections that are looked at in one turn of the reactor: about a millisecond
 _SLICE_S = 0.005  # of the reactor's time, for handlers of requests from another process
 
 
@@ -210,14 +211,23 @@ class HTTPServerFactory(ServerFactory):
         if not self.connections:
             self._sweeping = False
             return
-        self.reactor.callLater(_SWEEP_S, self._sweep)
-        now = self.now
-        for connection in list(self.connections):
+        self._check_some(list(self.connections))
+
+    def _check_some(self, connections: list[HTTPConnection]) -> None:
+        """Look for what has taken too long, and at the rest in later turns: many thousands take as many µs."""
+        for connection in connections[-_SWEEP_SLICE:]:
+            if connection not in self.connections:
+                continue
             try:
-                check(connection, now)
+                check(connection, self.now)
             except Exception:
                 _log.failure("a time-out check failed; the connection is dropped")
                 connection.transport.abortConnection()
+        del connections[-_SWEEP_SLICE:]
+        if connections:
+            self.reactor.callLater(0, self._check_some, connections)
+        else:
+            self.reactor.callLater(_SWEEP_S, self._sweep)
 
     # ---- the end
 

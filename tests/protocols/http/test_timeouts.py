@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.interfaces.settings import HTTPSettings
-from cloudd.protocols.http import BodyTruncated, Request
+from cloudd.protocols.http import BodyTruncated, Request, _factory
 
 from .conversation import TEXT, Conversation, get, ignore_truncation, post
 
@@ -141,6 +141,26 @@ class TimeoutTests(SynchronousTestCase):
         self.assertTrue(other.transport.aborted)
         self.assertTrue(self.transport.closing)
         self.assertTrue(self.flushLoggedErrors(TypeError))
+
+    def test_sweep_lets_others_in(self) -> None:
+        """Of many connections some are looked at in each turn of the reactor, and all in the end."""
+        clock = self.conversation.clock
+        connections = self.conversation.factory.connections
+        for other in [Conversation(clock=clock, limits=LIMITS) for _ in range(6)]:
+            other.factory.connections.clear()
+            connections.add(other.connection)
+        turns: list[object] = []
+
+        def look(*_: object) -> None:
+            turns.append(len(turns))
+            clock.callLater(0, turns.append, "another")
+
+        self.patch(_factory, "_SWEEP_SLICE", 3)
+        self.patch(_factory, "check", look)
+        self.wait(1)
+        another = ["another"] * 3
+        self.assertEqual(turns[:12], [0, 1, 2, *another, 6, 7, 8, *another])
+        self.assertEqual(turns[12:], [12, "another"])
 
     def test_date_follows(self) -> None:
         self.conversation.say(get(b"/hello"))

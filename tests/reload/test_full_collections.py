@@ -1,0 +1,84 @@
+"""Full collections come when a process has grown, and never by themselves."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from reload import FullCollections, QuietLoading, _full_collections, old_objects
+from reload._full_collections import LOOK_S
+
+
+class Knot:
+    """Something in a cycle."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+class FullCollectionsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.usual = gc.get_threshold()
+        self.addCleanup(gc.set_threshold, *self.usual)
+        self.clock = Clock()
+        self.collections = FullCollections(self.clock)
+        self.collections.start()
+        gc.collect()
+        self.patch(_full_collections, "FEW_OBJECTS", old_objects() + 1000)
+
+    def old_knot(self) -> weakref.ref[Knot]:
+        """A knot of garbage that only a full collection finds."""
+        knot = Knot()
+        for _ in range(6):
+            gc.collect(1)
+        return weakref.ref(knot)
+
+    def grow(self, count: int) -> list[list[object]]:
+        grown: list[list[object]] = [[[]] for _ in range(count)]
+        gc.collect(1)
+        return grown
+
+    def look(self) -> None:
+        self.clock.advance(LOOK_S)
+
+    def test_when_it_has_grown(self) -> None:
+        """There is one when there are many more old objects than the last one left, and not before."""
+        knot = self.old_knot()
+        self.look()
+        self.assertIsNotNone(knot())
+        kept = self.grow(2000)
+        self.look()
+        self.assertIsNone(knot())
+        knot = self.old_knot()
+        kept += self.grow(2000)
+        self.look()
+        self.assertIsNotNone(knot())
+        kept += self.grow(old_objects() // 2)
+        self.look()
+        self.assertIsNone(knot())
+
+    def test_it_never_begins_by_itself(self) -> None:
+        """However much gets old between two looks; afterwards it may again."""
+        knot = self.old_knot()
+        kept = [self.grow(30_000) for _ in range(15)]
+        self.assertIsNotNone(knot())
+        self.assertEqual(len(kept), 15)
+        self.collections.stop()
+        self.assertEqual(gc.get_threshold(), self.usual)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_it_waits_for_a_load(self) -> None:
+        """As long as the collector rests there is none."""
+        knot = self.old_knot()
+        kept = self.grow(2000)
+        with QuietLoading():
+            self.look()
+            self.assertIsNotNone(knot())
+        for _ in range(6):
+            gc.collect(1)
+        self.look()
+        self.assertIsNone(knot())
+        self.assertEqual(len(kept), 2000)
