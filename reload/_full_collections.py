@@ -10,6 +10,7 @@ is held: with 10,000 of them every second swap would stop the reactor for 60 ms.
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from typing import Any
 
 LOOK_S = 10.0
@@ -26,10 +27,12 @@ class FullCollections:
     What is frozen (``gc.freeze``) is neither counted nor looked at.
 
     :param reactor: whose timer looks every ``LOOK_S``
+    :param is_freeing: whether a generation is being freed in steps, which a full collection would do in one
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, is_freeing: Callable[[], bool] = lambda: False) -> None:
         self._reactor = reactor
+        self._is_freeing = is_freeing
         self._left = 0  # old objects after the last one
         self._look_later: Any = None
         self._usual = gc.get_threshold()
@@ -48,9 +51,8 @@ class FullCollections:
 
     def _look(self) -> None:
         self._look_later = self._reactor.callLater(LOOK_S, self._look)
-        # A collector that is off rests for a load, or a generation that is being freed.
-        if not gc.isenabled() or gc.get_count()[2] < _FEW_MIDDLE_COLLECTIONS:
-            return
+        if not gc.isenabled() or self._is_freeing() or gc.get_count()[2] < _FEW_MIDDLE_COLLECTIONS:
+            return  # a collector that is off rests for a load
         if old_objects() > max(self._left * GROWTH, FEW_OBJECTS):
             gc.collect()
             self._left = old_objects()

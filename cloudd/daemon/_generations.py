@@ -267,6 +267,11 @@ class Generations:
         """Requests that have begun and not ended."""
         return sum(running.in_flight for _state, running in self._all())
 
+    @property
+    def is_freeing(self) -> bool:
+        """Whether an old generation has ended and waits to be freed; not when it cannot be."""
+        return any(running.generation.released and number not in self.leaks for number, running in self.retired.items())
+
     def health(self) -> list[PartHealth]:
         """What the current generation says of its parts."""
         if self.current is None or self.current.application is None:

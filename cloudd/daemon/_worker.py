@@ -547,7 +547,7 @@ def run_worker(
     install_lean()
     reactor: Any = importlib.import_module("twisted.internet.reactor")
     worker = Worker(spec, reactor, link, listeners, preloaded)
-    FullCollections(reactor).start()
+    FullCollections(reactor, lambda: worker._generations.is_freeing).start()
     reactor.callWhenRunning(worker.start)
     reactor.run(installSignalHandlers=False)
     return worker.status

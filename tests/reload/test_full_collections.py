@@ -24,7 +24,8 @@ class FullCollectionsTests(SynchronousTestCase):
         self.usual = gc.get_threshold()
         self.addCleanup(gc.set_threshold, *self.usual)
         self.clock = Clock()
-        self.collections = FullCollections(self.clock)
+        self.is_freeing = False
+        self.collections = FullCollections(self.clock, lambda: self.is_freeing)
         self.collections.start()
         gc.collect()
         self.patch(_full_collections, "FEW_OBJECTS", old_objects() + 1000)
@@ -69,6 +70,18 @@ class FullCollectionsTests(SynchronousTestCase):
         self.collections.stop()
         self.assertEqual(gc.get_threshold(), self.usual)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_it_waits_for_what_is_freed_in_steps(self) -> None:
+        """As long as a generation is being freed there is none."""
+        knot = self.old_knot()
+        kept = self.grow(2000)
+        self.is_freeing = True
+        self.look()
+        self.assertIsNotNone(knot())
+        self.is_freeing = False
+        self.look()
+        self.assertIsNone(knot())
+        self.assertEqual(len(kept), 2000)
 
     def test_it_waits_for_a_load(self) -> None:
         """As long as the collector rests there is none."""
