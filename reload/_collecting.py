@@ -104,13 +104,14 @@ class QuietLoading:
 
 def collect_between_modules() -> None:
     """
-    During a quiet load, collect the youngest objects when they are many: little at a time.
+    During a quiet load, collect the youngest objects when they are many, and let those of the load get old: little at
+    a time.  Else the next collection would look at all of them at once.
 
     To be called when no class is being made.  Else what its making leaves over would get older, and hold the class
     until a full collection.
     """
     if _quiet.is_asked_for and gc.get_count()[0] > YOUNG_OBJECTS:
-        gc.collect(0)
+        gc.collect(1)
 
 
 def sort_out(prefix: str, roots: Iterable[Any], kept: Iterable[Any] = (), *, with_code: bool = True) -> Iterator[None]:

@@ -270,7 +270,7 @@ class Generations:
     @property
     def is_freeing(self) -> bool:
         """Whether an old generation has ended and waits to be freed; not when it cannot be."""
-        return any(running.generation.released and number not in self.leaks for number, running in self.retired.items())
+        return any(old.application is None and number not in self.leaks for number, old in self.retired.items())
 
     def health(self) -> list[PartHealth]:
         """What the current generation says of its parts."""
@@ -364,12 +364,13 @@ class Generations:
 
     def _release(self, running: Running) -> None:
         running.application = None
-        running.generation.release()
-        self._forget()
-        # Not at once: frames of the last request are still on the stack.
+        # Not at once: frames of the last request are still on the stack, and all workers have just switched.
         self._reactor.callLater(self._free_delay_s, self._free, running, 1)
 
     def _free(self, running: Running, look: int) -> None:
+        if look == 1:
+            running.generation.release()
+            self._forget()
         # A full collection finds all that holds it and is garbage itself; with many connections it takes its time.
         thorough = look == LOOKS_BEFORE_HOLDERS or (look > 1 and old_objects() < FEW_OBJECTS)
         self._step(running, look, running.generation.free([self, *self._lent, *self._kept()], thorough=thorough))
