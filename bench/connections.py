@@ -43,8 +43,8 @@ from bench.clients import (
     run_streams,
     run_ticker,
     stream_errors,
+    stream_pauses,
     streams_table,
-    tick_pauses,
 )
 from bench.memory import pss_kib
 from bench.swap import log_in, put
@@ -163,7 +163,7 @@ def drive(
         "requests": requests_table(asked),
         "idle_examples": [example for result in idle for example in result.examples][:10],
         "streams": events,
-        "none": {**latencies.table(phases.quiet), "last_stream_ms": tick_pauses(heard, ticks, phases.quiet)},
+        "none": {**latencies.table(phases.quiet), **stream_pauses(heard, ticks, phases.quiet)},
     }
     kinds: tuple[How, ...] = ("swap", "hand-over")
     for how in kinds:
@@ -171,7 +171,7 @@ def drive(
         if windows:
             found[how] = {
                 **pauses(latencies, phases.quiet, windows),
-                "last_stream_ms": tick_pauses(heard, ticks, windows),
+                **stream_pauses(heard, ticks, windows),
                 "anchor": said_by_anchor(code.outcomes_of(how)),
             }
     return found

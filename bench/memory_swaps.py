@@ -16,6 +16,8 @@ import argparse
 import json
 import sys
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from bench.upgrading import How, Phases, UpgradedCloud, ended_by_signals, log
 
 LIMIT = 1.05
 FREED_PATIENCE_S = 30.0
+AT_ONCE = 32  # requests, to fill pools
 
 
 def rss_kib(pid: int) -> int:
@@ -92,6 +95,18 @@ def look(code: UpgradedCloud, number: int) -> dict[str, Any]:
     return row
 
 
+def fill_pools(urls: list[str], token: str) -> None:
+    """Ask so much at once that each worker opens all database connections and threads that it may have."""
+
+    def ask(number: int) -> None:
+        request = urllib.request.Request(urls[number % len(urls)], headers={"X-Auth-Token": token})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            answer.read()
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(ask, range(AT_ONCE * 40)))
+
+
 def drive(options: argparse.Namespace, code: UpgradedCloud, clients: Clients) -> dict[str, Any]:
     token, account = log_in(code.cloud)
     put(code.cloud, f"{account}/memory", token, b"")
@@ -102,6 +117,8 @@ def drive(options: argparse.Namespace, code: UpgradedCloud, clients: Clients) ->
         Target(code.cloud.ports["api"], get("/identity/v3"), b"{"),
     )
     asking = clients.start(run_requests, RequestLoad(targets, options.active, options.idle, options.rate))
+    listed = f"{code.cloud.url('object')}{account}/memory", f"{code.cloud.url('api')}/identity/v3/auth/projects"
+    fill_pools(list(listed), token)
     phases, rows, kept = Phases(), [], []
     phases.rest(options.quiet)
     kinds: list[How] = ["swap"] * options.swaps

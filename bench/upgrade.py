@@ -48,8 +48,8 @@ from bench.clients import (
     run_ticker,
     run_transfers,
     stream_errors,
+    stream_pauses,
     streams_table,
-    tick_pauses,
 )
 from bench.swap import log_in, put
 from bench.upgrading import KERNEL, How, Phases, UpgradedCloud, ended_by_signals, log, said_by_anchor
@@ -180,10 +180,10 @@ def table(
         if windows:
             found[how] = {
                 **pauses(latencies, phases.quiet, windows),
-                "last_stream_ms": tick_pauses(heard, ticks, windows),
+                **stream_pauses(heard, ticks, windows),
                 "anchor": said_by_anchor(code.outcomes_of(how)),
             }
-    found["none"]["last_stream_ms"] = tick_pauses(heard, ticks, phases.quiet)
+    found["none"].update(stream_pauses(heard, ticks, phases.quiet))
     return found
 
 

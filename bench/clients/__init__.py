@@ -11,7 +11,7 @@ from ._process import Client, Clients
 from ._requests import RequestLoad, RequestResult, Target, get, run_requests
 from ._sockets import source_address
 from ._streams import StreamLoad, StreamResult, run_streams
-from ._tables import requests_table, stream_errors, streams_table, tick_pauses
+from ._tables import requests_table, stream_errors, stream_pauses, streams_table
 from ._ticker import Tick, run_ticker
 from ._transfers import TransferLoad, TransferResult, content, run_transfers
 
@@ -40,7 +40,7 @@ __all__ = [
     "run_transfers",
     "source_address",
     "stream_errors",
+    "stream_pauses",
     "streams_table",
     "summary",
-    "tick_pauses",
 ]

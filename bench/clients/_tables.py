@@ -56,11 +56,13 @@ def stream_errors(table: dict[str, Any]) -> int:
     return sum(int(table[name]) for name in names)
 
 
-def tick_pauses(found: Sequence[StreamResult], ticks: Sequence[Tick], windows: Sequence[Window]) -> dict[str, float]:
-    """How long it took until the last stream had heard of an event that was made in one of the windows."""
+def stream_pauses(
+    found: Sequence[StreamResult], ticks: Sequence[Tick], windows: Sequence[Window]
+) -> dict[str, dict[str, float]]:
+    """How long it took until the last stream had heard of an event that was made in one of the windows, if any did."""
     waits = []
     for tick in ticks:
         if any(window.begin <= tick.sent <= window.end for window in windows):
-            last = max((result.heard[tick.number][1] for result in found if tick.number in result.heard), default=0.0)
-            waits.append((last - tick.sent) * 1e3)
-    return summary(waits)
+            heard = [result.heard[tick.number][1] for result in found if tick.number in result.heard]
+            waits += [(max(heard) - tick.sent) * 1e3] if heard else []
+    return {"last_stream_ms": summary(waits)} if waits else {}
