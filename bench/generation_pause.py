@@ -37,10 +37,10 @@ from attrs import define, field
 from bench.swap import changed_tree, copy_tree
 from cloudd.control import BOUNDARIES
 from cloudd.daemon._code_source import preload
+from cloudd.daemon._heaps import use_few_heaps
 from cloudd.daemon._loader import import_shared, without_reactor
 from cloudd.daemon._spec import WorkerSpec
 from cloudd.daemon._state_folder import StateFolder
-from cloudd.daemon._threads import use_few_heaps
 from cloudd.daemon.settings import settings_to_plain
 from cloudd.interfaces.settings import HTTPSettings, Settings
 from reload import CodeTree, FullCollections, Generation, guard_plain_imports

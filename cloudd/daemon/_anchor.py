@@ -37,6 +37,7 @@ from ._access_log import access_log_file
 from ._audit import AuditLog
 from ._committed import Boot, RecordError, boot_committed, choose_boot_tree
 from ._controlled import Controlled
+from ._heaps import use_few_heaps
 from ._holdings import Holdings, endpoints_of
 from ._host import HostView
 from ._incoming import HandOver
@@ -128,6 +129,7 @@ class Anchor(Service):
         except (StateFolderError, ListenError) as error:
             sys.tracebacklimit = 0  # twistd shows what a service raises and ends: its text says all
             raise error from None
+        use_few_heaps()
         self._threads.start()
         self._reactor.callWhenRunning(self._begin)
 

@@ -23,9 +23,10 @@ from reload import FEW_OBJECTS, Generation, Load, LoadGivenUp, TreeError, old_ob
 
 from ._code_source import APPLICATION, CodeSource
 from ._comparison import RouteMeasure
+from ._heaps import give_back
 from ._trial import Trial
 
-FREE_DELAY_S = 1.0
+FREE_DELAY_S = 0.3
 LOOKS_BEFORE_HOLDERS = 5
 CANARY_SILENCE_S = 5.0  # a canary that nobody looks after for so long is ended
 
@@ -385,6 +386,7 @@ class Generations:
         if running.generation.living() == 0:
             self.retired.pop(running.number, None)
             self.leaks.pop(running.number, None)
+            give_back()
             return
         if look == LOOKS_BEFORE_HOLDERS:
             self._find_holders(running.generation, self._reactor).addCallback(self._note_leak, running)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -10,24 +9,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-HEAPS = 2
-_M_ARENA_MAX = -8  # malloc.h
-
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
-
-
-def use_few_heaps() -> bool:
-    """
-    Let all threads of this process allocate from ``HEAPS`` heaps.
-
-    By itself the C library gives threads up to eight for each core.  Each load of a generation has a thread of its own:
-    what it takes at its largest would stay with one heap after the other.
-
-    :return: whether there is such a setting (glibc has it)
-    """
-    setting = getattr(ctypes.CDLL(None), "mallopt", None)
-    return setting is not None and bool(setting(_M_ARENA_MAX, HEAPS))
 
 
 class WorkerThreads:

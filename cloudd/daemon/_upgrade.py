@@ -59,6 +59,7 @@ from ._causes import (
 )
 from ._change_log import ChangeLog
 from ._committed import ROLLED_BACK, Boot, Committed, find_copy, hold_back, let_in, warnings_of, write_committed
+from ._heaps import give_back
 from ._manifests import Proof, check_copy, stage_proved
 from ._swap_metrics import Reason, SwapMetrics
 from ._target import ChangeEnded, Target
@@ -308,6 +309,7 @@ class Upgrades:
             outcome = Outcome(action=action, result="failed", cause=cause_of(error))
         finally:
             self.progress, self._listener, self._hand_over = None, _nobody, None
+            give_back()  # what reading trees took
         outcome = await self._change_log.ended(
             actor,
             msgspec.structs.replace(

@@ -44,6 +44,7 @@ from ._descriptors import DescriptorWatch
 from ._following import Following
 from ._gauges import add_worker_gauges, connections_by_generation
 from ._generations import FREE_DELAY_S, Generations, PrepareFailed, cause_of
+from ._heaps import use_few_heaps
 from ._link import Callee
 from ._metrics import WorkerMetrics
 from ._moving import Moving, read_state_file, state_file
@@ -54,13 +55,13 @@ from ._rendezvous import Rendezvous, Visit, Welcome
 from ._site import WorkerSite
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder
-from ._threads import WorkerThreads, use_few_heaps
+from ._threads import WorkerThreads
 from ._unix_port import listen_unix
 from .settings import settings_from_plain
 
 LONGEST_CHECK_S = 90
 WINDOW_SLACK_S = 30.0  # the anchor ends the time of supervision; only where it is gone does the worker itself
-FREE_SPREAD_S = 0.3
+FREE_SPREAD_S = 0.1
 _CHATTER = frozenset({"log_legacy", "twisted.internet.base"})  # Twisted's notes on every port and loop
 
 
