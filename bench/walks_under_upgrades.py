@@ -88,7 +88,7 @@ class Walked:
         for name, result in RESULT.findall(output):
             kind = self.passed if result == "OK" else self.others
             kind[name] = kind.get(name, 0) + 1
-        self.problems += [problem[-3000:] for problem in PROBLEM.findall(output)]
+        self.problems += [f"{problem[:3000]}\n[...]\n{problem[-1000:]}" for problem in PROBLEM.findall(output)]
 
 
 def one_round(code: UpgradedCloud, options: argparse.Namespace, folder: str) -> str:

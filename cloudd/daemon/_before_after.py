@@ -8,7 +8,8 @@ That tells less, since traffic changes with time.  So times are not compared, an
 
 - answers of 5xx, by the test and at the level that a canary has for them;
 - a route that refuses nearly everything (``MANY`` with 4xx) and refused nearly nothing before (``FEW``), where chance
-  would do that once in a million times.
+  would do that once in a million times.  Conflicts and conditions that do not hold are not counted: a race among
+  clients for one name would look the same.
 """
 
 from __future__ import annotations

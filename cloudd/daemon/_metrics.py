@@ -32,11 +32,16 @@ def known_method(method: bytes) -> str:
     return method.decode() if method in _METHODS else "OTHER"
 
 
+# What a client's own timing decides, not the code: conflicts, conditions that do not hold, ends beyond the end, leaving.
+_CLIENTS_OWN = frozenset({409, 412, 416, 499})
+
+
 class RequestCounts(Collector):
     """Requests by face, route, method and status class, their latency, and their bytes."""
 
     def __init__(self) -> None:
         self._requests: dict[tuple[str, str, bytes, int], int] = {}
+        self._clients_own: dict[tuple[str, str, bytes], int] = {}
         # by face and route: one count per bucket, then the sum of seconds
         self._seconds: dict[tuple[str, str], list[float]] = {}
         self._received: dict[str, int] = {}
@@ -47,6 +52,8 @@ class RequestCounts(Collector):
         key = (face, route, method, status // 100)
         requests = self._requests
         requests[key] = requests.get(key, 0) + 1
+        if status in _CLIENTS_OWN:
+            self._clients_own[key[:3]] = self._clients_own.get(key[:3], 0) + 1
         histogram = self._seconds.get((face, route))
         if histogram is None:
             histogram = self._seconds[face, route] = [0.0] * (len(_BOUNDS) + 1)
@@ -66,13 +73,15 @@ class RequestCounts(Collector):
         return [(*key, [errors.get(key, 0), *counts[:-1]]) for key, counts in self._seconds.items()]
 
     def answers(self) -> dict[str, list[int]]:
-        """By face, method and route: requests, answers of 4xx, answers of 5xx."""
+        """By face, method and route: requests, answers of 4xx that the code may be to blame for, answers of 5xx."""
         found: dict[str, list[int]] = {}
         for (face, route, method, status_class), count in self._requests.items():
             known = found.setdefault(f"{face} {known_method(method)} {route}", [0, 0, 0])
             known[0] += count
             if status_class in {4, 5}:
                 known[status_class - 3] += count
+            if status_class == 4:
+                known[1] -= self._clients_own.get((face, route, method), 0)
         return found
 
     def collect(self) -> Iterable[Metric]:

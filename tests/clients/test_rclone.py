@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from .walk import ClientWalk
 
 LARGE_BYTES = 200_000_000
@@ -50,7 +52,8 @@ class RcloneSwift(RcloneWalk):
     def test_log_in_by_application_credential(self) -> None:
         """rclone's own Keystone v3 log-in finds the object store in the catalog."""
         columns = ("-f", "value", "-c", "id", "-c", "secret")
-        made = self.runs("openstack", "application", "credential", "create", "rclone-walk", *columns)
+        name = f"rclone-walk-{os.urandom(4).hex()}"  # the walk may be made again on the same cloud
+        made = self.runs("openstack", "application", "credential", "create", name, *columns)
         identifier, secret = sorted(made.split(), key=len)
         (self.folder / "rclone.conf").write_text(
             f"[walk]\ntype = swift\nauth = {self.cloud.url('api')}/identity/v3\nauth_version = 3\n"

@@ -58,6 +58,14 @@ class WorseTests(SynchronousTestCase):
 
 
 class CountTests(SynchronousTestCase):
+    def test_what_clients_do_to_each_other(self) -> None:
+        """A race for one name, or a client that leaves, tells nothing of the code."""
+        counts = RequestCounts()
+        for status in (409, 412, 416, 499, 403):
+            for _ in range(3):
+                counts.add("s3", "things", b"PUT", status, 0.1, 0, 0)
+        self.assertEqual(counts.answers(), {"s3 PUT things": [15, 3, 0]})
+
     def test_what_a_worker_tells(self) -> None:
         """By face, method and route: all, those refused, those failed; odd methods are one."""
         counts = RequestCounts()
