@@ -32,7 +32,7 @@ def known_method(method: bytes) -> str:
     return method.decode() if method in _METHODS else "OTHER"
 
 
-# What a client's own timing decides, not the code: conflicts, conditions that do not hold, ends beyond the end, leaving.
+# What clients decide, not the code: conflicts, conditions that do not hold, ranges beyond the end, leaving.
 _CLIENTS_OWN = frozenset({409, 412, 416, 499})
 
 
