@@ -194,10 +194,17 @@ class AccessLog:
                 fresh = self._open()
                 os.close(self._descriptor)
                 self._descriptor = fresh
-            lines, self._lines = self._lines, []
-            batch = memoryview(b"".join(lines))
+            batch = memoryview(b"".join(self._take()))
             while batch:
                 batch = batch[os.write(self._descriptor, batch) :]
             self.failure = ""
         except OSError as error:
             self.failure = f"the access log {self._path} cannot be written: {error.strerror}"
+
+    def _take(self) -> list[bytes]:
+        """What waits; from one list, which never changes: ``write`` may be about to append to it."""
+        taken = self._lines[:]
+        del self._lines[: len(taken)]
+        if self._lines:
+            self._wake.set()  # those came meanwhile, and woke nobody
+        return taken

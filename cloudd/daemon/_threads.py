@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -11,6 +13,19 @@ from twisted.python.threadpool import ThreadPool
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
+
+
+class _DeafThread(threading.Thread):
+    """
+    Signals that ask the process to stop are left to the reactor's thread.
+
+    The kernel gives a signal to whichever thread does not hold it back.  When the anchor holds them back to become
+    other code, one that a thread here took would be lost with this interpreter.
+    """
+
+    def run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+        super().run()
 
 
 class WorkerThreads:
@@ -23,6 +38,7 @@ class WorkerThreads:
     def __init__(self, reactor: Any, count: int) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(0, count, "disk")
+        self._pool.threadFactory = _DeafThread
 
     def start(self) -> None:
         """Take work; ``stop`` ends it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from attrs import define
 from hypothesis import given
@@ -101,6 +102,23 @@ class WriterTests(SynchronousTestCase):
         self.log.stop()
         self.assertIn("new", self.path.read_text())
         self.assertEqual((rotated.read_text() + self.path.read_text()).split(), ["old", "new"])
+
+    def test_no_line_is_lost(self) -> None:
+        """Also one that comes while the thread takes those before it; and it is written without another one."""
+        taken: list[bytes] = []
+
+        class Lines(list[bytes]):
+            def __getitem__(lines, key: Any) -> Any:
+                found = super().__getitem__(key)
+                if len(lines) == 1:
+                    self.log.write(b"meanwhile\n")
+                return found
+
+        self.log._lines = Lines([b"first\n"])
+        taken += self.log._take()
+        self.assertTrue(self.log._wake.is_set())
+        taken += self.log._take()
+        self.assertEqual(taken[:2], [b"first\n", b"meanwhile\n"])
 
     def test_bounded(self) -> None:
         """A disk that does not take lines costs lines, not memory."""
