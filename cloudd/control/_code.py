@@ -21,6 +21,7 @@ BOUNDARIES = Boundaries(
         "cloudd.interfaces",
         "cloudd.daemon",
         "cloudd.database",
+        "cloudd.protocols.amqp",
         "cloudd.protocols.http",
         "cloudd.protocols.control",
         "cloudd.control",

@@ -1,0 +1,128 @@
+"""A RabbitMQ of one's own: on private ports, in a folder that goes with it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+from attrs import define, field
+
+PROGRAMS = Path("/usr/lib/rabbitmq/bin")
+START_S = 60.0
+EPMD = "epmd"
+
+
+def free_port() -> int:
+    """One that nobody listened on a moment ago."""
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
+
+
+@define
+class Broker:
+    """
+    One node.
+
+    :ivar port: of AMQP, on loopback
+    """
+
+    folder: Path = field(factory=lambda: Path(tempfile.mkdtemp(prefix="cloudd-broker-")))
+    port: int = field(factory=free_port)
+    settings: str = ""
+    _process: subprocess.Popen[bytes] | None = None
+    _names: subprocess.Popen[bytes] | None = None  # Erlang's own name server, which would outlive its nodes
+    _environment: dict[str, str] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        (self.folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlog.file = log\nlog.console = false\n{self.settings}"
+        )
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(self.folder),
+            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"cloudd-{self.port}@localhost",
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.folder),
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
+            "RABBITMQ_CONF_ENV_FILE": str(self.folder / "none"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +S 1:1",
+        }
+
+    def start(self) -> None:
+        """Until it answers."""
+        if self._names is None:
+            self._names = subprocess.Popen([EPMD], env=self._environment, stdin=subprocess.DEVNULL)
+        with (self.folder / "console").open("ab") as console:
+            self._process = subprocess.Popen(
+                [PROGRAMS / "rabbitmq-server"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"RabbitMQ did not start:\n{(self.folder / 'console').read_text()[-3000:]}")
+            time.sleep(0.1)
+
+    def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        """End it, in order or with SIGKILL."""
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            os.killpg(process.pid, sign)
+            process.wait(60)
+
+    def control(self, *words: str) -> str:
+        """``rabbitmqctl``; what it prints."""
+        done = subprocess.run(
+            [PROGRAMS / "rabbitmqctl", "--quiet", *words],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        if done.returncode != 0:
+            raise AssertionError(f"rabbitmqctl {words}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def remove(self) -> None:
+        """End it and all that it left."""
+        self.stop(signal.SIGKILL)
+        if self._names is not None:
+            self._names.kill()
+            self._names.wait(10)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as trial:
+                trial.sendall(b"AMQP\x00\x00\x09\x01")
+                return trial.recv(1) == b"\x01"
+        except OSError:
+            return False
+
+
+@cache
+def shared_broker() -> Broker:
+    """One for all tests of a process; started when the first asks."""
+    broker = Broker()
+    atexit.register(broker.remove)
+    broker.start()
+    return broker
