@@ -6,19 +6,28 @@ import os
 import socket
 from collections.abc import Coroutine
 from typing import Any
+from unittest import SkipTest
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from cloudd.protocols.amqp._address import Address
-from cloudd.protocols.amqp._channel import Channel, Delivery
-from cloudd.protocols.amqp._connection import Connection, connect
-from cloudd.protocols.amqp._errors import ConnectionLost, LoginRefused, NotRouted, Refused, Saturated
-from cloudd.protocols.amqp._values import Unencodable
+from cloudd.protocols.amqp import (
+    Address,
+    Channel,
+    Connection,
+    ConnectionLost,
+    Delivery,
+    LoginRefused,
+    NotRouted,
+    Refused,
+    Saturated,
+    Unencodable,
+    connect,
+)
 
-from .broker import shared_broker
+from .broker import PROGRAMS, shared_broker
 
 
 class BrokerCase(TestCase):
@@ -27,6 +36,8 @@ class BrokerCase(TestCase):
     timeout = 60
 
     async def setUp(self) -> None:  # type: ignore[override]
+        if not PROGRAMS.is_dir():
+            raise SkipTest("RabbitMQ is not installed")
         self.broker = shared_broker()
         self.address = Address(port=self.broker.port)
         self.connection = await self.connected()
