@@ -49,6 +49,7 @@ class Broker:
         self._environment = {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
+            "ERL_CRASH_DUMP": os.devnull,
             "HOME": str(self.folder),
             "ERL_EPMD_PORT": str(free_port()),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -87,6 +88,18 @@ class Broker:
         if process is not None and process.poll() is None:
             os.killpg(process.pid, sign)
             process.wait(60)
+
+    def pause(self) -> None:
+        """Let it hang."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, sign: signal.Signals) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, sign)
 
     def control(self, *words: str) -> str:
         """``rabbitmqctl``; what it prints."""

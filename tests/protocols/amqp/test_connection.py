@@ -133,7 +133,10 @@ class EndTests(SynchronousTestCase):
         channel.queue_declare(queue="x").addBoth(ends.append)
         said = b"".join(delivery(number, b"%d" % number * 60) for number in range(3))
         wire.connection.dataReceived(said[:cut])
-        wire.connection.connectionLost(Failure(ConnectionDone())) if lost else wire.connection.dataReceived(b"\xff" * 500)
+        if lost:
+            wire.connection.connectionLost(Failure(ConnectionDone()))
+        else:
+            wire.connection.dataReceived(b"\xff" * 500)
         self.assertEqual([each.body for each in got], [b"%d" % number * 60 for number in range(len(got))])
         self.assertEqual(len(ends), 2)
         self.assertIsInstance(ends[0].value, ConnectionLost)
