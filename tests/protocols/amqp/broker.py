@@ -67,6 +67,7 @@ class Broker:
         """Until it answers."""
         if self._names is None:
             self._names = subprocess.Popen([EPMD], env=self._environment, stdin=subprocess.DEVNULL)
+            self._await_names()
         with (self.folder / "console").open("ab") as console:
             self._process = subprocess.Popen(
                 [PROGRAMS / "rabbitmq-server"],
@@ -81,6 +82,18 @@ class Broker:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"RabbitMQ did not start:\n{(self.folder / 'console').read_text()[-3000:]}")
             time.sleep(0.1)
+
+    def _await_names(self) -> None:
+        """Else the node would start a name server of its own."""
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", int(self._environment["ERL_EPMD_PORT"])), timeout=5).close()
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> None:
         """End it, in order or with SIGKILL."""
