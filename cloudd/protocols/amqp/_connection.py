@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from ._address import Address
 from ._channel import Channel
-from ._errors import ConnectionLost, LoginRefused, NotRouted, Refused
+from ._errors import AMQPError, ConnectionLost, LoginRefused, NotRouted, Refused
 from ._frames import BODY, HEADER, HEARTBEAT, HEARTBEAT_FRAME, METHOD, MIN_FRAME_MAX, FrameReader
 from ._methods import specification, unpack_method
 from ._values import Malformed
@@ -351,12 +351,13 @@ async def connect(reactor: Any, address: Address, name: str = "cloudd") -> Conne
     """
     A connection that the broker has let in.
 
+    :raises AMQPError: it is to be over TLS, which is not there yet
     :raises LoginRefused: it knows no such user, password or virtual host
     :raises ConnectionLost: it is not there, or went away
     """
     endpoint: Any = HostnameEndpoint(reactor, address.host, address.port, timeout=address.connect_timeout_s)
     if address.tls:
-        raise NotImplementedError("connections to brokers over TLS are not there yet: use amqp:// on a safe network")
+        raise AMQPError(f"{address}: brokers are not spoken to over TLS yet: use amqp:// on a safe network")
     factory = Factory.forProtocol(lambda: Connection(address, reactor, name))
     try:
         connection: Connection = await endpoint.connect(factory)
