@@ -45,6 +45,7 @@ from ._inheritance import Inheritance, Launch, Session, become, hear_signals, ho
 from ._link import Callee
 from ._listening import ListenError
 from ._loader_process import LoaderProcess
+from ._priority import be_normal
 from ._ready import notify_systemd, ready_lines, say
 from ._slot import reap
 from ._spec import WorkerSpec
@@ -398,6 +399,7 @@ class Anchor(Service):
                 self._environment,
             )
         except OSError as error:
+            be_normal()
             hear_signals()
             self.log.error("the anchor stays what it is: {error}", error=error)
             self._threads.start()

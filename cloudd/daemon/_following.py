@@ -4,7 +4,8 @@ Requests without an end that do not keep an old generation alive: they go on in 
 
 When a generation no longer answers (another one was committed, or its canary was taken back), its requests of which the
 handler has said that they ``follow`` begin again in the one that serves: event streams.  There may be very many, so
-they go in slices.  One that cannot tell its state at the moment is asked again, and in the end left where it is.
+they go in slices, with a rest between two that is as long as one.  One that cannot tell its state at the moment is
+asked again, and in the end left where it is.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Following:
         until = self._reactor.seconds() + SLICE_S
         for place, connection in enumerate(connections, 1):
             if place % LOOK_EACH == 0 and self._reactor.seconds() >= until:
-                await self._sleep(0)
+                await self._sleep(SLICE_S)
                 until = self._reactor.seconds() + SLICE_S
             if not _may_follow(connection, number):
                 continue  # it has ended meanwhile

@@ -23,6 +23,8 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
+from ._priority import be_polite
+
 FORMAT = 1
 MODULE = "cloudd.daemon._next_anchor"
 TRY_S = 30.0
@@ -31,7 +33,7 @@ MAX_BYTES = 16_777_216
 # Runs in the new Python with nothing of ours imported: what is here must work whatever the new code is like.
 # Signals were held back before the exec: whoever stops the daemon meanwhile stops its next self, in order, and not only
 # the anchor, whose workers would then wait for another one.  It is here that they are let through again, so that the
-# new code may be of a release that knows nothing of it.
+# new code may be of a release that knows nothing of it.  So does the usual priority come back: see _priority.
 _BOOTSTRAP = """
 import os, signal, sys, traceback
 descriptor, python, tree, number = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
@@ -45,9 +47,28 @@ except BaseException:
     os.write(2, b"cloudd: the anchor's new code does not start: back to the old\\n")
     os.environ["PYTHONPATH"] = tree
     os.execve(python, [python, "-P", "-c", sys.argv[5], str(descriptor), "", "", number, sys.argv[5]], os.environ)
+def usual_priority():
+    if os.getpriority(os.PRIO_PROCESS, 0) == 10:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+        if os.getsid(0) == os.getpid():
+            with open("/proc/self/autogroup", "w") as group:
+                group.write("0")
 from twisted.internet import reactor
+reactor.callWhenRunning(usual_priority)
 reactor.callWhenRunning(signal.pthread_sigmask, signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 serve()
+"""
+
+# At a low priority, since others serve meanwhile.
+_TRY = f"""
+import os
+os.nice(10)
+try:
+    with open("/proc/self/autogroup", "w") as group:
+        group.write("10")
+except OSError:
+    pass
+import {MODULE}
 """
 _HELD_BACK = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -180,7 +201,9 @@ def hear_signals() -> None:
 
 def become(descriptor: int, python: str, tree: Path, own_tree: Path, environment: Mapping[str, str]) -> None:
     """
-    Become an anchor of other code; does not return.  Call ``hold_signals`` a while before.
+    Become an anchor of other code, at a low priority until it runs; does not return.
+
+    Call ``hold_signals`` a while before.
 
     :param descriptor: of the memory file
     :param python: path of the interpreter
@@ -192,6 +215,7 @@ def become(descriptor: int, python: str, tree: Path, own_tree: Path, environment
     arguments = [
         python, "-P", "-c", _BOOTSTRAP, str(descriptor), sys.executable, str(own_tree), "1", _BOOTSTRAP
     ]  # fmt: skip
+    be_polite()
     os.execve(python, arguments, {**environment, "PYTHONPATH": str(tree)})  # noqa: S606 - checked code, no shell
 
 
@@ -201,8 +225,7 @@ def try_next(python: str, tree: Path, environment: Mapping[str, str]) -> str:
 
     :return: why it cannot be used; empty: it can
     """
-    # At a low priority, since others serve meanwhile.
-    command = [python, "-P", "-c", f"import os; os.nice(10); import {MODULE}"]
+    command = [python, "-P", "-c", _TRY]
     try:
         done = subprocess.run(  # noqa: S603 - checked code, no shell
             command,
@@ -212,6 +235,7 @@ def try_next(python: str, tree: Path, environment: Mapping[str, str]) -> str:
             timeout=TRY_S,
             check=False,
             text=True,
+            start_new_session=True,
         )
     except subprocess.TimeoutExpired:
         return f"its anchor does not import within {TRY_S:g} s"

@@ -179,13 +179,13 @@ def main(arguments: list[str]) -> int:
         priority, since others serve meanwhile
     """
     began = time.monotonic()
+    with contextlib.suppress(PermissionError):
+        os.setsid()
     if "polite" in arguments:
         be_polite()
     # The anchor hears the terminal's and systemd's signals and ends its workers in order.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
-    with contextlib.suppress(PermissionError):
-        os.setsid()
     name_process("loader")
     os.set_inheritable(CHANNEL_DESCRIPTOR, False)
     channel = socket.socket(fileno=CHANNEL_DESCRIPTOR)

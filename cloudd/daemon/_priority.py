@@ -4,6 +4,9 @@ Booting beside those who serve, without taking their time: a lower priority, whe
 
 Lowering is allowed to everybody, raising takes ``CAP_SYS_NICE`` or ``RLIMIT_NICE`` (sched(7), getrlimit(2)).  A process
 that could not come back stays as it is.
+
+Where the kernel shares the processors among sessions first (autogroup, see sched(7)), the nice value of a process means
+nothing to processes of other sessions: then the session has one of its own, which follows if the session is all ours.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from pathlib import Path
 
 POLITE = 10
 _CAP_SYS_NICE = 23  # <linux/capability.h>
+_AUTOGROUP = Path("/proc/self/autogroup")
 _RLIMIT_NICE = 13  # <asm-generic/resource.h>; its value is 20 minus the lowest nice value allowed
 
 
@@ -22,7 +26,9 @@ def be_polite() -> None:
     """Lower the priority of this process, and of those that it starts from now on."""
     if _may_come_back():
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, max(POLITE, _nice()))
+            os.setpriority(os.PRIO_PROCESS, 0, POLITE)
+        if os.getsid(0) == os.getpid():
+            _set_session(POLITE)
 
 
 def be_normal() -> None:
@@ -30,10 +36,24 @@ def be_normal() -> None:
     if _nice() == POLITE:
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, 0)
+        if _session_nice() == POLITE:
+            _set_session(0)
 
 
 def _nice() -> int:
     return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def _session_nice() -> int:
+    try:
+        return int(_AUTOGROUP.read_text().rpartition(" ")[2])  # "/autogroup-12 nice 0"
+    except (OSError, ValueError):
+        return 0
+
+
+def _set_session(nice: int) -> None:
+    with contextlib.suppress(OSError):
+        _AUTOGROUP.write_text(str(nice))
 
 
 def _may_come_back() -> bool:
