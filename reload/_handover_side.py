@@ -50,6 +50,10 @@ from ._handover_taking import Taker
 _log = Logger()
 
 
+#: Longest time that is left to everything else between two batches.
+LONGEST_REST_S = 0.01
+
+
 @frozen
 class HandoverLimits:
     """
@@ -65,7 +69,7 @@ class HandoverLimits:
     :param must_return: refuse when the old process could not read the new one's state
     """
 
-    batch: int = field(default=200, validator=[ge(1), le(MAX_BATCH)])
+    batch: int = field(default=64, validator=[ge(1), le(MAX_BATCH)])
     hello_s: float = field(default=30.0, validator=gt(0))
     prepare_s: float = field(default=5.0, validator=gt(0))
     commit_s: float = field(default=5.0, validator=gt(0))
@@ -158,6 +162,7 @@ class Side:
         self.ended: Deferred[Ending] = Deferred()
         self._effects: deque[Any] = deque()
         self._running = False
+        self._batch_began = 0.0
         self._timer: Any = None
         self._ending: Ending | None = None
         self._closed = False
@@ -370,8 +375,9 @@ class Side:
         self._link.send(encode(message), descriptors)
 
     def batch_over(self, _: BatchOver) -> None:
-        """Let the reactor see to everything else before the next batch."""
-        self._reactor.callLater(0, self._next_batch)
+        """Let the reactor see to everything else before the next batch, for as long as this one has taken."""
+        lasted = self._reactor.seconds() - self._batch_began
+        self._reactor.callLater(min(lasted, LONGEST_REST_S), self._next_batch)
 
     def _next_batch(self) -> None:
         if self._ending is None:
@@ -383,6 +389,7 @@ class Side:
             return
         batch = supply.next(self._limits.batch)
         if batch:
+            self._batch_began = self._reactor.seconds()
             # When none of it can move now, the reactor has its turn all the same: there may be thousands of those.
             self._effects.extend(exchange.offer(batch, rehearsal=False) or [BatchOver(0, rehearsal=False)])
             return
