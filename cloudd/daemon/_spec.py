@@ -44,3 +44,8 @@ class WorkerSpec(msgspec.Struct, kw_only=True):
     def serves(self) -> bool:
         """Whether it accepts connections."""
         return self.role in {"front", "all"}
+
+    @property
+    def database_readers(self) -> int:
+        """How many reads of one database may run at one time: upkeep is in no hurry."""
+        return 4 if self.serves else 1

@@ -92,8 +92,9 @@ class Worker:
         self._state = StateFolder(self._settings.state)
         self._source = CodeSource(self._state.code, preloaded)
         self._threads = WorkerThreads(reactor, self._settings.workers.threads)
-        self._database = open_control_database(self._state.control_database, reactor=reactor)
-        self._object_index = open_object_index(self._state.object_index, reactor=reactor)
+        readers = spec.database_readers
+        self._database = open_control_database(self._state.control_database, reactor=reactor, threads=readers)
+        self._object_index = open_object_index(self._state.object_index, reactor=reactor, threads=readers)
         self._metrics = WorkerMetrics()
         self._switches = self._metrics.histogram(
             "cloudd_switch_seconds", "Time in which a worker did nothing but switch to another generation"
