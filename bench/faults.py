@@ -18,19 +18,19 @@ import re
 import sys
 from typing import Any
 
-from tests.daemon.faults import Fault, Played, TrappedCloud, play
-from tests.daemon.test_handover_faults import HAND_OVER_FAULTS
+from tests.daemon.faults import SETTINGS, SUPERVISED_SETTINGS, Fault, Played, TrappedCloud, play
+from tests.daemon.test_handover_faults import HAND_OVER_FAULTS, SUPERVISED
 from tests.daemon.test_swap_faults import SWAP_FAULTS
 
 
-def run(faults: list[Fault]) -> list[dict[str, Any]]:
+def run(faults: list[Fault], settings: str) -> list[dict[str, Any]]:
     """Each on the daemon that the one before has left whole; on a new one where it has not."""
     rows: list[dict[str, Any]] = []
     cloud: TrappedCloud | None = None
     for fault in faults:
         try:
             if cloud is None:
-                cloud = TrappedCloud()
+                cloud = TrappedCloud(settings)
                 cloud.start()
             row = told(play(cloud, fault))
         except AssertionError as error:
@@ -65,13 +65,15 @@ def main() -> int:
     parser.add_argument("--only", default="", help="a pattern of names, as --list shows them")
     parser.add_argument("--list", action="store_true", help="only name them")
     arguments = parser.parse_args()
-    faults = [
-        fault for fault in [*SWAP_FAULTS, *HAND_OVER_FAULTS] if re.search(arguments.only, f"{fault.how}: {fault.name}")
+    groups = [([*SWAP_FAULTS, *HAND_OVER_FAULTS], SETTINGS), (SUPERVISED, SUPERVISED_SETTINGS)]
+    wanted = [
+        ([fault for fault in faults if re.search(arguments.only, f"{fault.how}: {fault.name}")], settings)
+        for faults, settings in groups
     ]
     if arguments.list:
-        print("\n".join(f"{fault.how}: {fault.name}" for fault in faults))
+        print("\n".join(f"{fault.how}: {fault.name}" for faults, _ in wanted for fault in faults))
         return 0
-    rows = run(faults)
+    rows = [row for faults, settings in wanted for row in run(faults, settings)]
     print(json.dumps({"faults": rows}, indent=1))
     return 0 if all("serves" in row["result"] for row in rows) else 1
 

@@ -31,6 +31,8 @@ SHORT_WAITS = {
     "cloudd/daemon/_workers.py": "CHECK_S, SWAP_TIMEOUT_S, KILL_DELAY_S = 5.0, 8.0, 1.0",
 }
 SETTINGS = "[workers]\nfront = 2\nstop_timeout_s = 5\n[upgrade]\nwindow_s = 2\n"
+# A fault that comes under supervision needs one that is not over before it comes; it ends it.
+SUPERVISED_SETTINGS = SETTINGS.replace("window_s = 2\n", "window_s = 20\n")
 
 Code = Literal["old", "new"]
 

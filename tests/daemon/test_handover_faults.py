@@ -9,7 +9,16 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.daemon.faults import KERNEL_FILE, SETTINGS, Fault, TrappedCloud, play, play_end, under_supervision
+from tests.daemon.faults import (
+    KERNEL_FILE,
+    SETTINGS,
+    SUPERVISED_SETTINGS,
+    Fault,
+    TrappedCloud,
+    play,
+    play_end,
+    under_supervision,
+)
 from tests.daemon.witnesses import Witness
 
 HAND_OVER: Final = "hand-over"
@@ -95,6 +104,8 @@ HUNG = [
     Fault("new worker hangs in COMMIT", HAND_OVER, "old", "take_over.before", "SIGSTOP", FRONT),
     Fault("new worker hangs before it resumes one", HAND_OVER, "old", "resume.before", "SIGSTOP", FRONT, loses=FRONT),
     Fault("new agent hangs in COMMIT", HAND_OVER, "old", "take_over.before", "SIGSTOP", "agent"),
+]  # fmt: skip
+SUPERVISED = [
     Fault("new worker hangs under supervision", HAND_OVER, "old", loses=FRONT, cause="does not answer",
           meanwhile=under_supervision(FRONT, signal.SIGSTOP)),
     Fault("new worker killed under supervision", HAND_OVER, "old", loses=FRONT, cause="killed by SIGKILL",
@@ -106,7 +117,7 @@ GOING_BACK = [
     Fault("old worker killed when it takes back", HAND_OVER, "old", "take_back.before", who=FRONT, word="sick",
           loses=FRONT),
 ]  # fmt: skip
-HAND_OVER_FAULTS = [*BAD_CODE, *HUNG, *GOING_BACK, *ANCHOR_KILLED, *OLD_KILLED, *NEW_KILLED]
+HAND_OVER_FAULTS = [*BAD_CODE, *HUNG, *GOING_BACK, *ANCHOR_KILLED, *OLD_KILLED, *NEW_KILLED]  # without SUPERVISED
 
 
 class FaultCase(SynchronousTestCase):
@@ -170,6 +181,14 @@ class HungTests(FaultCase):
     def test_survived(self) -> None:
         """Who hangs is not waited for; a worker that only slept has lost nothing."""
         self.survive(HUNG)
+
+
+class SupervisedTests(FaultCase):
+    settings = SUPERVISED_SETTINGS
+
+    def test_survived(self) -> None:
+        """What befalls a new worker while it is watched has the old code serve again."""
+        self.survive(SUPERVISED)
 
 
 class GoingBackTests(FaultCase):
