@@ -10,6 +10,7 @@ is held: with 10,000 of them every second swap would stop the reactor for 60 ms.
 from __future__ import annotations
 
 import gc
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -26,13 +27,14 @@ class FullCollections:
 
     What is frozen (``gc.freeze``) is neither counted nor looked at.
 
-    :param reactor: whose timer looks every ``LOOK_S``
-    :param is_freeing: whether a generation is being freed in steps, which a full collection would do in one
+    :param reactor: whose timer looks every ``LOOK_S``, or a little sooner
+    :param is_changing: whether a generation is being loaded, when clients wait already, or is being freed in steps,
+        which a full collection would do in one
     """
 
-    def __init__(self, reactor: Any, is_freeing: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, reactor: Any, is_changing: Callable[[], bool] = lambda: False) -> None:
         self._reactor = reactor
-        self._is_freeing = is_freeing
+        self._is_changing = is_changing
         self._left = 0  # old objects after the last one
         self._look_later: Any = None
         self._usual = gc.get_threshold()
@@ -41,7 +43,7 @@ class FullCollections:
         """From now on; ``stop`` ends it."""
         young, middle, _old = self._usual
         gc.set_threshold(young, middle, _NEVER)
-        self._look_later = self._reactor.callLater(LOOK_S, self._look)
+        self._wait()
 
     def stop(self) -> None:
         """Leave it to the collector again."""
@@ -49,9 +51,13 @@ class FullCollections:
         if self._look_later is not None and self._look_later.active():
             self._look_later.cancel()
 
+    def _wait(self) -> None:
+        # Processes that began together do not all collect in the same moment.
+        self._look_later = self._reactor.callLater(LOOK_S * (1 - random.random() / 4), self._look)  # noqa: S311
+
     def _look(self) -> None:
-        self._look_later = self._reactor.callLater(LOOK_S, self._look)
-        if not gc.isenabled() or self._is_freeing() or gc.get_count()[2] < _FEW_MIDDLE_COLLECTIONS:
+        self._wait()
+        if not gc.isenabled() or self._is_changing() or gc.get_count()[2] < _FEW_MIDDLE_COLLECTIONS:
             return  # a collector that is off rests for a load
         if old_objects() > max(self._left * GROWTH, FEW_OBJECTS):
             gc.collect()

@@ -4,7 +4,7 @@ Requests without an end that do not keep an old generation alive: they go on in 
 
 When a generation no longer answers (another one was committed, or its canary was taken back), its requests of which the
 handler has said that they ``follow`` begin again in the one that serves: event streams.  There may be very many, so
-they go in slices, with a rest between two that is as long as one.  One that cannot tell its state at the moment is
+they go in slices, with a longer rest between two.  One that cannot tell its state at the moment is
 asked again, and in the end left where it is.
 """
 
@@ -20,7 +20,8 @@ from twisted.logger import Logger
 from cloudd.protocols.http import HTTPServerFactory, NotExportable
 from cloudd.protocols.http._connection import HTTPConnection
 
-SLICE_S = 0.004
+SLICE_S = 0.003
+REST_S = 0.008
 LOOK_EACH = 8  # requests between two looks at the clock
 AGAIN_S = (0.05, 0.2, 1.0, 5.0, 20.0)
 
@@ -70,7 +71,7 @@ class Following:
         until = self._reactor.seconds() + SLICE_S
         for place, connection in enumerate(connections, 1):
             if place % LOOK_EACH == 0 and self._reactor.seconds() >= until:
-                await self._sleep(SLICE_S)
+                await self._sleep(REST_S)
                 until = self._reactor.seconds() + SLICE_S
             if not _may_follow(connection, number):
                 continue  # it has ended meanwhile

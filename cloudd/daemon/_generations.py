@@ -269,9 +269,10 @@ class Generations:
         return sum(running.in_flight for _state, running in self._all())
 
     @property
-    def is_freeing(self) -> bool:
-        """Whether an old generation has ended and waits to be freed; not when it cannot be."""
-        return any(old.application is None and number not in self.leaks for number, old in self.retired.items())
+    def is_changing(self) -> bool:
+        """Whether a generation is being loaded, or an old one has ended and waits to be freed, if it can be."""
+        freeing = (old.application is None and number not in self.leaks for number, old in self.retired.items())
+        return bool(self._preparing) or any(freeing)
 
     def health(self) -> list[PartHealth]:
         """What the current generation says of its parts."""

@@ -549,7 +549,7 @@ def run_worker(
     install_lean()
     reactor: Any = importlib.import_module("twisted.internet.reactor")
     worker = Worker(spec, reactor, link, listeners, preloaded)
-    FullCollections(reactor, lambda: worker._generations.is_freeing).start()
+    FullCollections(reactor, lambda: worker._generations.is_changing).start()
     reactor.callWhenRunning(worker.start)
     reactor.run(installSignalHandlers=False)
     return worker.status

@@ -11,9 +11,9 @@ slow to take what was sent, or with a token that is being verified again.  Those
 (``Recent``), or when that does not reach back far enough from the databases, a page at a time and a few at a time, and
 join the others when they have caught up.  So nothing is ever queued for a slow client but what its connection holds.
 
-**Slices.**  All work is done in steps, by one generator at a time.  After ``SLICE_S`` the hub rests for as long as it
-has worked, so that a broadcast to thousands leaves half of the time to requests.  As the jobs never overlap, a
-subscriber that is in step between two jobs has seen exactly what the hub has read.
+**Slices.**  All work is done in steps, by one generator at a time.  After ``SLICE_S`` the hub rests for ``RESTS``
+times as long as it has worked, so that a broadcast to thousands leaves most of the time to requests.  As the jobs
+never overlap, a subscriber that is in step between two jobs has seen exactly what the hub has read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from ._sources import Page, Sources
 from ._subscriber import Subscriber
 
 LOOK_S = 0.05
-SLICE_S = 0.004
+SLICE_S = 0.003
+RESTS = 2
 PAGE = 1000  # events of each log that one look reads
 OLDER_PAGE = 40  # and one read for a subscriber that is far behind
 OLDER_READS = 2  # at one time: others need the databases' readers, too
@@ -192,7 +193,7 @@ class Hub:
         if more:
             self._timed(worked)
         if self.count and self._timer is None:
-            self._timer = self._clock.callLater(worked if more else LOOK_S, self._turn)
+            self._timer = self._clock.callLater(worked * RESTS if more else LOOK_S, self._turn)
             self._resting = more
 
     def _work(self, deadline: float) -> bool:

@@ -9,7 +9,7 @@ from attrs import define
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.daemon._following import AGAIN_S, SLICE_S, Following
+from cloudd.daemon._following import AGAIN_S, REST_S, SLICE_S, Following
 from cloudd.protocols.http import NotExportable
 
 
@@ -98,8 +98,8 @@ class FollowingTests(SynchronousTestCase):
 
         self.patch(self.clock, "callLater", call_later)
         following = self.follow(*[Connection(Stream(1), cost=work) for _ in range(100)])
-        self.clock.pump([SLICE_S] * 50)
+        self.clock.pump([REST_S] * 60)
         self.assertEqual(self.successResultOf(following), 100)
         gaps = [after - before for before, after in pairwise(turns)]
         self.assertGreater(len(gaps), 10)
-        self.assertLess(max(gaps), SLICE_S * 2 + 0.010, "work and rest")
+        self.assertLess(max(gaps), SLICE_S + REST_S + 0.010, "work and rest")

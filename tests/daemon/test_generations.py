@@ -147,10 +147,10 @@ class SwapTests(GenerationsCase):
         current = cast(Any, self.generations.current)
         self.assertEqual((current.number, current.application.kept, application.kept), (second, 2, -1))
         self.assertEqual([row["number"] for row in self.generations.status({})], [first, second])
-        self.assertEqual((self.forgotten, self.generations.is_freeing), (0, True))
+        self.assertEqual((self.forgotten, self.generations.is_changing), (0, True))
         del application
         self.clock.advance(1.5)
-        self.assertEqual((self.forgotten, self.generations.is_freeing), (1, False))
+        self.assertEqual((self.forgotten, self.generations.is_changing), (1, False))
         self.assertEqual([row["number"] for row in self.generations.status({})], [second])
 
     def test_requests_end_where_they_began(self) -> None:

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cloudd.events import Position
 from cloudd.events import _hub as hub_module
 from cloudd.events._grants import Grants
-from cloudd.events._hub import CHUNK_BYTES, LOOK_S, RECENT, RETIRED_S, ROUNDS, SLICE_S, SLOW_BYTES, Hub
+from cloudd.events._hub import CHUNK_BYTES, LOOK_S, RECENT, RESTS, RETIRED_S, ROUNDS, SLICE_S, SLOW_BYTES, Hub
 from cloudd.identity import InvalidToken
 
 from .logs import START_S, IdentityDouble, Listener, MemoryLogs, access, event
@@ -480,7 +480,7 @@ class SliceTests(SynchronousTestCase):
 
     def run_on(self) -> None:
         """Time enough for all that there is to do."""
-        for _ in range(400):
+        for _ in range(600):
             self.clock.advance(0.002)
 
     def test_no_turn_is_long(self) -> None:
@@ -490,7 +490,7 @@ class SliceTests(SynchronousTestCase):
         self.assertGreater(len([each for each in self.lasted if each >= SLICE_S]), 20)
         self.assertLess(max(self.lasted), SLICE_S + 0.002)
         pauses = [after - end for (begun, end), (after, _) in pairwise(self.turns) if end - begun >= SLICE_S]
-        self.assertGreater(min(pauses), SLICE_S, "half of the time is for others")
+        self.assertGreater(min(pauses), SLICE_S * RESTS, "most of the time is for others")
         self.assertEqual({tuple(each.ids) for each in self.listeners}, {("c0.o1",)})
 
     def test_position_in_the_middle(self) -> None:

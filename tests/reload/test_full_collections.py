@@ -24,8 +24,8 @@ class FullCollectionsTests(SynchronousTestCase):
         self.usual = gc.get_threshold()
         self.addCleanup(gc.set_threshold, *self.usual)
         self.clock = Clock()
-        self.is_freeing = False
-        self.collections = FullCollections(self.clock, lambda: self.is_freeing)
+        self.is_changing = False
+        self.collections = FullCollections(self.clock, lambda: self.is_changing)
         self.collections.start()
         gc.collect()
         self.patch(_full_collections, "FEW_OBJECTS", old_objects() + 1000)
@@ -75,10 +75,10 @@ class FullCollectionsTests(SynchronousTestCase):
         """As long as a generation is being freed there is none."""
         knot = self.old_knot()
         kept = self.grow(2000)
-        self.is_freeing = True
+        self.is_changing = True
         self.look()
         self.assertIsNotNone(knot())
-        self.is_freeing = False
+        self.is_changing = False
         self.look()
         self.assertIsNone(knot())
         self.assertEqual(len(kept), 2000)

@@ -9,7 +9,13 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import NameOID
 
 
@@ -27,8 +33,9 @@ def make(
     password: bytes = b"",
     with_rsa: bool = False,
     addresses: bool = False,
+    issuer: Made | None = None,
 ) -> Made:
-    """A self-signed certificate for ``name``, which begins a day ago (or ends then)."""
+    """A certificate for ``name``, which begins a day ago (or ends then); without ``issuer`` it is its own authority."""
     key = rsa.generate_private_key(65537, 2048) if with_rsa else ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -41,14 +48,14 @@ def make(
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(subject if issuer is None else x509.load_pem_x509_certificate(issuer.certificate).subject)
         .public_key(key.public_key())
         .serial_number(serial)
         .not_valid_before(now - datetime.timedelta(days=max(1, 1 - days)))
         .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .sign(key if issuer is None else _signing_key(issuer), hashes.SHA256())
     )
     encryption = BestAvailableEncryption(password) if password else NoEncryption()
     return Made(
@@ -56,6 +63,12 @@ def make(
         certificate.public_bytes(Encoding.PEM),
         serial,
     )
+
+
+def _signing_key(issuer: Made) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(issuer.key, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
 
 
 def write(folder: Path, made: Made, key: str = "key.pem", certificate: str = "cert.pem") -> tuple[str, str]:

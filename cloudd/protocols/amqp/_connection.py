@@ -13,9 +13,9 @@ from importlib.metadata import version
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from txamqp.client import TwistedDelegate
@@ -24,9 +24,10 @@ from zope.interface import implementer
 
 from ._address import Address
 from ._channel import Channel
-from ._errors import AMQPError, ConnectionLost, LoginRefused, NotRouted, Refused
+from ._errors import ConnectionLost, LoginRefused, NotRouted, Refused
 from ._frames import BODY, HEADER, HEARTBEAT, HEARTBEAT_FRAME, METHOD, MIN_FRAME_MAX, FrameReader
 from ._methods import specification, unpack_method
+from ._tls import TLSClient, tls_context
 from ._values import Malformed
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
@@ -351,16 +352,18 @@ async def connect(reactor: Any, address: Address, name: str = "cloudd") -> Conne
     """
     A connection that the broker has let in.
 
-    :raises AMQPError: it is to be over TLS, which is not there yet
     :raises LoginRefused: it knows no such user, password or virtual host
-    :raises ConnectionLost: it is not there, or went away
+    :raises ConnectionLost: it is not there, or went away, or TLS finds that it is another
     """
     endpoint: Any = HostnameEndpoint(reactor, address.host, address.port, timeout=address.connect_timeout_s)
+    connection = Connection(address, reactor, name)
+    protocol: Protocol = connection
     if address.tls:
-        raise AMQPError(f"{address}: brokers are not spoken to over TLS yet: use amqp:// on a safe network")
-    factory = Factory.forProtocol(lambda: Connection(address, reactor, name))
+        server_name = address.server_name or address.host
+        context = await tls_context(address)
+        protocol = TLSClient(connection, context, server_name, reactor, address.connect_timeout_s)
     try:
-        connection: Connection = await endpoint.connect(factory)
+        await connectProtocol(endpoint, protocol)
     except Exception as error:
         raise ConnectionLost(f"{address}: {error}") from error
     return await connection.ready

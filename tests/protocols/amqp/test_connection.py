@@ -21,8 +21,6 @@ from cloudd.protocols.amqp import (
     ConnectionLost,
     Delivery,
     Refused,
-    Session,
-    connect,
 )
 from cloudd.protocols.amqp._frames import BODY, HEADER, METHOD, FrameReader, RawFrame, pack_content, pack_frame
 from cloudd.protocols.amqp._methods import find_method, pack_header, pack_method, unpack_method
@@ -120,15 +118,6 @@ class HandshakeTests(SynchronousTestCase):
         wire = Wire()
         wire.clock.advance(10)
         self.assertIn("within 10 s", str(wire.ready[0].value))
-
-    def test_tls(self) -> None:
-        """It is refused as long as it is not there, never left out; a session tells it as its cause."""
-        address = Address.from_uri("amqps://b")
-        self.failureResultOf(Deferred.fromCoroutine(connect(Clock(), address)), AMQPError)
-        session = Session(Clock(), address)
-        session.start()
-        self.assertIn("over TLS yet", session.cause)
-        self.successResultOf(Deferred.fromCoroutine(session.stop()))
 
     def test_passwords_are_not_told(self) -> None:
         """Not by what a log shows of a connection."""
