@@ -57,8 +57,11 @@ class FullCollections:
 
     def _look(self) -> None:
         self._wait()
-        if not gc.isenabled() or self._is_changing() or gc.get_count()[2] < _FEW_MIDDLE_COLLECTIONS:
+        if not gc.isenabled() or self._is_changing():
             return  # a collector that is off rests for a load
+        # The first comes soon: what boot and the first connections have left gets old at once.
+        if gc.get_count()[2] < (_FEW_MIDDLE_COLLECTIONS if self._left else 1):
+            return
         if old_objects() > max(self._left * GROWTH, FEW_OBJECTS):
             gc.collect()
             self._left = old_objects()
