@@ -20,12 +20,15 @@ nothing here keeps a function after it ran.
 
 from ._control import control_url, open_control_database
 from ._damage import DatabaseDamaged, check
-from ._group_commit import DatabaseBusy, DatabaseClosed, GroupCommit
+from ._driver import CommitUnknown, DatabaseAway, DatabaseBusy, DatabaseClosed
+from ._group_commit import GroupCommit
 from ._index import open_object_index
 from ._migrate import HEAD, MigrationFailed, migrate
 
 __all__ = [
     "HEAD",
+    "CommitUnknown",
+    "DatabaseAway",
     "DatabaseBusy",
     "DatabaseClosed",
     "DatabaseDamaged",
