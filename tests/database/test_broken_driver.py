@@ -132,7 +132,7 @@ class BrokenDriverTests(TestCase):
         assert begun.wait(20)
         waiting: list[Deferred[Any]] = [self.database.write(call) for call in calls]
         go.set()
-        await held
+        await DeferredList([held], consumeErrors=True)
         results = await DeferredList(waiting, consumeErrors=True)
         return [result if success else result.type for success, result in results]
 

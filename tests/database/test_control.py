@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import contextlib
 from threading import Event
 from typing import Any
 
@@ -168,7 +168,7 @@ class ControlDatabaseOnServerTests(ControlDatabaseContract, TestCase):
 
         def swallow(connection: Connection) -> None:
             add(connection, "a")
-            with suppress(IntegrityError):
+            with contextlib.suppress(IntegrityError):
                 add(connection, "a")
 
         await self.assertFailure(database.write(swallow), RuntimeError)
