@@ -51,7 +51,7 @@ _TEMPLATES: list[tuple[Path, Path | str, dict[str, str]]] = []
 
 
 async def _template(folder: Path, settings: Settings) -> tuple[Path, Path | str, dict[str, str]]:
-    folder.mkdir(parents=True)
+    (folder / "secrets").mkdir(parents=True)
     name, place = new_template() if on_postgres() else ("", folder / "cloud.sqlite")
     migrate(place)
     database = open_control_database(place, reactor=reactor)
