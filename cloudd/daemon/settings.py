@@ -168,7 +168,9 @@ def _read_section(name: str, section: type[attrs.AttrsInstance], table: object) 
 def _check_database(database: DatabaseSettings) -> None:
     if not database.url:
         if database.password_file:
-            raise SettingsError("database.password_file", "is for a server", "name that in database.url, or leave both out")
+            raise SettingsError(
+                "database.password_file", "is for a server", "name that in database.url, or leave both out"
+            )
         return
     try:
         check_url(database.url)

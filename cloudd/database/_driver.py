@@ -2,8 +2,8 @@
 """
 What differs between databases, and what a call may fail with whichever database it is.
 
-**A server may go away**, a file may not.  A driver tells by ``is_lost`` that it was the connection which ended: what was
-under way is undone, and another connection may work.  Only of a commit that is not known; so a driver whose
+**A server may go away**, a file may not.  A driver tells by ``is_lost`` that it was the connection which ended: what
+was under way is undone, and another connection may work.  Only of a commit that is not known; so a driver whose
 connections can be lost gives a ``ticket`` before, and tells afterwards, on another connection, what became of it.
 """
 

@@ -105,7 +105,10 @@ class GroupCommit(Generic[Connection]):
         """
         if self._waiting >= self._readers and self._readers < self._read_threads and self._closed is None:
             self._readers += 1
-            self._start(Reader(self._driver, self._reads, self._deliver, self._damage, self._away).run, f"reader {self._readers}")
+            self._start(
+                Reader(self._driver, self._reads, self._deliver, self._damage, self._away).run,
+                f"reader {self._readers}",
+            )
         return self._submit(self._reads, lambda connection: function(connection, *args, **kwargs))
 
     def write(

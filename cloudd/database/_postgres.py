@@ -154,11 +154,12 @@ class ServerDriver(ControlDriver):
 
     def _prepare_writer(self, connection: Connection) -> None:
         raw = _raw(connection)
-        durability, *history = raw.execute(_FACTS).fetchone() or ()
-        if durability == "off":  # a write is acknowledged when it is on disk, whatever the server's habit is
+        facts = raw.execute(_FACTS).fetchone()
+        assert facts is not None
+        if facts[0] == "off":  # a write is acknowledged when it is on disk, whatever the server's habit is
             raw.execute("SET synchronous_commit = on")
         raw.commit()
-        connection.info[_HISTORY] = tuple(history)
+        connection.info[_HISTORY] = facts[1:]
 
     def begin(self, connection: Connection, /, *, writes: bool) -> None:
         try:

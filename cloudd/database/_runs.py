@@ -268,7 +268,7 @@ class Writer(_Connected[Connection]):
         if self._queue.empty():
             group[0].result = self._attempt(group[0].job, connection)
             if isinstance(group[0].result, Failure):
-                if self._driver.is_lost(group[0].result.value):
+                if self._driver.is_lost(_error(group[0].result)):
                     raise _GroupLost("the connection was lost")
                 self._driver.rollback(connection)
                 return
@@ -280,7 +280,7 @@ class Writer(_Connected[Connection]):
         self._commit(connection)
 
     def _refuse_all(self, group: list[Outcome], error: DatabaseBusy | DatabaseAway) -> None:
-        """The lock or the server was not to be had: those that wait as well need not wait as long again, one after the other."""
+        """No lock, or no server: those that wait as well need not wait as long again, one after the other."""
         while (job := self._next()) is not None:
             group.append(Outcome(job, None))
         for outcome in group:
@@ -303,8 +303,8 @@ class Writer(_Connected[Connection]):
                 if not isinstance(result, Failure):
                     self._commit(connection)
                     return result
-                again = self._may_pass(result.value)
-                if self._driver.is_lost(result.value):
+                again = self._may_pass(_error(result))
+                if self._driver.is_lost(_error(result)):
                     self._drop()
                 else:
                     self._driver.rollback(connection)
@@ -341,6 +341,11 @@ class Writer(_Connected[Connection]):
             return None
         self._stopping = job is None
         return job
+
+
+def _error(failure: Failure) -> BaseException:
+    assert failure.value is not None
+    return failure.value
 
 
 def _line(error: BaseException) -> str:

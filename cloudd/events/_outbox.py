@@ -2,8 +2,8 @@
 """
 The outbox in the control database: functions for ``Transactions.read`` and ``write``.
 
-Triggers of the identity tables fill it, and ``note``.  **Order**: ids are in the order of commits, so who has read up to
-one misses nothing.  On SQLite one transaction writes at a time, and what is undone gives its ids back: there are no
+Triggers of the identity tables fill it, and ``note``.  **Order**: ids are in the order of commits, so who has read up
+to one misses nothing.  On SQLite one transaction writes at a time, and what is undone gives its ids back: there are no
 holes.  On PostgreSQL, too, one writes at a time in the whole cloud (``cloudd.database._postgres``); what is undone may
 leave a hole, which is never filled.
 """

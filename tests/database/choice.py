@@ -92,6 +92,10 @@ class DaemonDatabase:
     def __init__(self) -> None:
         self.url = ""
         self._name = ""
+        if on_postgres():
+            from tests.database.postgres import shared_postgres
+
+            shared_postgres()  # now, so that it ends after the daemon
 
     def enter(self, settings_file: Path) -> None:
         """Have a daemon that is about to start use it, unless its settings name another one."""

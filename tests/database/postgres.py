@@ -88,14 +88,16 @@ class Postgres:
             servant = pwd.getpwnam(SERVANT)
             os.chown(self.folder, servant.pw_uid, servant.pw_gid)
         source = f"host=127.0.0.1 port={primary.port} user={SERVANT}"
-        self.run("pg_basebackup", "-D", self.data, "-d", source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+        self.run(
+            "pg_basebackup", "-D", self.data, "-d", source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"
+        )
         self.configure()
         self.start()
 
     def await_copy(self, primary: Postgres) -> None:
         """Until a standby has all that the primary has now."""
         with primary.connect() as there, self.connect() as here:
-            [end] = there.execute("SELECT pg_current_wal_lsn()").fetchone() or ()
+            end = (there.execute("SELECT pg_current_wal_lsn()").fetchone() or ("",))[0]
             deadline = time.monotonic() + START_S
             while not (here.execute("SELECT pg_last_wal_replay_lsn() >= %s", (end,)).fetchone() or (False,))[0]:
                 assert time.monotonic() < deadline, "the standby does not follow"
@@ -149,8 +151,9 @@ class Postgres:
 
     def connect(self, database: str = "postgres", user: str = SERVANT) -> psycopg.Connection[Any]:
         """As the superuser, in autocommit."""
-        words = {"host": "127.0.0.1", "port": self.port, "user": user, "dbname": database, "connect_timeout": 10}
-        return psycopg.connect(autocommit=True, **words)
+        return psycopg.connect(
+            host="127.0.0.1", port=self.port, user=user, dbname=database, connect_timeout=10, autocommit=True
+        )
 
     def url(self, database: str, user: str = USER) -> str:
         """For the daemon."""

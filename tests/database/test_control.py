@@ -177,10 +177,12 @@ class ControlDatabaseOnServerTests(ControlDatabaseContract, TestCase):
     async def test_durability(self) -> None:
         """Whatever the server does by default, a write fires when it is on disk."""
         place = new_database(self, "postgresql")
-        name = place.rpartition("/")[2]
+        name = str(place).rpartition("/")[2]
         with shared_postgres().connect() as server:
             server.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
         database = open_control_database(place, reactor=reactor)
         self.addCleanup(database.close)
-        shown = await database.write(lambda connection: connection.execute(text("SHOW synchronous_commit")).scalar_one())
+        shown = await database.write(
+            lambda connection: connection.execute(text("SHOW synchronous_commit")).scalar_one()
+        )
         self.assertEqual(shown, "on")

@@ -115,7 +115,8 @@ class TriggerOnFileTests(TriggerContract, SynchronousTestCase):
 
 class TriggerOnServerTests(TriggerContract, SynchronousTestCase):
     triggers = (
-        "SELECT relname, count(*) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal GROUP BY 1"
+        "SELECT relname, count(*) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
+        " WHERE NOT tgisinternal GROUP BY 1"
     )
 
     def setUp(self) -> None:

@@ -10,10 +10,19 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from cloudd.database import CommitUnknown, DatabaseAway, MigrationFailed, _away, _patience, migrate, open_control_database
+from cloudd.database import (
+    CommitUnknown,
+    DatabaseAway,
+    MigrationFailed,
+    _away,
+    _patience,
+    migrate,
+    open_control_database,
+)
 from cloudd.database._control import ControlDatabase
 from cloudd.database._postgres import ServerDriver
 from cloudd.interfaces.database import Server
@@ -79,11 +88,10 @@ class LossTests(Case):
                 end_sessions(self.url)
             count(connection)
 
-        waiting = [database.write(hold), *(database.write(add, name) for name in "abc")]
+        waiting: list[Deferred[Any]] = [database.write(hold), *(database.write(add, name) for name in "abc")]
         assert began.wait(20)
         go.set()
-        for each in waiting:
-            await each
+        await gatherResults(waiting)
         self.assertEqual(await database.read(count), 3)
 
 
@@ -165,10 +173,9 @@ class ServerTests(Case):
         database = self.opened(url)
         await database.write(add, "a")
         server.stop(signal.SIGQUIT)
-        waiting = [database.write(add, "b"), database.read(count)]
+        waiting: list[Deferred[Any]] = [database.write(add, "b"), database.read(count)]
         await deferToThread(server.start)
-        await waiting[0]
-        await waiting[1]
+        await gatherResults(waiting)
         self.assertEqual(await database.read(count), 2)
         self.assertEqual(database.away, "")
 
@@ -178,7 +185,8 @@ class ServerTests(Case):
         self.patch(_away.Away, "LIMIT_S", 0.1)
         port = free_port()
         database = self.opened(f"postgresql://cloudd@127.0.0.1:{port}/cloud")
-        for call in (database.read(count), database.write(add, "a")):
+        calls: list[Deferred[Any]] = [database.read(count), database.write(add, "a")]
+        for call in calls:
             error = await self.assertFailure(call, DatabaseAway)
             self.assertIn(f"PostgreSQL at 127.0.0.1:{port}, database cloud", str(error))
             self.assertIn("refused", str(error))

@@ -36,7 +36,8 @@ class URLTests(SynchronousTestCase):
         """Hosts and database, without the user."""
         self.assertEqual(Server("postgresql://u@db1,db2:5433/cloud").name, "PostgreSQL at db1,db2:5433, database cloud")
         self.assertEqual(
-            Server("postgresql:///cloud?host=/run/postgresql&user=u").name, "PostgreSQL at /run/postgresql, database cloud"
+            Server("postgresql:///cloud?host=/run/postgresql&user=u").name,
+            "PostgreSQL at /run/postgresql, database cloud",
         )
 
     def test_password(self) -> None:

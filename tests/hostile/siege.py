@@ -328,11 +328,15 @@ def rows(cloud: RunningCloud) -> dict[str, int]:
     for name in ("cloud.sqlite", "objects.sqlite"):
         if name == "cloud.sqlite" and cloud.database.url:
             with psycopg.connect(cloud.database.url) as server:
-                tables = server.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")
+                tables = server.execute(
+                    "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+                )
                 found |= _counts(server, tables.fetchall())
             continue
         with closing(sqlite3.connect(f"file:{cloud.state / name}?mode=ro", uri=True)) as database:
-            found |= _counts(database, database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall())
+            found |= _counts(
+                database, database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            )
     return found
 
 

@@ -236,7 +236,9 @@ class RaceTests(TestCase):
 
         def restore(connection: Connection) -> None:
             connection.execute(delete(revocation))
-            anew = "ALTER SEQUENCE identity_revocation_id_seq RESTART" if on_postgres() else "DELETE FROM sqlite_sequence"
+            anew = (
+                "ALTER SEQUENCE identity_revocation_id_seq RESTART" if on_postgres() else "DELETE FROM sqlite_sequence"
+            )
             connection.exec_driver_sql(anew)
 
         await identity._store.write(restore)

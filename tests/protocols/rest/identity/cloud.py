@@ -46,7 +46,9 @@ class InlineDatabase:
         self.engine: Engine
         if isinstance(content, str):
             url = content
-            self.engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=StaticPool)
+            self.engine = create_engine(
+                "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=StaticPool
+            )
             return
         self.engine = create_engine("sqlite://", poolclass=StaticPool)
         event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON"))
@@ -111,6 +113,7 @@ class CloudTests(TestCase):
         secrets = Path(self.mktemp()) / "secrets"
         self.first, content = await first_start(secrets)
         self.database = InlineDatabase(copy_of(self, content) if isinstance(content, str) else content)
+        self.addCleanup(self.database.engine.dispose)
         self.resources = Resources(
             reactor=self.clock,
             settings=Settings(state=secrets.parent),
