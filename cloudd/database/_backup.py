@@ -297,7 +297,7 @@ def _counter(connection: Connection, table: str) -> int:
         given = connection.execute(text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": table}).scalar()
     else:
         query = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM "
-        given = connection.execute(text(f"{query}{table}_id_seq")).scalar()  # noqa: S608 - a name of ours
+        given = connection.execute(text(f"{query}{table}_id_seq")).scalar()
     there = connection.execute(select(func.max(metadata.tables[table].c.id))).scalar()
     return max(given or 0, there or 0)
 
