@@ -21,7 +21,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from attrs import Factory, define, frozen
 from sqlalchemy import Connection, Engine, Table, delete, func, insert, select, text
@@ -288,7 +288,7 @@ def _reading(engine: Engine) -> Connection:
 def _rows(connection: Connection, table: Table) -> Iterator[Row]:
     found = connection.execute(select(table).execution_options(yield_per=CHUNK))
     for row in found:
-        yield cast(Row, tuple(row))
+        yield tuple(row)
 
 
 def _counter(connection: Connection, table: str) -> int:
