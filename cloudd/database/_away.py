@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.database.test_away -*-
+# -*- test-case-name: tests.database.test_broken_driver -*-
 """What all threads of one database know of a server that cannot be reached."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.database.test_driver -*-
+# -*- test-case-name: tests.database.test_broken_driver -*-
 """
 What differs between databases, and what a call may fail with whichever database it is.
 
