@@ -23,6 +23,8 @@ import urllib.request
 from functools import cache
 from pathlib import Path
 
+from tests.database.choice import DaemonDatabase
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 CLIENTS = CHECKOUT / ".venv-clients" / "bin"
 READY_TIMEOUT_S = 60
@@ -52,6 +54,7 @@ class RunningCloud:
         self.state = self.folder / "state"
         self.ports = {face: free_port() for face in ("api", "object", "s3")}
         self.settings_file = self.folder / "cloudd.toml"
+        self.database = DaemonDatabase()
         self.settings_file.write_text(settings)
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -69,6 +72,7 @@ class RunningCloud:
 
     def start(self) -> None:
         """Start twistd from the tree in the foreground and wait until ``/health`` says 200."""
+        self.database.enter(self.settings_file)
         command = [
             str(Path(sys.executable).parent / "twistd"),
             "--nodaemon",
@@ -121,6 +125,7 @@ class RunningCloud:
 
     def remove(self) -> None:
         self.stop()
+        self.database.drop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def tenant(self) -> tuple[str, str]:
@@ -162,7 +167,7 @@ class SomebodysCloud(RunningCloud):
     def __init__(self, description: str) -> None:
         known = json.loads(description)
         self.folder, self.ports = Path(known["folder"]), known["ports"]
-        self.tree, self.state = CHECKOUT, self.folder / "state"
+        self.tree, self.state, self.database = CHECKOUT, self.folder / "state", DaemonDatabase()
         self.process = None
 
     def start(self) -> None:

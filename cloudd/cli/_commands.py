@@ -17,6 +17,7 @@ from rich.console import Console
 
 from cloudd.control import MAX_CANARY_PERCENT, How, Outcome, Progress, default_state, plain
 
+from ._backup import backup, restore
 from ._client import ControlClient, RefusedByDaemon, Unreachable
 from ._context import Context, Exit, ask, fail
 from ._manifest import manifest
@@ -189,5 +190,7 @@ def is_terminal() -> bool:
     return sys.stdin.isatty()
 
 
+main.add_command(backup)
 main.add_command(manifest)
+main.add_command(restore)
 main.add_command(trace)

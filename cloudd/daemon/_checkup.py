@@ -15,10 +15,13 @@ PATIENCE_S = 1.5
 
 
 class Checked(Transactions, Protocol):
-    """A database that remembers damage; see ``cloudd.database.GroupCommit.damage``."""
+    """A database that remembers damage and whether its server is there; see ``cloudd.database.GroupCommit``."""
 
     @property
     def damage(self) -> str: ...
+
+    @property
+    def away(self) -> str: ...
 
 
 async def check_databases(databases: Mapping[str, Checked], clock: Any) -> list[PartHealth]:
@@ -40,11 +43,11 @@ async def _part(name: str, database: Checked, answer: Deferred[None]) -> PartHea
     try:
         await answer
     except Late:
-        cause = f"no answer within {PATIENCE_S:g} s: the disk may be stuck, or too many calls wait"
-        return PartHealth(name, False, cause)
+        stuck = f"no answer within {PATIENCE_S:g} s: the disk may be stuck, or too many calls wait"
+        return PartHealth(name, False, database.away or stuck)
     except Exception as error:
-        cause = database.damage or f"{type(error).__name__}: {error}: check the disk and the daemon's log"
-        return PartHealth(name, False, cause)
+        unknown = f"{type(error).__name__}: {error}: check the disk and the daemon's log"
+        return PartHealth(name, False, database.damage or database.away or unknown)
     return PartHealth(name, not database.damage, database.damage)
 
 

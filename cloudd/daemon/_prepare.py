@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cloudd.database import check, migrate
@@ -13,7 +14,7 @@ from ._code_source import APPLICATION, CodeSource
 from ._credentials import write_credentials
 from ._generations import settled
 from ._spec import WorkerSpec
-from ._state_folder import StateFolder
+from ._state_folder import StateFolder, control_place
 
 
 async def prepare_host(
@@ -31,9 +32,12 @@ async def prepare_host(
 
     :return: paths of the credential files that were written
     """
-    for file in (state.control_database, state.object_index):
-        await threads.run(check, file)
-    await threads.run(migrate, state.control_database)
+    settings = resources.settings
+    place = control_place(settings, state)
+    for file in (place, state.object_index):
+        if isinstance(file, Path):
+            await threads.run(check, file)
+    await threads.run(migrate, place, settings.database.password_file)
     generation = await threads.run(source.open, spec.generation, spec.tree_hash)
     application: Any = await threads.run(generation.load, APPLICATION)
     prepared: Mapping[str, Any] = await application.prepare(resources)

@@ -54,7 +54,7 @@ from ._priority import POLITE, be_normal
 from ._rendezvous import Rendezvous, Visit, Welcome
 from ._site import WorkerSite
 from ._spec import WorkerSpec
-from ._state_folder import ProcessLock, StateFolder
+from ._state_folder import ProcessLock, StateFolder, control_place
 from ._threads import WorkerThreads
 from ._unix_port import listen_unix
 from .settings import settings_from_plain
@@ -93,7 +93,12 @@ class Worker:
         self._source = CodeSource(self._state.code, preloaded)
         self._threads = WorkerThreads(reactor, self._settings.workers.threads)
         readers = spec.database_readers
-        self._database = open_control_database(self._state.control_database, reactor=reactor, threads=readers)
+        self._database = open_control_database(
+            control_place(self._settings, self._state),
+            reactor=reactor,
+            threads=readers,
+            password_file=self._settings.database.password_file,
+        )
         self._object_index = open_object_index(self._state.object_index, reactor=reactor, threads=readers)
         self._metrics = WorkerMetrics()
         self._switches = self._metrics.histogram(

@@ -18,7 +18,8 @@ from typing import Any, cast
 import attrs
 
 from cloudd.control import SignatureError, TreeError, is_public_key, public_key_in
-from cloudd.interfaces.settings import Settings
+from cloudd.interfaces.database import BadDatabaseURL, check_url
+from cloudd.interfaces.settings import DatabaseSettings, Settings
 
 from ._allowed import check_file_owner
 
@@ -78,7 +79,9 @@ def settings_from_plain(table: Mapping[str, Any]) -> Settings:
     for name, section in sections.items():
         if name != "state" and name in table:
             values[name] = _read_section(name, _section_class(section), table[name])
-    return Settings(**values)
+    settings = Settings(**values)
+    _check_database(settings.database)
+    return settings
 
 
 def settings_to_plain(settings: Settings) -> dict[str, Any]:
@@ -160,6 +163,22 @@ def _read_section(name: str, section: type[attrs.AttrsInstance], table: object) 
     keys = {key.name: key for key in attrs.fields(section)}
     _refuse_unknown(table, keys, f"{name}.")
     return section(**{key: _check(f"{name}.{key}", keys[key], value) for key, value in table.items()})
+
+
+def _check_database(database: DatabaseSettings) -> None:
+    if not database.url:
+        if database.password_file:
+            raise SettingsError(
+                "database.password_file", "is for a server", "name that in database.url, or leave both out"
+            )
+        return
+    try:
+        check_url(database.url)
+    except BadDatabaseURL as error:
+        remedy = 'write "postgresql://user@host/name"; a password goes into a file that database.password_file names'
+        raise SettingsError("database.url", f"cannot be used: {error}", remedy) from None
+    if database.password_file and not Path(database.password_file).is_absolute():
+        raise SettingsError("database.password_file", f"is {database.password_file!r:.60}", "write an absolute path")
 
 
 def _refuse_unknown(given: Iterable[str], known: Iterable[str], prefix: str) -> None:

@@ -18,22 +18,30 @@ Databases reached from the reactor: reads in a few threads, writes in one thread
 nothing here keeps a function after it ran.
 """
 
+from ._backup import BackupError, backup, read_backup, restore
 from ._control import control_url, open_control_database
 from ._damage import DatabaseDamaged, check
-from ._group_commit import DatabaseBusy, DatabaseClosed, GroupCommit
+from ._driver import CommitUnknown, DatabaseAway, DatabaseBusy, DatabaseClosed
+from ._group_commit import GroupCommit
 from ._index import open_object_index
 from ._migrate import HEAD, MigrationFailed, migrate
 
 __all__ = [
     "HEAD",
+    "BackupError",
+    "CommitUnknown",
+    "DatabaseAway",
     "DatabaseBusy",
     "DatabaseClosed",
     "DatabaseDamaged",
     "GroupCommit",
     "MigrationFailed",
+    "backup",
     "check",
     "control_url",
     "migrate",
     "open_control_database",
     "open_object_index",
+    "read_backup",
+    "restore",
 ]

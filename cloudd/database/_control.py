@@ -1,5 +1,5 @@
 # -*- test-case-name: tests.database.test_control -*-
-"""The control database: SQLAlchemy Core, on SQLite today; other dialects meet the same ``Driver``."""
+"""The control database: SQLAlchemy Core, on a SQLite file or on PostgreSQL (``_postgres``)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from sqlalchemy import Connection, Engine, NestedTransaction, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
+from cloudd.interfaces.database import SCHEME, BadDatabaseURL, Server
+
 from . import _sqlite
 from ._checkpoint import Log
+from ._driver import Fate
 from ._group_commit import GroupCommit
 from ._turn import Turn
 from ._version import CommitWatch
 
-_WRITES = "cloudd_writes"
+WRITES = "cloudd_writes"
 
 
 def control_url(path: Path | str) -> str:
@@ -29,16 +32,25 @@ def control_url(path: Path | str) -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a SQLite database; ``None`` for another one's URL."""
-    parsed = make_url(url)
-    return Path(parsed.database or "") if parsed.get_backend_name() == "sqlite" else None
+    """
+    The file of a SQLite database; ``None`` for a server's URL.
+
+    :raises BadDatabaseURL: it is neither
+    """
+    if url.startswith(SCHEME):
+        return None  # which libpq reads itself: SQLAlchemy knows no URL with several hosts
+    if not url.startswith("sqlite:///"):
+        raise BadDatabaseURL(f"{url.partition(':')[0]}: is no kind of database that cloudd knows: write {SCHEME}...")
+    return Path(make_url(url).database or "")
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, password_file: str = "") -> Engine:
     """An engine without a pool: each thread holds its own connection for good."""
     path = sqlite_file(url)
     if path is None:
-        return sqlalchemy.create_engine(url, poolclass=NullPool)
+        from . import _postgres
+
+        return _postgres.make_engine(Server(url, password_file))
 
     def connect() -> sqlite3.Connection:
         return _sqlite.connect(path, writes=True)
@@ -50,24 +62,15 @@ def make_engine(url: str) -> Engine:
 
 def _begin_on_sqlite(connection: Connection) -> None:
     # The sqlite3 module is in autocommit (`_sqlite.connect`), so that a transaction begins where we say.
-    writes = connection.get_execution_options().get(_WRITES, True)
+    writes = connection.get_execution_options().get(WRITES, True)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @define(eq=False)
-class _ControlDriver:
+class ControlDriver:
     """Functions get a ``sqlalchemy.Connection`` inside a transaction that is begun and ended for them."""
 
     engine: Engine
-    file: Path | None  # of SQLite
-    _log: Log | None = field(init=False, default=Factory(lambda self: self.file and Log(self.file), takes_self=True))
-
-    def connect(self, *, writes: bool) -> Connection:
-        connection = self.engine.connect().execution_options(**{_WRITES: writes})
-        raw = connection.connection.driver_connection
-        if not writes and isinstance(raw, sqlite3.Connection):
-            raw.execute("PRAGMA query_only = ON")
-        return connection
 
     def close(self, connection: Connection, /) -> None:
         connection.invalidate()
@@ -91,23 +94,49 @@ class _ControlDriver:
     def undo(self, _: Connection, savepoint: NestedTransaction, /) -> None:
         savepoint.rollback()
 
+
+@define(eq=False)
+class _FileDriver(ControlDriver):
+    """On a SQLite file."""
+
+    file: Path
+    _log: Log = field(init=False, default=Factory(lambda self: Log(self.file), takes_self=True))
+
+    def connect(self, *, writes: bool) -> Connection:
+        connection = self.engine.connect().execution_options(**{WRITES: writes})
+        if not writes:
+            _raw(connection).execute("PRAGMA query_only = ON")
+        return connection
+
     def is_busy(self, error: BaseException, /) -> bool:
         return _sqlite.is_busy(_sqlite.origin(error))
 
-    def turn(self) -> Turn | None:
-        return None if self.file is None else Turn(self.file)
+    def is_lost(self, _error: BaseException, /) -> bool:
+        return False  # a file is always there
+
+    def ticket(self, _connection: Connection, /) -> None:
+        return None
+
+    def fate(self, _connection: Connection, _ticket: Any, /) -> Fate:
+        return "unknown"
+
+    def turn(self) -> Turn:
+        return Turn(self.file)
 
     def needs_tending(self) -> float | None:
-        return None if self._log is None else self._log.patience_s()
+        return self._log.patience_s()
 
     def tend(self, connection: Connection, /) -> None:
-        raw = connection.connection.driver_connection  # beside SQLAlchemy, which would begin a transaction
-        if self._log is not None and isinstance(raw, sqlite3.Connection):
-            self._log.tend(raw)
+        self._log.tend(_raw(connection))  # beside SQLAlchemy, which would begin a transaction
 
-    def commit_watch(self) -> CommitWatch | None:
-        file = self.file
-        return None if file is None else CommitWatch(lambda: _sqlite.connect(file, writes=False))
+    def commit_watch(self) -> CommitWatch:
+        return CommitWatch(lambda: _sqlite.connect(self.file, writes=False))
+
+
+def _raw(connection: Connection) -> sqlite3.Connection:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return raw
 
 
 class ControlDatabase(GroupCommit[Connection]):
@@ -116,18 +145,26 @@ class ControlDatabase(GroupCommit[Connection]):
     def forget_statements(self) -> None:
         """Empty the cache of compiled statements: it can hold values of a generation that is to be freed."""
         driver = self._driver
-        assert isinstance(driver, _ControlDriver)
+        assert isinstance(driver, ControlDriver)
         driver.engine.clear_compiled_cache()
 
 
-def open_control_database(database: Path | str, *, reactor: Any, threads: int = 4) -> ControlDatabase:
+def open_control_database(
+    database: Path | str, *, reactor: Any, threads: int = 4, password_file: str = ""
+) -> ControlDatabase:
     """
     The control database, already migrated (``migrate``); nothing is opened before the first call.
 
     :param database: path of a SQLite file, or a database URL
     :param threads: most reads at one time, each on its own connection
+    :param password_file: of the server; read at each connect
+    :raises BadDatabaseURL: such a database is not known
     """
     url = control_url(database)
     file = sqlite_file(url)
-    driver = _ControlDriver(make_engine(url), file)
-    return ControlDatabase(driver, reactor, "control database", threads, str(file or ""))
+    engine = make_engine(url, password_file)
+    if file is not None:
+        return ControlDatabase(_FileDriver(engine, file), reactor, "control database", threads, str(file))
+    from ._postgres import ServerDriver
+
+    return ControlDatabase(ServerDriver(engine, Server(url, password_file)), reactor, "control database", threads)

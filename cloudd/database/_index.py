@@ -11,6 +11,7 @@ from attrs import Factory, field, frozen
 
 from . import _sqlite
 from ._checkpoint import Log
+from ._driver import Fate
 from ._group_commit import GroupCommit
 from ._turn import Turn
 from ._version import CommitWatch
@@ -52,6 +53,15 @@ class _IndexDriver:
 
     def is_busy(self, error: BaseException, /) -> bool:
         return _sqlite.is_busy(error)
+
+    def is_lost(self, _error: BaseException, /) -> bool:
+        return False  # a file is always there
+
+    def ticket(self, _connection: sqlite3.Connection, /) -> None:
+        return None
+
+    def fate(self, _connection: sqlite3.Connection, _ticket: Any, /) -> Fate:
+        return "unknown"
 
     def turn(self) -> Turn:
         return Turn(self.path)

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ._control import control_url, make_engine, sqlite_file
+from ._driver import DatabaseAway
 from ._patience import Patience
 from ._sqlite import is_busy, origin
 from ._turn import Turn, TurnTaken
@@ -36,17 +37,18 @@ class MigrationFailed(Exception):
     """The database cannot be brought to this release; it is as it was before."""
 
 
-def migrate(database: Path | str) -> bool:
+def migrate(database: Path | str, password_file: str = "") -> bool:
     """
     Make or upgrade the tables.  Blocks; safe to call again and from several processes.
 
     :param database: path of a SQLite file (made when missing, in an existing folder), or a database URL
+    :param password_file: of the server
     :return: whether anything was changed
     :raises MigrationFailed: with the cause and the next step
     """
     url = control_url(database)
     file = sqlite_file(url)
-    engine, turn = make_engine(url), None if file is None else Turn(file)
+    engine, turn = make_engine(url, password_file), None if file is None else Turn(file)
     patience = Patience()
     try:
         while True:
@@ -54,9 +56,13 @@ def migrate(database: Path | str) -> bool:
                 if turn is not None:
                     turn.share()
                 return _migrate(engine)
-            except (SQLAlchemyError, TurnTaken) as error:
+            except (SQLAlchemyError, TurnTaken, DatabaseAway) as error:
                 if turn is not None:
                     turn.release()
+                if isinstance(error, DatabaseAway):
+                    if patience.wait(longest_s=1.0):
+                        continue
+                    raise MigrationFailed(f"the control database cannot be migrated: {error}") from error
                 busy = isinstance(error, TurnTaken) or is_busy(origin(error))
                 if busy and patience.wait():
                     continue

@@ -19,15 +19,16 @@ class Patience:
         self._deadline = time.monotonic() + self.limit_s
         self._wait_s = FIRST_WAIT_S
 
-    def wait(self, *, grows: bool = True) -> bool:
+    def wait(self, *, grows: bool = True, longest_s: float = LONGEST_WAIT_S) -> bool:
         """
         Sleep a little; false when the limit is reached.
 
         :param grows: false: the next wait is no longer than this one; for what ends soon and is cheap to ask
+        :param longest_s: what the waits grow to
         """
         if time.monotonic() >= self._deadline:
             return False
         time.sleep(self._wait_s * (0.5 + random.random()))  # noqa: S311 - spreads retries, guards nothing
         if grows:
-            self._wait_s = min(self._wait_s * 1.6, LONGEST_WAIT_S)
+            self._wait_s = min(self._wait_s * 1.6, longest_s)
         return True

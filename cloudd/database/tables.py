@@ -25,6 +25,9 @@ from sqlalchemy import (
     true,
 )
 
+#: Of ids that count up: SQLite counts in 64 bits only where it is told INTEGER, PostgreSQL would count in 32.
+COUNTED = BigInteger().with_variant(Integer, "sqlite")
+
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -166,7 +169,7 @@ ec2_credential = Table(
 revocation = Table(
     "identity_revocation",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", COUNTED, primary_key=True, autoincrement=True),
     Column("subject", String(160), nullable=False),
     Column("issued_before_us", BigInteger, nullable=False),  # 0: refuses nothing, only empties caches
     Column("created_us", BigInteger, nullable=False),
@@ -180,7 +183,7 @@ revocation = Table(
 outbox = Table(
     "events",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("id", COUNTED, primary_key=True, autoincrement=True),
     Column("created_us", BigInteger, nullable=False),
     Column("type", String(64), nullable=False),
     Column("project_id", String(64), nullable=True),

@@ -2,9 +2,10 @@
 """
 The outbox in the control database: functions for ``Transactions.read`` and ``write``.
 
-Triggers of the identity tables fill it, and ``note``.  **Order**: on SQLite one transaction writes at a time, and what
-is undone gives its ids back, so ids are in the order of commits and without holes.  A database with several writers
-needs a sequencer that gives positions after the commit, before it may be used here.
+Triggers of the identity tables fill it, and ``note``.  **Order**: ids are in the order of commits, so who has read up
+to one misses nothing.  On SQLite one transaction writes at a time, and what is undone gives its ids back: there are no
+holes.  On PostgreSQL, too, one writes at a time in the whole cloud (``cloudd.database._postgres``); what is undone may
+leave a hole, which is never filled.
 """
 
 from __future__ import annotations

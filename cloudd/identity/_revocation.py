@@ -11,8 +11,8 @@ refuses nothing (a role was assigned: look again).
 whatever the clocks say.  After a restored backup ids begin lower again; then the time of issue tells, with some
 allowance for clocks that differ.
 
-Rows are read in the order of their ids.  On SQLite that is the order of commits, since one writes at a time; another
-database needs the sequencer of the outbox before it may run several writers.
+Rows are read in the order of their ids.  That is the order of commits, since one transaction writes at a time, in the
+whole cloud (``cloudd.database._postgres``).
 """
 
 from __future__ import annotations

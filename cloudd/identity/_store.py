@@ -10,7 +10,7 @@ from attrs import field, frozen
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from cloudd.database import DatabaseBusy, DatabaseClosed
+from cloudd.database import CommitUnknown, DatabaseAway, DatabaseBusy, DatabaseClosed
 from cloudd.interfaces.application import Transactions
 
 from ._errors import IdentityUnavailable
@@ -20,7 +20,7 @@ Arguments = ParamSpec("Arguments")
 
 KEPT = 2_000
 
-_UNAVAILABLE = (SQLAlchemyError, sqlite3.Error, DatabaseBusy, DatabaseClosed, OSError)
+_UNAVAILABLE = (SQLAlchemyError, sqlite3.Error, DatabaseAway, DatabaseBusy, DatabaseClosed, CommitUnknown, OSError)
 
 
 class Kept:
@@ -91,7 +91,8 @@ class Store:
         """
         Run ``function(connection, *args)`` as one transaction; returns when it is on disk.
 
-        :raises IdentityUnavailable: the database cannot be written; nothing was changed
+        :raises IdentityUnavailable: the database cannot be written; nothing was changed, unless the text says that this
+            cannot be told (a database server was lost during the commit)
         """
         try:
             return await self.database.write(function, *args, **kwargs)

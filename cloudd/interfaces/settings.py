@@ -134,6 +134,22 @@ class HTTPSettings:
 
 
 @frozen(kw_only=True)
+class DatabaseSettings:
+    """Where the control database is; the index of objects always lies in the state folder."""
+
+    url: str = setting(
+        "",
+        "PostgreSQL server, with user and database and without a password; empty: a SQLite file in the state folder",
+        unit="URL, postgresql://user@host/name",
+    )
+    password_file: str = setting(
+        "",
+        "file with the password, read at each connect; empty: PGPASSWORD and ~/.pgpass are looked at, as by psql",
+        unit="path",
+    )
+
+
+@frozen(kw_only=True)
 class IdentitySettings:
     """Tokens and passwords."""
 
@@ -256,6 +272,7 @@ class Settings:
     listen: ListenSettings = Factory(ListenSettings)
     workers: WorkerSettings = Factory(WorkerSettings)
     http: HTTPSettings = Factory(HTTPSettings)
+    database: DatabaseSettings = Factory(DatabaseSettings)
     identity: IdentitySettings = Factory(IdentitySettings)
     objects: ObjectSettings = Factory(ObjectSettings)
     events: EventSettings = Factory(EventSettings)

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.database.choice import DaemonDatabase
 from tests.running_cloud import CHECKOUT, free_port
 
 KERNEL = ("interfaces", "daemon", "database", "control", "protocols/http", "protocols/control", "tls_front")
@@ -180,6 +181,7 @@ class SmallCloud:
         self.state = self.folder / "state"
         self.settings_file = self.folder / "cloudd.toml"
         self.settings_file.write_text(settings)
+        self.database = DaemonDatabase()
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -189,6 +191,7 @@ class SmallCloud:
 
     def spawn(self, *twistd: str, api: str = "", environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start twistd; ``--nodaemon`` unless other options are given."""
+        self.database.enter(self.settings_file)
         command = [
             sys.executable,
             str(Path(sys.executable).parent / "twistd"),
@@ -307,6 +310,7 @@ class SmallCloud:
                 self.process.wait()
         for pid in self.processes():
             os.kill(pid, signal.SIGKILL)
+        self.database.drop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def words(self, text: str) -> list[str]:

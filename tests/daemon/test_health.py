@@ -57,9 +57,10 @@ class MergeTests(SynchronousTestCase):
 class FakeDatabase:
     """Answers a read with what it was given."""
 
-    def __init__(self, answer: Deferred[None], damage: str = "") -> None:
+    def __init__(self, answer: Deferred[None], damage: str = "", away: str = "") -> None:
         self.answer = answer
         self.damage = damage
+        self.away = away
 
     def read(self, function: object, /, *args: object, **kwargs: object) -> Deferred[None]:
         return self.answer
@@ -74,13 +75,15 @@ class CheckupTests(TestCase):
             "broken": FakeDatabase(fail(OSError("I/O error"))),
             "silent": FakeDatabase(Deferred()),
             "damaged": FakeDatabase(succeed(None), "the file is damaged: restore it"),
+            "away": FakeDatabase(Deferred(), away="PostgreSQL at db1 cannot be used: connection refused"),
         }
         asked = Deferred.fromCoroutine(check_databases(databases, clock))  # type: ignore[arg-type]
         self.assertNoResult(asked)
         clock.advance(2)
-        good, broken, silent, damaged = self.successResultOf(asked)
+        good, broken, silent, damaged, away = self.successResultOf(asked)
         self.assertTrue(good.ok)
         self.assertIn("I/O error", broken.cause)
         self.assertIn("no answer within", silent.cause)
         self.assertFalse(damaged.ok)
         self.assertEqual(damaged.cause, "the file is damaged: restore it")
+        self.assertEqual(away.cause, "PostgreSQL at db1 cannot be used: connection refused")

@@ -56,6 +56,20 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(settings.workers.stop_timeout_s, 5.0)
         self.assertEqual(settings.upgrade.trees, ("/srv/a",))
 
+    def test_database(self) -> None:
+        """A server's URL is checked, its password file is a path, and a password is never said again."""
+        good = self.read('[database]\nurl = "postgresql://u@db/cloud"\npassword_file = "/etc/password"\n')
+        self.assertEqual(good.database.url, "postgresql://u@db/cloud")
+        for text, key in (
+            ('url = "postgresql://u:friend@db/cloud"', "database.url"),
+            ('url = "mysql://u@db/cloud"', "database.url"),
+            ('password_file = "/etc/password"', "database.password_file"),
+            ('url = "postgresql://u@db/cloud"\npassword_file = "password"', "database.password_file"),
+        ):
+            error = self.refusal(f"[database]\n{text}\n")
+            self.assertEqual(error.key, key)
+            self.assertNotIn("friend", str(error))
+
     def test_unknown_keys(self) -> None:
         """An unknown table or key names the nearest one."""
         self.assertIn("did you mean workers?", str(self.refusal("[worker]\nfront = 2")))

@@ -102,7 +102,7 @@ class StartTrialTests(SynchronousTestCase):
         self.cloud.stop()
         before = self.record()
         self.cloud.say("two")
-        database = self.cloud.state / "cloud.sqlite"
+        database = self.cloud.state / "objects.sqlite"
         database.write_bytes(b"no database" * 1_000)
         self.assertEqual(self.cloud.spawn().wait(40), 1)
         self.assertIn("so it was with the start tree before", self.cloud.log())

@@ -11,11 +11,16 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.trial.unittest import TestCase
 
-from cloudd.database import DatabaseBusy, GroupCommit, _patience
+from cloudd.database import CommitUnknown, DatabaseAway, DatabaseBusy, GroupCommit, _away, _patience
+from cloudd.database._driver import Fate
 
 
 class Busy(Exception):
     """As SQLITE_BUSY."""
+
+
+class Lost(Exception):
+    """As of a connection that the server closed."""
 
 
 class Broken(Exception):
@@ -28,6 +33,8 @@ class Lists:
 
     faults: dict[str, list[type[Exception] | None]] = field(factory=dict)
     committed: list[str] = field(factory=list)
+    fates: list[Fate] = field(factory=list)
+    asked: list[list[str]] = field(factory=list)
     opened: int = 0
     closed: int = 0
 
@@ -82,6 +89,16 @@ class Lists:
     def is_busy(self, error: BaseException, /) -> bool:
         return isinstance(error, Busy)
 
+    def is_lost(self, error: BaseException, /) -> bool:
+        return isinstance(error, Lost | DatabaseAway)
+
+    def ticket(self, connection: list[str], /) -> list[str]:
+        return list(connection)
+
+    def fate(self, connection: list[str], ticket: list[str], /) -> Fate:
+        self.asked.append(ticket)
+        return self.fates.pop(0)
+
 
 def add(name: str, *errors: type[Exception]) -> Callable[[list[str]], str]:
     """A function that adds ``name``, and raises once for each of ``errors``."""
@@ -115,7 +132,7 @@ class BrokenDriverTests(TestCase):
         assert begun.wait(20)
         waiting: list[Deferred[Any]] = [self.database.write(call) for call in calls]
         go.set()
-        await held
+        await DeferredList([held], consumeErrors=True)
         results = await DeferredList(waiting, consumeErrors=True)
         return [result if success else result.type for success, result in results]
 
@@ -168,6 +185,68 @@ class BrokenDriverTests(TestCase):
         """The failures of three calls, of which two wait behind the first."""
         waiting: list[Deferred[Any]] = [self.database.write(add(name)) for name in ("x", "y", "z")]
         return [result.type for _, result in await DeferredList(waiting, consumeErrors=True)]
+
+    async def test_lost_in_a_read(self) -> None:
+        """A read whose connection goes is done again on another one."""
+        self.assertEqual(await self.database.read(add("x", Lost)), "x")
+        self.assertEqual((self.driver.opened, self.driver.closed), (2, 1))
+
+    async def test_lost_in_a_write(self) -> None:
+        """Before the commit nothing has happened: alone or together, each call is done again, and counts once."""
+        self.assertEqual(await self.database.write(add("x", Lost)), "x")
+        self.driver.faults["undo"] = [Broken]
+        self.assertEqual(await self.together(add("a"), add("b", Lost), add("c")), ["a", "b", "c"])
+        self.assertEqual(self.driver.committed, ["x", "a", "b", "c"])
+        self.assertEqual(self.driver.asked, [])
+
+    async def test_lost_when_it_begins(self) -> None:
+        self.driver.faults["begin"] = [Lost]
+        self.assertEqual(await self.database.write(add("x")), "x")
+        self.assertEqual(self.driver.committed, ["x"])
+
+    async def test_commit_not_answered(self) -> None:
+        """What became of it is asked for on another connection, and it is done again only where it was undone."""
+        self.driver.faults["commit"] = [Lost]
+        self.driver.fates = ["open", "committed"]
+        self.assertEqual(await self.database.write(add("x")), "x")
+        self.assertEqual(self.driver.asked, [["x"]] * 2)
+        self.assertEqual(self.driver.committed, [])  # by the lost connection, so the list here does not know
+        self.driver.faults["commit"] = [Lost]
+        self.driver.fates = ["undone"]
+        self.assertEqual(await self.database.write(add("y")), "y")
+        self.assertEqual(self.driver.committed, ["y"])
+
+    async def test_commit_unknown(self) -> None:
+        """What cannot be told is said, to all who shared the commit, and never done again."""
+        self.driver.faults["commit"] = [None, Lost]
+        self.driver.fates = ["unknown"]
+        await self.database.write(add("x"))
+        self.assertEqual(await self.together(add("a"), add("b")), [CommitUnknown] * 2)
+        self.assertEqual(self.driver.committed, ["x"])
+        self.assertEqual(await self.database.write(add("c")), "c")
+
+    async def test_group_commit_not_answered(self) -> None:
+        self.driver.faults["commit"] = [Lost]
+        self.driver.fates = ["undone"]
+        self.assertEqual(await self.together(add("a"), add("b")), ["a", "b"])
+        self.assertEqual(self.driver.committed, ["a", "b"])
+
+    async def test_away(self) -> None:
+        """A server that has gone is waited for once; then calls fail at once with its name, until it is back."""
+        self.patch(_away.Away, "LIMIT_S", 0.05)
+        self.driver.faults["connect"] = [Lost] * 1000
+        for call in (self.database.read, self.database.write):
+            await self.assertFailure(call(add("x")), DatabaseAway, Lost)
+        self.assertEqual(self.database.away, "connect")
+        left = len(self.driver.faults["connect"])
+        for _ in range(10):
+            await self.assertFailure(self.database.read(add("x")), DatabaseAway)
+        self.assertEqual(len(self.driver.faults["connect"]), left)
+        self.driver.faults.clear()
+        self.patch(_away, "AGAIN_S", 0.0)
+        self.database._away._next = 0.0
+        self.assertEqual(await self.database.read(add("x")), "x")
+        self.assertEqual(self.database.away, "")
 
     async def test_broken_ends(self) -> None:
         """Trouble with ending a read or closing a connection is logged; results are given all the same."""

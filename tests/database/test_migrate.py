@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -17,6 +19,7 @@ from cloudd.database import HEAD, MigrationFailed, migrate
 from cloudd.database._control import control_url, make_engine
 from cloudd.database._migrate import current_revision, script_location
 from cloudd.database.tables import metadata
+from tests.database.choice import new_database
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -114,3 +117,48 @@ class MigrateTests(SynchronousTestCase):
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         connection.close()
         return {row[0] for row in rows}
+
+
+class MigrateOnServerTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.url = str(new_database(self, "postgresql", migrated=False))
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(statement)
+
+    def test_makes_the_tables_of_the_code(self) -> None:
+        """The same as on SQLite; keys that count up have 64 bits."""
+        self.assertTrue(migrate(self.url))
+        self.assertFalse(migrate(self.url))
+        engine = make_engine(self.url)
+        self.addCleanup(engine.dispose)
+        with engine.connect() as connection:
+            self.assertEqual(current_revision(connection), HEAD)
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            self.assertEqual(compare_metadata(context, metadata), [])
+            made = inspect(connection)
+            for table in metadata.sorted_tables:
+                self.assertEqual(made.get_pk_constraint(table.name)["name"], f"pk_{table.name}")
+                named = {str(constraint.name) for constraint in table.foreign_key_constraints}
+                self.assertEqual({str(key["name"]) for key in made.get_foreign_keys(table.name)}, named)
+
+    def test_failed_migration_changes_nothing(self) -> None:
+        self.execute("CREATE TABLE identity_revocation (in_the_way INTEGER)")
+        self.assertRaises(MigrationFailed, migrate, self.url)
+        engine = make_engine(self.url)
+        self.addCleanup(engine.dispose)
+        with engine.connect() as connection:
+            self.assertEqual(inspect(connection).get_table_names(), ["identity_revocation"])
+        self.execute("DROP TABLE identity_revocation")
+        self.assertTrue(migrate(self.url))
+
+    def test_unknown_revision(self) -> None:
+        migrate(self.url)
+        self.execute("UPDATE alembic_version SET version_num = '9999'; UPDATE oldest_reader SET revision = '9000'")
+        self.assertIn("9999", str(self.assertRaises(MigrationFailed, migrate, self.url)))
+
+    def test_two_at_once(self) -> None:
+        """One makes the tables, the other finds them made."""
+        with ThreadPoolExecutor(2) as threads:
+            self.assertEqual(sorted(threads.map(migrate, [self.url] * 2)), [False, True])

@@ -1,16 +1,18 @@
-"""The outbox: every change of the identity tables is in it, by whatever statement, and no id is lost."""
+"""The outbox: every change of the identity tables is in it, by whatever statement, in the order of commits."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from pathlib import Path
 from typing import Any
 
+import psycopg
 from twisted.internet import reactor
+from twisted.internet.defer import gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from cloudd.database import migrate, open_control_database, tables
+from cloudd.database import open_control_database, tables
+from tests.database.choice import new_database
 
 ROWS = (
     "INSERT INTO identity_domain (id, name, created_us) VALUES ('d', 'D', 1)",
@@ -25,23 +27,26 @@ ROWS = (
 )
 
 
-class TriggerTests(SynchronousTestCase):
-    """The triggers, by plain statements."""
+class TriggerContract:
+    """
+    The triggers, by plain statements.
 
-    def setUp(self) -> None:
-        path = Path(self.mktemp())
-        migrate(path)
-        self.connection = sqlite3.connect(path, isolation_level=None)
-        self.addCleanup(self.connection.close)
-        self.connection.execute("PRAGMA foreign_keys = ON")
+    :ivar connection: of the driver itself, in autocommit
+    """
+
+    connection: Any
+    triggers: str  # a query: table, number of its triggers
+
+    def fill(self) -> None:
         for statement in ROWS:
             self.connection.execute(statement)
 
     def events(self, after: int = 0) -> list[tuple[Any, ...]]:
-        rows = self.connection.execute("SELECT type, project_id, user_id, data FROM events WHERE id > ?", (after,))
+        query = f"SELECT type, project_id, user_id, data FROM events WHERE id > {after} ORDER BY id"
+        rows = self.connection.execute(query).fetchall()
         return [(kind, project, user, json.loads(data)) for kind, project, user, data in rows]
 
-    def test_created(self) -> None:
+    def test_created(self: Any) -> None:
         """Type, owner and facts of each thing, and nothing secret."""
         self.assertEqual(
             self.events(),
@@ -67,19 +72,18 @@ class TriggerTests(SynchronousTestCase):
             ],
         )
 
-    def test_every_table_of_identity(self) -> None:
+    def test_every_table_of_identity(self: Any) -> None:
         """A table that is added later has triggers, or is named here as one that has none."""
         silent = {"identity_implied_role", "identity_application_credential_role", "identity_revocation"}
         wanted = {table.name for table in tables.metadata.sorted_tables if table.name.startswith("identity_")} - silent
-        rows = self.connection.execute("SELECT tbl_name, count(*) FROM sqlite_master WHERE type = 'trigger' GROUP BY 1")
-        self.assertEqual(dict(rows.fetchall()), dict.fromkeys(wanted, 3))
+        self.assertEqual(dict(self.connection.execute(self.triggers).fetchall()), dict.fromkeys(wanted, 3))
 
-    def test_updated(self) -> None:
-        self.connection.execute("UPDATE identity_project SET enabled = 0, name = 'N'")
+    def test_updated(self: Any) -> None:
+        self.connection.execute("UPDATE identity_project SET enabled = false, name = 'N'")
         facts = {"id": "p", "name": "N", "domain_id": "d", "enabled": False}
         self.assertEqual(self.events(8), [("identity.project.updated", "p", None, facts)])
 
-    def test_deleted_by_cascade(self) -> None:
+    def test_deleted_by_cascade(self: Any) -> None:
         """What goes with a project is told, too, and to the same owners."""
         self.connection.execute("DELETE FROM identity_project")
         self.assertEqual(
@@ -92,21 +96,41 @@ class TriggerTests(SynchronousTestCase):
             ],
         )
 
-    def test_time(self) -> None:
+    def test_time(self: Any) -> None:
         """Microseconds since the epoch."""
         least, greatest = self.connection.execute("SELECT min(created_us), max(created_us) FROM events").fetchone()
         self.assertLess(greatest - least, 60_000_000)
         self.assertGreater(least, 1_600_000_000_000_000)
 
 
+class TriggerOnFileTests(TriggerContract, SynchronousTestCase):
+    triggers = "SELECT tbl_name, count(*) FROM sqlite_master WHERE type = 'trigger' GROUP BY 1"
+
+    def setUp(self) -> None:
+        self.connection = sqlite3.connect(new_database(self, "sqlite"), isolation_level=None)
+        self.addCleanup(self.connection.close)
+        self.connection.execute("PRAGMA foreign_keys = ON")
+        self.fill()
+
+
+class TriggerOnServerTests(TriggerContract, SynchronousTestCase):
+    triggers = (
+        "SELECT relname, count(*) FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid"
+        " WHERE NOT tgisinternal GROUP BY 1"
+    )
+
+    def setUp(self) -> None:
+        self.connection = psycopg.connect(str(new_database(self, "postgresql")), autocommit=True)
+        self.addCleanup(self.connection.close)
+        self.fill()
+
+
 class IdTests(TestCase):
     """Ids through the daemon's own writer."""
 
-    async def test_no_holes(self) -> None:
-        """A call that fails in a shared transaction gives the ids of its events back."""
-        path = Path(self.mktemp())
-        migrate(path)
-        database = open_control_database(path, reactor=reactor)
+    async def written(self, kind: str) -> list[int]:
+        """Thirty calls, of which each third fails; the ids of the events that are left."""
+        database = open_control_database(new_database(self, kind), reactor=reactor)
         self.addCleanup(database.close)
 
         def add(connection: Any, number: int) -> None:
@@ -125,4 +149,38 @@ class IdTests(TestCase):
         def ids(connection: Any) -> list[int]:
             return list(connection.exec_driver_sql("SELECT id FROM events ORDER BY id").scalars())
 
-        self.assertEqual(await database.read(ids), list(range(1, 21)))
+        return await database.read(ids)
+
+    async def test_no_holes(self) -> None:
+        """On SQLite a call that fails in a shared transaction gives the ids of its events back."""
+        self.assertEqual(await self.written("sqlite"), list(range(1, 21)))
+
+    async def test_each_once(self) -> None:
+        """On PostgreSQL there may be holes; each event is there once."""
+        self.assertEqual(len(set(await self.written("postgresql"))), 20)
+
+    async def test_order_of_commits(self) -> None:
+        """
+        Whoever has read up to an id misses nothing that comes later, with writers on several hosts.
+
+        Each writer takes its id and commits only later: without the turn a higher id would be seen before a lower one.
+        """
+        place = new_database(self, "postgresql")
+        writers = [open_control_database(place, reactor=reactor, threads=1) for _ in range(4)]
+        for writer in writers:
+            self.addCleanup(writer.close)
+
+        def add(connection: Any, name: str) -> None:
+            connection.execute(tables.domain.insert().values(id=name, name=name, created_us=1))
+            connection.exec_driver_sql("SELECT pg_sleep(0.002)")
+
+        def after(connection: Any, last: int) -> list[int]:
+            return list(connection.exec_driver_sql(f"SELECT id FROM events WHERE id > {last} ORDER BY id").scalars())
+
+        waiting = gatherResults([writers[n % 4].write(add, f"d{n}") for n in range(80)])
+        seen: list[int] = []
+        while not waiting.called:
+            seen += await writers[0].read(after, seen[-1] if seen else 0)
+        await waiting
+        seen += await writers[0].read(after, seen[-1] if seen else 0)
+        self.assertEqual(len(seen), 80)

@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+import psycopg
 from attrs import define, field
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -323,14 +324,28 @@ def client_sockets(cloud: RunningCloud) -> list[str]:
 
 def rows(cloud: RunningCloud) -> dict[str, int]:
     """How many rows each table has."""
-    found = {}
+    found: dict[str, int] = {}
     for name in ("cloud.sqlite", "objects.sqlite"):
+        if name == "cloud.sqlite" and cloud.database.url:
+            with psycopg.connect(cloud.database.url) as server:
+                tables = server.execute(
+                    "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+                )
+                found |= _counts(server, tables.fetchall())
+            continue
         with closing(sqlite3.connect(f"file:{cloud.state / name}?mode=ro", uri=True)) as database:
-            tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-            for (table,) in tables:
-                if table not in ROLLING and not table.startswith(("sqlite_", "accounts")):
-                    found[table] = database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            found |= _counts(
+                database, database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            )
     return found
+
+
+def _counts(database: Any, tables: list[tuple[str]]) -> dict[str, int]:
+    return {
+        table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        for (table,) in tables
+        if table not in ROLLING and not table.startswith(("sqlite_", "accounts"))
+    }
 
 
 def unnamed_files(cloud: RunningCloud) -> list[str]:

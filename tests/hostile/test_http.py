@@ -10,6 +10,7 @@ import time
 from attrs import define
 from twisted.trial.unittest import SkipTest
 
+from tests.database.choice import on_postgres
 from tests.running_cloud import RunningCloud
 
 from .siege import Siege, own_cloud
@@ -268,7 +269,8 @@ class ControlSocket(Siege):
     def test_secret_files(self) -> None:
         """Nothing below the state folder may be read by others."""
         self.assertEqual(self.cloud.state.stat().st_mode & 0o777, 0o700)
-        for name in ("clouds.yaml", "s3.env", "cloud.sqlite", "objects.sqlite"):
+        databases = ["objects.sqlite"] if on_postgres() else ["cloud.sqlite", "objects.sqlite"]
+        for name in ("clouds.yaml", "s3.env", *databases):
             self.assertEqual((self.cloud.state / name).stat().st_mode & 0o077, 0, name)
         for path in (self.cloud.state / "secrets").rglob("*"):
             self.assertEqual(path.stat().st_mode & 0o077, 0, path)

@@ -1,4 +1,4 @@
-"""A cloud's identity for tests: the real service on a real SQLite file, with a clock that the test turns."""
+"""A cloud's identity for tests: the real service on a real database, with a clock that the test turns."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from cloudd.identity import (
 from cloudd.identity._bootstrap import role_id
 from cloudd.interfaces.application import Host, Metrics, Resources
 from cloudd.interfaces.settings import IdentitySettings, Settings
+from tests.database.choice import copy_of, new_template, on_postgres
 
 NOW_S = 1_800_000_000.0
-FILE = "cloud.sqlite"
 
 
 @define(eq=False)
@@ -46,16 +46,18 @@ class PoolThreads:
         return deferToThreadPool(cast(Any, reactor), self.pool, function, *args, **kwargs)
 
 
-_TEMPLATES: list[tuple[Path, dict[str, str]]] = []
+#: Folder with the keys, the database that is copied, and what the bootstrap said.
+_TEMPLATES: list[tuple[Path, Path | str, dict[str, str]]] = []
 
 
-async def _template(folder: Path, settings: Settings) -> tuple[Path, dict[str, str]]:
+async def _template(folder: Path, settings: Settings) -> tuple[Path, Path | str, dict[str, str]]:
     (folder / "secrets").mkdir(parents=True)
-    migrate(folder / FILE)
-    database = open_control_database(folder / FILE, reactor=reactor)
+    name, place = new_template() if on_postgres() else ("", folder / "cloud.sqlite")
+    migrate(place)
+    database = open_control_database(place, reactor=reactor)
     login = await bootstrap(database, settings, folder / "secrets")
     await database.close()
-    return folder, login
+    return folder / "secrets", name or place, login
 
 
 @define(eq=False)
@@ -64,6 +66,7 @@ class House:
 
     case: TestCase
     folder: Path
+    place: Path | str  # of the database
     settings: Settings
     login: dict[str, str]
     clock: Clock
@@ -76,21 +79,21 @@ class House:
         settings = Settings(state=folder, identity=IdentitySettings(**identity))
         if not _TEMPLATES:
             _TEMPLATES.append(await _template(Path(case.mktemp()).absolute(), settings))
-        template, login = _TEMPLATES[0]
-        shutil.copytree(template, folder)
+        secrets, template, login = _TEMPLATES[0]
+        shutil.copytree(secrets, folder / "secrets")
+        if isinstance(template, Path):
+            place: Path | str = shutil.copy(template, folder / "cloud.sqlite")
+        else:
+            place = copy_of(case, template)
         threads = PoolThreads()
         threads.pool.start()
         case.addCleanup(threads.pool.stop)
         clock = Clock()
         clock.advance(NOW_S)
-        return cls(case, folder, settings, login, clock, threads)
-
-    @property
-    def file(self) -> Path:
-        return self.folder / FILE
+        return cls(case, folder, place, settings, login, clock, threads)
 
     def database(self) -> GroupCommit[Any]:
-        database = open_control_database(self.file, reactor=reactor, threads=2)
+        database = open_control_database(self.place, reactor=reactor, threads=2)
         self.case.addCleanup(database.close)
         return database
 

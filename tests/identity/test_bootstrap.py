@@ -9,10 +9,11 @@ from sqlalchemy import Connection, func, select
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from cloudd.database import GroupCommit, migrate, open_control_database, tables
+from cloudd.database import GroupCommit, open_control_database, tables
 from cloudd.identity import _bootstrap, bootstrap, first_login_kept
 from cloudd.identity._bootstrap import ROLES, role_id
 from cloudd.interfaces.settings import Settings
+from tests.database.choice import new_database
 
 
 def counts(connection: Connection) -> dict[str, int]:
@@ -27,13 +28,13 @@ class BootstrapTests(TestCase):
         self.folder = Path(self.mktemp())
         self.secrets = self.folder / "secrets"
         self.secrets.mkdir(parents=True)
-        migrate(self.folder / "cloud.sqlite")
+        self.place = new_database(self)
         self.settings = Settings(state=self.folder)
         # Only that a hash is made matters here.
         self.patch(_bootstrap, "hash_secret", lambda secret: f"hash of {len(secret)} characters")
 
     def database(self) -> GroupCommit[Any]:
-        database = open_control_database(self.folder / "cloud.sqlite", reactor=reactor)
+        database = open_control_database(self.place, reactor=reactor)
         self.addCleanup(database.close)
         return database
 

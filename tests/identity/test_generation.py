@@ -21,7 +21,7 @@ class GenerationTests(TestCase):
     async def test_freed_after_use(self) -> None:
         """After log-ins, changes and failures nothing of the kernel holds on to a retired generation."""
         house = await House.built(self)
-        database = open_control_database(house.file, reactor=reactor, threads=1)
+        database = open_control_database(house.place, reactor=reactor, threads=1)
         self.addCleanup(database.close)
         generation = Generation(7, CodeTree.scan(ROOT, BOUNDARIES), BOUNDARIES)
         module: Any = generation.load("cloudd.identity")

@@ -29,6 +29,7 @@ from cloudd.identity import (
 from cloudd.identity._bootstrap import role_id
 from cloudd.identity._login import Login
 from cloudd.identity._tokens import TokenFacts
+from tests.database.choice import on_postgres
 from tests.identity.house import House
 
 
@@ -235,7 +236,10 @@ class RaceTests(TestCase):
 
         def restore(connection: Connection) -> None:
             connection.execute(delete(revocation))
-            connection.exec_driver_sql("DELETE FROM sqlite_sequence")
+            anew = (
+                "ALTER SEQUENCE identity_revocation_id_seq RESTART" if on_postgres() else "DELETE FROM sqlite_sequence"
+            )
+            connection.exec_driver_sql(anew)
 
         await identity._store.write(restore)
         house.clock.advance(60)

@@ -156,17 +156,12 @@ class SightTests(EventsCase):
             ["identity.application_credential.created", "identity.project.updated"],
         )
         self.assertEqual(json.loads(blocks(member)[0]["data"])["id"], credential.id)
+        told = [each["event"].removeprefix("identity.") for each in await self.heard(whole, 6)]
         self.assertEqual(
-            [each["event"].removeprefix("identity.") for each in await self.heard(whole, 6)],
-            [
-                "user.created",
-                "role_assignment.created",
-                "application_credential.created",
-                "project.updated",
-                "role_assignment.deleted",
-                "user.deleted",
-            ],
+            told[:4], ["user.created", "role_assignment.created", "application_credential.created", "project.updated"]
         )
+        # What goes with a record is told before it by SQLite, after it by PostgreSQL.
+        self.assertEqual(sorted(told[4:]), ["role_assignment.deleted", "user.deleted"])
         for secret in (credential.secret, "password", "hash"):
             self.assertNotIn(str(secret).encode(), whole.heard)
 

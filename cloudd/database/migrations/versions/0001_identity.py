@@ -14,6 +14,7 @@ branch_labels = None
 depends_on = None
 
 ID = sa.String(64)
+COUNTED = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def id_column(name: str, *, nullable: bool = False) -> sa.Column[str]:
@@ -137,7 +138,7 @@ def create_credentials() -> None:
 def create_revocations() -> None:
     table = "identity_revocation"
     op.create_table(
-        table, sa.Column("id", sa.Integer, autoincrement=True, nullable=False),
+        table, sa.Column("id", COUNTED, autoincrement=True, nullable=False),
         sa.Column("subject", sa.String(160), nullable=False),
         sa.Column("issued_before_us", sa.BigInteger, nullable=False), created(), primary(table, "id"),
         sqlite_autoincrement=True,

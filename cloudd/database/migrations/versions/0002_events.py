@@ -34,16 +34,16 @@ TOLD = {
     "identity_ec2_credential": ("ec2_credential", "{row}.project_id", "{row}.user_id", ("access", "user_id")),
 }
 NOW_US = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
+SERVERS_NOW_US = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+EVENTS = (("INSERT", "created", "NEW"), ("UPDATE", "updated", "NEW"), ("DELETE", "deleted", "OLD"))
 BOOK = "INSERT INTO events (created_us, type, project_id, user_id, data) VALUES"
 BOOLEANS = {"enabled"}
 
 
 def upgrade() -> None:
-    if op.get_bind().dialect.name != "sqlite":
-        raise NotImplementedError("the triggers of the outbox are written for SQLite only")
     op.create_table(
         "events",
-        sa.Column("id", sa.Integer, autoincrement=True, nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), autoincrement=True, nullable=False),
         sa.Column("created_us", sa.BigInteger, nullable=False),
         sa.Column("type", sa.String(64), nullable=False),
         sa.Column("project_id", sa.String(64), nullable=True),
@@ -53,16 +53,27 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_events_project_id_id", "events", ["project_id", "id"])
-    for table, (thing, project, user, fields) in TOLD.items():
-        for event, verb, row in (
-            ("INSERT", "created", "NEW"),
-            ("UPDATE", "updated", "NEW"),
-            ("DELETE", "deleted", "OLD"),
-        ):
-            pairs = ", ".join(f"'{name}', {told(name, row)}" for name in fields)
-            values = f"'identity.{thing}.{verb}', {project}, {user}, json_object({pairs})".replace("{row}", row)
-            name = f"event_{table}_{verb}"
-            op.execute(f"CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN {BOOK} ({NOW_US}, {values}); END")
+    book = book_on_sqlite if op.get_bind().dialect.name == "sqlite" else book_on_postgres
+    for table, facts in TOLD.items():
+        book(table, *facts)
+
+
+def book_on_sqlite(table: str, thing: str, project: str, user: str, fields: tuple[str, ...]) -> None:
+    for event, verb, row in EVENTS:
+        pairs = ", ".join(f"'{name}', {told(name, row)}" for name in fields)
+        values = f"'identity.{thing}.{verb}', {project}, {user}, json_object({pairs})".replace("{row}", row)
+        name = f"event_{table}_{verb}"
+        op.execute(f"CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN {BOOK} ({NOW_US}, {values}); END")
+
+
+def book_on_postgres(table: str, thing: str, project: str, user: str, fields: tuple[str, ...]) -> None:
+    for event, verb, row in EVENTS:
+        pairs = ", ".join(f"'{name}', {row}.{name}" for name in fields)
+        values = f"'identity.{thing}.{verb}', {project}, {user}, json_build_object({pairs})".replace("{row}", row)
+        name = f"event_{table}_{verb}"
+        body = f"BEGIN {BOOK} ({SERVERS_NOW_US}, {values}); RETURN NULL; END"
+        op.execute(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$")
+        op.execute(f"CREATE TRIGGER {name} AFTER {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
 
 
 def told(name: str, row: str) -> str:

@@ -1,4 +1,4 @@
-"""The identity face over the real identity service, on a database in memory: what the tests here speak to."""
+"""The identity face over the real identity service, on one connection: what the tests here speak to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+import psycopg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 from twisted.internet.defer import Deferred, execute
@@ -20,6 +21,7 @@ from cloudd.identity import Identity, bootstrap
 from cloudd.interfaces.application import Resources
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.rest.identity import identity_face
+from tests.database.choice import copy_of, new_template, on_postgres
 from tests.http_client import Answer, HTTPClient
 
 URLS = {"api": "http://cloud:5000", "object": "http://cloud:8080", "s3": "http://cloud:9000"}
@@ -33,19 +35,28 @@ class InlineThreads:
 
 
 class InlineDatabase:
-    """``Transactions`` on one connection in memory, at once; a function that raises leaves nothing behind."""
+    """
+    ``Transactions`` on one connection, at once; a function that raises leaves nothing behind.
 
-    def __init__(self, content: bytes = b"") -> None:
-        self.engine: Engine = create_engine("sqlite://", poolclass=StaticPool)
-        event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON"))
+    :param content: of a database in memory, as ``content`` gives it, or the URL of one on PostgreSQL
+    """
+
+    def __init__(self, content: bytes | str = b"") -> None:
         self.failing: Exception | None = None
+        self.engine: Engine
+        if isinstance(content, str):
+            url = content
+            self.engine = create_engine(
+                "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=StaticPool
+            )
+            return
+        self.engine = create_engine("sqlite://", poolclass=StaticPool)
+        event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON"))
         if content:
             self._sqlite().deserialize(content)
-        else:
-            metadata.create_all(self.engine)
 
     def content(self) -> bytes:
-        """All of it, to begin another one with."""
+        """All of one in memory, to begin another one with."""
         data: bytes = self._sqlite().serialize()
         return data
 
@@ -67,18 +78,22 @@ class InlineDatabase:
             return function(connection, *args, **kwargs)
 
 
-#: What the first start of a cloud leaves, made once per process: hashing its passwords takes long.
-_FIRST_STARTS: list[tuple[dict[str, str], bytes, Path]] = []
+#: What the first start of a cloud leaves, made once per process: hashing its passwords takes long.  Of the database:
+#: its content, or its name on PostgreSQL.
+_FIRST_STARTS: list[tuple[dict[str, str], bytes | str, Path]] = []
 
 
-async def first_start(secrets: Path) -> tuple[dict[str, str], bytes]:
+async def first_start(secrets: Path) -> tuple[dict[str, str], bytes | str]:
     """The credentials of a first start and its database; its key files are put into ``secrets``."""
     if not _FIRST_STARTS:
         kept = Path(tempfile.mkdtemp(prefix="cloudd-test-"))
         atexit.register(shutil.rmtree, kept, ignore_errors=True)
-        database = InlineDatabase()
+        name, url = new_template() if on_postgres() else ("", "")
+        database = InlineDatabase(url or b"")
+        metadata.create_all(database.engine)
         first = await bootstrap(database, Settings(state=kept), kept)
-        _FIRST_STARTS.append((first, database.content(), kept))
+        _FIRST_STARTS.append((first, name or database.content(), kept))
+        database.engine.dispose()
     first, content, kept = _FIRST_STARTS[0]
     shutil.copytree(kept, secrets)
     return dict(first), content
@@ -97,7 +112,8 @@ class CloudTests(TestCase):
         self.clock.rightNow = time.time()
         secrets = Path(self.mktemp()) / "secrets"
         self.first, content = await first_start(secrets)
-        self.database = InlineDatabase(content)
+        self.database = InlineDatabase(copy_of(self, content) if isinstance(content, str) else content)
+        self.addCleanup(self.database.engine.dispose)
         self.resources = Resources(
             reactor=self.clock,
             settings=Settings(state=secrets.parent),

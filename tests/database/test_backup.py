@@ -1,0 +1,146 @@
+"""The control state in a file: from either database to either, nothing lost, nothing taken for what it is not."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from cloudd.database import BackupError, backup, migrate, open_control_database, read_backup, restore
+from cloudd.database._control import control_url, make_engine
+from cloudd.database.tables import metadata
+from tests.database.choice import KINDS, new_database
+from tests.identity.house import House
+
+
+def all_rows(place: Path | str) -> dict[str, list[Any]]:
+    """By table, in an order that both databases share."""
+    engine = make_engine(control_url(place))
+    with engine.connect() as connection:
+        found = {table.name: connection.execute(select(table)).all() for table in metadata.sorted_tables}
+    engine.dispose()
+    return {name: sorted(map(repr, map(tuple, rows))) for name, rows in found.items()}
+
+
+def next_ids(place: Path | str) -> list[int]:
+    """Of the next revocation and the next event."""
+    engine = make_engine(control_url(place))
+    revoke = "INSERT INTO identity_revocation (subject, issued_before_us, created_us) VALUES ('x', 0, 0) RETURNING id"
+    note = "INSERT INTO events (created_us, type, data) VALUES (0, 'x', '{}') RETURNING id"
+    with engine.begin() as connection:
+        ids = [connection.exec_driver_sql(statement).scalar_one() for statement in (revoke, note)]
+    engine.dispose()
+    return ids
+
+
+class BackupTests(TestCase):
+    async def saved(self) -> Path:
+        """A backup of a cloud with some of everything; ``self.token`` was given by it."""
+        self.house = await House.built(self)
+        identity = self.house.worker()
+        admin = await self.house.admin(identity)
+        parent = await identity.projects.create(admin, {"name": "a parent", "domain_id": "default"})
+        values = {"name": 'say "ö\u2028x"', "domain_id": "default", "parent_id": parent.id}
+        child = await identity.projects.create(admin, values)
+        await self.house.member(identity, "somebody", project=child.id)
+        demo = await self.house.demo(identity)
+        await identity.application_credentials.create(demo.access, demo.access.user_id, {"name": "mine"})
+        await identity.projects.update(admin, child.id, {"enabled": False})
+        self.token = demo.token
+        file = Path(self.mktemp())
+        self.count = backup(self.house.place, self.house.folder / "secrets", file)
+        return file
+
+    async def test_to_either(self) -> None:
+        """Every row, its id, the tokens and the order of later ids are the same on the other database."""
+        file = await self.saved()
+        self.assertEqual(file.stat().st_mode & 0o777, 0o600)
+        content = read_backup(file)
+        self.assertEqual(content.row_count, self.count)
+        before = all_rows(self.house.place)
+        self.assertTrue(all(before[name] for name in before if name not in ("identity_implied_role",)), before)
+        for kind in KINDS:
+            place, secrets = new_database(self, kind), Path(self.mktemp()) / "secrets"
+            restore(content, place, secrets, replace=False)
+            self.assertEqual(all_rows(place), before)
+            # Taken again from there, it says the same.
+            again = Path(self.mktemp())
+            backup(place, secrets, again)
+            self.assertEqual(read_backup(again).digests, content.digests)
+            self.assertEqual(read_backup(again).keys, content.keys)
+            self.house.settings, self.house.folder = self.house.settings, secrets.parent
+            database = open_control_database(place, reactor=reactor, threads=1)
+            self.addCleanup(database.close)
+            moved = self.house.worker(database=database)
+            self.assertEqual(
+                (await moved.authenticate_token(self.token)).project_id, self.house.login["demo_project_id"]
+            )
+            wanted = [content.counters[name] + 1 for name in ("identity_revocation", "events")]
+            self.assertEqual(next_ids(place), wanted)
+
+    async def test_refuses_to_overwrite(self) -> None:
+        """What is there stays, unless it is said that it may go; then ids go on where they were."""
+        file = await self.saved()
+        content = read_backup(file)
+        self.assertRaises(BackupError, backup, self.house.place, self.house.folder / "secrets", file)
+        for kind in KINDS:
+            place, secrets = new_database(self, kind), Path(self.mktemp())
+            restore(content, place, secrets, replace=False)
+            for _ in range(3):
+                late = next_ids(place)
+            before = all_rows(place)
+            error = self.assertRaises(BackupError, restore, content, place, secrets, replace=False)
+            self.assertIn("--yes", str(error))
+            self.assertEqual(all_rows(place), before)
+            restore(content, place, secrets, replace=True)
+            self.assertNotEqual(all_rows(place), before)
+            self.assertEqual(next_ids(place), [number + 1 for number in late])
+
+    async def test_damaged(self) -> None:
+        """A file that was changed or cut off, or is none, is refused as a whole."""
+        file = await self.saved()
+        lines = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+        changed = [line.replace(b"a parent", b"b parent") for line in lines]
+        self.assertNotEqual(changed, lines)
+        bad = Path(self.mktemp())
+        for text in (changed, lines[:-1], lines[:5] + lines[6:], [*lines, lines[3]], [b"{}\n"], [b"no JSON\n"], []):
+            bad.write_bytes(gzip.compress(b"".join(text)))
+            self.assertRaises(BackupError, read_backup, bad)
+        for raw in (file.read_bytes()[:-20], b"something else", b""):
+            bad.write_bytes(raw)
+            self.assertRaises(BackupError, read_backup, bad)
+
+    async def test_failure_changes_nothing(self) -> None:
+        """Rows that do not become what the file says are not kept; nor are keys."""
+        content = read_backup(await self.saved())
+        content.digests["identity_role"][0] += 1
+        for kind in KINDS:
+            place, secrets = new_database(self, kind), Path(self.mktemp())
+            before = all_rows(place)
+            self.assertRaises(BackupError, restore, content, place, secrets, replace=False)
+            self.assertEqual(all_rows(place), before)
+            self.assertFalse(secrets.exists())
+
+    async def test_key_outside(self) -> None:
+        """A file from elsewhere writes nothing but below the folder of keys."""
+        content = read_backup(await self.saved())
+        content.keys["../evil"] = b"x"
+        secrets = Path(self.mktemp()) / "secrets"
+        self.assertRaises(BackupError, restore, content, new_database(self), secrets, replace=False)
+        self.assertFalse((secrets.parent / "evil").exists())
+
+    def test_other_revision(self) -> None:
+        """Tables of another release are not backed up by guessing."""
+        path = Path(self.mktemp())
+        migrate(path)
+        engine = make_engine(control_url(path))
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        engine.dispose()
+        file = Path(self.mktemp())
+        self.assertIn("0001", str(self.assertRaises(BackupError, backup, path, path.parent, file)))
+        self.assertFalse(file.exists())
