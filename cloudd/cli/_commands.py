@@ -22,6 +22,7 @@ from ._context import Context, Exit, ask, fail
 from ._manifest import manifest
 from ._steps import Steps
 from ._tables import audit_view, health_view, outcome_view, plan_view, short, status_view
+from ._tasks import objects, task
 from ._trace import trace
 from ._watch import DEFAULT_S, watch
 
@@ -191,3 +192,5 @@ def is_terminal() -> bool:
 
 main.add_command(manifest)
 main.add_command(trace)
+main.add_command(task)
+main.add_command(objects)

@@ -188,6 +188,26 @@ class EventSettings:
 
 
 @frozen(kw_only=True)
+class TaskSettings:
+    """Work that outlives its process: see docs/tasks.md."""
+
+    parallel: int = setting(4, "most tasks that run on this host at one time", unit="tasks", minimum=1, maximum=256)
+    lease_s: float = setting(
+        15.0,
+        "how long the task of a process that died waits until another one goes on with it",
+        unit="seconds",
+        minimum=1,
+        maximum=3600,
+    )
+    keep_s: int = setting(
+        604_800, "age beyond which tasks that are done are forgotten", unit="seconds", minimum=60, maximum=315_360_000
+    )
+    keep_failed_s: int = setting(
+        2_592_000, "age beyond which tasks that failed are forgotten", unit="seconds", minimum=60, maximum=315_360_000
+    )
+
+
+@frozen(kw_only=True)
 class LogSettings:
     """Access lines and the daemon's own log."""
 
@@ -259,5 +279,6 @@ class Settings:
     identity: IdentitySettings = Factory(IdentitySettings)
     objects: ObjectSettings = Factory(ObjectSettings)
     events: EventSettings = Factory(EventSettings)
+    tasks: TaskSettings = Factory(TaskSettings)
     log: LogSettings = Factory(LogSettings)
     upgrade: UpgradeSettings = Factory(UpgradeSettings)
