@@ -83,7 +83,8 @@ class _Purge:
             facts = await self.store.container(task.payload["account"], container)
         except NoSuchContainer:
             return False
-        return facts.created_us == task.payload.get("created_us", facts.created_us)
+        meant: int = task.payload.get("created_us", facts.created_us)
+        return facts.created_us == meant
 
     async def _remove(self, task: Task, account: str, container: str) -> None:
         for _ in range(ROUNDS):

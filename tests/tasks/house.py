@@ -68,9 +68,9 @@ class House:
 
     async def until(self, condition: Callable[[], Any], patience_s: float = 20.0) -> Any:
         """Wait until something is so, and give what ``condition`` gave."""
-        end = reactor.seconds() + patience_s  # type: ignore[attr-defined]
+        end = reactor.seconds() + patience_s
         while not (found := condition()):
-            if reactor.seconds() > end:  # type: ignore[attr-defined]
+            if reactor.seconds() > end:
                 raise AssertionError(f"waited in vain; ends: {self.ends}")
             await deferLater(reactor, 0.005)
         return found
