@@ -3,9 +3,9 @@ Run tasks in several processes on one database while a random one is killed with
 
     python -m bench.tasks [--tasks 1000] [--runners 3] [--kill-every 1] [--lease 15] [--seed 1]
 
-Prints one JSON object; ``missing``, ``doubled``, ``wrong`` and ``open`` must be 0, or the exit status is 1.  ``open`` are
-tasks that have not ended when the run is over, which is 60 s after the last kill at the latest: kills stop when
-``--kill-for`` seconds have passed.  ``seconds`` is the whole run; ``tests/tasks/fleet.py`` tells what each task does.
+Prints one JSON object; ``missing``, ``doubled``, ``wrong`` and ``open`` must be 0, or the exit status is 1.  ``open``
+are tasks that have not ended when the run is over, which is 60 s after the last kill at the latest: kills stop when
+``--kill-for`` seconds have passed.  ``seconds`` is the whole run; ``tests/tasks/fleet.py`` tells what a task does.
 """
 
 from __future__ import annotations

@@ -212,7 +212,7 @@ class WorkerPool:
         answers = await _gather([_ask(slot, call, ASK_TIMEOUT_S, {}) for slot in ready])
         return list(zip(ready, answers, strict=True))
 
-    async def ask_agent(self, call: str, timeout_s: float, **body: Any) -> Any:
+    async def ask_agent(self, call: str, /, timeout_s: float, **body: Any) -> Any:
         """
         Call one ready worker: the one that does the host's own work, or, while it is not ready, another.
 

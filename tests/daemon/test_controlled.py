@@ -45,7 +45,7 @@ class TalkingPool:
     async def ask_all(self, _call: str) -> dict[str, Any]:
         return self.answers
 
-    async def ask_agent(self, call: str, timeout_s: float, **body: Any) -> Any:
+    async def ask_agent(self, call: str, /, timeout_s: float, **body: Any) -> Any:
         self.asked.append((call, body))
         answer = self.operated
         if isinstance(answer, Exception):

@@ -66,6 +66,10 @@ class House:
         """Change its row, as time or another process would."""
         ask(self.folder, f"UPDATE tasks SET {changes} WHERE id = '{task_id}'")
 
+    def database_ids(self) -> list[str]:
+        """Ids of all tasks."""
+        return [row[0] for row in ask(self.folder, "SELECT id FROM tasks")]
+
     async def until(self, condition: Callable[[], Any], patience_s: float = 20.0) -> Any:
         """Wait until something is so, and give what ``condition`` gave."""
         end = reactor.seconds() + patience_s

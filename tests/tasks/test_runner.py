@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet import reactor
@@ -100,12 +101,16 @@ class StepTests(RunnerCase):
         for _ in range(5):
             await self.house.submit(runner)
         for count in (2, 3, 4, 5):
-            await self.house.until(lambda count=count: len(open_steps) == count)
+            await self.house.until(partial(self.has, open_steps, count))
             await deferLater(reactor, 0.02)
             self.assertEqual((len(open_steps), runner.running), (count, 2))
             open_steps[count - 2].callback(None)
         open_steps[-1].callback(None)
         await self.house.until(lambda: self.ends() == ["done"] * 5)
+
+    @staticmethod
+    def has(steps: list[Deferred[None]], count: int) -> bool:
+        return len(steps) == count
 
     async def test_write_holds_the_lease(self) -> None:
         """What a step writes to the database is there once, with what it saved."""
