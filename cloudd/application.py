@@ -19,7 +19,7 @@ from cloudd.events import Events
 from cloudd.face_checks import check_faces
 from cloudd.identity import Identity, bootstrap, first_login_kept
 from cloudd.interfaces.application import IApplication, OperationRefused, PartHealth, Resources
-from cloudd.objects import Objects, ObjectsError, submit_account_purge
+from cloudd.objects import Objects, ObjectsError
 from cloudd.protocols.events import events_face
 from cloudd.protocols.http import Handler, Request
 from cloudd.protocols.monitoring import monitoring_face
@@ -76,8 +76,8 @@ class Application:
 
     def __init__(self, resources: Resources, store: IObjectStore) -> None:
         self._resources = resources
-        self.identity = Identity(resources, submit_account_purge)
         self.objects = Objects(resources, store)
+        self.identity = Identity(resources, self.objects.project_deleted)
         self.events = Events(resources, self.identity, store)
         self.tasks = Tasks(resources, self.objects.task_kinds())
         self._parts: dict[str, Identity | Objects | Events | Tasks] = {

@@ -156,6 +156,13 @@ class ObjectSettings:
     )
     tempauth: bool = setting(True, "answer Swift's v1 log-in at /auth/v1.0")
     s3_host: str = setting("", "domain of virtual-host style buckets; empty: path style only", unit="domain")
+    purge_delay_s: int = setting(
+        3600,
+        "how long objects of a deleted project are kept; `cloudctl task cancel` keeps them for longer",
+        unit="seconds",
+        minimum=0,
+        maximum=31_536_000,
+    )
     clock_skew_s: int = setting(
         900, "largest clock difference in an S3 signature", unit="seconds", minimum=1, maximum=86_400
     )

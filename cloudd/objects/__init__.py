@@ -46,7 +46,6 @@ from ._names import (
     decode_name,
     project_of,
 )
-from ._purge import purge_kinds, submit_account_purge
 from ._ranges import ByteRange, MultipartRanges, parse_range
 from ._service import Objects
 
@@ -99,8 +98,6 @@ __all__ = [
     "parse_http_date",
     "parse_range",
     "project_of",
-    "purge_kinds",
     "sha1",
     "sha256",
-    "submit_account_purge",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -17,7 +18,7 @@ from ._authorization import Action, Asker, allowed_by_list, allowed_by_role
 from ._checksums import warm_up
 from ._errors import Forbidden, Unauthorized
 from ._names import account_of, check_container_name
-from ._purge import CONTAINER, purge_kinds
+from ._purge import CONTAINER, purge_kinds, submit_account_purge
 
 UPKEEP_S = 60.0
 SPACE_S = 5.0
@@ -92,6 +93,10 @@ class Objects:
             request_id=request_id,
             once=True,
         )
+
+    def project_deleted(self, connection: Connection, project_id: str) -> None:
+        """In the transaction that deletes a project: have what it has here deleted, by a task."""
+        submit_account_purge(connection, project_id, self._resources.settings.objects.purge_delay_s)
 
     def start(self, state: Mapping[str, Any]) -> None:
         """Start the timers: disk space in every worker, upkeep in the agent's."""

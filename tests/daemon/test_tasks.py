@@ -20,9 +20,18 @@ from bench.swap import copy_tree
 from tests.event_stream import ask, log_in
 from tests.running_cloud import RunningCloud
 
-SETTINGS = (
-    "[workers]\nfront = 1\n[upgrade]\nwindow_s = 0.5\ncanary_percent = 0\ntrees = {trees}\n[tasks]\nlease_s = 2\n"
-)
+SETTINGS = """
+[workers]
+front = 1
+[upgrade]
+window_s = 0.5
+canary_percent = 0
+trees = {trees}
+[tasks]
+lease_s = 2
+[objects]
+purge_delay_s = 1
+"""
 COUNT = 80
 DELETE = "await self.store.delete_objects(account, container, names)"
 REST = """

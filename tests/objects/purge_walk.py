@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from cloudd.database import open_object_index
-from cloudd.objects import _purge, purge_kinds, submit_account_purge
+from cloudd.objects import _purge
+from cloudd.objects._purge import purge_kinds, submit_account_purge
 from cloudd.tasks import Kind, submit
 from storage import FileStore, Listing
 from tests.tasks.walk import Scenario
