@@ -121,6 +121,9 @@ class Application:
         for name, part in self._parts.items():
             part.start(state.get(name, {}))
 
+    def lead(self) -> None:
+        self.tasks.lead()
+
     def snapshot(self) -> dict[str, Any]:
         return {name: part.snapshot() for name, part in self._parts.items()}
 

@@ -150,6 +150,7 @@ class Generations:
         self.current, self.prepared = new, None
         if old is not None:
             self._retire(old)
+        self._let_lead(new)
         return sorted({running.tree_hash for _state, running in self._all()})
 
     def snapshot(self) -> dict[str, Any]:
@@ -338,6 +339,13 @@ class Generations:
         except Exception as error:
             self.abort(new.number)
             raise PrepareFailed(cause_of(error)) from None
+
+    def _let_lead(self, running: Running) -> None:
+        """Code of before there was such work has none to begin."""
+        try:
+            getattr(running.application, "lead", lambda: None)()
+        except Exception:
+            self.log.failure("generation {number} cannot begin its own work", number=running.number)
 
     def _guard_trial(self, number: int) -> None:
         """The anchor looks four times a second; should it have gone, nobody else would end the canary."""

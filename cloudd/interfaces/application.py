@@ -169,6 +169,13 @@ class IApplication(Interface):
         without ever having been the only one.
         """
 
+    def lead() -> None:
+        """
+        Begin the worker's own work, such as tasks: this generation was decided for, and is the only one from now on.
+
+        Called once, after ``start``; of a generation that only tries itself in a canary never.
+        """
+
     def snapshot() -> dict[str, Any]:
         """Pure: caches worth keeping, as plain data in versioned envelopes (``reload.Snapshot``)."""
 

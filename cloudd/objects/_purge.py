@@ -44,8 +44,8 @@ def purge_kinds(store: IObjectStore) -> tuple[Kind, ...]:
 def submit_account_purge(connection: Connection, project_id: str, delay_s: float = 0.0) -> None:
     """In the transaction that deletes a project: have its containers and objects deleted, too, after a while."""
     account = account_of(project_id)
-    facts = {"project_id": project_id, "resource": account, "delay_s": delay_s}
-    submit(connection, ACCOUNT, {"account": account}, **facts, once=True)
+    payload = {"account": account}
+    submit(connection, ACCOUNT, payload, project_id=project_id, resource=account, delay_s=delay_s, once=True)
 
 
 @frozen

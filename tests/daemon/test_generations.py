@@ -293,6 +293,22 @@ class CanaryTests(GenerationsCase):
         self.clock.advance(100)
         self.assertEqual(self.states(), ["ending", "serving"], "the silence of the anchor no longer matters")
 
+    def test_leads_when_decided_for(self) -> None:
+        """Work of its own begins with the commit, once, and not in the canary; what it raises harms nobody."""
+        number = self.begin()
+        led: list[bool] = []
+        application = cast(Any, self.generations.trial).running.application
+
+        def lead() -> None:
+            led.append(cast(Any, self.generations.current).application is application)
+            raise ValueError("no work")
+
+        application.lead = lead
+        self.assertEqual(led, [])
+        self.generations.commit(number)
+        self.assertEqual(led, [True])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
     def test_abort(self) -> None:
         """The next request has the old code everywhere; one under way in the new ends there, then it is freed."""
         number = self.begin()

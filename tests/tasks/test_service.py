@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from cloudd.daemon._metrics import WorkerMetrics
@@ -50,6 +51,7 @@ class ServiceCase(TestCase):
         )
         tasks = Tasks(resources, [Kind(form=form, steps=(Step("one", self.work),))])
         tasks.start({})
+        tasks.lead()
         self.addCleanup(tasks.rest)
         self.addCleanup(tasks.retire)
         return tasks
@@ -67,6 +69,16 @@ class RunTests(ServiceCase):
         self.successResultOf(front.rest())
         self.tasks("agent")
         await self.house.until_state(task_id, "done")
+
+    async def test_code_that_tries_itself(self) -> None:
+        """In a canary nothing is run; what never ran anything has nothing to give back."""
+        self.patch(Tasks, "lead", lambda _self: None)
+        tasks = self.tasks()
+        task_id = await tasks.submit(FORM, {})
+        await deferLater(reactor, 0.4)
+        self.assertEqual(self.house.row(task_id)["state"], "queued")
+        tasks.retire()
+        self.successResultOf(tasks.rest())
 
     async def test_retire(self) -> None:
         """What runs gives its lease back, and the timers end with it."""
