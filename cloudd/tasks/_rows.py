@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import ColumnElement, Connection, and_, case, false, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, case, false, func, insert, or_, select, update
 
 from cloudd.database import now_us, tables
 
@@ -163,9 +163,22 @@ def claim(
     :param limit: most tasks
     """
     token = uuid.uuid4().hex
+    connection.execute(_claiming(readable, owner, token, lasts_us, limit))
+    facts = [_c[name] for name in _CLAIMED]
+    late, age = _is_late().label("is_late"), (now_us() - _c.created_us).label("age_us")
+    rows = connection.execute(select(*facts, late, age).where(_c.lease_token == token, _c.state == "running"))
+    return [(Lease(row.id, token, lasts_us), Claimed(**{**row._mapping, "is_late": bool(row.is_late)})) for row in rows]
+
+
+def _claiming(readable: Readable, owner: str, token: str, lasts_us: int, limit: int) -> Update:
+    """
+    The one UPDATE.
+
+    As a common table expression the choice is made once; as a subquery PostgreSQL might make it for each row again.
+    """
     is_due = and_(_c.due_us <= now_us(), _runnable(readable))
     due = select(_c.id).where(is_due).order_by(_c.due_us).limit(limit).with_for_update(skip_locked=True).cte("due")
-    connection.execute(
+    return (
         update(_table)
         .where(_c.id.in_(select(due.c.id)), is_due)
         .values(
@@ -177,10 +190,6 @@ def claim(
             updated_us=now_us(),
         )
     )
-    facts = [_c[name] for name in _CLAIMED]
-    late, age = _is_late().label("is_late"), (now_us() - _c.created_us).label("age_us")
-    rows = connection.execute(select(*facts, late, age).where(_c.lease_token == token, _c.state == "running"))
-    return [(Lease(row.id, token, lasts_us), Claimed(**{**row._mapping, "is_late": bool(row.is_late)})) for row in rows]
 
 
 _CLAIMED = (

@@ -6,8 +6,9 @@ import time
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.tasks import Form, LeaseLost, _rows
 from cloudd.tasks._rows import Claimed, Lease
@@ -111,6 +112,16 @@ class ClaimTests(RowsCase):
         await self.assertFailure(self.database.write(change), ValueError)
         self.assertEqual(await self.claim(), [])
         await self.assertFailure(self.database.write(_rows.submit, FORM, {}, resource="x" * 513), ValueError)
+
+
+class DialectTests(SynchronousTestCase):
+    def test_claim_on_postgresql(self) -> None:
+        """Rows that another claim has locked are passed over, and chosen before the update, once."""
+        statement = _rows._claiming(READABLE, "me", "token", 5, 3)
+        text = " ".join(str(statement.compile(dialect=postgresql.dialect())).split())
+        self.assertRegex(
+            text, r"^WITH due AS \(SELECT .* FOR UPDATE SKIP LOCKED\) UPDATE tasks SET .*IN \(SELECT due.id"
+        )
 
 
 class LeaseTests(RowsCase):
