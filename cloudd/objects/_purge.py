@@ -57,39 +57,37 @@ class _Purge:
     async def objects(self, task: Task) -> Fields | None:
         """Delete all objects."""
         account, container = task.payload["account"], task.payload["container"]
-        if await self._is_meant(task, container):
-            await self._empty(task, account, container)
+        if (left := await self._meant(task, container)) is not None:
+            await self._empty(task, account, container, _deleted(task) + left)
         return None
 
     async def container(self, task: Task) -> Fields | None:
         """Delete the container, and what has come into it meanwhile."""
         container = task.payload["container"]
-        if await self._is_meant(task, container):
-            await self._remove(task, task.payload["account"], container)
-        return {"deleted": task.state.get("deleted", 0)}
+        if (left := await self._meant(task, container)) is not None:
+            await self._remove(task, task.payload["account"], container, _deleted(task) + left)
+        return {"deleted": _deleted(task)}
 
     async def containers(self, task: Task) -> Fields | None:
         """Delete all containers of an account with all their objects."""
         account = task.payload["account"]
-        while True:
-            page = await self.store.containers(account, Listing(limit=PAGE))
-            if not page:
-                return {"deleted": task.state.get("deleted", 0)}
+        total = _deleted(task) + (await self.store.account(account)).object_count
+        while page := await self.store.containers(account, Listing(limit=PAGE)):
             for container in page:
-                await self._remove(task, account, container.name)
+                await self._remove(task, account, container.name, total)
+        return {"deleted": _deleted(task)}
 
-    async def _is_meant(self, task: Task, container: str) -> bool:
-        """Whether the container is there, and the one that the order was about."""
+    async def _meant(self, task: Task, container: str) -> int | None:
+        """How many objects are in the container; None: it is gone, or another one than that which was ordered."""
         try:
             facts = await self.store.container(task.payload["account"], container)
         except NoSuchContainer:
-            return False
-        meant: int = task.payload.get("created_us", facts.created_us)
-        return facts.created_us == meant
+            return None
+        return facts.object_count if facts.created_us == task.payload.get("created_us", facts.created_us) else None
 
-    async def _remove(self, task: Task, account: str, container: str) -> None:
+    async def _remove(self, task: Task, account: str, container: str, total: int) -> None:
         for _ in range(ROUNDS):
-            await self._empty(task, account, container)
+            await self._empty(task, account, container, total)
             try:
                 await self.store.delete_container(account, container)
             except NoSuchContainer:
@@ -99,12 +97,12 @@ class _Purge:
             return
         raise StillFilled(f"{container} fills as fast as it is emptied")
 
-    async def _empty(self, task: Task, account: str, container: str) -> None:
+    async def _empty(self, task: Task, account: str, container: str, total: int) -> None:
         try:
             await self._finish_page(task, account, container)
             while page := await self._page(account, container, PAGE):
                 state = {"container": container, "count": len(page), "last": page[-1]}
-                await task.save({"deleted": task.state.get("deleted", 0), **state})
+                await task.save({"deleted": _deleted(task), **state}, total=total)
                 await self._finish_page(task, account, container)
         except NoSuchContainer:
             await self._count_page(task)
@@ -122,9 +120,15 @@ class _Purge:
 
     async def _count_page(self, task: Task) -> None:
         if "count" in task.state:
-            deleted = task.state["deleted"] + task.state["count"]
+            deleted = _deleted(task) + task.state["count"]
             await task.save({"deleted": deleted}, progress=deleted)
 
     async def _page(self, account: str, container: str, limit: int) -> list[str]:
         found = await self.store.objects(account, container, Listing(limit=limit))
         return [each.name for each in found if isinstance(each, ObjectFacts)]
+
+
+def _deleted(task: Task) -> int:
+    """Objects that were deleted and counted."""
+    count: int = task.state.get("deleted", 0)
+    return count

@@ -60,6 +60,9 @@ class Execution:
     _cause: str = field(init=False)  # why it fails, in its undo
     _task: Task | None = field(init=False, default=None)
     _working: Deferred[Any] | None = field(init=False, default=None)
+    _sign: tuple[str, int] | None = field(init=False, default=None)  # of life: the step, and its writes
+    _sign_at: float = field(init=False, default=0.0)
+    _is_silent: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         self._step = self.claimed.step or self.kind.first
@@ -95,6 +98,15 @@ class Execution:
         if self._task is not None and self._task.over is None:
             self._task.over = LeaseLost(f"the lease of task {self.claimed.id} could not be renewed")
         self.cut_off()
+
+    def look(self, now: float) -> None:
+        """Called now and then: cut a step off that hangs."""
+        sign = (self._step, self._task.writes if self._task is not None else 0)
+        if sign != self._sign:
+            self._sign, self._sign_at = sign, now
+        elif now - self._sign_at >= self.kind.silence_s and self._working is not None:
+            self._sign_at, self._is_silent = now, True
+            self.cut_off()
 
     def cut_off(self) -> None:
         """Cancel what the step waits for."""
@@ -183,6 +195,9 @@ class Execution:
             return Ended("released")
         if isinstance(error, CancelledError) and self.rests:
             return await self._release()
+        if isinstance(error, CancelledError) and self._is_silent:
+            self._is_silent = False
+            return await self._again(f"it neither saved nor ended for {self.kind.silence_s:g} s")
         cause = f"{type(error).__name__}: {error}" if not isinstance(error, TaskFailed) else error.cause
         if isinstance(error, (TaskFailed, *self.kind.permanent)):
             return await self._give_up(cause)

@@ -127,6 +127,7 @@ class Kind:
 
     :param steps: in order, at least one; a name means the same in all releases that may meet
     :param permanent: errors after which trying again would not help, besides ``TaskFailed``
+    :param silence_s: a step that neither saves nor ends for so long is cut off, and tried again like one that failed
     :param undo: runs before a task is ``failed``, from the state that was saved last, with the same rules as a step
     """
 
@@ -134,6 +135,7 @@ class Kind:
     steps: tuple[Step, ...] = field()
     retry: Retry = field(factory=Retry)
     permanent: tuple[type[Exception], ...] = ()
+    silence_s: float = 600.0
     undo: StepFunction | None = None
 
     @steps.validator

@@ -8,6 +8,7 @@ read, and a claim only if something is due.  So a task that was submitted by ano
 
 **Leases** are renewed three times in their length, all of them in one write.  One that could not be renewed for
 ``FENCE`` of its length is taken for lost, and its step is cancelled, before the database lets somebody else have it.
+A step that hangs is cut off as well (``Kind.silence_s``): it would keep its lease, and one of the places, for ever.
 
 **Rest.**  ``rest`` claims nothing more and lets each task end where it saves next; it gives its lease back with that
 very write.  After ``REST_S`` what has not saved is cancelled.  The timers end with the last of them.
@@ -204,9 +205,12 @@ class Runner:
                 execution.lose()
 
     def _fence(self) -> None:
-        oldest = self._reactor.seconds() - FENCE * self._lease_s
-        for execution in [each for each in self._running if each.proven_at < oldest]:
-            execution.lose()
+        now = self._reactor.seconds()
+        for execution in list(self._running):
+            if execution.proven_at < now - FENCE * self._lease_s:
+                execution.lose()
+            else:
+                execution.look(now)
 
     # ---- the end
 

@@ -45,6 +45,7 @@ class Task:
     _database: Transactions
     _moment: Moment
     ignores_end: bool = False  # an undo runs to its end
+    writes: int = field(init=False, default=0)  # that were made
     rests: bool = field(init=False, default=False)  # set by who runs it: the runner stops
     standing: Standing = field(init=False, default=Standing(None, is_late=False))  # as the database told last
     over: LeaseLost | Interrupted | None = field(init=False, default=None)
@@ -100,6 +101,7 @@ class Task:
         except LeaseLost as error:
             self.over = error
             raise
+        self.writes += 1
         self._moment("saved")
         if state is not None and gets_on:
             self.state, self.attempt = state, 1

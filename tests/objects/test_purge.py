@@ -31,12 +31,14 @@ class Saving:
     payload: Fields
     state: Fields = field(factory=dict)
     saved: list[Fields] = field(factory=list)
+    total: int = 0
     before_save: Callable[[], Awaitable[object]] | None = None
 
-    async def save(self, state: Fields, *, progress: int | None = None) -> None:
+    async def save(self, state: Fields, *, progress: int | None = None, total: int | None = None) -> None:
         if self.before_save is not None:
             await self.before_save()
         self.state = state
+        self.total = total or self.total
         self.saved.append(state)
 
 
@@ -57,7 +59,7 @@ class StepTests(TestCase):
     async def test_pages(self) -> None:
         """Each page is saved before it is deleted and counted afterwards."""
         saving = Saving({"account": "AUTH_a", "container": "c"})
-        self.assertEqual(await self.run_all(saving), {"deleted": 7})
+        self.assertEqual((await self.run_all(saving), saving.total), ({"deleted": 7}, 7))
         self.assertEqual([state.get("last") for state in saving.saved], ["o2", None, "o5", None, "o6", None])
         self.assertEqual([state["deleted"] for state in saving.saved], [0, 3, 3, 6, 6, 7])
         await self.assertFailure(self.store.container("AUTH_a", "c"), NoSuchContainer)

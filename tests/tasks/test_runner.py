@@ -250,6 +250,22 @@ class FailureTests(RunnerCase):
             self.assertEqual(row["cause"], "it was not done in its time")
         self.assertEqual((self.calls, saved), (["one"], []))
 
+    async def test_that_hangs(self) -> None:
+        """A step that gives no sign of life is cut off and tried again; what is slow, and saves, goes on."""
+
+        async def hang(_task: Task) -> None:
+            await Deferred()
+
+        async def slow(task: Task) -> None:
+            for number in range(8):
+                await deferLater(reactor, 0.1)
+                await task.save({"number": number})
+
+        kind = self.kind(self.step("one", slow), self.step("two", hang, hang, {"a": 1}), silence_s=0.5)
+        runner = self.house.runner(kind)
+        await self.house.until_state(await self.house.submit(runner), "done")
+        self.assertEqual((self.calls, self.ends()), (["one", "two", "two", "two"], ["again", "again", "done"]))
+
     async def test_row_that_cannot_be_read(self) -> None:
         """It fails in words and does not stop the others."""
         runner = self.house.runner(self.kind(self.step("one")))
