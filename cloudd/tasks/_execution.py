@@ -198,7 +198,7 @@ class Execution:
         if isinstance(error, CancelledError) and self._is_silent:
             self._is_silent = False
             return await self._again(f"it neither saved nor ended for {self.kind.silence_s:g} s")
-        cause = f"{type(error).__name__}: {error}" if not isinstance(error, TaskFailed) else error.cause
+        cause = _rows.words(error.cause if isinstance(error, TaskFailed) else f"{type(error).__name__}: {error}")
         if isinstance(error, (TaskFailed, *self.kind.permanent)):
             return await self._give_up(cause)
         return await self._again(cause)
@@ -270,7 +270,7 @@ class Execution:
 async def _called(function: StepFunction, task: Task) -> Fields | None:
     result = await function(task)
     try:
-        json.dumps(result)
+        json.dumps(result, ensure_ascii=False).encode()
     except (TypeError, ValueError) as error:
         raise TaskFailed(f"its result is no plain data: {error}") from None
     return result

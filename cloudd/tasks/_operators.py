@@ -18,7 +18,7 @@ from cloudd.database import now_us, tables
 
 from ._errors import NoSuchTask, WrongState
 from ._kind import UNDO
-from ._rows import MAX_CAUSE, OPEN
+from ._rows import OPEN, words
 
 _table = tables.task
 _c = _table.c
@@ -90,11 +90,11 @@ def cancel(connection: Connection, task_id: str, cause: str, known: Collection[s
     row = _row(connection, task_id)
     if row.state not in OPEN:
         raise WrongState(f"task {task_id} is {row.state} already: nothing is left to cancel")
-    values: dict[str, Any] = {"cancel_cause": cause[:MAX_CAUSE], "updated_us": now_us()}
+    values: dict[str, Any] = {"cancel_cause": words(cause), "updated_us": now_us()}
     if row.state == "queued":
         values["due_us"] = now_us()  # whoever runs it finds at once that it shall end
     if row.kind not in known and row.state == "queued":
-        values |= {"state": "failed", "due_us": None, "cause": cause[:MAX_CAUSE]}
+        values |= {"state": "failed", "due_us": None, "cause": words(cause)}
     connection.execute(update(_table).where(_c.id == task_id, _c.state == row.state).values(**values))
     return shown(connection, task_id)
 

@@ -66,7 +66,6 @@ class Claimed:
     cause: str
     cancel_cause: str | None
     is_late: bool
-    age_us: int
 
 
 @frozen
@@ -82,6 +81,11 @@ class Standing:
         if self.cancel_cause is not None:
             return self.cancel_cause
         return "it was not done in its time" if self.is_late else ""
+
+
+def words(cause: str) -> str:
+    """A cause as every database keeps it: errors may hold anything, file names of broken bytes too."""
+    return cause.encode(errors="replace").decode().replace("\0", "?")[:MAX_CAUSE]
 
 
 # ---- who wants work to be done
@@ -165,8 +169,8 @@ def claim(
     token = uuid.uuid4().hex
     connection.execute(_claiming(readable, owner, token, lasts_us, limit))
     facts = [_c[name] for name in _CLAIMED]
-    late, age = _is_late().label("is_late"), (now_us() - _c.created_us).label("age_us")
-    rows = connection.execute(select(*facts, late, age).where(_c.lease_token == token, _c.state == "running"))
+    query = select(*facts, _is_late().label("is_late"))
+    rows = connection.execute(query.where(_c.lease_token == token, _c.state == "running"))
     return [(Lease(row.id, token, lasts_us), Claimed(**{**row._mapping, "is_late": bool(row.is_late)})) for row in rows]
 
 
@@ -270,7 +274,7 @@ def enter(connection: Connection, lease: Lease, step: str, cause: str | None = N
     :param cause: why the task will fail, where ``step`` is ``undo``
     :raises LeaseLost:
     """
-    _write(connection, lease, step=step, attempts=0, **({} if cause is None else {"cause": cause[:MAX_CAUSE]}))
+    _write(connection, lease, step=step, attempts=0, **({} if cause is None else {"cause": words(cause)}))
     return _standing(connection, lease)
 
 
@@ -293,7 +297,7 @@ def fail(connection: Connection, lease: Lease, cause: str) -> int:
     :return: its age in microseconds
     :raises LeaseLost:
     """
-    _write(connection, lease, state="failed", cause=cause[:MAX_CAUSE], **_NO_LEASE, due_us=None)
+    _write(connection, lease, state="failed", cause=words(cause), **_NO_LEASE, due_us=None)
     return _age_us(connection, lease)
 
 
@@ -305,18 +309,17 @@ def put_back(connection: Connection, lease: Lease, delay_s: float, cause: str) -
     :raises LeaseLost:
     """
     due = now_us() + int(delay_s * 1e6)
-    _write(connection, lease, state="queued", cause=cause[:MAX_CAUSE], **_NO_LEASE, due_us=due)
+    _write(connection, lease, state="queued", cause=words(cause), **_NO_LEASE, due_us=due)
 
 
-def release(connection: Connection, lease: Lease, *, uncounted: bool = True) -> None:
+def release(connection: Connection, lease: Lease) -> None:
     """
-    Let another runner go on at once.
+    Let another runner go on at once; this was no attempt.
 
-    :param uncounted: the attempt was not the task's fault
     :raises LeaseLost:
     """
-    counted = {"attempts": case((_c.attempts > 0, _c.attempts - 1), else_=0)} if uncounted else {}
-    _write(connection, lease, state="queued", **_NO_LEASE, due_us=now_us(), **counted)
+    attempts = case((_c.attempts > 0, _c.attempts - 1), else_=0)
+    _write(connection, lease, state="queued", **_NO_LEASE, due_us=now_us(), attempts=attempts)
 
 
 _NO_LEASE: dict[str, None] = {"lease_owner": None, "lease_token": None}

@@ -198,11 +198,20 @@ class FailureTests(RunnerCase):
         runner = self.house.runner(self.kind(self.step("one", repeat)))
         await self.house.until_state(await self.house.submit(runner), "failed")
 
+    async def test_any_words(self) -> None:
+        """What an error says is kept, whatever it holds."""
+        runner = self.house.runner(self.kind(self.step("one", TaskFailed("a\0b \udcff ü")), undo=None))
+        row = await self.house.until_state(await self.house.submit(runner), "failed")
+        self.assertEqual(row["cause"], "a?b ? ü")
+
     async def test_permanent(self) -> None:
         """Errors that the kind names, and TaskFailed, end it at once; so does what is no plain data."""
-        kind = self.kind(self.step("one", KeyError("k"), TaskFailed("it is gone"), {"a": b"x"}), permanent=(KeyError,))
+        kind = self.kind(
+            self.step("one", KeyError("k"), TaskFailed("it is gone"), {"a": b"x"}, {"a": "\udcff"}),
+            permanent=(KeyError,),
+        )
         runner = self.house.runner(kind)
-        for cause in ("KeyError: 'k'", "it is gone", "its result is no plain data"):
+        for cause in ("KeyError: 'k'", "it is gone", "its result is no plain data", "its result is no plain data"):
             row = await self.house.until_state(await self.house.submit(runner), "failed")
             self.assertIn(cause, row["cause"])
 
