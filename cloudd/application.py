@@ -8,7 +8,7 @@ daemon, in a process of its own and before any worker; ``build`` runs in every w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,16 +18,17 @@ from zope.interface import implementer
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
 from cloudd.identity import Identity, bootstrap, first_login_kept
-from cloudd.interfaces.application import IApplication, PartHealth, Resources
-from cloudd.objects import Objects
+from cloudd.interfaces.application import IApplication, OperationRefused, PartHealth, Resources
+from cloudd.objects import Objects, ObjectsError
 from cloudd.protocols.events import events_face
 from cloudd.protocols.http import Handler, Request
 from cloudd.protocols.monitoring import monitoring_face
 from cloudd.protocols.rest.identity import identity_face
 from cloudd.protocols.s3 import s3_face
 from cloudd.protocols.swift import swift_face
+from cloudd.tasks import TaskError, Tasks
 from cloudd.web import web_face
-from storage import FileStore, IObjectStore
+from storage import FileStore, IObjectStore, NoSuchContainer
 
 _log = Logger()
 
@@ -75,13 +76,19 @@ class Application:
 
     def __init__(self, resources: Resources, store: IObjectStore) -> None:
         self._resources = resources
-        self.identity = Identity(resources)
         self.objects = Objects(resources, store)
+        self.identity = Identity(resources, self.objects.project_deleted)
         self.events = Events(resources, self.identity, store)
-        self._parts: dict[str, Identity | Objects | Events] = {
+        self.tasks = Tasks(resources, self.objects.task_kinds())
+        self._parts: dict[str, Identity | Objects | Events | Tasks] = {
             "identity": self.identity,
             "objects": self.objects,
             "events": self.events,
+            "tasks": self.tasks,
+        }
+        self._calls: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+            **self.tasks.calls(),
+            "objects.purge": self._purge,
         }
         monitoring = monitoring_face(resources, self.health)
         rest = identity_face(self.identity, resources)
@@ -114,6 +121,9 @@ class Application:
         for name, part in self._parts.items():
             part.start(state.get(name, {}))
 
+    def lead(self) -> None:
+        self.tasks.lead()
+
     def snapshot(self) -> dict[str, Any]:
         return {name: part.snapshot() for name, part in self._parts.items()}
 
@@ -127,9 +137,32 @@ class Application:
         noted = self.events.note(kind, data)
         noted.addErrback(lambda failure: _log.failure("{kind} is missing among the events", failure, kind=kind))
 
+    def operate(self, call: str, arguments: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        return Deferred.fromCoroutine(self._operate(call, arguments))
+
+    async def _operate(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        call = self._calls.get(name)
+        if call is None:
+            raise OperationRefused(f"the code that runs has no {name}")
+        try:
+            return await call(**arguments)
+        except (TaskError, ObjectsError) as error:
+            raise OperationRefused(error.cause) from None
+
+    async def _purge(self, project_id: str, container: str, request_id: str) -> dict[str, Any]:
+        try:
+            task_id = await self.objects.purge(project_id, container, request_id)
+        except NoSuchContainer:
+            raise OperationRefused(f"project {project_id} has no container {container}") from None
+        self.tasks.poke()
+        return await self.tasks.calls()["tasks.show"](task_id)
+
     def retire(self) -> None:
         for part in self._parts.values():
             part.retire()
+
+    def rest(self) -> Deferred[None]:
+        return self.tasks.rest()
 
 
 def api_port(by_path: Mapping[bytes, Handler], by_start: Mapping[bytes, Handler], rest: Handler) -> Handler:

@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 from cloudd import face_checks
 from cloudd.application import Application
 from cloudd.daemon._metrics import WorkerMetrics
-from cloudd.interfaces.application import SelfCheckFailed
+from cloudd.interfaces.application import OperationRefused, SelfCheckFailed
 from cloudd.protocols.http import Request
 from storage import MemoryStore
 
@@ -40,6 +40,36 @@ class SelfCheckTests(TestCase):
     def counted(self) -> list[Any]:
         """All metrics but those of the process, whose CPU time goes on meanwhile."""
         return [family for family in self.metrics.export() if not family["name"].startswith("process_")]
+
+    async def test_operators_calls(self) -> None:
+        """A purge of what is not there, a bad name and an unknown call are refused in words; a good one is a task."""
+        operate = self.application.operate
+        purge = {"project_id": "p", "container": "box", "request_id": "req-1"}
+        for call, arguments, words in (
+            ("objects.purge", purge, "project p has no container box"),
+            ("objects.purge", {**purge, "container": "a/b"}, "contains a slash"),
+            ("tasks.show", {"task_id": "x"}, "there is no task x"),
+            ("no.such", {}, "the code that runs has no no.such"),
+        ):
+            failed = await self.assertFailure(operate(call, arguments), OperationRefused)
+            self.assertIn(words, str(failed))
+        await self.application.objects.store.create_container("AUTH_p", "box", {})
+        task = await operate("objects.purge", purge)
+        self.assertEqual((task["kind"], task["resource"]), ("objects.purge_container", "AUTH_p/box"))
+        self.assertEqual((task["project_id"], task["request_id"]), ("p", "req-1"))
+        self.assertEqual((await operate("objects.purge", purge))["id"], task["id"])
+        self.assertEqual(len((await operate("tasks.list", {}))["tasks"]), 1)
+        await self.application.rest()
+
+    async def test_deleted_project(self) -> None:
+        """Its purge is ordered with it, and begins after the time in which an operator may think better of it."""
+        admin = await self.house.admin(self.application.identity)
+        values = {"name": "p", "domain_id": "default"}
+        project = await self.application.identity.projects.create(admin, values)
+        await self.application.identity.projects.delete(admin, project.id)
+        [task] = (await self.application.operate("tasks.list", {}))["tasks"]
+        self.assertEqual((task["kind"], task["resource"]), ("objects.purge_account", f"AUTH_{project.id}"))
+        self.assertTrue(3_500 < task["waits_s"] <= 3_600)
 
     async def test_good_code(self) -> None:
         """Every face answers before anything was started, fast, and nothing is counted."""

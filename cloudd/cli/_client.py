@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -26,8 +26,12 @@ from cloudd.control import (
     Plan,
     PlanRequest,
     Progress,
+    PurgeRequest,
     Refusal,
     Status,
+    TaskFacts,
+    TaskList,
+    TaskRequest,
     Trace,
     UpgradeRequest,
     to_json,
@@ -71,6 +75,25 @@ class ControlClient:
 
     def trace(self, request_id: str) -> Trace:
         return self._ask("GET", f"/v1/trace?request_id={quote(request_id, safe='')}", Trace)
+
+    def tasks(self, state: str = "", kind: str = "", project_id: str = "", limit: int = 50) -> TaskList:
+        """The newest that are in this state, of this kind and this project; empty: any."""
+        asked = {"state": state, "kind": kind, "project_id": project_id, "limit": str(limit)}
+        return self._ask("GET", f"/v1/tasks?{urlencode(asked)}", TaskList)
+
+    def task(self, task_id: str) -> TaskFacts:
+        return self._ask("GET", f"/v1/task?id={quote(task_id, safe='')}", TaskFacts)
+
+    def cancel_task(self, task_id: str) -> TaskFacts:
+        return self._ask("POST", "/v1/task/cancel", TaskFacts, TaskRequest(id=task_id))
+
+    def retry_task(self, task_id: str) -> TaskFacts:
+        return self._ask("POST", "/v1/task/retry", TaskFacts, TaskRequest(id=task_id))
+
+    def purge(self, project_id: str, container: str) -> TaskFacts:
+        """Order it; the answer is the task."""
+        request = PurgeRequest(project_id=project_id, container=container)
+        return self._ask("POST", "/v1/objects/purge", TaskFacts, request)
 
     def plan(self, tree: str, how: How = "", canary: float | None = None) -> Plan:
         return self._ask("POST", "/v1/plan", Plan, PlanRequest(tree=tree, how=how, canary=canary))

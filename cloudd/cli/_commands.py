@@ -23,6 +23,7 @@ from ._context import Context, Exit, ask, fail
 from ._manifest import manifest
 from ._steps import Steps
 from ._tables import audit_view, health_view, outcome_view, plan_view, short, status_view
+from ._tasks import objects, task
 from ._trace import trace
 from ._watch import DEFAULT_S, watch
 
@@ -194,3 +195,5 @@ main.add_command(backup)
 main.add_command(manifest)
 main.add_command(restore)
 main.add_command(trace)
+main.add_command(task)
+main.add_command(objects)

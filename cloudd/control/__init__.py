@@ -9,7 +9,9 @@ daemon's anchor provides ``IControlled``::
         event = msgspec.json.decode(line, type=Progress | Outcome)
 
 Version 1 of the API, all below ``/v1``: ``GET status``, ``GET health``, ``GET audit?limit=N``,
-``GET trace?request_id=ID``, ``POST plan`` with a ``PlanRequest`` gives a ``Plan``; ``POST upgrade``
+``GET trace?request_id=ID``, ``GET tasks`` (a ``TaskList``), ``GET task?id=ID``, ``POST task/cancel``, ``task/retry``
+(``TaskRequest``) and ``objects/purge`` (``PurgeRequest``) give ``TaskFacts``;
+``POST plan`` with a ``PlanRequest`` gives a ``Plan``; ``POST upgrade``
 (``UpgradeRequest``) and ``POST rollback`` stream ``Progress`` lines and end with an ``Outcome``.
 """
 
@@ -36,10 +38,14 @@ from ._messages import (
     Plan,
     PlanRequest,
     Progress,
+    PurgeRequest,
     Refusal,
     Result,
     SearchedFile,
     Status,
+    TaskFacts,
+    TaskList,
+    TaskRequest,
     Trace,
     TracedRequest,
     UpgradeRequest,
@@ -84,11 +90,15 @@ __all__ = [
     "Plan",
     "PlanRequest",
     "Progress",
+    "PurgeRequest",
     "Refusal",
     "Result",
     "SearchedFile",
     "SignatureError",
     "Status",
+    "TaskFacts",
+    "TaskList",
+    "TaskRequest",
     "Trace",
     "TracedRequest",
     "TreeError",

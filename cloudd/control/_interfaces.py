@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -59,6 +60,17 @@ class IControlled(Interface):
 
     def health() -> Deferred[Health]:
         """Health summed over all workers."""
+
+    def operate(call: str, arguments: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        """
+        Have the application of one worker do what an operator asks for.
+
+        :param call: ``tasks.list``, ``tasks.show``, ``tasks.cancel``, ``tasks.retry``, ``objects.purge``, or what else
+            the application has
+        :param arguments: plain data by name
+        :return: plain data
+        :raises cloudd.interfaces.application.OperationRefused: it is not done, or there is no answer; with the cause
+        """
 
     def trace(request_id: str) -> Deferred[Trace]:
         """

@@ -254,6 +254,56 @@ class Trace(Message, frozen=True, kw_only=True):
     more: bool = False
 
 
+class TaskFacts(Message, frozen=True, kw_only=True):
+    """
+    One task: work that outlives its process.
+
+    ``state`` is ``queued``, ``running``, ``done`` or ``failed``; ``cause`` says why it failed, or its last attempt did;
+    ``waits_s`` until a queued one may begin, or until the lease of a running one ends; ``attempts`` since it got on.
+    ``payload``, ``step_state`` and ``result`` are there when one task is asked for.
+    """
+
+    id: str
+    kind: str
+    state: str
+    created: float
+    updated: float
+    step: str = ""
+    project_id: str = ""
+    resource: str = ""
+    request_id: str = ""
+    attempts: int = 0
+    progress: int = 0
+    total: int = 0
+    owner: str = ""
+    waits_s: float = 0.0
+    cause: str = ""
+    cancelled: str = ""
+    payload: dict[str, Any] = {}
+    step_state: dict[str, Any] = {}
+    result: dict[str, Any] = {}
+
+
+class TaskList(Message, frozen=True, kw_only=True):
+    """Tasks, newest first; ``more`` when older ones were left out."""
+
+    tasks: list[TaskFacts]
+    more: bool = False
+
+
+class TaskRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which task shall be cancelled or tried again."""
+
+    id: str
+
+
+class PurgeRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which container shall be deleted with all its objects; the answer is the task that does it."""
+
+    project_id: str
+    container: str
+
+
 class PlanRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
     An empty ``tree`` means the one that the daemon was started from; ``how`` the way that must be taken, empty: any.

@@ -14,13 +14,16 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cloudd.control import GenerationStatus, Health, IControlled, Status, Trace, WorkerStatus, plain
+from cloudd.interfaces.application import OperationRefused
 
 from ._host import HostView
-from ._link import Callee, LinkError
+from ._link import Callee, LinkError, LinkLost, LinkTimeout, RemoteError
 from ._slot import Slot
 from ._trace import Traces
 from ._upgrade import Upgrades
-from ._workers import WorkerPool
+from ._workers import NobodyAsked, WorkerPool
+
+OPERATE_TIMEOUT_S = 20.0
 
 
 @implementer(IControlled)
@@ -49,6 +52,10 @@ class Controlled:
         """What the access logs of this host say of one request."""
         return Deferred.fromCoroutine(self._traces.find(request_id))
 
+    def operate(self, call: str, arguments: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        """Ask the application of one worker."""
+        return Deferred.fromCoroutine(self._operate(call, arguments))
+
     def callees(self) -> dict[str, Callee]:
         """What workers ask: rates, and the answers of the control socket as plain data; nothing is changed."""
         return {
@@ -57,6 +64,20 @@ class Controlled:
             "host_audit": self._plain_audit,
             "host_plan": self._plain_plan,
         }
+
+    async def _operate(self, call: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        body = {"call": call, "arguments": dict(arguments)}
+        try:
+            answer: dict[str, Any] = await self._pool.ask_agent("operate", OPERATE_TIMEOUT_S, **body)
+        except NobodyAsked as error:
+            raise OperationRefused(str(error)) from None
+        except (LinkLost, LinkTimeout) as error:
+            raise OperationRefused(f"{error}: whether it was done is not known, so look before you try again") from None
+        except RemoteError as error:
+            if error.kind == OperationRefused.__name__:
+                raise OperationRefused(error.cause) from None
+            raise
+        return answer
 
     async def _plain_status(self) -> Any:
         return plain(await self._status())

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from attrs import astuple, define, field
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import IApplication, PartHealth, Resources, SelfCheckFailed, Threads
@@ -150,6 +150,7 @@ class Generations:
         self.current, self.prepared = new, None
         if old is not None:
             self._retire(old)
+        self._let_lead(new)
         return sorted({running.tree_hash for _state, running in self._all()})
 
     def snapshot(self) -> dict[str, Any]:
@@ -303,6 +304,14 @@ class Generations:
             for state, running in self._all()
         ]
 
+    def rest(self) -> Deferred[None]:
+        """
+        Let the current generation begin no work of its own any more: the process ends soon.
+
+        :return: fires when what runs of it has ended, or can go on in another process
+        """
+        return succeed(None) if self.current is None else _resting(self.current.application)
+
     def stop(self) -> None:
         """The process ends: stop the timers of the current generation."""
         if self.prepared is not None:
@@ -332,6 +341,13 @@ class Generations:
             self.abort(new.number)
             raise PrepareFailed(cause_of(error)) from None
 
+    def _let_lead(self, running: Running) -> None:
+        """Code of before there was such work has none to begin."""
+        try:
+            getattr(running.application, "lead", lambda: None)()
+        except Exception:
+            self.log.failure("generation {number} cannot begin its own work", number=running.number)
+
     def _guard_trial(self, number: int) -> None:
         """The anchor looks four times a second; should it have gone, nobody else would end the canary."""
         if self._trial_guard is not None and self._trial_guard.active():
@@ -359,9 +375,9 @@ class Generations:
                 running.application.retire()
             except Exception:
                 self.log.failure("generation {number} did not retire well", number=running.number)
-        if running.in_flight == 0:
-            self._release(running)
-        else:
+        running.in_flight += 1  # its own work, as if it were a request
+        _resting(running.application).addBoth(lambda _: self.end(running.number))
+        if running.in_flight:
             self.left(running.number)
 
     def _release(self, running: Running) -> None:
@@ -398,6 +414,12 @@ class Generations:
         if running.number in self.retired:
             self.leaks[running.number] = holders
         self.log.error("generation {number} is not freed; held by {holders}", number=running.number, holders=holders)
+
+
+def _resting(application: IApplication | None) -> Deferred[None]:
+    """Fires when the application's own work has ended; code of before there was such work is done with it."""
+    rest = getattr(application, "rest", None)
+    return succeed(None) if rest is None else maybeDeferred(rest)
 
 
 def _build(generation: Generation, resources: Resources) -> IApplication:

@@ -3,7 +3,7 @@
 Health and metrics of the whole host from what its workers say.
 
 Pure: plain data goes in, plain data comes out.  A part that several workers speak of is failing when one of them
-says so; the cause then names the worker.
+says so; the cause then names the worker.  What a worker notes of a part that does well is shown beside it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def merge_health(workers: Iterable[WorkerFacts], own: Mapping[str, Part]) -> dic
             known = parts.setdefault(name, ok_part())
             if not ok and known["status"] == "ok":
                 parts[name] = failing(f"{told['cause']} (worker {worker.name})")
+            elif ok and told["cause"] and known == ok_part():
+                parts[name] = noted(str(told["cause"]))
     bad = any(part["status"] != "ok" for part in parts.values())
     return {"status": "failing" if bad else "ok", "parts": parts}
 

@@ -30,7 +30,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import ILogObserver, Logger, LogLevel, globalLogBeginner, textFileLogObserver
 
 from cloudd.database import DatabaseDamaged, open_control_database, open_object_index
-from cloudd.interfaces.application import PartHealth, Resources
+from cloudd.interfaces.application import OperationRefused, PartHealth, Resources
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.http import HTTPServerFactory, Request, install_lean, listen, listen_handed
 from reload import FullCollections, Generation
@@ -154,6 +154,7 @@ class Worker:
             "take_back": self._moving.take_back,
             "end_window": self._moving.end_window,
             "note": self._note,
+            "operate": self._operate,
         }
         self._anchor = AnchorLink(callees, reactor, self._anchor_has_gone)
         self._host = LinkedHost(self._anchor)
@@ -410,6 +411,14 @@ class Worker:
         if note is not None:
             note(kind, data)
 
+    def _operate(self, call: str, arguments: Mapping[str, Any]) -> Any:
+        """What an operator asks for; a generation that is older than such calls knows none."""
+        current = self._generations.current
+        operate = getattr(current.application, "operate", None) if current is not None else None
+        if operate is None:
+            raise OperationRefused(f"the code that runs has no {call}")
+        return operate(call, arguments)
+
     def _anchor_changes(self) -> None:
         """The anchor becomes other code, and comes again in a moment."""
         self._anchor_said_so = True
@@ -492,8 +501,14 @@ class Worker:
             listener.close()  # or newcomers would connect to nobody
         for factory in self._factories.values():
             factory.drain(timeout_s)
+        resting = self._generations.rest()
+        resting.addErrback(lambda failure: self.log.failure("the application's own work does not end", failure))
         # A request that changes something goes on when its client has left: connections alone do not tell.
-        while self._generations.in_flight() or any(factory.connections for factory in self._factories.values()):
+        while (
+            not resting.called
+            or self._generations.in_flight()
+            or any(factory.connections for factory in self._factories.values())
+        ):
             if self._reactor.seconds() >= self._deadline:
                 self._cut_off()
                 return

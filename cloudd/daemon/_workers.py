@@ -212,6 +212,19 @@ class WorkerPool:
         answers = await _gather([_ask(slot, call, ASK_TIMEOUT_S, {}) for slot in ready])
         return list(zip(ready, answers, strict=True))
 
+    async def ask_agent(self, call: str, /, timeout_s: float, **body: Any) -> Any:
+        """
+        Call one ready worker: the one that does the host's own work, or, while it is not ready, another.
+
+        :raises NobodyAsked: no worker is ready
+        :raises LinkError: there is no answer
+        """
+        ready = [slot for slot in self.slots if slot.is_ready]
+        for slot in sorted(ready, key=lambda slot: slot.role not in {"agent", "all"})[:1]:
+            assert slot.link is not None
+            return await slot.link.call(call, timeout_s=timeout_s, **body)
+        raise NobodyAsked("no worker is ready: see `cloudctl health`")
+
     def tell_all(self, call: str, **body: Any) -> None:
         """Cast to every ready worker."""
         for slot in self.slots:

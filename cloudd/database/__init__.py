@@ -14,11 +14,13 @@ Databases reached from the reactor: reads in a few threads, writes in one thread
 
 ``open_control_database`` gives functions a ``sqlalchemy.Connection``, ``open_object_index`` a plain
 ``sqlite3.Connection``; both are ``cloudd.interfaces.application.Transactions``.  The tables are in
-``cloudd.database.tables``.  This package is kernel: connections and statements outlive a generation of code, so
+``cloudd.database.tables``; ``now_us()`` in a statement is the database's own clock.
+This package is kernel: connections and statements outlive a generation of code, so
 nothing here keeps a function after it ran.
 """
 
 from ._backup import BackupError, backup, read_backup, restore
+from ._clock import now_us
 from ._control import control_url, open_control_database
 from ._damage import DatabaseDamaged, check
 from ._driver import CommitUnknown, DatabaseAway, DatabaseBusy, DatabaseClosed
@@ -40,6 +42,7 @@ __all__ = [
     "check",
     "control_url",
     "migrate",
+    "now_us",
     "open_control_database",
     "open_object_index",
     "read_backup",

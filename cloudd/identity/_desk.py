@@ -20,7 +20,14 @@ from ._store import Store
 from ._values import Access, Page
 from ._verification import Verification
 
+ProjectDeleted = Callable[[Connection, str], None]
+
 _NOBODY = Target()
+
+
+def forget_project(_connection: Connection, _project_id: str) -> None:
+    """Where nobody else has anything of a project's."""
+
 
 Record = TypeVar("Record")
 Result = TypeVar("Result")
@@ -29,13 +36,18 @@ Arguments = ParamSpec("Arguments")
 
 @frozen
 class Desk:
-    """Lent to each part of ``Identity``."""
+    """
+    Lent to each part of ``Identity``.
+
+    :ivar project_deleted: called with a project's id in the transaction that deletes it
+    """
 
     store: Store
     passwords: Passwords
     verification: Verification
     credential_keys: Keys
     caught_up: Callable[[], Any]
+    project_deleted: ProjectDeleted = forget_project
 
     def now_us(self) -> int:
         return self.verification.now_us()

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from cloudd.database import tables
 
 from . import _checks, _revocation
-from ._desk import Desk, filtered, listed_domain, new_id, page, require_in, unique
+from ._desk import Desk, ProjectDeleted, filtered, listed_domain, new_id, page, require_in, unique
 from ._errors import BadValue, Forbidden, NotFound
 from ._policy import Target, enforce
 from ._values import Access, Page, Project
@@ -82,11 +82,12 @@ class Projects:
 
     async def delete(self, access: Access, project_id: str) -> None:
         """
-        Delete a project with its assignments and credentials; its tokens are refused.
+        Delete a project with its assignments and credentials; its tokens are refused.  What other services keep for
+        it is told to go in the same transaction (``Identity``'s ``project_deleted``).
 
         :raises Forbidden: other projects are below it
         """
-        await self._desk.write(_delete, access, project_id, self._desk.now_us())
+        await self._desk.write(_delete, access, project_id, self._desk.now_us(), self._desk.project_deleted)
 
 
 def record(row: Row[Any]) -> Project:
@@ -136,10 +137,11 @@ def _update(connection: Connection, access: Access, project_id: str, values: Map
     return record(require_in(connection, _table, access, "update_project", "project", project_id))
 
 
-def _delete(connection: Connection, access: Access, project_id: str, now_us: int) -> None:
+def _delete(connection: Connection, access: Access, project_id: str, now_us: int, deleted: ProjectDeleted) -> None:
     row = require_in(connection, _table, access, "delete_project", "project", project_id)
     enforce(access, "delete_project", Target(project_id=project_id, domain_id=row.domain_id))
     if connection.execute(select(_table.c.id).where(_table.c.parent_id == project_id).limit(1)).first():
         raise Forbidden("delete_project", "Cannot delete a project that has projects below it; delete those first.")
     _revocation.record(connection, now_us, refuse=[_revocation.project(project_id)])
     connection.execute(delete(_table).where(_table.c.id == project_id))
+    deleted(connection, project_id)

@@ -17,7 +17,7 @@ from . import _facts, _revocation
 from ._application_credentials import ApplicationCredentials
 from ._assignments import Assignments
 from ._catalog import catalog
-from ._desk import Desk
+from ._desk import Desk, ProjectDeleted, forget_project
 from ._domains import Domains
 from ._ec2_credentials import Ec2Credentials
 from ._errors import IdentityError, InvalidToken, NotFound
@@ -45,9 +45,15 @@ log = Logger()
 
 @define(eq=False)
 class Identity:
-    """Who may do what, in one worker of one generation.  See the package for an overview."""
+    """
+    Who may do what, in one worker of one generation.  See the package for an overview.
+
+    :param project_deleted: called with a project's id in the transaction that deletes it, to have what other services
+        keep for it deleted too
+    """
 
     _resources: Resources
+    _project_deleted: ProjectDeleted = forget_project
     domains: Domains = field(init=False)
     projects: Projects = field(init=False)
     users: Users = field(init=False)
@@ -73,7 +79,7 @@ class Identity:
         )
         self._verification.watched_every(settings.revocation_poll_s)
         self._login = Login(self._store, passwords, self._verification, self._token_keys, settings.token_lifetime_s)
-        desk = Desk(self._store, passwords, self._verification, credential_keys, self._caught_up)
+        desk = Desk(self._store, passwords, self._verification, credential_keys, self._caught_up, self._project_deleted)
         self.domains = Domains(desk)
         self.projects = Projects(desk)
         self.users = Users(desk)

@@ -115,7 +115,12 @@ class Host(Protocol):
 
 @frozen
 class PartHealth:
-    """How one part is doing.  ``cause`` is empty when ``ok``, else a sentence with the next step."""
+    """
+    How one part is doing.
+
+    ``cause`` is a sentence with the next step; of a part that is ``ok`` it is empty, or what an operator should know
+    all the same.
+    """
 
     part: str
     ok: bool
@@ -164,6 +169,13 @@ class IApplication(Interface):
         without ever having been the only one.
         """
 
+    def lead() -> None:
+        """
+        Begin the worker's own work, such as tasks: this generation was decided for, and is the only one from now on.
+
+        Called once, after ``start``; of a generation that only tries itself in a canary never.
+        """
+
     def snapshot() -> dict[str, Any]:
         """Pure: caches worth keeping, as plain data in versioned envelopes (``reload.Snapshot``)."""
 
@@ -178,8 +190,31 @@ class IApplication(Interface):
         :param data: plain data
         """
 
+    def operate(call: str, arguments: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        """
+        Do what an operator asks for on the control socket.
+
+        :param call: its name; which there are is the application's matter
+        :param arguments: plain data by name
+        :return: plain data
+        :raises OperationRefused: it cannot be done, or there is no such call
+        """
+
     def retire() -> None:
         """A newer generation took over: stop timers and listening; requests in flight still end here."""
+
+    def rest() -> Deferred[None]:
+        """
+        Begin no work of one's own any more; fires when what runs has ended, or can go on elsewhere.
+
+        The generation is freed no earlier.  Called after ``retire``, or before the process ends; safe to call again.
+        """
+
+
+class OperationRefused(Exception):
+    """What an operator asked for is not done; the text says why, in words for operators."""
+
+    expected = True  # no traceback in the log of a link
 
 
 class SelfCheckFailed(Exception):

@@ -172,6 +172,13 @@ class ObjectSettings:
     )
     tempauth: bool = setting(True, "answer Swift's v1 log-in at /auth/v1.0")
     s3_host: str = setting("", "domain of virtual-host style buckets; empty: path style only", unit="domain")
+    purge_delay_s: int = setting(
+        3600,
+        "how long objects of a deleted project are kept; `cloudctl task cancel` keeps them for longer",
+        unit="seconds",
+        minimum=0,
+        maximum=31_536_000,
+    )
     clock_skew_s: int = setting(
         900, "largest clock difference in an S3 signature", unit="seconds", minimum=1, maximum=86_400
     )
@@ -200,6 +207,26 @@ class EventSettings:
     )
     keep_s: int = setting(
         604_800, "age beyond which events are forgotten", unit="seconds", minimum=60, maximum=315_360_000
+    )
+
+
+@frozen(kw_only=True)
+class TaskSettings:
+    """Work that outlives its process: see docs/tasks.md."""
+
+    parallel: int = setting(4, "most tasks that run on this host at one time", unit="tasks", minimum=1, maximum=256)
+    lease_s: float = setting(
+        15.0,
+        "how long the task of a process that died waits until another one goes on with it",
+        unit="seconds",
+        minimum=1,
+        maximum=3600,
+    )
+    keep_s: int = setting(
+        604_800, "age beyond which tasks that are done are forgotten", unit="seconds", minimum=60, maximum=315_360_000
+    )
+    keep_failed_s: int = setting(
+        2_592_000, "age beyond which tasks that failed are forgotten", unit="seconds", minimum=60, maximum=315_360_000
     )
 
 
@@ -276,5 +303,6 @@ class Settings:
     identity: IdentitySettings = Factory(IdentitySettings)
     objects: ObjectSettings = Factory(ObjectSettings)
     events: EventSettings = Factory(EventSettings)
+    tasks: TaskSettings = Factory(TaskSettings)
     log: LogSettings = Factory(LogSettings)
     upgrade: UpgradeSettings = Factory(UpgradeSettings)

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
+from cloudd.tasks import Kind, submit
 from storage import IObjectStore, NoSuchContainer, SpaceFacts
 
 from ._authorization import Action, Asker, allowed_by_list, allowed_by_role
 from ._checksums import warm_up
 from ._errors import Forbidden, Unauthorized
+from ._names import account_of, check_container_name
+from ._purge import CONTAINER, purge_kinds, submit_account_purge
 
 UPKEEP_S = 60.0
 SPACE_S = 5.0
@@ -64,6 +68,35 @@ class Objects:
         if access is None:
             raise Unauthorized("authentication is required")
         raise Forbidden(f"you may not {action.value} of {account}")
+
+    def task_kinds(self) -> tuple[Kind, ...]:
+        """The long work of this service."""
+        return purge_kinds(self.store)
+
+    async def purge(self, project_id: str, container: str, request_id: str = "") -> str:
+        """
+        Have a container deleted with all its objects, by a task; fires when the order is on disk.
+
+        :return: the task's id; that of an open one, where this container is being purged already
+        :raises InvalidName:
+        :raises storage.NoSuchContainer:
+        """
+        account = account_of(project_id)
+        facts = await self.store.container(account, check_container_name(container))
+        payload = {"account": account, "container": container, "created_us": facts.created_us}
+        return await self._resources.database.write(
+            submit,
+            CONTAINER,
+            payload,
+            project_id=project_id,
+            resource=f"{account}/{container}",
+            request_id=request_id,
+            once=True,
+        )
+
+    def project_deleted(self, connection: Connection, project_id: str) -> None:
+        """In the transaction that deletes a project: have what it has here deleted, by a task."""
+        submit_account_purge(connection, project_id, self._resources.settings.objects.purge_delay_s)
 
     def start(self, state: Mapping[str, Any]) -> None:
         """Start the timers: disk space in every worker, upkeep in the agent's."""

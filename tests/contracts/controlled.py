@@ -8,6 +8,7 @@ import msgspec
 from zope.interface.verify import verifyObject
 
 from cloudd.control import Health, IControlled, IUpgrades, Status, Trace, to_json
+from cloudd.interfaces.application import OperationRefused
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as Base
@@ -59,6 +60,12 @@ class ControlledContract(Base):
         self.assertEqual(health.status, "ok" if states <= {"ok"} else "failing")
         for part in health.parts.values():
             self.assertEqual(bool(part.get("cause")), part["status"] != "ok")
+
+    async def test_operate(self) -> None:
+        """What the application does not know is refused in words."""
+        with self.assertRaises(OperationRefused) as caught:
+            await self.make().operate("no.such", {})
+        self.assertIn("no.such", str(caught.exception))
 
     async def test_trace(self) -> None:
         """A request that nobody made has no lines; the answer is of the id that was asked for."""

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import http.client
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -19,6 +20,7 @@ from zope.interface import implementer
 from cloudd.control import GenerationStatus, Health, IControlled, Status, Trace, WorkerStatus
 from cloudd.daemon._trace import Traces
 from cloudd.daemon._upgrade import Upgrades
+from cloudd.interfaces.application import OperationRefused
 from cloudd.protocols.control import ControlFactory
 from tests.daemon.code_trees import ThreadsAtOnce
 from tests.daemon.test_upgrade import UpgradeCase
@@ -36,6 +38,8 @@ class FakeHost:
         self.found_health = Health(status="ok", parts={"database": {"status": "ok"}})
         self.error: Exception | None = None
         self.pid = 7
+        self.operations: dict[str, Any] = {}  # what the application answers, or raises
+        self.operated: list[tuple[str, dict[str, Any]]] = []
 
     def status(self) -> Deferred[Status]:
         if self.error is not None:
@@ -65,6 +69,11 @@ class FakeHost:
 
     def health(self) -> Deferred[Health]:
         return succeed(self.found_health)
+
+    def operate(self, call: str, arguments: Mapping[str, Any]) -> Deferred[dict[str, Any]]:
+        self.operated.append((call, dict(arguments)))
+        answer = self.operations.get(call, OperationRefused(f"the code that runs has no {call}"))
+        return fail(answer) if isinstance(answer, Exception) else succeed(answer)
 
     def trace(self, request_id: str) -> Deferred[Trace]:
         return Deferred.fromCoroutine(self._traces.find(request_id))

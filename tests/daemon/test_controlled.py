@@ -10,9 +10,11 @@ from twisted.internet.task import Clock
 
 from cloudd.control import IControlled, plain
 from cloudd.daemon._controlled import Controlled
-from cloudd.daemon._link import LinkTimeout
+from cloudd.daemon._link import LinkTimeout, RemoteError
 from cloudd.daemon._rates import Rates
 from cloudd.daemon._trace import Traces
+from cloudd.daemon._workers import NobodyAsked
+from cloudd.interfaces.application import OperationRefused
 from tests.contracts.controlled import ControlledContract
 
 from .code_trees import ThreadsAtOnce
@@ -37,9 +39,18 @@ class TalkingPool:
 
     slots: list[TalkingSlot]
     answers: dict[str, Any] = field(factory=dict)
+    operated: Any = field(factory=lambda: RemoteError("OperationRefused", "the code that runs has no no.such"))
+    asked: list[Any] = field(factory=list)
 
     async def ask_all(self, _call: str) -> dict[str, Any]:
         return self.answers
+
+    async def ask_agent(self, call: str, /, timeout_s: float, **body: Any) -> Any:
+        self.asked.append((call, body))
+        answer = self.operated
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def ask_leaving(self, _call: str) -> list[tuple[Any, Any]]:
         return [(TalkingSlot("front-1"), {"generations": []})]
@@ -64,6 +75,7 @@ class ControlledTests(ControlledContract, UpgradeCase):
             [TalkingSlot("front-1"), TalkingSlot("front-2"), TalkingSlot("agent", is_ready=False)],
             {"front-1": {"generations": [generation]}, "front-2": LinkTimeout("no answer")},
         )
+        self.pool = pool
         host: Any = TalkingHost(self.state, pool)
         talking: Any = pool
         traces = Traces(self.state / "log" / "access.log", ThreadsAtOnce(), self.upgrades)
@@ -77,6 +89,23 @@ class ControlledTests(ControlledContract, UpgradeCase):
                          [("front-1", True), ("front-2", False), ("agent", False)])  # fmt: skip
         self.assertEqual((status.started_at, status.urls), (7.0, {"api": "http://x"}))
         self.assertEqual([(worker.name, worker.ready) for worker in status.leaving], [("front-1", True)])
+
+    async def test_operate(self) -> None:
+        """One worker is asked; that it does not answer, and what it refuses, becomes a refusal in words."""
+        await super().test_operate()
+        controlled = self.make()
+        self.pool.operated = {"tasks": []}
+        self.assertEqual(await controlled.operate("tasks.list", {"limit": 3}), {"tasks": []})
+        self.assertEqual(self.pool.asked, [("operate", {"call": "tasks.list", "arguments": {"limit": 3}})])
+        for error, words in (
+            (LinkTimeout("operate: no answer within 20 s"), "whether it was done is not known"),
+            (NobodyAsked("no worker is ready"), "no worker is ready"),
+        ):
+            self.pool.operated = error
+            failed = await self.assertFailure(controlled.operate("tasks.list", {}), OperationRefused)
+            self.assertIn(words, str(failed))
+        self.pool.operated = RemoteError("KeyError", "a bug")
+        await self.assertFailure(controlled.operate("tasks.list", {}), RemoteError)
 
     async def test_callees(self) -> None:
         """What workers ask is what the control socket answers, as plain data that JSON holds."""

@@ -168,6 +168,22 @@ class SwapTests(GenerationsCase):
         self.assertIsNone(running.application)
         self.assertEqual(self.generations.in_flight(), 0)
 
+    def test_own_work_ends_before_it_is_freed(self) -> None:
+        """A generation whose own work goes on is kept, as for a request; so it is when the process ends."""
+        self.swap("one")
+        old = cast(Any, self.generations.current)
+        resting: Deferred[None] = Deferred()
+        old.application.rest = lambda: resting
+        self.assertIs(self.generations.rest(), resting)
+        self.swap("two")
+        self.clock.advance(100)
+        self.assertEqual([row["state"] for row in self.generations.status({})], ["ending", "serving"])
+        self.assertIsNotNone(old.application)
+        resting.callback(None)
+        self.assertIsNone(old.application)
+        self.assertEqual(self.generations.in_flight(), 0)
+        self.successResultOf(self.generations.rest())  # code that has no work of its own
+
     def test_refusals(self) -> None:
         """Each failure leaves the current generation alone and says where it lies."""
         current = self.swap("one")
@@ -276,6 +292,22 @@ class CanaryTests(GenerationsCase):
         self.assertEqual(self.states(), ["ending", "serving"])
         self.clock.advance(100)
         self.assertEqual(self.states(), ["ending", "serving"], "the silence of the anchor no longer matters")
+
+    def test_leads_when_decided_for(self) -> None:
+        """Work of its own begins with the commit, once, and not in the canary; what it raises harms nobody."""
+        number = self.begin()
+        led: list[bool] = []
+        application = cast(Any, self.generations.trial).running.application
+
+        def lead() -> None:
+            led.append(cast(Any, self.generations.current).application is application)
+            raise ValueError("no work")
+
+        application.lead = lead
+        self.assertEqual(led, [])
+        self.generations.commit(number)
+        self.assertEqual(led, [True])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_abort(self) -> None:
         """The next request has the old code everywhere; one under way in the new ends there, then it is freed."""

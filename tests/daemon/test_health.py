@@ -32,6 +32,16 @@ class MergeTests(SynchronousTestCase):
             self.assertEqual(health["status"], "failing")
             self.assertEqual(health["parts"]["objects"]["cause"], "the disk is gone (worker b)")
 
+    def test_what_is_noted(self) -> None:
+        """A part that does well may have something to tell; a failure goes first."""
+        noted = [{"part": "objects", "ok": True, "cause": "3 are old"}]
+        health = merge_health([facts("a", GOOD), facts("b", noted), facts("c", GOOD)], {})
+        self.assertEqual(health["status"], "ok")
+        self.assertEqual(health["parts"]["objects"], {"status": "ok", "cause": "3 are old"})
+        for workers in ([facts("a", noted), facts("b", BAD)], [facts("b", BAD), facts("a", noted)]):
+            part = merge_health(workers, {})["parts"]["objects"]
+            self.assertEqual(part, {"status": "failing", "cause": "the disk is gone (worker b)"})
+
     def test_workers(self) -> None:
         """Not ready, looping and silent workers are failing, each in its words."""
         for worker, words in (

@@ -103,6 +103,51 @@ class DomainTests(RecordTests):
         self.assertEqual(len((await identity.users.list(admin)).items), 2)
 
 
+class OtherServicesTests(RecordTests):
+    """What other services keep for a project is told to go in the transaction that deletes it."""
+
+    def setUp(self) -> None:
+        self.told: list[str] = []
+        self.fails = False
+
+    def deleted(self, connection: Any, project_id: str) -> None:
+        gone = connection.exec_driver_sql("SELECT count(*) FROM identity_project WHERE id = ?", (project_id,)).scalar()
+        self.assertEqual(gone, 0)
+        self.told.append(project_id)
+        if self.fails:
+            raise ValueError("no")
+
+    async def house_with_others(self) -> tuple[Identity, Access]:
+        house = await House.built(self)
+        identity = Identity(house.resources(house.database()), self.deleted)
+        identity.start({})
+        self.addCleanup(identity.retire)
+        return identity, await house.admin(identity)
+
+    async def test_project(self) -> None:
+        """Both happen, or neither."""
+        identity, admin = await self.house_with_others()
+        project = await identity.projects.create(admin, {"name": "p", "domain_id": "default"})
+        self.fails = True
+        with self.assertRaises(ValueError):
+            await identity.projects.delete(admin, project.id)
+        self.assertEqual((await identity.projects.get(admin, project.id)).id, project.id)
+        self.fails = False
+        await identity.projects.delete(admin, project.id)
+        self.assertEqual(set(self.told), {project.id})
+
+    async def test_domain(self) -> None:
+        """Each of its projects is told of."""
+        identity, admin = await self.house_with_others()
+        domain = await identity.domains.create(admin, {"name": "acme"})
+        ids = [
+            (await identity.projects.create(admin, {"name": name, "domain_id": domain.id})).id for name in ("p", "q")
+        ]
+        await identity.domains.update(admin, domain.id, {"enabled": False})
+        await identity.domains.delete(admin, domain.id)
+        self.assertEqual(sorted(self.told), sorted(ids))
+
+
 class ProjectTests(RecordTests):
     async def test_life(self) -> None:
         _, identity, admin, _ = await self.ready()

@@ -9,6 +9,7 @@ JSON lines; they go on when the caller hangs up.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -26,14 +27,21 @@ from cloudd.control import (
     Outcome,
     PlanRequest,
     Progress,
+    PurgeRequest,
     Refusal,
+    TaskFacts,
+    TaskList,
+    TaskRequest,
     UpgradeRequest,
     to_json,
 )
+from cloudd.interfaces.application import OperationRefused
 from cloudd.protocols.http import BodyTooLarge, BodyTruncated, ClientGone, Request
 
 MAX_BODY_BYTES = 65_536
 MAX_AUDIT = 10_000
+MAX_TASKS = 1_000
+SHOWN_TASKS = 50
 REQUEST_ID = re.compile("req-[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 JSON = (b"content-type", b"application/json")
 JSON_LINES = (b"content-type", b"application/x-ndjson")
@@ -68,6 +76,11 @@ class ControlSite:
             b"/v1/health": (b"GET", self._health),
             b"/v1/audit": (b"GET", self._audit),
             b"/v1/trace": (b"GET", self._trace),
+            b"/v1/tasks": (b"GET", self._tasks),
+            b"/v1/task": (b"GET", self._task),
+            b"/v1/task/cancel": (b"POST", self._cancel_task),
+            b"/v1/task/retry": (b"POST", self._retry_task),
+            b"/v1/objects/purge": (b"POST", self._purge),
             b"/v1/plan": (b"POST", self._plan),
             b"/v1/upgrade": (b"POST", self._upgrade),
             b"/v1/rollback": (b"POST", self._rollback),
@@ -85,6 +98,8 @@ class ControlSite:
             await call(request)
         except CallRefused as error:
             _refuse(request, error.status, error.cause)
+        except OperationRefused as error:
+            _refuse(request, 409, str(error))
         except BodyTooLarge as error:
             _refuse(request, 413, str(error))
         except BodyTruncated as error:
@@ -114,6 +129,36 @@ class ControlSite:
 
     async def _trace(self, request: Request) -> None:
         _answer(request, await self._controlled.trace(_request_id_in(request.query)))
+
+    async def _tasks(self, request: Request) -> None:
+        values = _parameters(request.query, ("state", "kind", "project_id", "limit"))
+        limit = _number(values.pop("limit", str(SHOWN_TASKS)), MAX_TASKS)
+        found = await self._controlled.operate("tasks.list", {**values, "limit": limit})
+        _answer(request, msgspec.convert(found, TaskList))
+
+    async def _task(self, request: Request) -> None:
+        await self._answer_task(request, "tasks.show", task_id=_parameter(request.query, "id", ""))
+
+    async def _cancel_task(self, request: Request) -> None:
+        body = await _read(request, TaskRequest)
+        await self._answer_task(request, "tasks.cancel", task_id=body.id, who=self._who)
+
+    async def _retry_task(self, request: Request) -> None:
+        body = await _read(request, TaskRequest)
+        await self._answer_task(request, "tasks.retry", task_id=body.id, who=self._who)
+
+    async def _purge(self, request: Request) -> None:
+        body = await _read(request, PurgeRequest)
+        facts = {"project_id": body.project_id, "container": body.container}
+        self.log.info("{who} has {container} of project {project_id} purged", who=self._who, **facts)
+        await self._answer_task(request, "objects.purge", **facts, request_id=f"req-{uuid.uuid4()}")
+
+    async def _answer_task(self, request: Request, call: str, **arguments: Any) -> None:
+        _answer(request, msgspec.convert(await self._controlled.operate(call, arguments), TaskFacts))
+
+    @property
+    def _who(self) -> str:
+        return f"{self._actor.user} (process {self._actor.pid})"
 
     async def _plan(self, request: Request) -> None:
         body = await _read(request, PlanRequest)
@@ -172,9 +217,12 @@ async def _read(request: Request, kind: type[M]) -> M:
 
 
 def _limit_in(query: bytes) -> int:
-    limit = _parameter(query, "limit", "20")
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= MAX_AUDIT:
-        raise CallRefused(400, f"limit is a number from 1 to {MAX_AUDIT}")
+    return _number(_parameter(query, "limit", "20"), MAX_AUDIT)
+
+
+def _number(limit: str, most: int) -> int:
+    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= most:
+        raise CallRefused(400, f"limit is a number from 1 to {most}")
     return int(limit)
 
 
@@ -192,3 +240,11 @@ def _parameter(query: bytes, name: str, default: str) -> str:
     if values or len(found) != 1:
         raise CallRefused(400, f"this call takes one parameter: {name}")
     return found[0]
+
+
+def _parameters(query: bytes, names: tuple[str, ...]) -> dict[str, str]:
+    """Those that are given of the parameters that a call takes, each once."""
+    values = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+    if set(values) - set(names) or any(len(found) != 1 for found in values.values()):
+        raise CallRefused(400, f"this call takes, each once: {', '.join(names)}")
+    return {name: found[0] for name, found in values.items()}

@@ -67,6 +67,22 @@ class SiteTests(DaemonCase):
         self.assertEqual((status, trace["requests"][0]["worker"]), (200, "front-1"))
         self.assertEqual(trace["files"][0]["path"], str(log))
 
+    def test_tasks(self) -> None:
+        """What the application tells, in the API's form; what it refuses is 409, a wrong question 400."""
+        facts = {"id": "t", "kind": "a.b", "state": "queued", "created": 1.0, "updated": 2.0}
+        self.host.operations.update({"tasks.list": {"tasks": [facts], "more": True}, "tasks.show": facts})
+        status, found = self.call("GET", "/v1/tasks?state=queued&limit=3")
+        self.assertEqual((status, found["tasks"][0]["id"], found["more"]), (200, "t", True))
+        self.assertEqual(self.host.operated[-1], ("tasks.list", {"state": "queued", "limit": 3}))
+        self.assertEqual(self.call("GET", "/v1/task?id=t")[1]["kind"], "a.b")
+        self.assertEqual(self.host.operated[-1], ("tasks.show", {"task_id": "t"}))
+        for wrong in ("tasks?limit=0", "tasks?limit=1001", "tasks?other=1", "tasks?state=a&state=b", "task?x=1"):
+            self.assertEqual(self.call("GET", f"/v1/{wrong}")[0], 400, wrong)
+        for path, body in (("task/cancel", {"id": "t"}), ("objects/purge", {"project_id": "p", "container": "c"})):
+            self.assertEqual(self.call("POST", f"/v1/{path}", body)[0], 409)
+            self.assertEqual(self.call("POST", f"/v1/{path}", {})[0], 400)
+            self.assertEqual(self.call("GET", f"/v1/{path}")[0], 405)
+
     def test_a_plan(self) -> None:
         """With and without a tree; an empty body means the start tree."""
         self.version(2)

@@ -50,7 +50,7 @@ class ProjectRoutes:
 
     @route("DELETE", "/v3/projects/{project_id}")
     async def delete(self, call: Call, project_id: str) -> Answer:
-        """204; assignments and credentials for it go with it."""
+        """204; assignments and credentials for it go with it, later what it has in the object store (a task)."""
         await self._identity.projects.delete(call.access, project_id)
         return Answer(204)
 

@@ -1,0 +1,180 @@
+"""Tasks of a real cloud: purges that go on through swaps, hand-overs, restarts and kills of whoever does them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bench.swap import copy_tree
+from tests.event_stream import ask, log_in
+from tests.running_cloud import RunningCloud
+
+SETTINGS = """
+[workers]
+front = 1
+[upgrade]
+window_s = 0.5
+canary_percent = 0
+trees = {trees}
+[tasks]
+lease_s = 2
+[objects]
+purge_delay_s = 1
+"""
+COUNT = 80
+DELETE = "await self.store.delete_objects(account, container, names)"
+REST = """
+
+def rest() -> object:
+    from twisted.internet import reactor, task
+
+    return task.deferLater(reactor, 0.1)
+"""
+PATIENCE_S = 60.0
+
+
+class PurgeTests(SynchronousTestCase):
+    """The code is this checkout's with small pages and a rest after each, so that a purge can be interrupted."""
+
+    def setUp(self) -> None:
+        self.trees = Path(tempfile.mkdtemp(prefix="cloudd-tasks-"))
+        self.addCleanup(shutil.rmtree, self.trees)
+        self.made = 0
+        self.cloud = RunningCloud(SETTINGS.format(trees=json.dumps([str(self.trees)])), tree=self.tree())
+        self.addCleanup(self.cloud.remove)
+        self.cloud.start()
+        self.token, self.project = log_in(self.cloud)
+
+    def tree(self) -> Path:
+        """A copy of the code with slow purges, another one each time."""
+        self.made += 1
+        tree = copy_tree(self.trees / str(self.made))
+        module = tree / "cloudd" / "objects" / "_purge.py"
+        source = module.read_text()
+        for text, slower in (
+            ("PAGE = 500", f"PAGE = 2  # {self.made}"),
+            (DELETE, f"{DELETE}\n            await rest()"),
+        ):
+            self.assertEqual(source.count(text), 1)
+            source = source.replace(text, slower)
+        module.write_text(source + REST)
+        return tree
+
+    def cloudctl(self, *words: str) -> Any:
+        """What a command says as JSON, of a stream the last line; it must succeed."""
+        command = [str(Path(sys.executable).parent / "cloudctl"), "--state", str(self.cloud.state), "--json", *words]
+        environment = {**os.environ, "PYTHONPATH": str(self.cloud.tree)}
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        self.assertEqual(ran.returncode, 0, f"{ran.stdout}\n{ran.stderr}\n{self.cloud.log()}")
+        return json.loads(ran.stdout if words[0] != "upgrade" else ran.stdout.splitlines()[-1])
+
+    def request(self, method: str, path: str, token: str = "") -> int:
+        headers = {"X-Auth-Token": token or self.token, "Content-Length": "0"}
+        status, _, _ = ask(self.cloud, "object", method, path, None, headers)
+        return status
+
+    def fill(self, container: str, count: int = COUNT) -> None:
+        account = f"/v1/AUTH_{self.project}/{container}"
+        self.assertEqual(self.request("PUT", account), 201)
+        for number in range(count):
+            self.assertEqual(self.request("PUT", f"{account}/o{number:04d}"), 201)
+
+    def purge(self, container: str) -> str:
+        task_id: str = self.cloudctl("objects", "purge", self.project, container, "--yes")["id"]
+        return task_id
+
+    def task(self, task_id: str) -> Any:
+        return self.cloudctl("task", "show", task_id)
+
+    def until(self, task_id: str, condition: Callable[[Any], bool]) -> Any:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition(task := self.task(task_id)):
+            self.assertLess(time.monotonic(), deadline, f"{task}\n{self.cloud.log()}")
+        return task
+
+    def agent(self) -> Any:
+        return next(worker for worker in self.cloudctl("status")["workers"] if worker["name"] == "agent")
+
+    def interrupted(self, container: str, interrupt: Callable[[], object]) -> Any:
+        """A purge in the middle of which something happens; gives how long it took afterwards."""
+        self.fill(container)
+        task_id = self.purge(container)
+        before = self.until(task_id, lambda task: task["progress"] > 4)
+        self.assertEqual(before["state"], "running", "it was over before it could be interrupted")
+        interrupt()
+        after = self.until(task_id, lambda task: task["state"] not in {"queued", "running"})
+        self.assertEqual((after["state"], after["result"], after["cause"]), ("done", {"deleted": COUNT}, ""))
+        self.assertEqual(self.request("GET", f"/v1/AUTH_{self.project}/{container}"), 404)
+        return after
+
+    def test_interrupted(self) -> None:
+        """By a swap, a hand-over, a kill and a restart: each purge ends once, with all objects counted."""
+        self.interrupted("swap", lambda: self.upgrade("swap"))
+        self.interrupted("hand-over", lambda: self.upgrade("hand-over"))
+        self.interrupted("kill", lambda: os.kill(self.agent()["pid"], signal.SIGKILL))
+        self.interrupted("restart", self.restart)
+        found = self.cloudctl("task", "list")["tasks"]
+        self.assertEqual([task["state"] for task in found], ["done"] * 4)
+        deadline = time.monotonic() + PATIENCE_S
+        while len(generations := self.agent()["generations"]) > 1 and time.monotonic() < deadline:
+            self.assertEqual([generation["holders"] for generation in generations], [[]] * len(generations))
+        self.assertEqual(len(generations), 1)
+
+    def upgrade(self, how: str) -> None:
+        outcome = self.cloudctl("upgrade", "--to", str(self.tree()), "--how", how, "--yes")
+        self.assertEqual((outcome["result"], outcome["how"]), ("committed", how))
+
+    def restart(self) -> None:
+        self.cloud.stop()
+        self.cloud.start()
+
+    def test_cancelled_and_tried_again(self) -> None:
+        """A cancelled purge has failed and leaves the rest; another try goes on. Health tells of it, and is well."""
+        self.fill("box")
+        task_id = self.purge("box")
+        self.until(task_id, lambda task: task["progress"] > 4)
+        self.assertEqual(self.cloudctl("task", "cancel", task_id)["id"], task_id)
+        task = self.until_failed(task_id)
+        self.assertIn("cancelled by", task["cause"])
+        self.assertEqual(self.request("GET", f"/v1/AUTH_{self.project}/box"), 200)
+        deadline = time.monotonic() + PATIENCE_S
+        while "1 failed" not in (part := self.cloudctl("health")["parts"]["tasks"])["cause"]:
+            self.assertLess(time.monotonic(), deadline)
+        self.assertEqual(part["status"], "ok")
+        self.cloudctl("task", "retry", task_id)
+        done = self.until(task_id, lambda task: task["state"] == "done")
+        self.assertEqual(done["result"], {"deleted": COUNT})
+
+    def until_failed(self, task_id: str) -> Any:
+        """``task show`` exits with 1 then."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not (found := self.cloudctl("task", "list", "--state", "failed")["tasks"]):
+            self.assertLess(time.monotonic(), deadline)
+        self.assertEqual([task["id"] for task in found], [task_id])
+        return found[0]
+
+    def test_deleted_project(self) -> None:
+        """What a deleted project had in the store goes, with nobody asking for it."""
+        self.fill("one", 5)
+        self.fill("two", 0)
+        token, _ = log_in(self.cloud, "cloudd-admin")
+        path, headers = f"/identity/v3/projects/{self.project}", {"X-Auth-Token": token}
+        self.assertEqual(ask(self.cloud, "api", "DELETE", path, None, headers)[0], 204)
+        deadline = time.monotonic() + PATIENCE_S
+        while not (found := self.cloudctl("task", "list", "--state", "done")["tasks"]):
+            self.assertLess(time.monotonic(), deadline)
+        self.assertEqual((found[0]["kind"], found[0]["project_id"]), ("objects.purge_account", self.project))
+        self.assertEqual(self.task(found[0]["id"])["result"], {"deleted": 5})
+        for container in ("one", "two"):
+            self.assertEqual(self.request("GET", f"/v1/AUTH_{self.project}/{container}", token), 404)
