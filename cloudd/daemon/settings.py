@@ -85,9 +85,17 @@ def settings_from_plain(table: Mapping[str, Any]) -> Settings:
 
 
 def settings_to_plain(settings: Settings) -> dict[str, Any]:
-    """The settings as JSON can carry them; ``settings_from_plain`` reads it back to an equal value."""
-    plain = attrs.asdict(settings)
-    plain["state"] = str(settings.state)
+    """
+    The settings as JSON can carry them; ``settings_from_plain`` reads it back to an equal value.
+
+    Defaults are left out: code of another release, which a hand-over may start with these settings, refuses sections
+    that it does not know, and need not know those that nobody has set.
+    """
+    plain: dict[str, Any] = {"state": str(settings.state)}
+    for name, defaults in section_classes().items():
+        usual, values = attrs.asdict(defaults()), attrs.asdict(getattr(settings, name))
+        if chosen := {key: value for key, value in values.items() if value != usual[key]}:
+            plain[name] = chosen
     return plain
 
 

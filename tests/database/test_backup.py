@@ -6,13 +6,13 @@ import gzip
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from cloudd.database import BackupError, backup, migrate, open_control_database, read_backup, restore
 from cloudd.database._control import control_url, make_engine
-from cloudd.database.tables import metadata
+from cloudd.database.tables import metadata, task
 from tests.database.choice import KINDS, new_database
 from tests.identity.house import House
 
@@ -37,6 +37,15 @@ def next_ids(place: Path | str) -> list[int]:
     return ids
 
 
+def note_task(place: Path | str) -> None:
+    """One that waits."""
+    values = {"id": "t1", "kind": "x", "version": 1, "payload": '{"name": "ö"}', "state": "queued", "due_us": 1 << 60}
+    engine = make_engine(control_url(place))
+    with engine.begin() as connection:
+        connection.execute(insert(task).values(**values, created_us=1, updated_us=2))
+    engine.dispose()
+
+
 class BackupTests(TestCase):
     async def saved(self) -> Path:
         """A backup of a cloud with some of everything; ``self.token`` was given by it."""
@@ -51,6 +60,7 @@ class BackupTests(TestCase):
         await identity.application_credentials.create(demo.access, demo.access.user_id, {"name": "mine"})
         await identity.projects.update(admin, child.id, {"enabled": False})
         self.token = demo.token
+        note_task(self.house.place)
         file = Path(self.mktemp())
         self.count = backup(self.house.place, self.house.folder / "secrets", file)
         return file
