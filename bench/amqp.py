@@ -228,7 +228,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         broker.start()
         work = Work(broker.port, options.messages, options.bytes, options.window)
         words = ["declare", options.queue, str(work.port), "0", "0", "0"]
-        subprocess.run([sys.executable, "-m", "bench.amqp", "--child", *words], check=True, timeout=60)
+        subprocess.run(
+            [sys.executable, "-m", "bench.amqp", "--child", *words], check=True, timeout=60, stdout=subprocess.DEVNULL
+        )
         found: dict[str, dict[str, list[dict[str, float]]]] = {
             client: {deed: [] for deed in DEEDS} for client in CLIENTS
         }

@@ -72,9 +72,6 @@ class _Delegate(TwistedDelegate):  # type: ignore[misc]
         channel.channel_close_ok()
         self.client.forget(channel, Refused(message.reply_code, message.reply_text))
 
-    def basic_ack(self, channel: Channel, message: Any) -> None:
-        channel.confirmed(message.delivery_tag, multiple=message.multiple, taken=True)
-
     def basic_nack(self, channel: Channel, message: Any) -> None:
         channel.confirmed(message.delivery_tag, multiple=message.multiple, taken=False)
 

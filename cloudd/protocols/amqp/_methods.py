@@ -29,6 +29,7 @@ from ._values import (
 )
 
 _IDS, _CONTENT = Struct("!HH"), Struct("!HHQ")
+_BASIC = 60  # the class of messages
 _NUMBERS = {
     "octet": Struct("!B"),
     "short": Struct("!H"),
@@ -118,18 +119,24 @@ def pack_header(size: int, properties: Mapping[str, Any]) -> bytes:
     :param properties: of class ``basic``, by name (``content-type``, ``headers``, ``delivery-mode`` …); None: left out
     :raises Unencodable: there is no such property, or it has no form in AMQP
     """
-    basic = specification().classes.byname["basic"]
-    flags, pieces, taken = 0, [], 0
-    for place, field in enumerate(basic.fields.items):
-        value = properties.get(field.name)
-        if field.name in properties:
-            taken += 1
+    places, flags, pieces = _places(), 0, []
+    for name, value in properties.items():
+        try:
+            place, field = places[name]
+        except KeyError:
+            raise Unencodable(f"messages have no property {name!r}") from None
         if value is not None:
             flags |= 1 << 15 - place
-            pieces.append(_pack_field(field, value))
-    if taken != len(properties):
-        raise Unencodable(f"messages have no property {sorted(set(properties) - set(basic.fields.byname))[0]!r}")
-    return b"".join((_CONTENT.pack(basic.id, 0, size), flags.to_bytes(2, "big"), *pieces))
+            pieces.append((place, _pack_field(field, value)))
+    pieces.sort()
+    return b"".join((_CONTENT.pack(_BASIC, 0, size), flags.to_bytes(2, "big"), *(packed for _, packed in pieces)))
+
+
+@cache
+def _places() -> dict[str, tuple[int, Any]]:
+    """Of each property of a message: which bit it has, and its field."""
+    fields = specification().classes.byname["basic"].fields.items
+    return {field.name: (place, field) for place, field in enumerate(fields)}
 
 
 def unpack_header(payload: bytes) -> tuple[int, dict[str, Any]]:
@@ -143,7 +150,7 @@ def unpack_header(payload: bytes) -> tuple[int, dict[str, Any]]:
         raise Malformed("the header of a message is cut off")
     class_id, _weight, size = _CONTENT.unpack_from(payload)
     flags = int.from_bytes(payload[12:14], "big")
-    if class_id != basic.id or flags & 1:
+    if class_id != _BASIC or flags & 1:
         raise Malformed(f"the header of a message is of class {class_id} and has the flags {flags:#x}")
     properties, at = {}, 14
     for place, field in enumerate(basic.fields.items):
