@@ -328,8 +328,8 @@ class LostSessionTests(HandOverCase):
         cloud = super().make_cloud()
         side = cloud.tree / "reload" / "_handover_side.py"
         text = side.read_text()
-        self.assertEqual(text.count("field(default=200"), 1)
-        side.write_text(text.replace("field(default=200", "field(default=3"))
+        self.assertEqual(text.count("field(default=64"), 1)
+        side.write_text(text.replace("field(default=64", "field(default=3"))
         return cloud
 
     def test_what_had_moved_comes_back(self) -> None:
