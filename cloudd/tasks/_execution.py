@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.tasks.test_execution -*-
+# -*- test-case-name: tests.tasks.test_runner -*-
 """
 One claimed task, from its claim until its lease is given up.
 

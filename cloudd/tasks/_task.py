@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.tasks.test_execution -*-
+# -*- test-case-name: tests.tasks.test_runner -*-
 """A task as its step sees it."""
 
 from __future__ import annotations

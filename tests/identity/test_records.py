@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
+from sqlalchemy import select
 from twisted.trial.unittest import TestCase
 
+from cloudd.database import tables
 from cloudd.identity import (
     Access,
     BadValue,
@@ -111,8 +113,8 @@ class OtherServicesTests(RecordTests):
         self.fails = False
 
     def deleted(self, connection: Any, project_id: str) -> None:
-        gone = connection.exec_driver_sql("SELECT count(*) FROM identity_project WHERE id = ?", (project_id,)).scalar()
-        self.assertEqual(gone, 0)
+        found = connection.execute(select(tables.project.c.id).where(tables.project.c.id == project_id)).all()
+        self.assertEqual(found, [])
         self.told.append(project_id)
         if self.fails:
             raise ValueError("no")
