@@ -33,6 +33,7 @@ SHORT_WAITS = {
 SETTINGS = "[workers]\nfront = 2\nstop_timeout_s = 5\n[upgrade]\nwindow_s = 2\n"
 # A fault that comes under supervision needs one that is not over before it comes; it ends it.
 SUPERVISED_SETTINGS = SETTINGS.replace("window_s = 2\n", "window_s = 20\n")
+EXEC_S = 5.5  # by then an anchor has become what it has to: `NEXT_SELF_S` and `QUIET_S` of `_anchor`
 
 Code = Literal["old", "new"]
 
@@ -221,6 +222,8 @@ def play(cloud: TrappedCloud, fault: Fault) -> Played:
     with Witnesses(cloud) as witnesses:
         new = cloud.write_new_code(fault.how, fault.appended, fault.word)
         cloud.traps.clear()
+        if fault.step.startswith(("become", "next_anchor")):
+            time.sleep(EXEC_S)  # an exec that the fault before has left to come would spring the trap
         if fault.step:
             cloud.traps.set(fault.step, fault.action, fault.who)
         fault_at, sprung = time.monotonic(), None
