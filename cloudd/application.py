@@ -8,7 +8,7 @@ daemon, in a process of its own and before any worker; ``build`` runs in every w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -18,7 +18,14 @@ from zope.interface import implementer
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
 from cloudd.identity import Identity, bootstrap, first_login_kept
-from cloudd.interfaces.application import IApplication, OperationRefused, PartHealth, Resources
+from cloudd.interfaces.application import (
+    IApplication,
+    OperationRefused,
+    PartHealth,
+    Resources,
+    WorkForm,
+    WorkReport,
+)
 from cloudd.objects import Objects, ObjectsError
 from cloudd.protocols.events import events_face
 from cloudd.protocols.http import Handler, Request
@@ -121,8 +128,14 @@ class Application:
         for name, part in self._parts.items():
             part.start(state.get(name, {}))
 
-    def lead(self) -> None:
-        self.tasks.lead()
+    def lead(self, kinds: Collection[str] | None = None, on_trial: bool = False) -> None:
+        self.tasks.lead(kinds, on_trial)
+
+    def work(self) -> dict[str, WorkForm]:
+        return self.tasks.work()
+
+    def work_reports(self) -> dict[str, WorkReport]:
+        return self.tasks.work_reports()
 
     def snapshot(self) -> dict[str, Any]:
         return {name: part.snapshot() for name, part in self._parts.items()}

@@ -2,10 +2,10 @@
 """
 The canary of a swap, as the anchor runs it: new code answers on a share of the connections, and is compared.
 
-It begins in every worker that has connections, is looked at four times a second, and ends at the first sign that the
-new code does worse, after the period, or after so many requests.  At the end the new code checks itself once more
-in every worker; where there were too few requests to compare, that check alone decides, and the result says so.
-Nothing here commits or undoes anything: ``Upgrades`` does.
+It begins in every worker, is looked at four times a second, and ends at the first sign that the new code does worse,
+after the period, or after so many requests, when the kinds of tasks have gone over (``_canary_work``).  At the end the
+new code checks itself once more in every worker; where there were too few requests to compare, that check alone
+decides, and the result says so.  Nothing here commits or undoes anything: ``Upgrades`` does.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from cloudd.interfaces.settings import UpgradeSettings
 
+from ._canary_work import WorkMeasure, WorkTurns
 from ._comparison import RouteMeasure, add_up, figures, judge, limits_of, requests_in
 from ._descriptors import Descriptors, Sample
 from ._link import LinkError, LinkTimeout, RemoteError
@@ -40,6 +41,7 @@ CanaryReason = Literal[
     "canary_descriptors",
     "canary_crash",
     "canary_check",
+    "canary_work",
 ]
 _REASONS: Mapping[str, CanaryReason] = {
     "errors": "canary_errors",
@@ -107,10 +109,16 @@ class CanaryStopped(Exception):
     """The daemon is being stopped: this says nothing about the code."""
 
 
+class _Begun(msgspec.Struct):
+    connections: bool
+    work: list[str]
+
+
 class _Answer(msgspec.Struct):
     routes: dict[str, RouteMeasure]
-    descriptors: int
-    limit: int
+    work: dict[str, WorkMeasure]
+    descriptors: int | None = None  # of a worker with connections
+    limit: int = 0
 
 
 @define
@@ -130,6 +138,11 @@ class Canary:
     _measures: dict[str, dict[str, RouteMeasure]] = field(factory=dict)  # by worker
     _total: dict[str, RouteMeasure] = field(factory=dict)
     _descriptors: Descriptors = field(factory=Descriptors)
+    _has_connections: bool = False
+    _work: WorkTurns = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._work = WorkTurns(self._rules.period_s)
 
     async def run(self, number: int) -> str:
         """
@@ -142,23 +155,27 @@ class Canary:
         :raises CanaryStopped: the daemon is being stopped
         """
         await self._begin(number)
-        looks = max(MIN_LOOKS, ceil(self._rules.period_s / LOOK_S))
+        looks = max(MIN_LOOKS, ceil((self._rules.period_s + self._work.slack_s) / LOOK_S))
         began, told = self._clock.seconds(), -1
         for look in range(1, looks + 1):
             await self._sleep()
             await self._look(number, looks)
+            await self._move_work(number)
             elapsed = self._clock.seconds() - began
             if int(elapsed / TELL_S) != told:
                 told = int(elapsed / TELL_S)
-                self._tell(self._sentence(), told, ceil(self._rules.period_s))
-            if elapsed >= self._rules.period_s and look >= MIN_LOOKS:
-                break  # on a busy machine with fewer looks
-            if requests_in(self._total) >= self._rules.max_requests:
-                break
-            if elapsed >= QUIET_S and self._nobody_asks():
+                self._tell(self._sentence() + self._work.progress(), told, ceil(self._rules.period_s))
+            if self._work.is_through and self._has_seen_enough(look, elapsed):
                 break
         await self._check(number)
-        return self._judged()
+        return self._judged() + self._work.result()
+
+    def _has_seen_enough(self, look: int, elapsed: float) -> bool:
+        if elapsed >= self._rules.period_s and look >= MIN_LOOKS:
+            return True  # on a busy machine with fewer looks
+        if requests_in(self._total) >= self._rules.max_requests:
+            return True
+        return elapsed >= QUIET_S and self._nobody_asks()
 
     async def _begin(self, number: int) -> None:
         share = self._rules.percent / 100
@@ -168,7 +185,11 @@ class Canary:
                 raise self._failed("canary_start", f"worker {name}: {answer.cause}")
             if isinstance(answer, LinkError):
                 raise self._died(name, answer)
-        self._taking_part = {name for name, answer in answers.items() if answer}
+            begun = msgspec.convert(answer, _Begun)
+            self._has_connections = self._has_connections or begun.connections
+            self._work.add(begun.work)
+            if begun.connections or begun.work:
+                self._taking_part.add(name)
         self._tell(f"{self._rules.percent:g} % of the connections", 0, ceil(self._rules.period_s))
 
     async def _look(self, number: int, looks: int) -> None:
@@ -185,7 +206,9 @@ class Canary:
             self._silent.discard(name)
             told = msgspec.convert(answer, _Answer, str_keys=True)
             self._measures[name] = told.routes
-            self._descriptors.add(name, _sample(told))
+            self._work.note(told.work)
+            if told.descriptors is not None:
+                self._descriptors.add(name, _sample(told, told.descriptors))
         self._total = add_up(self._measures.values())
         found = judge(self._total, looks)
         if found is not None:
@@ -193,6 +216,22 @@ class Canary:
         leak = self._descriptors.finding()
         if leak:
             raise self._failed("canary_descriptors", leak)
+        worse = self._work.worse()
+        if worse:
+            raise self._failed("canary_work", worse)
+
+    async def _move_work(self, number: int) -> None:
+        """Let the next kind go over, when it is its turn."""
+        kind = self._work.following(self._clock.seconds())
+        if kind is None:
+            return
+        answers = await self._workers.ask_all("move_work", number=number, kind=kind)
+        for name in sorted(self._taking_part):
+            answer = answers.get(name)
+            if isinstance(answer, RemoteError):
+                raise self._failed("canary_work", f"tasks of the kind {kind} cannot go over: {answer.cause}")
+            if name not in answers or isinstance(answer, LinkError):
+                raise self._died(name, answer)
 
     async def _check(self, number: int) -> None:
         answers = await self._workers.ask_all("check_canary", CHECK_S, number=number)
@@ -207,7 +246,7 @@ class Canary:
 
     def _judged(self) -> str:
         requests = requests_in(self._total)
-        if not self._taking_part:
+        if not self._has_connections:
             return "judged by self-checks: no worker has connections"
         if self._nobody_asks():
             return "judged by self-checks: there were no requests to compare"
@@ -239,9 +278,9 @@ class Canary:
         return done
 
 
-def _sample(told: _Answer) -> Sample:
+def _sample(told: _Answer, descriptors: int) -> Sample:
     requests = {route: (found.new.requests, found.old.requests) for route, found in told.routes.items()}
-    return Sample(told.descriptors, told.limit, requests)
+    return Sample(descriptors, told.limit, requests)
 
 
 def _words(error: LinkError) -> str:

@@ -5,7 +5,8 @@ ones whose last requests have not ended.
 
 A swap has two steps, so that all workers of a host change as one: ``prepare`` loads, builds and checks, and changes
 nothing that a client can see; ``commit`` is one assignment.  ``abort`` drops what was prepared.  Between the two a
-canary may run: ``begin_canary`` starts what was prepared and lets it answer on a share of the connections.
+canary may run: ``begin_canary`` starts what was prepared and lets it answer on a share of the connections, and
+``move_work`` gives it one kind of the worker's own work after the other.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ._code_source import APPLICATION, CodeSource
 from ._comparison import RouteMeasure
 from ._heaps import give_back
 from ._trial import Trial
+from ._work_trial import WorkTrial
 
 FREE_DELAY_S = 0.3
 LOOKS_BEFORE_HOLDERS = 5
@@ -78,6 +80,7 @@ class Generations:
     canary_ended: Callable[[], object] = field(default=lambda: None)
     left: Callable[[int], object] = field(default=lambda _number: None)
     trial: Trial | None = None  # of what is prepared, while a canary runs
+    work_trial: WorkTrial | None = None  # likewise
     retired: dict[int, Running] = field(factory=dict)
     leaks: dict[int, list[str]] = field(factory=dict)  # number -> what holds it, for the operator
     _trial_guard: Any = None
@@ -147,6 +150,7 @@ class Generations:
         if self.trial is None:
             self._start(new, state)
         self._end_trial()
+        self.work_trial = None  # all the work goes over
         self.current, self.prepared = new, None
         if old is not None:
             self._retire(old)
@@ -171,6 +175,7 @@ class Generations:
             self._end_trial()
             self.prepared = None
             self._retire(prepared)
+            self._take_work_back()
 
     def settle(self, decided: int) -> None:
         """The anchor has gone in the middle of a swap: do what it has decided, by the number that it has recorded."""
@@ -186,11 +191,12 @@ class Generations:
         except PrepareFailed as error:
             self.log.error("generation {number} cannot take over: {cause}", number=decided, cause=str(error))
 
-    def begin_canary(self, number: int, share: float) -> None:
+    def begin_canary(self, number: int, share: float) -> tuple[str, ...]:
         """
         Let the prepared generation answer on a share of the connections, until ``commit`` or ``abort``.
 
         :param share: above 0 and below 1
+        :return: kinds of the worker's own work that can go over: see ``move_work``
         :raises PrepareFailed: it is not prepared, or did not start: then it was dropped
         """
         new = self.prepared
@@ -199,6 +205,24 @@ class Generations:
         self._start(new)
         self.trial = Trial(new, share, self._reactor.seconds)
         self._guard_trial(number)
+        if self.current is None or self.current.application is None or new.application is None:
+            return ()
+        self.work_trial = WorkTrial(self.current.application, new.application)
+        return self.work_trial.kinds
+
+    def move_work(self, number: int, kind: str) -> None:
+        """
+        Let the generation that is tried do the work of one more kind; without effect where there is no such work.
+
+        :raises PrepareFailed: it cannot
+        """
+        work = self.work_trial
+        if work is None or kind not in work.kinds or self.prepared is None or self.prepared.number != number:
+            return
+        try:
+            work.move(kind)
+        except Exception as error:
+            raise PrepareFailed(cause_of(error)) from None
 
     async def measure_canary(
         self, number: int, limits: Mapping[str, tuple[int, int]], pause: Callable[[], Any]
@@ -347,6 +371,14 @@ class Generations:
             getattr(running.application, "lead", lambda: None)()
         except Exception:
             self.log.failure("generation {number} cannot begin its own work", number=running.number)
+
+    def _take_work_back(self) -> None:
+        work, self.work_trial = self.work_trial, None
+        try:
+            if work is not None:
+                work.give_back()
+        except Exception:
+            self.log.failure("the current generation cannot take its work back")
 
     def _guard_trial(self, number: int) -> None:
         """The anchor looks four times a second; should it have gone, nobody else would end the canary."""

@@ -141,6 +141,7 @@ class Worker:
             "commit": self._commit,
             "abort": self._generations.abort,
             "begin_canary": self._begin_canary,
+            "move_work": self._generations.move_work,
             "measure_canary": self._measure_canary,
             "check_canary": self._generations.check_canary,
             "stop": self._stop_soon,
@@ -357,26 +358,27 @@ class Worker:
             "highest": self._generations.highest,
         }
 
-    def _begin_canary(self, number: int, share: float) -> bool:
-        """Whether this worker takes part: one without connections takes new code at the commit alone."""
-        if not self._spec.faces:
-            return False
-        self._generations.begin_canary(number, share)
-        if self._descriptors is None:
+    def _begin_canary(self, number: int, share: float) -> dict[str, Any]:
+        """Whether there can be connections here, and the kinds of work that can go over."""
+        work = self._generations.begin_canary(number, share)
+        if self._spec.faces and self._descriptors is None:
             self._descriptors = DescriptorWatch(self._reactor, self._client_connections)
             self._descriptors.start()
-        return True
+        return {"connections": bool(self._spec.faces), "work": work}
 
     def _client_connections(self) -> int:
         return sum(len(factory.connections) for factory in self._factories.values())
 
     async def _measure_canary(self, number: int, limits: Mapping[str, tuple[int, int]]) -> Any:
         routes = await self._generations.measure_canary(number, limits, lambda: self._sleep(0))
-        watch = self._descriptors
-        if routes is None or watch is None:
+        work, watch = self._generations.work_trial, self._descriptors
+        if routes is None:
             return None
-        soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return {"routes": routes, "descriptors": watch.lowest(), "limit": soft}
+        told: dict[str, Any] = {"routes": routes, "work": {} if work is None else work.measure()}
+        if watch is not None:
+            soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            told.update(descriptors=watch.lowest(), limit=soft)
+        return told
 
     def _canary_ended(self) -> None:
         if self._descriptors is not None:

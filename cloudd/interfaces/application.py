@@ -10,7 +10,7 @@ when it goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -127,6 +127,36 @@ class PartHealth:
     cause: str = ""
 
 
+@frozen
+class WorkForm:
+    """
+    One kind of a worker's own work, as one generation knows it.
+
+    :ivar reads: versions of its rows that can be worked on
+    :ivar writes: the version that is written
+    """
+
+    reads: tuple[int, ...]
+    writes: int
+
+
+@frozen
+class WorkReport:
+    """
+    How one generation has fared with one kind of work in this process.
+
+    :ivar attempts: that ended by themselves, of the last hundred
+    :ivar troubles: how many of them raised, hung or lost their lease
+    :ivar running: how many there are now
+    :ivar cause: of the last trouble
+    """
+
+    attempts: int = 0
+    troubles: int = 0
+    running: int = 0
+    cause: str = ""
+
+
 @frozen(kw_only=True)
 class Resources:
     """What the kernel lends to a generation."""
@@ -169,12 +199,22 @@ class IApplication(Interface):
         without ever having been the only one.
         """
 
-    def lead() -> None:
+    def lead(kinds: Collection[str] | None = None, on_trial: bool = False) -> None:
         """
-        Begin the worker's own work, such as tasks: this generation was decided for, and is the only one from now on.
+        Do the worker's own work, such as tasks, of these kinds from now on, and give back what runs of others.
 
-        Called once, after ``start``; of a generation that only tries itself in a canary never.
+        Called after ``start``, again with other kinds as they go over from one generation to the other in a canary, and
+        with all of them when this generation was decided for.
+
+        :param kinds: among those of ``work``; None: all, and the upkeep that belongs to no kind
+        :param on_trial: a canary runs: nothing may be given up for good that this code cannot do
         """
+
+    def work() -> dict[str, WorkForm]:
+        """Kinds of work that this worker does, by name, in the order in which they may go over; empty: it does none."""
+
+    def work_reports() -> dict[str, WorkReport]:
+        """How this generation has fared with each kind of work."""
 
     def snapshot() -> dict[str, Any]:
         """Pure: caches worth keeping, as plain data in versioned envelopes (``reload.Snapshot``)."""

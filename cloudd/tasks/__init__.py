@@ -19,7 +19,7 @@ A service makes kinds, and whoever changes something that means long work writes
 
     tasks = Tasks(resources, [kind])                       # in each worker; the agent's runs them
     tasks.start({})
-    tasks.lead()                                           # when this generation was decided for
+    tasks.lead()                                           # when this generation was decided for; see there
 
 Every accepted task has one outcome, whatever is killed: ``done`` with a result, or ``failed`` with a cause.  Steps may
 be begun more than once and must be idempotent; what they write to the control database is written at most once, since

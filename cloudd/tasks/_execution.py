@@ -6,6 +6,9 @@ A step begins with what was saved last.  When it has returned, the next one is e
 ``done``.  A step that raises is tried again later, or the task fails: it enters ``undo`` where its kind has one, and is
 ``failed`` when that has ended.  Each of these is one write under the lease.
 
+**On trial**, while a canary runs, code decides against no task: whatever goes wrong, the task is given back as it was,
+as no attempt, and later other code tries it, or the same again.
+
 ``moment`` is called before and after each of these writes and of each step, with its name: tests kill the process
 there.
 """
@@ -34,18 +37,28 @@ log = Logger()
 How = Literal["done", "failed", "again", "released", "lost"]
 
 
+TRIAL_WAIT_S = 0.5
+
+
 @frozen
 class Ended:
-    """How an execution ended.  ``age_s``: of a task that is done or has failed, since it was submitted."""
+    """
+    How an execution ended.
+
+    :ivar age_s: of a task that is done or has failed, since it was submitted
+    :ivar cause: why it is tried ``again`` or has ``failed``; empty: somebody wanted it to end
+    """
 
     how: How
     age_s: float = 0.0
+    cause: str = ""
 
 
 @define(eq=False)
 class Execution:
     """
     :ivar proven_at: the lease was held then, by the clock of whoever made this
+    :ivar on_trial: the code is in a canary
     """
 
     kind: Kind
@@ -55,6 +68,7 @@ class Execution:
     _database: Transactions
     _moment: Moment
     _chance: Callable[[], float]
+    on_trial: bool = field(init=False, default=False)
     rests: bool = field(init=False, default=False)
     _step: str = field(init=False)
     _cause: str = field(init=False)  # why it fails, in its undo
@@ -121,9 +135,9 @@ class Execution:
         try:
             self._task = self._read()
         except (SnapshotError, ValueError) as error:
-            return await self._fail(f"its row cannot be read: {error}")
-        cause = self._hopeless()
-        ended = await self._give_up(cause) if cause else None
+            cause = f"its row cannot be read: {error}"
+            return await (self._spare(cause) if self.on_trial else self._fail(cause))
+        ended = await self._begin()
         while ended is None:
             ended = await self._do_step(self._task)
         return ended
@@ -157,16 +171,17 @@ class Execution:
     def _undoes(self) -> bool:
         return self._step == UNDO
 
-    def _hopeless(self) -> str:
-        """Why the claimed task is not even begun; empty: it is."""
+    async def _begin(self) -> Ended | None:
+        """Look whether the claimed task is to be done at all; None: it is."""
         assert self._task is not None
         if self._task.end:
-            return self._task.end
+            return await self._give_up(self._task.end)
         most = self.kind.retry.attempts
         if self.claimed.attempts <= most:
-            return ""
+            return None
         last = self.claimed.cause if not self._undoes else ""
-        return f"given up after {most} attempts: {last or 'its process ended each time'}"
+        cause = f"given up after {most} attempts: {last or 'its process ended each time'}"
+        return await (self._spare(cause) if self.on_trial else self._give_up(cause))
 
     async def _do_step(self, task: Task) -> Ended | None:
         function = self.kind.function(self._step)
@@ -199,7 +214,7 @@ class Execution:
             self._is_silent = False
             return await self._again(f"it neither saved nor ended for {self.kind.silence_s:g} s")
         cause = _rows.words(error.cause if isinstance(error, TaskFailed) else f"{type(error).__name__}: {error}")
-        if isinstance(error, (TaskFailed, *self.kind.permanent)):
+        if isinstance(error, (TaskFailed, *self.kind.permanent)) and not self.on_trial:
             return await self._give_up(cause)
         return await self._again(cause)
 
@@ -237,11 +252,14 @@ class Execution:
             cause=cause,
         )
         age_us = await self._write("failed", _rows.fail, cause)
-        return Ended("failed", age_us / 1e6)
+        wanted = self._task is not None and bool(self._task.standing.end)
+        return Ended("failed", age_us / 1e6, "" if wanted else cause)
 
     async def _again(self, cause: str) -> Ended | None:
         """Try the step again later, or give up."""
         assert self._task is not None
+        if self.on_trial:
+            return await self._spare(cause)
         retry, attempt = self.kind.retry, self._task.attempt
         if attempt >= retry.attempts:
             return await self._give_up(f"given up after {attempt} attempts: {cause}")
@@ -254,7 +272,18 @@ class Execution:
             cause=cause,
         )
         await self._write("put back", _rows.put_back, delay_s, self._cause if self._undoes else cause)
-        return Ended("again")
+        return Ended("again", cause=cause)
+
+    async def _spare(self, cause: str) -> Ended:
+        """Code on trial could not do it, which may be the code's fault."""
+        log.warn(
+            "task {task_id} ({kind}) is given back by code on trial: {cause}",
+            task_id=self.claimed.id,
+            kind=self.kind.form.name,
+            cause=cause,
+        )
+        await self._write("put back", _rows.put_back, TRIAL_WAIT_S, self._cause if self._undoes else cause, False)
+        return Ended("again", cause=cause)
 
     async def _release(self) -> Ended:
         await self._write("release", _rows.release)

@@ -301,15 +301,17 @@ def fail(connection: Connection, lease: Lease, cause: str) -> int:
     return _age_us(connection, lease)
 
 
-def put_back(connection: Connection, lease: Lease, delay_s: float, cause: str) -> None:
+def put_back(connection: Connection, lease: Lease, delay_s: float, cause: str, counts: bool = True) -> None:
     """
     Have the step tried again later.
 
     :param cause: why it failed, for operators
+    :param counts: as an attempt
     :raises LeaseLost:
     """
+    attempts = {} if counts else {"attempts": _one_less()}
     due = now_us() + int(delay_s * 1e6)
-    _write(connection, lease, state="queued", cause=words(cause), **_NO_LEASE, due_us=due)
+    _write(connection, lease, state="queued", cause=words(cause), **_NO_LEASE, due_us=due, **attempts)
 
 
 def release(connection: Connection, lease: Lease) -> None:
@@ -318,8 +320,11 @@ def release(connection: Connection, lease: Lease) -> None:
 
     :raises LeaseLost:
     """
-    attempts = case((_c.attempts > 0, _c.attempts - 1), else_=0)
-    _write(connection, lease, state="queued", **_NO_LEASE, due_us=now_us(), attempts=attempts)
+    _write(connection, lease, state="queued", **_NO_LEASE, due_us=now_us(), attempts=_one_less())
+
+
+def _one_less() -> ColumnElement[int]:
+    return case((_c.attempts > 0, _c.attempts - 1), else_=0)
 
 
 _NO_LEASE: dict[str, None] = {"lease_owner": None, "lease_token": None}

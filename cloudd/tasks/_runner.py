@@ -10,6 +10,9 @@ read, and a claim only if something is due.  So a task that was submitted by ano
 ``FENCE`` of its length is taken for lost, and its step is cancelled, before the database lets somebody else have it.
 A step that hangs is cut off as well (``Kind.silence_s``): it would keep its lease, and one of the places, for ever.
 
+**Kinds.**  Code in a canary, and the code that it may follow, share the kinds among them: ``lead`` says which are run
+here from now on.  What runs of another ends where it saves next, and whoever leads its kind goes on with it at once.
+
 **Rest.**  ``rest`` claims nothing more and lets each task end where it saves next; it gives its lease back with that
 very write.  After ``REST_S`` what has not saved is cancelled.  The timers end with the last of them.
 """
@@ -17,7 +20,7 @@ very write.  After ``REST_S`` what has not saved is cancelled.  The timers end w
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from attrs import define, field
@@ -50,8 +53,9 @@ def _unwatched(_moment: str) -> None:
 @define(eq=False)
 class Runner:
     """
-    Runs tasks of some kinds in this process.
+    Runs tasks in this process.
 
+    :param kinds: those that can be run here; all of them are until ``lead`` says otherwise
     :param owner: what operators read of who runs a task
     :param parallel: most tasks at one time
     :param lease_s: how long the task of a dead process waits for another one
@@ -77,20 +81,44 @@ class Runner:
     _poked: bool = field(init=False, default=True)
     _seen: int | None = field(init=False, default=None)  # version of the database
     _look_at: float = field(init=False, default=0.0)
+    _on_trial: bool = field(init=False, default=False)
     _rests: bool = field(init=False, default=False)
     _cutting: Any = field(init=False, default=None)
     _waiting: list[Deferred[None]] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self._readable = {name: kind.form.readable for name, kind in self.kinds.items()}
+        self._readable = self._readable_of(self.kinds)
 
     @property
     def running(self) -> int:
         """Tasks that this runner has a lease on."""
         return len(self._running)
 
+    def running_of(self, kind: str) -> int:
+        """Those of one kind."""
+        return sum(execution.kind.form.name == kind for execution in self._running)
+
+    def lead(self, kinds: Collection[str], on_trial: bool) -> None:
+        """
+        Run tasks of these kinds alone.
+
+        :param on_trial: see ``_execution``
+        """
+        self._readable = self._readable_of(kinds)
+        self._on_trial = on_trial
+        for execution in self._running:
+            execution.on_trial = on_trial
+            if execution.kind.form.name not in self._readable:
+                execution.rest()
+        self.poke()
+
+    def _readable_of(self, kinds: Collection[str]) -> dict[str, tuple[int, ...]]:
+        return {name: kind.form.readable for name, kind in self.kinds.items() if name in kinds}
+
     def start(self) -> None:
         """Begin to look for tasks."""
+        if self._timers or self._rests:
+            return
         self._every(LOOK_S, self._tick)
         self._every(self._lease_s / RENEWALS, lambda: Deferred.fromCoroutine(self._renew()))
 
@@ -163,7 +191,8 @@ class Runner:
 
     def _begin(self, execution: Execution) -> None:
         self._running.add(execution)
-        if self._rests:
+        execution.on_trial = self._on_trial
+        if self._rests or execution.kind.form.name not in self._readable:
             execution.rest()
         running = Deferred.fromCoroutine(execution.run())
         running.addErrback(self._broke_off, execution).addCallback(self._has_ended, execution)

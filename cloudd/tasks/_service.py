@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from attrs import define, field
@@ -13,13 +14,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
+from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed, WorkForm, WorkReport
 
 from . import _operators, _rows
 from ._errors import TaskError
 from ._execution import Ended
 from ._kind import Fields, Form, Kind
 from ._operators import STATES, Count
+from ._record import Record
 from ._runner import Runner, by_name
 
 COUNT_EVERY_S = 5.0
@@ -48,6 +50,7 @@ class Tasks:
     _counted: int | None = field(init=False, default=None)  # version of the database
     _shown: set[tuple[str, str]] = field(init=False, factory=set)
     _gauge: Any = field(init=False)
+    _records: dict[str, Record] = field(init=False, factory=lambda: defaultdict(Record))
     _outcomes: Any = field(init=False)
     _seconds: Any = field(init=False)
 
@@ -138,14 +141,35 @@ class Tasks:
             raise SelfCheckFailed("cloudd.tasks", str(error) or type(error).__name__) from error
 
     def start(self, state: Mapping[str, Any]) -> None:
-        """Nothing yet: code that only tries itself runs no tasks."""
+        """Nothing yet: ``lead`` says what is run."""
 
-    def lead(self) -> None:
-        """In the agent's worker: run tasks, count them, forget old ones."""
-        if self._runner is not None:
-            self._runner.start()
+    def lead(self, kinds: Collection[str] | None = None, on_trial: bool = False) -> None:
+        """
+        In the agent's worker: run tasks, count them, forget old ones.
+
+        :param kinds: run these alone; None: all
+        :param on_trial: run them as code in a canary, and do nothing else
+        """
+        if self._runner is None:
+            return
+        self._runner.lead(self._kinds if kinds is None else kinds, on_trial)
+        self._runner.start()
+        if not on_trial and not self._timers:
             self._every(COUNT_EVERY_S, self._count)
             self._every(FORGET_EVERY_S, self._forget)
+
+    def work(self) -> dict[str, WorkForm]:
+        """Kinds that are run in this worker."""
+        if self._runner is None:
+            return {}
+        return {name: WorkForm(kind.form.readable, kind.form.emits) for name, kind in self._kinds.items()}
+
+    def work_reports(self) -> dict[str, WorkReport]:
+        """How the tasks of each kind have fared here, in this generation."""
+        runner = self._runner
+        if runner is None:
+            return {}
+        return {name: self._records[name].report(runner.running_of(name)) for name in self._kinds}
 
     def snapshot(self) -> dict[str, Any]:
         """Nothing: all is in the database."""
@@ -209,6 +233,7 @@ class Tasks:
             log.warn("old tasks could not be forgotten; it is tried again: {cause}", cause=str(error))
 
     def _note_end(self, kind: Kind, ended: Ended) -> None:
+        self._records[kind.form.name].note(ended)
         self._outcomes.labels(kind.form.name, ended.how).inc()
         if ended.how in {"done", "failed"}:
             self._seconds.labels(kind.form.name).observe(ended.age_s)

@@ -9,6 +9,7 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from cloudd.control import Outcome
+from cloudd.daemon._canary_work import Report, WorkMeasure
 from cloudd.daemon._comparison import RouteMeasure, Side, bucket_of
 from cloudd.daemon._link import LinkLost, LinkTimeout, RemoteError
 from cloudd.interfaces.settings import UpgradeSettings
@@ -22,8 +23,10 @@ ROUTE = "api GET /v3/projects"
 class Front:
     """A worker with connections that answers as the tests say."""
 
-    def __init__(self, takes_part: bool = True) -> None:
+    def __init__(self, takes_part: bool = True, work: tuple[str, ...] = ()) -> None:
         self.takes_part = takes_part
+        self.work = work
+        self.over: dict[str, WorkMeasure] = {}  # kinds that have gone over
         self.route = RouteMeasure(Side(), Side())
         self.descriptors = 30
         self.errors: dict[str, Exception | None] = {}
@@ -44,9 +47,13 @@ class Front:
             return self.errors[call]
         if call == "begin_canary":
             self.asked.append(body)
-            return self.takes_part
+            return {"connections": self.takes_part, "work": list(self.work)}
+        if call == "move_work" and body["kind"] in self.work:
+            self.over[body["kind"]] = WorkMeasure(Report(), Report(attempts=20))
         if call == "measure_canary":
-            told = {"routes": {ROUTE: self.route}, "descriptors": self.descriptors, "limit": 1000}
+            told: dict[str, Any] = {"routes": {}, "work": self.over}
+            if self.takes_part:
+                told = {"routes": {ROUTE: self.route}, "work": {}, "descriptors": self.descriptors, "limit": 1000}
             return msgspec.json.decode(msgspec.json.encode(told))
         return None
 
@@ -313,3 +320,67 @@ class BadCodeTests(CanaryCase):
             outcome = self.successResultOf(second)
             self.assertEqual(outcome.result, "busy")
             self.assertIn("canary: 5 % of the connections: 40 requests", outcome.cause)
+
+
+class WorkTests(CanaryCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.agent = self.workers.answers["agent"] = Front(takes_part=False, work=("a", "b"))
+
+    def test_one_kind_at_a_time(self) -> None:
+        """Each kind has its part of the period; then the result tells of them."""
+        waiting = self.begin()
+        for over in (["a"], ["a", "b"]):
+            self.looks(1)
+            self.assertEqual(list(self.agent.over), over)
+            self.agent.over[over[-1]].new = Report(attempts=4, running=1)
+            self.looks(7, 5, 95)
+        assert self.upgrades.progress is not None
+        self.assertIn("; tasks: 2 of 2 kinds went over, now b", self.upgrades.progress.text)
+        self.looks(1)
+        outcome = self.successResultOf(waiting)
+        self.assertEqual(outcome.result, "committed")
+        self.assertTrue(outcome.canary.endswith("; tasks of 2 of 2 kinds went over: 8 ended, 0 failed, 2 running"))
+
+    def test_nothing_to_be_done(self) -> None:
+        """Kinds of which there are no tasks are not waited for, and neither are connections that do not ask."""
+        waiting = self.begin()
+        self.looks(12)
+        outcome = self.successResultOf(waiting)
+        none = "judged by self-checks: there were no requests to compare"
+        self.assertEqual(outcome.canary, f"{none}; tasks of 2 of 2 kinds went over: there were none")
+
+    def test_worse(self) -> None:
+        """Three attempts that failed end it, with the kind and the last cause."""
+        waiting = self.begin()
+        self.looks(1)
+        self.agent.over["a"].new = Report(attempts=3, troubles=3, cause="ValueError: no")
+        self.looks(1)
+        outcome = self.successResultOf(waiting)
+        self.assertEqual((outcome.result, self.rollbacks()), ("failed", {"canary_work": 1}))
+        self.assertIn("tasks of the kind a failed in 3 of 3 attempts (old code: 0 of 20)", outcome.cause)
+        self.assertIn("the last one with: ValueError: no", outcome.cause)
+        self.assertEqual(self.workers.calls[-1], ("abort", 2))
+
+    def test_it_cannot_go_over(self) -> None:
+        """New code that raises when it is given work."""
+        self.agent.errors["move_work"] = RemoteError("PrepareFailed", "cloudd.x line 3: no")
+        waiting = self.begin()
+        self.looks(1)
+        self.assertIn("of the kind a cannot go over: cloudd.x line 3", self.successResultOf(waiting).cause)
+        self.assertEqual(self.rollbacks(), {"canary_work": 1})
+
+    def test_an_agent_that_dies(self) -> None:
+        """It may be the new code's doing; where it had no work it is not."""
+        for call in ("measure_canary", "move_work"):
+            self.setUp()
+            waiting = self.begin()
+            self.agent.errors[call] = LinkLost("the process ended")
+            self.looks(1)
+            self.assertIn("worker agent did not come through it", self.successResultOf(waiting).cause)
+        self.setUp()
+        self.agent.work = ()
+        waiting = self.begin()
+        self.agent.errors["measure_canary"] = LinkLost("the process ended")
+        self.looks(16)
+        self.assertEqual(self.successResultOf(waiting).result, "committed")

@@ -55,6 +55,19 @@ class Application:
         request.route = WORD
 """
 
+WORKING = (
+    APPLICATION.replace("self.kept = 0", "self.kept, self.led, self.raises = 0, [], False")
+    + """
+    def work(self):
+        from cloudd.interfaces.application import WorkForm
+        return {{"purge": WorkForm((1,), 1), "copy": WorkForm((1,), 1)}}
+    def lead(self, kinds=None, on_trial=False):
+        if self.raises:
+            1 / 0
+        self.led.append((kinds, on_trial))
+"""
+)
+
 
 def holders_at_once(generation: Generation, _reactor: object) -> Deferred[list[str]]:
     """``Generation.find_holders`` without a fork."""
@@ -125,9 +138,9 @@ class GenerationsCase(TestCase):
         GenerationsCase.number += 1
         return GenerationsCase.number
 
-    def swap(self, word: str) -> int:
+    def swap(self, word: str, source: str = APPLICATION) -> int:
         number = self.next_number()
-        self.successResultOf(Deferred.fromCoroutine(self.generations.prepare(number, self.stage(word))))
+        self.successResultOf(Deferred.fromCoroutine(self.generations.prepare(number, self.stage(word, source))))
         self.generations.commit(number)
         return number
 
@@ -249,11 +262,11 @@ class SwapTests(GenerationsCase):
 class CanaryTests(GenerationsCase):
     """A prepared generation that answers on a share of the connections."""
 
-    def begin(self, word: str = "two", share: float = 0.5) -> int:
+    def begin(self, word: str = "two", share: float = 0.5, source: str = APPLICATION) -> int:
         """Boot ``one``, and begin the canary of another word."""
-        self.swap("one")
+        self.swap("one", source)
         number = self.next_number()
-        self.successResultOf(Deferred.fromCoroutine(self.generations.prepare(number, self.stage(word))))
+        self.successResultOf(Deferred.fromCoroutine(self.generations.prepare(number, self.stage(word, source))))
         self.generations.begin_canary(number, share)
         return number
 
@@ -308,6 +321,44 @@ class CanaryTests(GenerationsCase):
         self.generations.commit(number)
         self.assertEqual(led, [True])
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def begin_with_work(self) -> tuple[int, Any, Any]:
+        """The canary of code that works, after code that works: its number, and what both are given to do."""
+        number = self.begin(source=WORKING)
+        current = cast(Any, self.generations.current).application
+        return number, current.led, cast(Any, self.generations.trial).running.application.led
+
+    def test_work_goes_over(self) -> None:
+        """Kind by kind in the canary, all of it with the commit; nothing where there is no such work or canary."""
+        number, old, new = self.begin_with_work()
+        self.assertEqual((old, new), ([(None, False)], []))
+        for wrong_number, kind in ((number, "unknown"), (number - 1, "purge")):
+            self.generations.move_work(wrong_number, kind)
+        self.assertEqual(new, [])
+        self.generations.move_work(number, "purge")
+        self.assertEqual((old[1:], new), ([(["copy"], False)], [(["purge"], True)]))
+        self.generations.commit(number)
+        self.assertEqual((old[2:], new[1:]), ([], [(None, False)]))
+        self.assertIsNone(self.generations.work_trial)
+
+    def test_work_comes_back(self) -> None:
+        """When the canary is dropped, though the new code cannot even stop."""
+        number, old, _new = self.begin_with_work()
+        self.generations.move_work(number, "purge")
+        self.generations.abort(number)
+        self.assertEqual(old[-1], (None, False))
+        self.generations.move_work(number, "purge")
+        self.assertEqual(len(old), 3)
+
+    def test_work_that_cannot_go_over(self) -> None:
+        """New code that raises when it is given work: the cause says where."""
+        number, old, _new = self.begin_with_work()
+        cast(Any, self.generations.trial).running.application.raises = True
+        error = self.assertRaises(PrepareFailed, self.generations.move_work, number, "purge")
+        self.assertIn("cloudd.application line", str(error))
+        self.assertIn("ZeroDivisionError", str(error))
+        self.generations.abort(number)
+        self.assertEqual(old[-1], (None, False))
 
     def test_abort(self) -> None:
         """The next request has the old code everywhere; one under way in the new ends there, then it is freed."""

@@ -26,6 +26,7 @@ front = 1
 [upgrade]
 window_s = 0.5
 canary_percent = 0
+canary_period_s = 4
 trees = {trees}
 [tasks]
 lease_s = 2
@@ -130,6 +131,41 @@ class PurgeTests(SynchronousTestCase):
         while len(generations := self.agent()["generations"]) > 1 and time.monotonic() < deadline:
             self.assertEqual([generation["holders"] for generation in generations], [[]] * len(generations))
         self.assertEqual(len(generations), 1)
+
+    def upgrade_in_canary(self, tree: Path) -> Any:
+        """An upgrade with a canary that lasts 4 s and more, as JSON; it may fail."""
+        command = [str(Path(sys.executable).parent / "cloudctl"), "--state", str(self.cloud.state), "--json"]
+        ran = subprocess.run(
+            [*command, "upgrade", "--to", str(tree), "--canary", "50", "--yes"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(self.cloud.tree)},
+        )
+        return json.loads(ran.stdout.splitlines()[-1])
+
+    def test_on_trial(self) -> None:
+        """In a canary new code does the purges: bad code is found out by them, and harms none; good code ends them."""
+        self.fill("box")
+        task_id = self.purge("box")
+        self.until(task_id, lambda task: task["progress"] > 4)
+        bad = self.tree()
+        module = bad / "cloudd" / "objects" / "_purge.py"
+        module.write_text(module.read_text().replace(DELETE, "raise ValueError('bad code')"))
+        outcome = self.upgrade_in_canary(bad)
+        self.assertEqual(outcome["result"], "failed", outcome)
+        self.assertIn("tasks of the kind objects.purge_container failed in 3 of 3 attempts", outcome["cause"])
+        self.assertIn("the last one with: ValueError: bad code", outcome["cause"])
+        after = self.until(task_id, lambda task: task["state"] not in {"queued", "running"})
+        self.assertEqual((after["state"], after["result"], after["cause"]), ("done", {"deleted": COUNT}, ""))
+        self.fill("crate", 300)
+        second = self.purge("crate")
+        outcome = self.upgrade_in_canary(self.tree())
+        self.assertEqual(outcome["result"], "committed", outcome)
+        self.assertRegex(outcome["canary"], r"; tasks of 2 of 2 kinds went over: \d ended, 0 failed, 1 running$")
+        self.assertIn(f"generation {outcome['generation']}", self.task(second)["owner"])
+        after = self.until(second, lambda task: task["state"] not in {"queued", "running"})
+        self.assertEqual((after["state"], after["result"]), ("done", {"deleted": 300}))
 
     def upgrade(self, how: str) -> None:
         outcome = self.cloudctl("upgrade", "--to", str(self.tree()), "--how", how, "--yes")

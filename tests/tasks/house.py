@@ -39,14 +39,26 @@ class House:
         case.addCleanup(database.close)
         return cls(case, folder, database, [])
 
-    def runner(self, *kinds: Kind, lease_s: float = 30.0, parallel: int = 4, moment: Any = lambda _: None) -> Runner:
-        """One that runs, until the test ends."""
+    def runner(
+        self,
+        *kinds: Kind,
+        lease_s: float = 30.0,
+        parallel: int = 4,
+        moment: Any = lambda _: None,
+        starts: bool = True,
+    ) -> Runner:
+        """
+        One that runs, until the test ends.
+
+        :param starts: False: the test starts it
+        """
 
         def ended(_kind: Kind, end: Ended) -> None:
             self.ends.append(end)
 
         runner = Runner(reactor, self.database, by_name(kinds), "tester", parallel, lease_s, ended, moment)
-        runner.start()
+        if starts:
+            runner.start()
         self.case.addCleanup(runner.rest)
         return runner
 

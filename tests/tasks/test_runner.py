@@ -22,6 +22,7 @@ from cloudd.tasks import (
     Step,
     Task,
     TaskFailed,
+    _execution,
     _operators,
     _rows,
     _runner,
@@ -61,6 +62,11 @@ class RunnerCase(TestCase):
     def ends(self) -> list[str]:
         return [ended.how for ended in self.house.ends]
 
+    async def until_ends(self, *ends: str) -> None:
+        """Wait until executions have ended so: a row tells the end before the runner knows that it was written."""
+        await self.house.until(lambda: len(self.ends()) >= len(ends))
+        self.assertEqual(self.ends(), list(ends))
+
 
 class StepTests(RunnerCase):
     async def test_steps_in_order(self) -> None:
@@ -81,7 +87,8 @@ class StepTests(RunnerCase):
         self.assertLess(time.monotonic() - began, 5)
         self.assertEqual(seen, [({"x": "y"}, {"a": 1}, "p", "r", 1, 2)])
         self.assertEqual((row["result"], row["progress"], row["total"], row["due_us"]), ('{"b": [2]}', 2, 5, None))
-        self.assertEqual((self.calls, self.ends()), (["one", "two"], ["done"]))
+        self.assertEqual(self.calls, ["one", "two"])
+        await self.until_ends("done")
 
     async def test_another_workers_order_is_seen(self) -> None:
         """Nobody pokes: the commit is seen."""
@@ -147,7 +154,8 @@ class FailureTests(RunnerCase):
         runner = self.house.runner(self.kind(self.step("one", ValueError("not yet"), {"ok": True})))
         task_id = await self.house.submit(runner)
         row = await self.house.until_state(task_id, "done")
-        self.assertEqual((self.ends(), row["cause"]), (["again", "done"], ""))
+        self.assertEqual(row["cause"], "")
+        await self.until_ends("again", "done")
 
     async def test_waits_between_attempts(self) -> None:
         """A task that has failed is due later by the kind's rule, with its cause, and holds no lease."""
@@ -167,7 +175,7 @@ class FailureTests(RunnerCase):
         runner = self.house.runner(self.kind(self.step("one", ValueError("never"))))
         row = await self.house.until_state(await self.house.submit(runner), "failed")
         self.assertEqual((row["cause"], row["due_us"]), ("given up after 3 attempts: ValueError: never", None))
-        self.assertEqual(self.ends(), ["again", "again", "failed"])
+        await self.until_ends("again", "again", "failed")
 
     async def test_poison_that_kills(self) -> None:
         """A task whose process dies each time stops as well, without being begun again."""
@@ -273,7 +281,8 @@ class FailureTests(RunnerCase):
         kind = self.kind(self.step("one", slow), self.step("two", hang, hang, {"a": 1}), silence_s=0.5)
         runner = self.house.runner(kind)
         await self.house.until_state(await self.house.submit(runner), "done")
-        self.assertEqual((self.calls, self.ends()), (["one", "two", "two", "two"], ["again", "again", "done"]))
+        self.assertEqual(self.calls, ["one", "two", "two", "two"])
+        await self.until_ends("again", "again", "done")
 
     async def test_row_that_cannot_be_read(self) -> None:
         """It fails in words and does not stop the others."""
@@ -372,7 +381,7 @@ class LeaseTests(RunnerCase):
         task_id = await self.house.submit(first)
         await self.house.until(lambda: self.calls)
         [(lease, _)] = await self.house.database.write(self.steal, task_id)
-        await self.house.until(lambda: self.ends() == ["lost"])
+        await self.until_ends("lost")
         self.assertEqual([type(error) for error in errors], [CancelledError, LeaseLost])
         await self.house.database.write(_rows.finish, lease, {"by": "second"})
         self.assertEqual(self.house.row(task_id)["result"], '{"by": "second"}')
@@ -402,7 +411,7 @@ class LeaseTests(RunnerCase):
             raise OSError("no disk")
 
         self.patch(_rows, "renew", broken)
-        await self.house.until(lambda: self.ends() == ["lost"])
+        await self.until_ends("lost")
         self.assertLess(cut[0] - began, 1.5)
         self.assertEqual(self.house.row(task_id)["state"], "running")
 
@@ -419,6 +428,115 @@ class LeaseTests(RunnerCase):
         patched.restore()
         await self.house.until_state(await self.house.submit(), "done")
         self.assertEqual(runner.cause, "")
+
+
+class LeadTests(RunnerCase):
+    """Two generations share the kinds among them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = Form(name="test.other")
+
+    async def test_goes_over(self) -> None:
+        """What runs of a kind ends where it saves, and the other runner goes on with it; of other kinds it stays."""
+        go: Deferred[None] = Deferred()
+
+        async def work(task: Task) -> Fields:
+            if not task.state:
+                await go
+                await task.save({"half": True})
+                self.calls.append("too far")
+            return {"by": "first"}
+
+        async def go_on(task: Task) -> Fields:
+            return {"by": "second", **task.state}
+
+        kinds = [Kind(form=form, steps=(self.step("one", work),), retry=QUICK) for form in (FORM, self.other)]
+        first = self.house.runner(*kinds)
+        second = self.house.runner(Kind(form=FORM, steps=(self.step("one", go_on),)), starts=False)
+        moved, stays = [await self.house.submit(first, form) for form in (FORM, self.other)]
+        await self.house.until(lambda: len(self.calls) == 2)
+        self.assertEqual((first.running_of(FORM.name), first.running_of(self.other.name)), (1, 1))
+        first.lead([self.other.name], on_trial=False)
+        second.lead([FORM.name], on_trial=True)
+        second.start()
+        go.callback(None)
+        row = await self.house.until_state(moved, "done")
+        self.assertEqual(row["result"], '{"by": "second", "half": true}')
+        row = await self.house.until_state(stays, "done")
+        self.assertEqual((row["result"], self.calls.count("too far")), ('{"by": "first"}', 1))
+        await second.rest()
+        first.lead(first.kinds, on_trial=False)
+        last = await self.house.submit(first)
+        await self.house.until_state(last, "done")
+
+    async def test_code_on_trial_gives_nothing_up(self) -> None:
+        """Whatever goes wrong in it, the task waits for other code, as it was, and nothing counts as an attempt."""
+        self.patch(_execution, "TRIAL_WAIT_S", 0.01)
+        kind = self.kind(self.step("one", TaskFailed("never"), KeyError("bug")), permanent=(KeyError,))
+        first = self.house.runner(kind, starts=False)
+        first.lead([FORM.name], on_trial=True)
+        first.start()
+        task_id = await self.house.submit(first)
+        await self.house.until(lambda: len(self.calls) > 8)
+        await first.rest()
+        row = self.house.row(task_id)
+        self.assertEqual((row["state"], row["attempts"], row["cause"]), ("queued", 0, "KeyError: 'bug'"))
+        self.assertEqual({(ended.how, ended.cause) for ended in self.house.ends[1:-1]}, {("again", "KeyError: 'bug'")})
+        self.house.runner(self.kind(self.step("one")))
+        await self.house.until_state(task_id, "done")
+
+    async def test_rows_that_code_on_trial_cannot_use(self) -> None:
+        """One that it cannot read, that killed its process too often, or whose step it does not have."""
+        self.patch(_execution, "TRIAL_WAIT_S", 30.0)
+        for change, cause in (
+            ("payload = 'x'", "its row cannot be read"),
+            ("attempts = 3", "given up after 3 attempts: its process ended each time"),
+            ("step = 'of other code'", "the code that runs has no step 'of other code'"),
+        ):
+            task_id = await self.house.submit()
+            self.house.set(task_id, change)
+            runner = self.house.runner(self.kind(self.step("one")), starts=False)
+            runner.lead([FORM.name], on_trial=True)
+            runner.start()
+            await self.house.until(partial(self.cause_of, task_id))
+            await runner.rest()
+            row = self.house.row(task_id)
+            self.assertEqual(row["state"], "queued")
+            self.assertIn(cause, row["cause"])
+        self.assertEqual(self.calls, [])
+
+    def cause_of(self, task_id: str) -> str:
+        cause: str = self.house.row(task_id)["cause"]
+        return cause
+
+    async def test_decided_for(self) -> None:
+        """When the trial ends well the tasks that run are no longer spared."""
+        go: Deferred[None] = Deferred()
+
+        async def fail(_task: Task) -> None:
+            await go
+            raise TaskFailed("never")
+
+        runner = self.house.runner(self.kind(self.step("one", fail)), starts=False)
+        runner.lead([FORM.name], on_trial=True)
+        runner.start()
+        task_id = await self.house.submit(runner)
+        await self.house.until(lambda: self.calls)
+        runner.lead(runner.kinds, on_trial=False)
+        go.callback(None)
+        await self.house.until_state(task_id, "failed")
+
+    async def test_cancelled_on_trial(self) -> None:
+        """What somebody wants to end does end."""
+        runner = self.house.runner(self.kind(self.step("one")), starts=False)
+        runner.lead([FORM.name], on_trial=True)
+        task_id = await self.house.submit()
+        self.house.set(task_id, "cancel_cause = 'not wanted'")
+        runner.start()
+        await self.house.until_state(task_id, "failed")
+        await self.until_ends("failed")
+        self.assertEqual(self.house.ends[0].cause, "")
 
 
 class RestTests(RunnerCase):

@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from cloudd.daemon._metrics import WorkerMetrics
-from cloudd.interfaces.application import Host, Resources, SelfCheckFailed
+from cloudd.interfaces.application import Host, Resources, SelfCheckFailed, WorkForm, WorkReport
 from cloudd.interfaces.settings import Settings, TaskSettings
 from cloudd.tasks import Fields, Form, Kind, Step, Task, TaskError, TaskFailed, Tasks, _operators, _service
 from reload import Converters
@@ -35,7 +35,7 @@ class ServiceCase(TestCase):
         found: Fields | None = self.answer
         return found
 
-    def tasks(self, role: str = "agent", form: Form = FORM, **settings: Any) -> Tasks:
+    def tasks(self, role: str = "agent", form: Form = FORM, *, leads: bool = True, **settings: Any) -> Tasks:
         resources = Resources(
             reactor=reactor,
             settings=Settings(state=Path(self.mktemp()), tasks=TaskSettings(**settings)),
@@ -51,7 +51,8 @@ class ServiceCase(TestCase):
         )
         tasks = Tasks(resources, [Kind(form=form, steps=(Step("one", self.work),))])
         tasks.start({})
-        tasks.lead()
+        if leads:
+            tasks.lead()
         self.addCleanup(tasks.rest)
         self.addCleanup(tasks.retire)
         return tasks
@@ -70,15 +71,34 @@ class RunTests(ServiceCase):
         self.tasks("agent")
         await self.house.until_state(task_id, "done")
 
-    async def test_code_that_tries_itself(self) -> None:
-        """In a canary nothing is run; what never ran anything has nothing to give back."""
-        self.patch(Tasks, "lead", lambda _self: None)
-        tasks = self.tasks()
+    async def test_code_that_does_not_lead(self) -> None:
+        """Nothing is run before it is its turn; what never ran anything has nothing to give back."""
+        tasks = self.tasks(leads=False)
         task_id = await tasks.submit(FORM, {})
         await deferLater(reactor, 0.4)
         self.assertEqual(self.house.row(task_id)["state"], "queued")
         tasks.retire()
         self.successResultOf(tasks.rest())
+
+    async def test_code_on_trial(self) -> None:
+        """It runs the kinds that have gone over and spares them; when it is decided for it does all there is to do."""
+        front = self.tasks("front")
+        self.assertEqual((front.work(), front.work_reports()), ({}, {}))
+        old, new = self.tasks(), self.tasks(leads=False)
+        self.assertEqual((old.work(), new.work_reports()), ({FORM.name: WorkForm((1,), 1)}, {FORM.name: WorkReport()}))
+        old.lead([])
+        new.lead([FORM.name], on_trial=True)
+        self.answer = TaskFailed("no")
+        task_id = await old.submit(FORM, {})
+        new.poke()
+        await self.house.until(lambda: new.work_reports()[FORM.name].troubles)
+        self.assertEqual(new.work_reports()[FORM.name], WorkReport(1, 1, 0, "no"))
+        self.assertEqual((old.work_reports()[FORM.name], self.house.row(task_id)["state"]), (WorkReport(), "queued"))
+        old.retire()
+        new.lead()
+        await self.house.until_state(task_id, "failed")
+        await self.house.until(lambda: self.metric("cloudd_tasks", kind=FORM.name, state="failed"))
+        self.assertEqual(new.work_reports()[FORM.name].cause, "no")
 
     async def test_retire(self) -> None:
         """What runs gives its lease back, and the timers end with it."""
