@@ -370,6 +370,16 @@ class WorkTests(CanaryCase):
         self.assertIn("of the kind a cannot go over: cloudd.x line 3", self.successResultOf(waiting).cause)
         self.assertEqual(self.rollbacks(), {"canary_work": 1})
 
+    def test_an_agent_that_is_slow(self) -> None:
+        """One answer that comes too late is no sign of anything."""
+        waiting = self.begin()
+        self.agent.errors["move_work"] = LinkTimeout("no answer")
+        self.looks(1)
+        self.agent.errors.clear()
+        self.agent.over["a"] = WorkMeasure(Report(), Report())
+        self.looks(16)
+        self.assertEqual(self.successResultOf(waiting).result, "committed")
+
     def test_an_agent_that_dies(self) -> None:
         """It may be the new code's doing; where it had no work it is not."""
         for call in ("measure_canary", "move_work"):
