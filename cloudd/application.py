@@ -130,6 +130,9 @@ class Application:
 
     def lead(self, kinds: Collection[str] | None = None, on_trial: bool = False) -> None:
         self.tasks.lead(kinds, on_trial)
+        if not on_trial:
+            for part in (self.identity, self.objects, self.events):
+                part.lead()
 
     def work(self) -> dict[str, WorkForm]:
         return self.tasks.work()

@@ -71,6 +71,16 @@ class SelfCheckTests(TestCase):
         self.assertEqual((task["kind"], task["resource"]), ("objects.purge_account", f"AUTH_{project.id}"))
         self.assertTrue(3_500 < task["waits_s"] <= 3_600)
 
+    async def test_on_trial(self) -> None:
+        """In a canary only tasks are done; the upkeep is the old code's until the new one was decided for."""
+        application, began = self.application, list[str]()
+        for name in ("identity", "objects", "events", "tasks"):
+            self.patch(type(application._parts[name]), "lead", lambda *_, name=name: began.append(name))
+        application.lead(["objects.purge_account"], on_trial=True)
+        self.assertEqual(began, ["tasks"])
+        application.lead()
+        self.assertEqual(sorted(began[1:]), ["events", "identity", "objects", "tasks"])
+
     async def test_good_code(self) -> None:
         """Every face answers before anything was started, fast, and nothing is counted."""
         await self.application.self_check()

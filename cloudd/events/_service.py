@@ -120,9 +120,12 @@ class Events:
             raise SelfCheckFailed("cloudd.events", str(error) or type(error).__name__) from error
 
     def start(self, state: Mapping[str, Any]) -> None:
-        """Begin to hear of revoked tokens, and in the agent's worker to forget old events."""
+        """Begin to hear of revoked tokens."""
         self._unfollow = self._identity.follow(self._hub.suspect)
-        if self._resources.role in ("agent", "all"):
+
+    def lead(self) -> None:
+        """In the agent's worker, when this code was decided for: begin to forget old events.  Safe to call again."""
+        if self._resources.role in ("agent", "all") and self._timer is None:
             self._timer = LoopingCall(lambda: Deferred.fromCoroutine(self._prune()))
             self._timer.clock = self._resources.reactor
             # The call catches everything, so the timer ends only by stop().

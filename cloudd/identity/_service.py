@@ -67,6 +67,7 @@ class Identity:
     _verification: Verification = field(init=False)
     _login: Login = field(init=False)
     _timers: list[LoopingCall] = field(init=False, factory=list)
+    _leads: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         resources, settings = self._resources, self._resources.settings.identity
@@ -211,7 +212,11 @@ class Identity:
             self._verification.restore(state)
         self._verification.watch.start()
         self._every(KEYS_EVERY_S, self._verification.read_keys, "reading the token keys")
-        if self._resources.role in ("agent", "all"):
+
+    def lead(self) -> None:
+        """In the agent's worker, when this code was decided for: purge old revocations.  Safe to call again."""
+        if self._resources.role in ("agent", "all") and not self._leads:
+            self._leads = True
             self._every(UPKEEP_EVERY_S, self._purge, "purging old revocations")
 
     def snapshot(self) -> dict[str, Any]:

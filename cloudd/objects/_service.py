@@ -41,6 +41,7 @@ class Objects:
         self._timers: list[LoopingCall] = []
         metrics = resources.metrics
         self._keeps_up = resources.role in ("agent", "all")
+        self._leads = False
         self._free_bytes = metrics.gauge("cloudd_store_free_bytes", "Bytes free for objects on the store's disk")
         self._orphans = metrics.counter("cloudd_store_orphans_removed", "Files of killed processes that upkeep removed")
 
@@ -99,9 +100,13 @@ class Objects:
         submit_account_purge(connection, project_id, self._resources.settings.objects.purge_delay_s)
 
     def start(self, state: Mapping[str, Any]) -> None:
-        """Start the timers: disk space in every worker, upkeep in the agent's."""
+        """Begin to look at the disk space."""
         self._every(SPACE_S, self._measure)
-        if self._keeps_up:
+
+    def lead(self) -> None:
+        """In the agent's worker, when this code was decided for: begin the upkeep.  Safe to call again."""
+        if self._keeps_up and not self._leads:
+            self._leads = True
             self._every(UPKEEP_S, self._keep_up)
 
     def snapshot(self) -> dict[str, Any]:

@@ -141,12 +141,16 @@ class ServiceTests(TestCase):
         self.assertTrue(self.objects.health()[0].ok)
 
     def test_upkeep(self) -> None:
-        """One worker of the host does it, again and again, also after it failed."""
+        """One worker of the host does it once its code was decided for, again and again, also after it failed."""
         results = [succeed(2), fail(OSError("busy")), succeed(3)]
         self.patch(self.store, "upkeep", lambda: results.pop(0))
-        self.made("front").start({})
-        self.assertEqual(len(results), 3)
+        front = self.made("front")
+        front.start({})
+        front.lead()
         self.objects.start({})
+        self.assertEqual(len(results), 3)
+        self.objects.lead()
+        self.objects.lead()
         self.clock.advance(_service.UPKEEP_S)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
         self.clock.advance(_service.UPKEEP_S)
@@ -155,6 +159,7 @@ class ServiceTests(TestCase):
     def test_retire(self) -> None:
         """A retired service has no timers and hands nothing on."""
         self.objects.start({})
+        self.objects.lead()
         self.assertEqual(self.objects.snapshot(), {})
         self.objects.retire()
         self.assertEqual(self.clock.getDelayedCalls(), [])
