@@ -15,11 +15,12 @@ from pathlib import Path
 
 import msgspec
 from attrs import evolve, frozen
+from twisted.logger import Logger
 
 from cloudd.control import BOUNDARIES
 from reload import CodeTree, TreeError
 
-from ._audit import sync_folder
+log = Logger()
 
 RECORD_NAME = "committed.json"
 FORMAT = 1
@@ -201,15 +202,49 @@ def write_committed(code_folder: Path, record: Committed) -> None:
     """
     Replace the record; it is on disk afterwards.
 
+    What can be read counts, for workers whose anchor dies in the next moment too.  So when the new record is there but
+    cannot be synced, the old one is put back; where that fails as well the new one counts, and this returns.
+
     :raises OSError: it is not, and the old one still counts
     """
-    work = code_folder / f".{RECORD_NAME}.new"
-    with open(work, "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(record)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    work.replace(code_folder / RECORD_NAME)
-    sync_folder(code_folder)
+    path = code_folder / RECORD_NAME
+    folder = os.open(code_folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        before = path.read_bytes() if path.exists() else None
+        _replace(path, msgspec.json.format(msgspec.json.encode(record)) + b"\n")
+        try:
+            os.fsync(folder)
+        except OSError as error:
+            if _put_back(path, before):
+                raise
+            log.error("the folder of {path} cannot be synced: {error}; its new text counts", path=path, error=error)
+    finally:
+        os.close(folder)
+
+
+def _replace(path: Path, text: bytes) -> None:
+    work = path.with_name(f".{path.name}.new")
+    try:
+        with open(work, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        work.replace(path)
+    except OSError:
+        work.unlink(missing_ok=True)
+        raise
+
+
+def _put_back(path: Path, before: bytes | None) -> bool:
+    """Whether the old record, or that there was none, is what can be read again."""
+    try:
+        if before is None:
+            path.unlink()
+        else:
+            _replace(path, before)
+    except OSError:
+        return False
+    return True
 
 
 def hold_back(record: Committed, tree_hash: str, cause: str, now: float) -> Committed:

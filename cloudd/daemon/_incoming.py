@@ -28,7 +28,7 @@ from ._before_after import Answers, add_answers, worse_than_before
 from ._link import LinkError
 from ._rendezvous import Purpose, Visit, VisitFailed, place_of, visit
 from ._slot import Slot
-from ._workers import Decided, SwapFailed, WorkerPool, kill_all
+from ._workers import Decided, OldWorkerFailed, SwapFailed, WorkerPool, kill_all
 
 BOOT_S = 60.0
 REHEARSAL_S = 30.0
@@ -86,7 +86,7 @@ class Pair:
     def old_has_ended(self) -> None:
         """Also one that was killed and told nothing: nothing more is heard of it."""
         self.ended = self.ended or "gone"
-        cause = SwapFailed(f"worker {self.old.name} {self.old.cause or 'ended'}")
+        cause = OldWorkerFailed(f"worker {self.old.name} {self.old.cause or 'ended'}")
         for waiting in (self.rehearsed, self.moved):
             if not waiting.called:
                 waiting.errback(cause)
@@ -96,6 +96,28 @@ class Pair:
         """The new worker tells: only that its old one must be ended matters here."""
         if phase == "fence_old":
             self.old.kill(f"it kept silent in the hand-over: {facts.get('cause', '')}")
+
+
+@define
+class _Seen:
+    """
+    What the looks of a supervision have seen.
+
+    :param looks: how many there will be
+    :ivar silent: in how many a worker did not answer, in a row
+    :ivar failed: how many could not be made, in a row
+    :ivar sick: parts that failed in the last one, and did not before the hand-over
+    """
+
+    looks: int
+    silent: int = 0
+    failed: int = 0
+    sick: set[str] = field(factory=set)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether to look again before it is over."""
+        return bool(self.silent or self.failed or self.sick)
 
 
 class HandOver:
@@ -191,7 +213,10 @@ class HandOver:
         for_old, for_new = link_pair()
         gifts: tuple[int, ...] = ()
         try:
-            gifts = await self._visit(old, "give", [for_old.fileno()])
+            try:
+                gifts = await self._visit(old, "give", [for_old.fileno()])
+            except SwapFailed as error:
+                raise OldWorkerFailed(str(error)) from error
             await self._visit(new, "take", [for_new.fileno(), *gifts])
         finally:
             for_old.close()
@@ -251,6 +276,8 @@ class HandOver:
         answer = await _call(pair.old, "decide")
         if isinstance(answer, SwapFailed):
             return str(answer)  # it gives its connections when it wakes up
+        if not answer:
+            return f"worker {pair.old.name} had given up waiting for the decision: its connections stay"
         try:
             await self._wait_for([pair.moved], MOVE_S, "moving")
         except SwapFailed as error:
@@ -286,28 +313,40 @@ class HandOver:
 
     async def _watch(self, end: float) -> str:
         pids = {slot: slot.pid for slot in self._crew}
-        silent, sick = 0, set[str]()
-        looks = max(1, ceil((end - self._reactor.seconds()) / LOOK_S))
+        seen = _Seen(max(1, ceil((end - self._reactor.seconds()) / LOOK_S)))
         while True:
             if self._pool.is_stopping:
                 return ""  # the workers end with the daemon: that says nothing of their code
-            cause = self._broken(pids) or self._asked_back
+            cause = self._broken(pids) or self._asked_back or await self._look(seen)
             if cause:
                 return cause
-            answers = await self._pool.ask_all("status")
-            silent = silent + 1 if any(isinstance(answer, LinkError) for answer in answers.values()) else 0
-            if silent >= SILENT_LOOKS:
-                return "a new worker does not answer"
-            parts = {} if silent else await self._sick_parts()
-            for name in sick.intersection(parts):  # twice in a row
-                return f"{name} fails under the new code: {parts[name]}"
-            sick = set(parts) - self._sick_before
-            worse = worse_than_before(self._before, await self._answers(), looks)
-            if worse:
-                return worse
-            if self._reactor.seconds() >= end and not silent and not sick:  # what was seen once is looked at again
-                return ""
+            if self._reactor.seconds() >= end and not seen.is_doubtful:
+                return self._broken(pids) or self._asked_back  # what came while they were asked
             await self._sleep(min(LOOK_S, max(0.01, end - self._reactor.seconds())))
+
+    async def _look(self, seen: _Seen) -> str:
+        """
+        Ask the new workers; what was seen once is looked at again.
+
+        :return: why everything has to be handed back; empty: nothing is wrong, or ``seen`` is in doubt
+        """
+        try:
+            answers = await self._pool.ask_all("status")
+            is_silent = any(isinstance(answer, LinkError) for answer in answers.values())
+            parts = {} if is_silent else await self._sick_parts()
+            worse = worse_than_before(self._before, await self._answers(), seen.looks)
+        except Exception as error:
+            self.log.failure("looking after the new workers")
+            seen.failed += 1
+            return "" if seen.failed < SILENT_LOOKS else f"they cannot be looked after: {type(error).__name__}: {error}"
+        seen.failed = 0
+        seen.silent = seen.silent + 1 if is_silent else 0
+        if seen.silent >= SILENT_LOOKS:
+            return "a new worker does not answer"
+        for name in seen.sick.intersection(parts):  # twice in a row
+            return f"{name} fails under the new code: {parts[name]}"
+        seen.sick = set(parts) - self._sick_before
+        return worse
 
     def _broken(self, pids: Mapping[Slot, int]) -> str:
         """Why the new workers cannot be all that serve."""
@@ -315,7 +354,7 @@ class HandOver:
             if slot.pid != pid or not slot.is_ready:
                 return f"the new worker {slot.name} {slot.cause or 'ended'}"
         for pair in self._pairs:
-            if pair.ended in {"failed", "aborted"} and pair.old.is_ready:
+            if pair.ended in {"failed", "aborted", "declined", "refused"} and pair.old.is_ready:
                 return f"worker {pair.old.name} could not give its connections: {pair.cause}"
             if pair.facts.get("lost"):
                 return f"the new worker {pair.new.name} took {pair.facts['lost']} connections and could not serve them"
@@ -415,6 +454,8 @@ class HandOver:
             await done
         except Exception as error:
             cause = getattr(getattr(error, "subFailure", None), "value", None)
+            if isinstance(cause, SwapFailed):
+                raise cause from error
             if timer.active():
                 raise SwapFailed(str(cause or error)) from error
             raise SwapFailed(f"the {what} did not end within {limit_s:g} s") from error

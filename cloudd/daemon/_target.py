@@ -52,7 +52,9 @@ class Target:
 
 class ChangeEnded(Exception):
     """
-    The change ends here, with everything as before; ``blames``: because of the code.
+    The change ends here, with everything as before.
+
+    ``blames``: because of the code; ``asked``: because somebody wanted it to.
 
     ``canary``: what the canary saw that ended it, and ``rollback_s``: how long it took from that to be as before.
     """
@@ -65,12 +67,14 @@ class ChangeEnded(Exception):
         undone: Reason | None = None,
         *,
         blames: bool = False,
+        asked: bool = False,
         canary: str = "",
         rollback_s: float = 0.0,
     ) -> None:
         super().__init__(cause)
         self.undone: Reason | None = undone
         self.blames = blames
+        self.asked = asked
         self.canary = canary
         self.rollback_s = rollback_s
         self.result: Result = result

@@ -41,7 +41,7 @@ from cloudd.control import (
 )
 from cloudd.interfaces.application import Threads
 from cloudd.interfaces.settings import Settings
-from reload import CodeTree, TreeError, compare, environment_of, prune_copies
+from reload import CodeTree, TreeError, compare, environment_of
 
 from ._allowed import DISTRIBUTIONS, allowed_tree, own_environment, scan_allowed
 from ._audit import AuditLog
@@ -59,8 +59,9 @@ from ._causes import (
 )
 from ._change_log import ChangeLog
 from ._committed import ROLLED_BACK, Boot, Committed, find_copy, hold_back, let_in, warnings_of, write_committed
+from ._copies import Copies, Needed
 from ._heaps import give_back
-from ._manifests import Proof, check_copy, stage_proved
+from ._manifests import Proof, check_copy
 from ._swap_metrics import Reason, SwapMetrics
 from ._target import ChangeEnded, Target
 from ._upgrade_interfaces import Front, HandOver, StartHandOver, Workers
@@ -139,6 +140,8 @@ class Upgrades:
         self._began = 0.0
         self._listener: Listener = _nobody
         self._waiting: list[Deferred[Outcome]] = []  # rollbacks that wait for the change under way
+        self._asked_back = ""  # the cause that the last of them has given
+        self._copies = Copies(self._code_folder, threads, clock, self._needed_copies)
 
     def code_status(self) -> CodeStatus:
         """For ``cloudctl status``."""
@@ -172,6 +175,7 @@ class Upgrades:
         self.current, self.committed = Current(boot.committed.generation, boot.tree), boot.committed
         self._last_number = max(self._last_number, boot.committed.generation)
         self._booted = True
+        self._copies.prune_later()  # of changes that an anchor was killed in
 
     async def note_start(self, boot: Boot) -> None:
         """Write the daemon's start with the code it booted into the audit log; a failure is logged, not raised."""
@@ -206,7 +210,8 @@ class Upgrades:
         if self._hand_over is not None:
             waiting: Deferred[Outcome] = Deferred()
             self._waiting.append(waiting)
-            if self._hand_over.ask_back(f"{actor.user} asked for a rollback"):
+            self._asked_back = f"{actor.user} asked for a rollback"
+            if self._hand_over.ask_back(self._asked_back):
                 return _shielded(self._await_hand_back(waiting, actor))
             self._waiting.remove(waiting)
         return _shielded(self._change("rollback", self._find_previous, actor, listener, 0.0))
@@ -259,9 +264,11 @@ class Upgrades:
                 plan, reason=SWAP_REASON, canary=canary_words(self._settings.upgrade, percent), not_exported=SWAP_KEEPS
             )
         try:
-            await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
+            await self._copies.stage(target.tree, target.proof)
         except (TreeError, OSError) as error:
             return msgspec.structs.replace(plan, kind="refused", cause=str(error))
+        self._copies.planned = target.tree.hash
+        self._copies.prune_later()
         not_exported = [*plan.not_exported, *self._front.plan(target.tree)]
         return msgspec.structs.replace(plan, not_exported=not_exported)
 
@@ -299,6 +306,8 @@ class Upgrades:
             )
             if ended.blames:
                 await self._hold_back(outcome)
+            elif ended.asked:
+                await self._remember(hold_back(self.committed, new_hash, ROLLED_BACK, self._now()))
         except TreeError as error:
             outcome = Outcome(action=action, result="refused", cause=str(error), new_hash=hash_in(error))
             await self._hold_back(outcome)
@@ -310,6 +319,7 @@ class Upgrades:
         finally:
             self.progress, self._listener, self._hand_over = None, _nobody, None
             give_back()  # what reading trees took
+            self._copies.prune_later()
         outcome = await self._change_log.ended(
             actor,
             msgspec.structs.replace(
@@ -331,8 +341,14 @@ class Upgrades:
         """A rollback in the time of supervision: the change under way ends by it."""
         undone = await waiting
         result: Result = "committed" if undone.result == "failed" else "failed"
+        cause = "" if result == "committed" else "the upgrade ended before it could be handed back: ask again"
         outcome = msgspec.structs.replace(
-            undone, action="rollback", result=result, old_hash=undone.new_hash, new_hash=self.committed.hash, cause=""
+            undone,
+            action="rollback",
+            result=result,
+            old_hash=undone.new_hash,
+            new_hash=self.committed.hash,
+            cause=cause,
         )
         return await self._change_log.ended(actor, outcome)
 
@@ -343,7 +359,7 @@ class Upgrades:
             raise ChangeEnded("unchanged", "the tree holds the code that runs already", target)
         self._report("stage", f"copying {target.tree.hash[:12]}", total=len(target.tree.files))
         try:
-            staged = await self._threads.run(stage_proved, target.tree, self._code_folder, target.proof)
+            staged = await self._copies.stage(target.tree, target.proof)
         except OSError as error:
             raise ChangeEnded("failed", f"the tree could not be copied: {error.strerror or error}", target) from error
         if target.new_processes:
@@ -374,7 +390,7 @@ class Upgrades:
             await hand_over.rehearse()
         except Exception as error:
             await hand_over.abort(str(error))
-            blames = not isinstance(error, NobodyAsked) and not self._workers.is_stopping
+            blames = isinstance(error, SwapFailed) and error.blames and not self._workers.is_stopping
             raise ChangeEnded("failed", cause_of(error), target, "prepare", blames=blames) from error
         before = self.committed, self.current, self._interpreter, self._environment
         record = self._next_record(action, target, decided.generation)
@@ -392,7 +408,11 @@ class Upgrades:
         moved, later = hand_over.moved_and_later()
         window_s = self._settings.upgrade.window_s
         self._report("supervise", f"{moved} connections moved; the new code is watched for {window_s:g} s")
-        cause = await hand_over.supervise(window_s)
+        try:
+            cause = await hand_over.supervise(window_s)
+        except Exception as error:
+            self.log.failure("the new processes cannot be watched")
+            cause = f"they cannot be watched: {cause_of(error)}"
         if cause:
             self.committed, self.current, self._interpreter, self._environment = before
             await self._hand_back(hand_over, cause, target)
@@ -424,7 +444,8 @@ class Upgrades:
         warnings = await hand_over.hand_back(cause)
         took_s = self._clock.seconds() - began
         text = "; ".join([f"handed back in {took_s:.2f} s, the old code serves: {cause}", *warnings])
-        raise ChangeEnded("failed", text, target, "supervision", blames=True)
+        asked = bool(self._waiting) and cause == self._asked_back
+        raise ChangeEnded("failed", text, target, None if asked else "supervision", blames=not asked, asked=asked)
 
     async def _examine(self, named: str) -> Target:
         """
@@ -549,13 +570,15 @@ class Upgrades:
     async def _clean(self) -> list[str]:
         self._report("clean", "removing copies that nobody needs")
         warnings = await self._front.follow(self.current.tree)
+        cause = await self._copies.prune()
+        return [*warnings, cause] if cause else warnings
+
+    async def _needed_copies(self) -> Needed | None:
+        if self.progress is not None and self.progress.step != "clean":
+            return None  # a change is under way, which may need others too
         record = self.committed
-        keep = {record.hash, record.previous, record.started_from, *self._workers.hashes_in_use()}
-        try:
-            await self._threads.run(prune_copies, self._code_folder, keep.union(self._front.hashes_in_use()))
-        except OSError as error:
-            warnings.append(f"old copies could not be removed: {error}")
-        return warnings
+        stay = {record.hash, record.previous, record.started_from, *self._front.hashes_in_use()}
+        return Needed(frozenset(stay), frozenset(await self._workers.trees_in_use()))
 
     def _next_record(self, action: Action, target: Target, number: int) -> Committed:
         old, new_hash = self.committed, target.tree.hash

@@ -48,8 +48,8 @@ class Workers(Asked, Protocol):
     async def survey(self) -> Mapping[str, int]:
         """Why connections could not move to other processes at this moment -> how many."""
 
-    def hashes_in_use(self) -> Collection[str]:
-        """Hashes of all trees from which a worker still has a generation."""
+    async def trees_in_use(self) -> Collection[str]:
+        """Hashes of all trees of which a worker may have a generation, also one that ends."""
 
 
 class Front(Protocol):

@@ -41,11 +41,21 @@ KILL_DELAY_S = 3.0
 
 
 class SwapFailed(Exception):
-    """A worker could not load or take the new code; the text names it and the cause."""
+    """A worker could not load or take the new code; the text names it and the cause.  ``blames``: the code, for it."""
+
+    blames = True
 
 
 class NobodyAsked(SwapFailed):
     """No worker was asked: this says nothing about the code."""
+
+    blames = False
+
+
+class OldWorkerFailed(SwapFailed):
+    """A worker of the old code ended or does not answer: this says nothing about the new code either."""
+
+    blames = False
 
 
 @frozen
@@ -104,7 +114,7 @@ class WorkerPool:
     _stopping: bool = False
     _pending: Decided | None = None
     _prepared: dict[str, int] = field(factory=dict)  # worker -> process that has what is pending
-    _hashes: dict[str, set[str]] = field(factory=dict)  # worker -> trees it had generations of, last time we heard
+    _trees: dict[int, set[str]] = field(factory=dict)  # process -> trees it had generations of, last time we heard
     log = Logger()
 
     def boot_loader(self) -> None:
@@ -331,7 +341,7 @@ class WorkerPool:
                 slot.signal(signal.SIGTERM)
             elif slot.name in answers:
                 slot.generation = generation
-                self._hashes[slot.name] = set(answers[slot.name])
+                self._trees[slot.pid] = set(answers[slot.name])
         return silent
 
     async def abort(self, generation: int) -> None:
@@ -356,10 +366,19 @@ class WorkerPool:
         answers = (await self.ask_all("status")).values()
         return max((answer["highest"] for answer in answers if not isinstance(answer, LinkError)), default=0)
 
-    def hashes_in_use(self) -> Collection[str]:
-        """Hashes of trees from which a worker may still have a generation."""
-        former = {self._former.decided.tree_hash} if self._former is not None else set()
-        return {self.decided.tree_hash, *former}.union(*self._hashes.values())
+    async def trees_in_use(self) -> Collection[str]:
+        """Hashes of the trees of which a worker may have a generation, also one that ends; or somebody starts one."""
+        former = self._former.slots if self._former is not None else []
+        slots = [slot for slot in (*self.slots, *former, *self.leaving) if slot.runs]
+        ready = [slot for slot in slots if slot.is_ready]
+        answers = await _gather([_ask(slot, "status", ASK_TIMEOUT_S, {}) for slot in ready])
+        for slot, answer in zip(ready, answers, strict=True):
+            if not isinstance(answer, LinkError):
+                self._trees[slot.pid] = {generation["hash"] for generation in answer["generations"]}
+        running = {slot.pid for slot in slots}
+        self._trees = {pid: trees for pid, trees in self._trees.items() if pid in running}
+        decided = {self.decided.tree_hash, *([self._former.decided.tree_hash] if self._former is not None else [])}
+        return decided.union(*self._trees.values())
 
     # ---- hand-overs: see ``_incoming``
 
@@ -455,8 +474,8 @@ class WorkerPool:
         self.leaving.extend(running)
         for slot in running:
             slot.keep_running(restart=False)
-            self._hashes[f"leaving {slot.pid}"] = {crew.decided.tree_hash}
-            _quiet(slot.ended).addCallback(self._has_left, slot, slot.pid)
+            self._trees.setdefault(slot.pid, {crew.decided.tree_hash})
+            _quiet(slot.ended).addCallback(self._has_left, slot)
         timer = self._reactor.callLater(self._settings.upgrade.longest_wait_s, self._end_leaving, running)
         if crew.loader is not None:
             self._ending_loaders.append(crew.loader)
@@ -471,9 +490,8 @@ class WorkerPool:
 
         DeferredList([_quiet(slot.ended) for slot in running]).addCallback(ended)
 
-    def _has_left(self, _: None, slot: Slot, pid: int) -> None:
+    def _has_left(self, _: None, slot: Slot) -> None:
         self.leaving.remove(slot)
-        self._hashes.pop(f"leaving {pid}", None)
 
     def _end_leaving(self, slots: list[Slot]) -> None:
         for slot in slots:

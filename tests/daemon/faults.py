@@ -313,10 +313,15 @@ def _look_after(cloud: TrappedCloud, played: Played, before: Any) -> None:
     cloud.wait(
         lambda: all(len(worker["generations"]) == 1 for worker in cloud.status()["workers"]), "older code was freed"
     )
+    _wait_until_clean(cloud)
     cloud.word = cloud.write_new_code("swap", {}, "")
     outcome = cloud.upgrade()
     assert outcome["result"] == "committed", outcome
     assert _everywhere(cloud, cloud.word)
+    _wait_until_clean(cloud)
+
+
+def _wait_until_clean(cloud: TrappedCloud) -> None:
     try:
         cloud.wait(cloud.is_clean, "nothing is left over")
     except AssertionError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 
 import msgspec
@@ -185,3 +187,58 @@ class ChooseTests(CodeTreeCase):
         tree.stage(self.code)
         self.assertEqual(find_copy(self.code, tree.hash).hash, tree.hash)
         self.assertRaises(TreeError, find_copy, self.code, "0" * 64)
+
+
+class DiskTests(CodeTreeCase):
+    """What can be read afterwards is what was said: the new record, or an error and the old one."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.code.mkdir(exist_ok=True)
+        self.old = Committed(hash="a", generation=1, started_from="a", since=1.0)
+        self.new = Committed(hash="b", generation=2, started_from="a", since=2.0)
+        self.syncs = 0
+        self.fails: set[int] = set()  # which syncs
+        sync = os.fsync
+
+        def fsync(descriptor: int) -> None:
+            self.syncs += 1
+            if self.syncs in self.fails:
+                raise OSError(errno.EIO, "Input/output error")
+            sync(descriptor)
+
+        self.patch(os, "fsync", fsync)
+
+    def files(self) -> list[str]:
+        return [path.name for path in self.code.iterdir()]
+
+    def test_every_sync_that_fails(self) -> None:
+        """Of the file, of the folder, with a record before and without."""
+        for before in (None, self.old):
+            for fails in (1, 2):
+                (self.code / RECORD_NAME).unlink(missing_ok=True)
+                self.fails.clear()
+                if before is not None:
+                    write_committed(self.code, before)
+                self.fails = {self.syncs + fails}
+                self.assertRaises(OSError, write_committed, self.code, self.new)
+                self.assertEqual(read_committed(self.code), before)
+                self.assertEqual(self.files(), [] if before is None else [RECORD_NAME])
+
+    def test_nothing_can_be_synced_any_more(self) -> None:
+        """The new record is there and stays: it counts, and no error says otherwise."""
+        write_committed(self.code, self.old)
+        self.fails = {self.syncs + 2, self.syncs + 3}
+        write_committed(self.code, self.new)
+        self.assertEqual((read_committed(self.code), self.files()), (self.new, [RECORD_NAME]))
+
+    def test_no_descriptor_is_free(self) -> None:
+        """Nothing is begun that could not be ended."""
+        write_committed(self.code, self.old)
+
+        def full(*_args: object) -> int:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        self.patch(os, "open", full)
+        self.assertRaises(OSError, write_committed, self.code, self.new)
+        self.assertEqual((read_committed(self.code), self.files()), (self.old, [RECORD_NAME]))

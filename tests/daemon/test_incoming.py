@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
@@ -92,3 +93,80 @@ class HandBackTests(SynchronousTestCase):
             self.clock.advance(RETURN_S)
         self.assertEqual([new.killed for new in self.new], [True, True])
         self.assertIn("did not end", self.successResultOf(self.warnings)[0])
+
+
+class SupervisionTests(SynchronousTestCase):
+    """What ends it, and what comes in its last moment."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.asked: list[str] = []
+        self.health: list[Any] = []  # what is told, or raised, look after look; then all is well
+        self.at_last: Callable[[], object] = lambda: None
+        pool: Any = self
+        unused: Any = None
+        self.hand_over = HandOver(
+            self.clock, pool, unused, Path(), unused, self.tell_health, lambda _: "", lambda *_: None
+        )
+        self.pair = Pair(cast(Any, Worker("front-1")), cast(Any, Worker("front-1")))
+        self.hand_over._pairs = [self.pair]
+
+    is_stopping = False
+
+    async def ask_all(self, call: str) -> dict[str, Any]:
+        self.asked.append(call)
+        if call == "answers" and self.clock.seconds() >= 1.0:
+            self.at_last()
+        return {}
+
+    async def tell_health(self) -> Any:
+        told = self.health.pop(0) if self.health else {}
+        if isinstance(told, Exception):
+            raise told
+        return {"parts": {name: {"status": "failing", "cause": cause} for name, cause in told.items()}}
+
+    def supervise(self) -> str:
+        watching = Deferred.fromCoroutine(self.hand_over.supervise(1.0))
+        for _ in range(8):
+            self.clock.advance(0.5)
+        return self.successResultOf(watching)
+
+    def test_well(self) -> None:
+        """Nothing is wrong until the end; once is looked at again."""
+        self.assertEqual(self.supervise(), "")
+        self.health = [{}, {}, {"objects": "full"}]
+        self.assertEqual(self.supervise(), "")
+
+    def test_a_part_that_fails(self) -> None:
+        """Twice in a row; not one that failed before."""
+        self.health = [{"objects": "full"}] * 2
+        self.assertEqual(self.supervise(), "objects fails under the new code: full")
+        self.hand_over._sick_before = {"objects"}
+        self.health = [{"objects": "full"}] * 4
+        self.assertEqual(self.supervise(), "")
+
+    def test_looks_that_cannot_be_made(self) -> None:
+        """One is made up for, two in a row are a cause."""
+        self.health = [OSError("no descriptor"), {}, OSError("no descriptor")]
+        self.assertEqual(self.supervise(), "")
+        self.health = [OSError("no descriptor")] * 2
+        self.assertEqual(self.supervise(), "they cannot be looked after: OSError: no descriptor")
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 4)
+
+    def test_a_rollback_in_the_last_moment(self) -> None:
+        """Whoever was told that it is done has it done."""
+        accepted: list[bool] = []
+        self.at_last = lambda: accepted.append(self.hand_over.ask_back("ann asked"))
+        self.assertEqual((self.supervise(), accepted[0]), ("ann asked", True))
+        self.assertFalse(self.hand_over.ask_back("too late"))
+
+    def test_an_old_worker_that_does_not_give(self) -> None:
+        """It still has its connections and would cut them off at the end."""
+        for how in ("failed", "aborted", "declined", "refused"):
+            self.pair.heard("ended", {"how": how, "cause": "why"})
+            self.assertEqual(self.supervise(), "worker front-1 could not give its connections: why")
+
+    def test_a_decision_that_comes_too_late(self) -> None:
+        """The old worker says that it no longer waits for it: a warning, and nobody waits."""
+        moving = Deferred.fromCoroutine(self.hand_over._move(self.pair))
+        self.assertIn("had given up waiting for the decision", self.successResultOf(moving))

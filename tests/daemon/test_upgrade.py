@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,15 @@ from cloudd.control import (
     read_private_key,
     write_manifest,
 )
-from cloudd.daemon import _upgrade
+from cloudd.daemon import _copies, _upgrade
 from cloudd.daemon._audit import AuditLog
-from cloudd.daemon._committed import choose_boot_tree, read_committed
+from cloudd.daemon._committed import ROLLED_BACK, choose_boot_tree, read_committed
+from cloudd.daemon._copies import PRUNE_AFTER_S
 from cloudd.daemon._manifests import Proof, stage_proved
 from cloudd.daemon._swap_metrics import SwapMetrics
 from cloudd.daemon._upgrade import Upgrades
 from cloudd.daemon._upgrade_interfaces import Workers
-from cloudd.daemon._workers import Decided, SwapFailed
+from cloudd.daemon._workers import Decided, OldWorkerFailed, SwapFailed
 from cloudd.interfaces.settings import Settings, UpgradeSettings
 from reload import CodeTree, environment_of
 
@@ -80,11 +81,11 @@ class FakeWorkers:
     async def highest_generation(self) -> int:
         return self.highest
 
+    async def trees_in_use(self) -> set[str]:
+        return self.in_use
+
     async def survey(self) -> dict[str, int]:
         return {"BUSY": 3}
-
-    def hashes_in_use(self) -> Collection[str]:
-        return self.in_use
 
     async def _call(self, name: str, generation: int) -> None:
         self.calls.append((name, generation))
@@ -545,9 +546,46 @@ class UpgradeTests(UpgradeCase):
         def refuse(_folder: Path, _keep: object) -> None:
             raise OSError("not now")
 
-        self.patch(_upgrade, "prune_copies", refuse)
+        self.patch(_copies, "prune_copies", refuse)
         self.version(6)
         self.assertIn("not now", (await self.upgrade()).warnings[0])
+
+    def copies(self) -> set[str]:
+        return {name for name in os.listdir(self.code) if len(name) == 64}
+
+    async def test_copies_of_what_did_not_come_to_run(self) -> None:
+        """Of a plan the latest stays, of failed changes none; not as long as a worker still has such code."""
+        planned = []
+        for number in (2, 3):
+            planned.append(self.version(number).hash)
+            await self.upgrades.plan("")
+        failed = self.version(4)
+        self.workers.errors["prepare"] = SwapFailed("no")
+        self.workers.in_use = {failed.hash}
+        self.assertEqual((await self.upgrade()).result, "failed")
+        self.assertEqual(self.copies(), {self.old.hash, *planned, failed.hash})
+        self.clock.advance(PRUNE_AFTER_S)
+        self.assertEqual(self.copies(), {self.old.hash, planned[1], failed.hash})
+        self.workers.in_use.clear()
+        self.clock.advance(PRUNE_AFTER_S)
+        self.assertIn(failed.hash, self.copies(), "it is looked at ever less often")
+        self.clock.advance(PRUNE_AFTER_S)
+        self.assertEqual(self.copies(), {self.old.hash, planned[1]})
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    async def test_copies_while_a_change_is_under_way(self) -> None:
+        """None is removed: the change may need it."""
+        planned = self.version(2)
+        await self.upgrades.plan("")
+        self.version(3)
+        await self.upgrades.plan("")
+        gate = self.workers.gates["prepare"] = Deferred()
+        going = self.upgrade()
+        self.clock.advance(PRUNE_AFTER_S)
+        self.assertIn(planned.hash, self.copies())
+        gate.callback(None)
+        self.assertEqual((await going).result, "committed")
+        self.assertNotIn(planned.hash, self.copies())
 
 
 class RollbackTests(UpgradeCase):
@@ -625,6 +663,25 @@ class HandOverTests(UpgradeCase):
             self.assertEqual([held.hash for held in self.upgrades.committed.held_back], [self.new.hash])
         self.assertEqual(self.handed_over, [])
 
+    async def test_what_does_not_blame_the_code(self) -> None:
+        """A worker of the old code that ended, or something that nobody foresaw."""
+        for error in (OldWorkerFailed("worker front-1 was killed by SIGKILL"), OSError("no more files")):
+            self.hand_over.errors = {"rehearse": error}
+            outcome = await self.upgrade()
+            self.assertEqual((outcome.result, outcome.cause), ("failed", str(error)))
+            self.assertEqual(self.hand_over.calls[-1], "abort")
+            self.assertEqual(self.upgrades.committed.held_back, ())
+            self.assertUnchanged()
+
+    async def test_a_supervision_that_cannot_be_made(self) -> None:
+        """What is not watched is not kept: all goes back."""
+        self.hand_over.errors = {"supervise": OSError("no more files")}
+        outcome = await self.upgrade()
+        self.assertEqual((outcome.result, self.hand_over.calls[-1]), ("failed", "hand_back"))
+        self.assertIn("they cannot be watched: no more files", outcome.cause)
+        self.assertUnchanged()
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
     async def test_no_decision_on_a_full_disk(self) -> None:
         """What cannot be written down has not been decided."""
         self.patch(_upgrade, "write_committed", failing_write)
@@ -651,6 +708,20 @@ class HandOverTests(UpgradeCase):
         self.assertEqual((back.action, back.result, back.new_hash), ("rollback", "committed", self.old.hash))
         self.assertEqual(self.successResultOf(going).result, "failed")
         self.assertUnchanged()
+        [held] = self.upgrades.committed.held_back
+        self.assertEqual((held.hash, held.cause), (self.new.hash, ROLLED_BACK))
+
+    async def test_a_rollback_that_comes_too_late(self) -> None:
+        """Where the window ends otherwise who asked hears that nothing went back."""
+        self.hand_over.gates["supervise"] = Deferred()
+        going = self.upgrade()
+        self.patch(self.hand_over, "ask_back", lambda _cause: True)
+        back = self.rollback()
+        self.hand_over.gates["supervise"].callback(None)
+        self.assertEqual(self.successResultOf(going).result, "committed")
+        outcome = self.successResultOf(back)
+        self.assertEqual((outcome.action, outcome.result), ("rollback", "failed"))
+        self.assertIn("ended before it could be handed back: ask again", outcome.cause)
 
 
 def failing_write(*_: object) -> None:
@@ -719,7 +790,7 @@ class SignedTests(UpgradeCase):
             write_manifest(self.start, self.key)
             return stage_proved(tree, folder, proof)
 
-        self.patch(_upgrade, "stage_proved", change_before)
+        self.patch(_copies, "stage_proved", change_before)
         outcome = await self.upgrade()
         self.assertEqual((outcome.result, self.workers.calls), ("refused", []))
         self.assertIn("changed while the tree was copied", outcome.cause)

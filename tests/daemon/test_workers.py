@@ -82,6 +82,7 @@ class FakeSlot:
     role: str = "front"
     generation: int = 1
     pid: int = 7
+    runs: bool = True
     signals: list[signal.Signals] = Factory(list)
 
     def signal(self, number: signal.Signals) -> None:
@@ -155,7 +156,24 @@ class PoolTests(TestCase):
             self.assertEqual(slot.link.calls[0][1], {"number": 2, "tree_hash": TREE.hash})
             self.assertEqual(slot.generation, 2)
         self.assertEqual(self.pool.decided, Decided(2, TREE.hash, sys.executable))
-        self.assertEqual(set(self.pool.hashes_in_use()), {OLD, TREE.hash})
+
+    def trees(self) -> set[str]:
+        return set(self.successResultOf(Deferred.fromCoroutine(self.pool.trees_in_use())))
+
+    def test_trees_in_use(self) -> None:
+        """What workers tell now; of one that does not answer what it told last; nothing of one that has ended."""
+        for number, slot in enumerate(self.slots):
+            slot.pid = 100 + number
+        self.swap()
+        for slot in self.slots[:2]:
+            slot.link.answers["status"] = {"generations": [{"hash": TREE.hash}]}
+        self.slots[2].link.answers["status"] = LinkTimeout("no answer")
+        self.assertEqual(self.trees(), {OLD, TREE.hash})
+        self.slots[2].pid = 200  # another process in its place
+        self.assertEqual(self.trees(), {TREE.hash})
+        leaving = FakeSlot("front-1", FakeLink({"status": {"generations": [{"hash": "2" * 64}]}}), pid=99)
+        self.pool.leaving.append(cast(Any, leaving))
+        self.assertEqual(self.trees(), {TREE.hash, "2" * 64})
 
     def test_one_cannot(self) -> None:
         """One worker that cannot prepare is enough, and it is named; nothing is decided."""

@@ -92,8 +92,8 @@ _STEPS = {
     "cloudd/daemon/_incoming.py": [
         *(("HandOver", name, name) for name in ("boot", "rehearse", "commit", "supervise", "hand_back", "settle")),
     ],
+    "cloudd/daemon/_copies.py": [("Copies", "stage", "stage")],
     "cloudd/daemon/_upgrade.py": [
-        ("", "stage_proved", "stage"),
         ("", "write_committed", "record"),
         ("Upgrades", "_clean", "clean"),
     ],
