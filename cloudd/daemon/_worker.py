@@ -15,7 +15,6 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-import resource
 import signal
 import socket
 import sys
@@ -39,8 +38,6 @@ from ._access_log import AccessLog, access_log_file
 from ._anchor_link import AnchorLink, LinkedHost
 from ._checkup import Checked, check_databases
 from ._code_source import CodeSource
-from ._committed import RecordError, read_committed
-from ._descriptors import DescriptorWatch
 from ._following import Following
 from ._gauges import add_worker_gauges, connections_by_generation
 from ._generations import FREE_DELAY_S, Generations, PrepareFailed, cause_of
@@ -49,6 +46,7 @@ from ._link import Callee
 from ._metrics import WorkerMetrics
 from ._moving import Moving, read_state_file, state_file
 from ._naming import name_process
+from ._orphan import Orphan, Standing
 from ._prepare import prepare_host
 from ._priority import POLITE, be_normal
 from ._rendezvous import Rendezvous, Visit, Welcome
@@ -57,6 +55,7 @@ from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder, control_place
 from ._threads import WorkerThreads
 from ._unix_port import listen_unix
+from ._worker_canary import WorkerCanary
 from .settings import settings_from_plain
 
 LONGEST_CHECK_S = 90
@@ -131,6 +130,17 @@ class Worker:
             self._moved_away,
             self._settings.upgrade.window_s + WINDOW_SLACK_S,
         )
+        self._canary = WorkerCanary(reactor, self._generations, self._factories)
+        self._orphan = Orphan(
+            spec.name,
+            reactor,
+            self._threads,
+            self._state.code,
+            self._moving,
+            self,
+            lambda: self._settings.workers.orphan_timeout_s,
+            lambda: self._settings.workers.stop_timeout_s,
+        )
         callees: dict[str, Callee] = {
             "health": self._health,
             "metrics": self._metrics.export,
@@ -140,11 +150,11 @@ class Worker:
             "prepare": self._generations.prepare,
             "commit": self._commit,
             "abort": self._generations.abort,
-            "begin_canary": self._begin_canary,
+            "begin_canary": self._canary.begin,
             "move_work": self._generations.move_work,
-            "measure_canary": self._measure_canary,
+            "measure_canary": self._canary.measure,
             "check_canary": self._generations.check_canary,
-            "stop": self._stop_soon,
+            "stop": self.end_soon,
             "reload": self._reload,
             "anchor_changes": self._anchor_changes,
             "take_over": self.take_over,
@@ -163,16 +173,13 @@ class Worker:
         self._rendezvous = Rendezvous(reactor, self._state.run, self._receive_visit)
         self._standby_state: dict[str, Any] = {}
         self._state_name = "booting"
-        self._orphan_timer: Any = None
-        self._anchor_said_so = False
         self._began = reactor.seconds()
         self._stopping = False
         self._ending = False
         self._leaving = False
         self._deadline = 0.0  # of the drain
         self.status = 0
-        self._descriptors: DescriptorWatch | None = None  # while a canary runs
-        self._generations.canary_ended = self._canary_ended
+        self._generations.canary_ended = self._canary.ended
         self._generations.left = Following(reactor, self._factories).follow
         add_worker_gauges(self._metrics, self._factories, self._generations, self._threads, self._access_log)
 
@@ -264,7 +271,7 @@ class Worker:
 
     def left(self) -> None:
         """All that could move has moved: end, with what still runs without a connection."""
-        self._stop_soon(self._settings.workers.stop_timeout_s)
+        self.end_soon(self._settings.workers.stop_timeout_s)
 
     def _moved_away(self, request: Request) -> None:
         self._generations.end(request.generation)
@@ -318,8 +325,7 @@ class Worker:
 
     def _meet_anchor(self, end: socket.socket) -> None:
         """An anchor takes the place of the one that had this worker forked, which is dead."""
-        if self._orphan_timer is not None and self._orphan_timer.active():
-            self._orphan_timer.cancel()
+        self._orphan.end()
         link = self._anchor.renew()
         self._reactor.adoptStreamConnection(end.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(lambda: link))
         end.close()
@@ -357,33 +363,6 @@ class Worker:
             "generations": self._generations.status(self._connections_by_generation()),
             "highest": self._generations.highest,
         }
-
-    def _begin_canary(self, number: int, share: float) -> dict[str, Any]:
-        """Whether there can be connections here, and the kinds of work that can go over."""
-        work = self._generations.begin_canary(number, share)
-        if self._spec.faces and self._descriptors is None:
-            self._descriptors = DescriptorWatch(self._reactor, self._client_connections)
-            self._descriptors.start()
-        return {"connections": bool(self._spec.faces), "work": work}
-
-    def _client_connections(self) -> int:
-        return sum(len(factory.connections) for factory in self._factories.values())
-
-    async def _measure_canary(self, number: int, limits: Mapping[str, tuple[int, int]]) -> Any:
-        routes = await self._generations.measure_canary(number, limits, lambda: self._sleep(0))
-        work, watch = self._generations.work_trial, self._descriptors
-        if routes is None:
-            return None
-        told: dict[str, Any] = {"routes": routes, "work": {} if work is None else work.measure()}
-        if watch is not None:
-            soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-            told.update(descriptors=watch.lowest(), limit=soft)
-        return told
-
-    def _canary_ended(self) -> None:
-        if self._descriptors is not None:
-            self._descriptors.stop()
-            self._descriptors = None
 
     def _commit(self, number: int) -> list[str]:
         """Switch to a generation; nothing else is done in this process meanwhile, so the time is a pause."""
@@ -423,12 +402,12 @@ class Worker:
 
     def _anchor_changes(self) -> None:
         """The anchor becomes other code, and comes again in a moment."""
-        self._anchor_said_so = True
+        self._orphan.is_announced = True
 
     # the end
 
     def _asked_to_end(self) -> None:
-        self._stop_soon(self._settings.workers.stop_timeout_s)
+        self.end_soon(self._settings.workers.stop_timeout_s)
 
     def _anchor_has_gone(self) -> None:
         if self._leaving:
@@ -436,56 +415,28 @@ class Worker:
         elif self._stopping:
             pass
         elif self._state_name == "booting":
-            self._stop_soon(0)
+            self.end_soon(0)
         else:
-            Deferred.fromCoroutine(self._serve_without_anchor()).addErrback(
-                lambda failure: self.log.failure("serving without an anchor", failure)
-            )
+            self._orphan.begin()
 
-    async def _serve_without_anchor(self) -> None:
-        """What the anchor has decided before it died is done; then a new one is waited for."""
-        wait_s = self._settings.workers.orphan_timeout_s
-        if not self._anchor_said_so:
-            self.log.error(
-                "{worker}: the anchor has gone; serving on for {wait_s:g} s, until a new one comes",
-                worker=self._spec.name,
-                wait_s=wait_s,
-            )
-        self._anchor_said_so = False
-        self._orphan_timer = self._reactor.callLater(wait_s, self._asked_to_end)
-        decided = 0
-        try:
-            record = await self._threads.run(read_committed, self._state.code)
-            decided = record.generation if record is not None else 0
-        except (OSError, RecordError) as error:
-            self.log.error("which code was decided for cannot be read: {error}", error=error)
-        if self._state_name == "serving":
-            self._generations.settle(decided)
-        self._follow_decision(decided)
+    def standing(self) -> Standing:
+        """How far it is in a hand-over."""
+        moving = self._moving
+        return Standing(
+            state=self._state_name,
+            generation=self._spec.generation,
+            is_new=self._spec.standby,
+            is_taking=moving.is_taking,
+            is_undecided=moving.is_undecided,
+            is_leaving=moving.is_leaving,
+            gives_to=moving.generation,
+        )
 
-    def _follow_decision(self, decided: int) -> None:
-        """Do in a hand-over what the record says; 0: it says nothing."""
-        if self._moving.is_undecided:
-            if decided != self._moving.generation:
-                self._moving.abort("the anchor has gone before it decided")
-            elif not self._moving.decide():
-                self._moving.abort("the anchor has gone before the rehearsal had ended")
-            else:
-                self._moving.end_window()  # nobody will supervise
-        elif self._moving.is_leaving:
-            if 0 < decided < self._moving.generation:
-                self._moving.take_back("the anchor had decided that the old code serves again")
-            else:
-                self._moving.end_window()  # nobody supervises any more
-        elif self._state_name == "standby":
-            if decided == self._spec.generation:
-                self.take_over()
-            else:
-                self._stop_soon(0)
-        elif self._spec.standby and 0 < decided < self._spec.generation and not self._moving.is_taking:
-            self._stop_soon(self._settings.workers.stop_timeout_s)  # it goes back, and nobody takes anything back
+    def settle(self, decided: int) -> None:
+        """Do what was decided in a swap."""
+        self._generations.settle(decided)
 
-    def _stop_soon(self, timeout_s: float) -> None:
+    def end_soon(self, timeout_s: float) -> None:
         """End in order within ``timeout_s``; a second call may shorten that."""
         deadline = self._reactor.seconds() + timeout_s
         if self._stopping:
