@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from ._priority import be_polite
+from ._priority import be_normal, be_polite
 
 FORMAT = 1
 MODULE = "cloudd.daemon._next_anchor"
@@ -216,7 +216,10 @@ def become(descriptor: int, python: str, tree: Path, own_tree: Path, environment
         python, "-P", "-c", _BOOTSTRAP, str(descriptor), sys.executable, str(own_tree), "1", _BOOTSTRAP
     ]  # fmt: skip
     be_polite()
-    os.execve(python, arguments, {**environment, "PYTHONPATH": str(tree)})  # noqa: S606 - checked code, no shell
+    try:
+        os.execve(python, arguments, {**environment, "PYTHONPATH": str(tree)})  # noqa: S606 - checked code, no shell
+    finally:
+        be_normal()  # it has failed
 
 
 def try_next(python: str, tree: Path, environment: Mapping[str, str]) -> str:

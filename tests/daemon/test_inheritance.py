@@ -151,7 +151,8 @@ class BecomeTests(SynchronousTestCase):
         self.assertIn("bad code", done.stderr)
 
     def test_no_such_interpreter(self) -> None:
-        """An exec that fails leaves signals as they were."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        """An exec that fails leaves signals and the priority as they were."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, []), os.getpriority(os.PRIO_PROCESS, 0)
         self.assertRaises(OSError, become, 0, "/no/python", Path("/"), Path("/"), {})
-        self.assertEqual(signal.pthread_sigmask(signal.SIG_BLOCK, []), before)
+        after = signal.pthread_sigmask(signal.SIG_BLOCK, []), os.getpriority(os.PRIO_PROCESS, 0)
+        self.assertEqual(after, before)
