@@ -544,7 +544,7 @@ class Upgrades:
         except Exception as error:
             self.log.failure("generation {number} was not confirmed", number=number)
             return [f"the decision stands, but not all workers confirmed it: {cause_of(error)}"]
-        return [f"{name} did not confirm and was restarted with the new code" for name in silent]
+        return [f"{name} did not confirm: it is ended, and starts again with the new code" for name in silent]
 
     async def _clean(self) -> list[str]:
         self._report("clean", "removing copies that nobody needs")

@@ -316,7 +316,8 @@ class WorkerPool:
         """
         From now on new requests, and workers that start, use the prepared generation.
 
-        :return: workers that did not confirm; they are ended and started again with the new code
+        :return: workers that did not confirm; they are ended, if they hang by SIGKILL, and others with the new code
+            take their places
         """
         pending = self._pending
         assert pending is not None and pending.generation == generation, "commit without prepare"
@@ -329,6 +330,7 @@ class WorkerPool:
                     "{worker} did not take the new code: {cause}", worker=slot.name, cause=answers[slot.name]
                 )
                 slot.signal(signal.SIGTERM)
+                self._kill_later(slot, self.stop_timeout_s)
             elif slot.name in answers:
                 slot.generation = generation
                 self._hashes[slot.name] = set(answers[slot.name])
@@ -483,8 +485,12 @@ class WorkerPool:
 
     def end(self, slot: Slot, timeout_s: float) -> None:
         """Ask one process to end within ``timeout_s``; one that hangs is killed."""
-        process = slot.ended
+        self._kill_later(slot, timeout_s)
         slot.stop(timeout_s)
+
+    def _kill_later(self, slot: Slot, timeout_s: float) -> None:
+        """If the process that was told to end has not done so by then: one that hangs hears neither call nor signal."""
+        process = slot.ended
 
         def kill() -> None:
             if slot.ended is process:

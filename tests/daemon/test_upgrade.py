@@ -441,7 +441,7 @@ class UpgradeTests(UpgradeCase):
         self.workers.silent = ["front-1"]
         outcome = await self.upgrade()
         self.assertEqual(outcome.result, "committed")
-        self.assertEqual(outcome.warnings, ["front-1 did not confirm and was restarted with the new code"])
+        self.assertEqual(outcome.warnings, ["front-1 did not confirm: it is ended, and starts again with the new code"])
         self.version(3)
         self.workers.errors["commit"] = RuntimeError("lost")
         outcome = await self.upgrade()

@@ -17,7 +17,7 @@ from cloudd.daemon._link import LinkTimeout, RemoteError
 from cloudd.daemon._loader_process import LoaderLost
 from cloudd.daemon._slot import LONGEST_DELAY_S, LOOP_FAILURES, STEADY_S, Slot, restart_delay_s
 from cloudd.daemon._upgrade import PREPARE_TIMEOUT_S
-from cloudd.daemon._workers import SWAP_TIMEOUT_S, Decided, SwapFailed, WorkerPool, planned_workers
+from cloudd.daemon._workers import KILL_DELAY_S, SWAP_TIMEOUT_S, Decided, SwapFailed, WorkerPool, planned_workers
 from cloudd.interfaces.settings import Settings, WorkerSettings
 from reload import CodeTree
 
@@ -83,6 +83,8 @@ class FakeSlot:
     generation: int = 1
     pid: int = 7
     signals: list[signal.Signals] = Factory(list)
+    ended: Deferred[int] = Factory(Deferred)
+    runs: bool = True
 
     def signal(self, number: signal.Signals) -> None:
         self.signals.append(number)
@@ -265,6 +267,19 @@ class PoolTests(TestCase):
         self.assertEqual(self.slots[2].signals, [signal.SIGTERM])
         self.assertEqual(self.slots[0].signals, [])
         self.assertEqual(self.pool.decided, Decided(2, TREE.hash, sys.executable))
+
+    def test_one_that_hangs_at_commit(self) -> None:
+        """It hears no SIGTERM: it is killed after the time that requests in flight have; its successor is not."""
+        clock, patience_s = cast(Clock, self.pool._reactor), self.pool.stop_timeout_s + KILL_DELAY_S
+        for slot in self.slots[1:]:
+            slot.link.answers["commit"] = LinkTimeout("late")
+        self.assertEqual(self.swap(), ["front-2", "agent"])
+        clock.advance(patience_s - 0.1)
+        self.assertEqual(self.slots[2].signals, [signal.SIGTERM])
+        ended, self.slots[1].ended = self.slots[1].ended, Deferred()
+        ended.callback(0)
+        clock.advance(0.1)
+        self.assertEqual([slot.signals[1:] for slot in self.slots], [[], [], [signal.SIGKILL]])
 
     def test_ready_with_replaced_code(self) -> None:
         """A worker that was forked before a swap and is ready after it is started again."""
