@@ -122,8 +122,7 @@ class WorkerPool:
         self._check_not_stopping()
         slot = self._preparing = self._slot("prepare", "prepare", [])
         slot.start(restart=False)
-        loader = self._current_loader()
-        timer = self._reactor.callLater(limit_s, _give_up, slot, loader, limit_s) if limit_s is not None else None
+        timer = self._reactor.callLater(limit_s, _give_up, slot, limit_s) if limit_s is not None else None
         status = await slot.ended
         if timer is not None and timer.active():
             timer.cancel()
@@ -256,7 +255,7 @@ class WorkerPool:
         slot = self._slot("check", "check", [], Decided(generation, tree.hash, self.decided.interpreter))
         self._checking.append(slot)
         slot.start(restart=False)
-        timer = self._reactor.callLater(CHECK_S, _give_up, slot, self._current_loader(), CHECK_S)
+        timer = self._reactor.callLater(CHECK_S, _give_up, slot, CHECK_S)
         try:
             status = await slot.ended
         finally:
@@ -378,11 +377,11 @@ class WorkerPool:
         """
         self._check_not_stopping()
         self._incoming_decided = decided
-        loader = self._incoming_loader = self._start_loader(decided, self._exited, lambda: None)
+        self._incoming_loader = self._start_loader(decided, self._exited, lambda: None)
         slot = self._slot("prepare", "prepare", [])
         self.incoming = [slot]
         slot.start(restart=False)
-        timer = self._reactor.callLater(limit_s, _give_up, slot, loader, limit_s)
+        timer = self._reactor.callLater(limit_s, _give_up, slot, limit_s)
         status = await slot.ended
         if timer.active():
             timer.cancel()
@@ -601,10 +600,8 @@ def kill_all(slots: Iterable[Slot]) -> None:
             slot.signal(signal.SIGKILL)
 
 
-def _give_up(slot: Slot, loader: LoaderProcess, limit_s: float) -> None:
-    slot.kill(f"it did not end within {limit_s:g} s")
-    if not slot.pid:
-        loader.kill()  # it hangs before it forks
+def _give_up(slot: Slot, limit_s: float) -> None:
+    slot.give_up(f"it did not end within {limit_s:g} s")
 
 
 async def _ask(slot: Slot, call: str, timeout_s: float, body: dict[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.daemon._link import LinkTimeout, RemoteError
 from cloudd.daemon._loader_process import LoaderLost
-from cloudd.daemon._slot import LONGEST_DELAY_S, LOOP_FAILURES, STEADY_S, Slot, restart_delay_s
+from cloudd.daemon._slot import BOOT_TIMEOUT_S, LONGEST_DELAY_S, LOOP_FAILURES, STEADY_S, Slot, restart_delay_s
 from cloudd.daemon._upgrade import PREPARE_TIMEOUT_S
 from cloudd.daemon._workers import KILL_DELAY_S, SWAP_TIMEOUT_S, Decided, SwapFailed, WorkerPool, planned_workers
 from cloudd.interfaces.settings import Settings, WorkerSettings
@@ -93,8 +93,7 @@ class FakeSlot:
 class FakeLoader:
     """A loader that hangs: it forks nothing."""
 
-    is_lost = False
-    killed = False
+    is_lost = killed = False
 
     def __init__(self) -> None:
         self.forking: Deferred[Any] | None = None
@@ -104,7 +103,7 @@ class FakeLoader:
         return 1, self.forking
 
     def kill(self) -> None:
-        self.killed = True
+        self.is_lost = self.killed = True
         if self.forking is not None:
             self.forking.errback(LoaderLost("the loader ended before it forked the worker"))
 
@@ -217,18 +216,40 @@ class PoolTests(TestCase):
 
     def test_preparation_that_hangs(self) -> None:
         """After its time the preparing process is killed, and where it was not forked yet, the loader; all is told."""
-        loader = FakeLoader()
-        self.pool._start_loader = lambda *_: cast(Any, loader)
-        self.pool._make_spec = lambda *_: cast(Any, None)
-        clock = cast(Clock, self.pool._reactor)
-        cast(Any, clock).adoptStreamConnection = lambda *_: None
+        clock, loaders = self.with_loaders()
         preparing = Deferred.fromCoroutine(self.pool.prepare_host(30.0))
         clock.advance(29.9)
-        self.assertFalse(loader.killed)
+        self.assertEqual([loader.killed for loader in loaders], [False])
         clock.advance(0.1)
         failed = self.failureResultOf(preparing, SwapFailed)
         self.assertIn("the host cannot be prepared: ended: it did not end within 30 s", str(failed.value))
-        self.assertTrue(loader.killed)
+        self.assertEqual([loader.killed for loader in loaders], [True])
+
+    def test_loader_that_hangs(self) -> None:
+        """A worker that it does not fork in time gets another loader."""
+        clock, loaders = self.with_loaders()
+        self.pool.slots = [slot] = [self.pool._slot("front-1", "front", [])]
+        slot.start()
+        clock.advance(BOOT_TIMEOUT_S - 0.1)
+        self.assertEqual([loader.killed for loader in loaders], [False])
+        clock.advance(0.1)
+        self.assertEqual([loader.killed for loader in loaders], [True, False])
+        self.assertEqual((slot.state, slot.restarts, slot.failures), ("starting", 1, 1))
+        self.assertIn("it was not ready within 60 s", slot.cause)
+
+    def with_loaders(self) -> tuple[Clock, list[FakeLoader]]:
+        """The pool's clock, and the loaders that it starts, none of which forks anybody."""
+        loaders: list[FakeLoader] = []
+
+        def start(*_: object) -> Any:
+            loaders.append(FakeLoader())
+            return loaders[-1]
+
+        self.pool._start_loader = start
+        self.pool._make_spec = lambda *_: cast(Any, None)
+        clock = cast(Clock, self.pool._reactor)
+        cast(Any, clock).adoptStreamConnection = lambda *_: None
+        return clock, loaders
 
     def test_boot_instead(self) -> None:
         """The loader of the code that failed is ended; the next worker gets one for the other code."""
