@@ -33,7 +33,7 @@ SHORT_WAITS = {
 SETTINGS = "[workers]\nfront = 2\nstop_timeout_s = 5\n[upgrade]\nwindow_s = 2\n"
 # A fault that comes under supervision needs one that is not over before it comes; it ends it.
 SUPERVISED_SETTINGS = SETTINGS.replace("window_s = 2\n", "window_s = 20\n")
-EXEC_S = 5.5  # by then an anchor has become what it has to: `NEXT_SELF_S` and `QUIET_S` of `_anchor`
+EXEC_S = 5.5  # by then an anchor has become what it has to: `NEXT_SELF_S` and `QUIET_S` of `_becoming`
 
 Code = Literal["old", "new"]
 

@@ -1,0 +1,100 @@
+# -*- test-case-name: tests.daemon.test_becoming -*-
+"""
+When the anchor becomes an anchor of other code: after a hand-over, when all has been said.
+
+How it does is in ``_inheritance``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from attrs import define
+from twisted.logger import Logger
+
+from cloudd.protocols.control import ControlFactory
+
+from ._inheritance import Inheritance, become, hear_signals, hold_signals, leave
+from ._priority import be_normal
+from ._threads import WorkerThreads
+from ._workers import Decided
+
+NEXT_SELF_S = 0.1
+QUIET_S = 5.0  # longest wait for answers on the control socket before the anchor becomes other code
+
+
+class Pool(Protocol):
+    """What is needed of the ``WorkerPool``."""
+
+    decided: Decided
+
+    def tell_all(self, call: str, **body: Any) -> None:
+        """Cast to every ready worker."""
+
+
+@define(eq=False)
+class Becoming:
+    """
+    :param control: serves the control socket
+    :param control_port: accepts on it
+    :param is_changing: whether an upgrade or rollback is under way
+    :param is_stopping: whether the daemon ends
+    :param leave: tells what the next self gets
+    :param own_code: tells where the code lies that runs now, for the way back
+    :param code_folder: of the staged copies
+    """
+
+    _reactor: Any
+    _pool: Pool
+    _control: ControlFactory
+    _control_port: Any
+    _threads: WorkerThreads
+    _is_changing: Callable[[], bool]
+    _is_stopping: Callable[[], bool]
+    _leave: Callable[[], Inheritance]
+    _own_code: Callable[[], Path]
+    _code_folder: Path
+    _environment: Mapping[str, str]
+    log = Logger()
+
+    def soon(self, decided: Decided) -> None:
+        """Become an anchor of this code, when all has been said."""
+        self._reactor.callLater(NEXT_SELF_S, self._look, decided, self._reactor.seconds() + QUIET_S)
+
+    def _look(self, decided: Decided, deadline: float) -> None:
+        if self._is_stopping() or self._pool.decided != decided or self._is_changing():
+            return  # the next change ends with this too
+        if self._control.is_busy() and self._reactor.seconds() < deadline:
+            self._reactor.callLater(NEXT_SELF_S, self._look, decided, deadline)
+            return
+        self.log.info("the anchor becomes {tree}", tree=decided.tree_hash[:12])
+        self._pool.tell_all("anchor_changes")
+        hold_signals()
+        # What is asked from now on waits in the kernel for the next self.
+        self._control_port.stopReading()
+        self._control.hold()
+        # When that has been sent, and a signal that came before has taken effect.
+        self._reactor.callLater(0, self._reactor.callLater, 0, self._exec, decided)
+
+    def _exec(self, decided: Decided) -> None:
+        if self._is_stopping() or getattr(self._reactor, "_stopped", False):
+            hear_signals()
+            return  # a signal came first
+        self._threads.stop()
+        try:
+            become(
+                leave(self._leave()),
+                decided.interpreter,
+                self._code_folder / decided.tree_hash,
+                self._own_code(),
+                self._environment,
+            )
+        except OSError as error:
+            be_normal()
+            hear_signals()
+            self.log.error("the anchor stays what it is: {error}", error=error)
+            self._threads.start()
+            self._control_port.startReading()
+            self._control.hear()
