@@ -333,6 +333,7 @@ class Anchor(Service):
             interpreter=self._what_boots(boot).interpreter,
             start_hand_over=lambda decided, report: self._hand_over(pool, decided, report),
             handed_over=self._handed_over,
+            own_code=lambda: self._own_code().name,
             front=self._tls,
             tell=lambda kind, data: pool.tell_one("note", kind=kind, data=data),
         )
@@ -349,10 +350,10 @@ class Anchor(Service):
         """Why the anchor could not become that code; empty: it could.  Blocks."""
         return try_next(decided.interpreter, self._state.code / decided.tree_hash, self._environment)
 
-    def _handed_over(self, decided: Decided) -> None:
-        """Other workers serve now: become an anchor of their code too, when all has been said."""
+    def _handed_over(self, _decided: Decided) -> None:
+        """Other workers serve now: become an anchor of their code too."""
         assert self._becoming is not None
-        self._becoming.soon(decided)
+        self._becoming.soon()
 
     def _own_code(self) -> Path:
         """The copy of what this anchor runs: the start tree may hold other code by now."""

@@ -57,31 +57,55 @@ class Becoming:
     _own_code: Callable[[], Path]
     _code_folder: Path
     _environment: Mapping[str, str]
+    _timer: Any = None  # of the next look; None: nothing is to be become
+    _deadline: float = 0.0
     log = Logger()
 
-    def soon(self, decided: Decided) -> None:
-        """Become an anchor of this code, when all has been said."""
-        self._reactor.callLater(NEXT_SELF_S, self._look, decided, self._reactor.seconds() + QUIET_S)
+    def soon(self) -> None:
+        """Become an anchor of the code that was decided for, when all has been said and no change is under way."""
+        self._deadline = self._reactor.seconds() + QUIET_S
+        if self._timer is None:
+            self._look_again()
 
-    def _look(self, decided: Decided, deadline: float) -> None:
-        if self._is_stopping() or self._pool.decided != decided or self._is_changing():
-            return  # the next change ends with this too
-        if self._control.is_busy() and self._reactor.seconds() < deadline:
-            self._reactor.callLater(NEXT_SELF_S, self._look, decided, deadline)
+    def _look_again(self) -> None:
+        self._timer = self._reactor.callLater(NEXT_SELF_S, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._is_stopping():
             return
-        self.log.info("the anchor becomes {tree}", tree=decided.tree_hash[:12])
+        if self._is_changing():
+            # It may be refused, or end in any other way: we go on whatever becomes of it.
+            self.soon()
+        elif self._control.is_busy() and self._reactor.seconds() < self._deadline:
+            self._look_again()
+        else:
+            self._fall_silent()
+
+    def _fall_silent(self) -> None:
+        self.log.info("the anchor becomes {tree}", tree=self._pool.decided.tree_hash[:12])
         self._pool.tell_all("anchor_changes")
         hold_signals()
         # What is asked from now on waits in the kernel for the next self.
         self._control_port.stopReading()
         self._control.hold()
         # When that has been sent, and a signal that came before has taken effect.
-        self._reactor.callLater(0, self._reactor.callLater, 0, self._exec, decided)
+        self._reactor.callLater(0, self._reactor.callLater, 0, self._exec)
 
-    def _exec(self, decided: Decided) -> None:
+    def _hear_again(self) -> None:
+        hear_signals()
+        self._control_port.startReading()
+        self._control.hear()
+
+    def _exec(self) -> None:
         if self._is_stopping() or getattr(self._reactor, "_stopped", False):
             hear_signals()
             return  # a signal came first
+        if self._is_changing():
+            self._hear_again()
+            self.soon()
+            return  # a worker's visitor came first
+        decided = self._pool.decided
         self._threads.stop()
         try:
             become(
@@ -93,8 +117,6 @@ class Becoming:
             )
         except OSError as error:
             be_normal()
-            hear_signals()
+            self._hear_again()
             self.log.error("the anchor stays what it is: {error}", error=error)
             self._threads.start()
-            self._control_port.startReading()
-            self._control.hear()

@@ -95,6 +95,7 @@ class Upgrades:
     :param tell: told of what those learn who follow the host's events: ``upgrade.progress`` with a ``Progress`` and
         ``upgrade.ended`` with an ``Outcome``, as plain data; must not raise
     :param handed_over: called after a hand-over has ended well and all has been said, with what runs now
+    :param own_code: name of the copy that the anchor itself runs from
     """
 
     log = Logger()
@@ -114,12 +115,13 @@ class Upgrades:
         interpreter: str,
         start_hand_over: StartHandOver,
         handed_over: Callable[[Decided], None],
+        own_code: Callable[[], str],
         front: Front,
         tell: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self._interpreter = interpreter
         self._start_hand_over = start_hand_over
-        self._handed_over = handed_over
+        self._handed_over, self._own_code = handed_over, own_code
         self._front = front
         self._change_log = ChangeLog(audit, metrics, tell, now)
         self._hand_over: HandOver | None = None
@@ -550,7 +552,7 @@ class Upgrades:
         self._report("clean", "removing copies that nobody needs")
         warnings = await self._front.follow(self.current.tree)
         record = self.committed
-        keep = {record.hash, record.previous, record.started_from, *self._workers.hashes_in_use()}
+        keep = {record.hash, record.previous, record.started_from, self._own_code(), *self._workers.hashes_in_use()}
         try:
             await self._threads.run(prune_copies, self._code_folder, keep.union(self._front.hashes_in_use()))
         except OSError as error:

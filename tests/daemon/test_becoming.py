@@ -103,9 +103,12 @@ class BecomingTests(SynchronousTestCase):
     def stop(self) -> None:
         self.stopping = True
 
+    def change(self) -> None:
+        self.changing = True
+
     def test_after_a_hand_over(self) -> None:
         """A moment later: the workers are told, nobody is heard any more, and the exec comes last."""
-        self.becoming.soon(NEW)
+        self.becoming.soon()
         self.assertEqual(self.others.calls, [])
         self.look()
         self.assertEqual(self.others.calls, ["anchor_changes", "hold_signals", "stopReading", "hold", "stop"])
@@ -115,25 +118,61 @@ class BecomingTests(SynchronousTestCase):
     def test_answers_are_awaited(self) -> None:
         """Who waits at the control socket gets an answer, unless that takes too long."""
         self.others.busy = True
-        self.becoming.soon(NEW)
+        self.becoming.soon()
         self.look(3)
         self.assertEqual(self.became, [])
         self.others.busy = False
         self.look()
         self.assertEqual(len(self.became), 1)
         self.others.busy = True
-        self.becoming.soon(NEW)
+        self.becoming.soon()
         self.look(int(QUIET_S / NEXT_SELF_S) + 2)
         self.assertEqual(len(self.became), 2)
 
+    def test_a_change_meanwhile(self) -> None:
+        """However long it takes and however it ends: afterwards the anchor becomes what was decided for, once."""
+        for decided in (NEW, NEWER):
+            self.became.clear()
+            self.becoming.soon()
+            self.changing = True
+            self.look(int(QUIET_S / NEXT_SELF_S) + 5)
+            self.assertEqual(self.became, [])
+            self.changing, self.others.decided = False, decided
+            self.becoming.soon()  # as that change says, if it was a hand-over
+            self.look(2)
+            self.assertEqual(self.became, [decided.tree_hash])
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_change_at_the_last_moment(self) -> None:
+        """It goes on: the control socket is heard again, and the exec comes after it."""
+        self.others.meanwhile = self.change
+        self.becoming.soon()
+        self.look()
+        self.assertEqual((self.became, self.others.calls[-3:]), ([], ["hear_signals", "startReading", "hear"]))
+        self.others.meanwhile, self.changing = lambda: None, False
+        self.look()
+        self.assertEqual(self.became, [NEW.tree_hash])
+
+    def test_answers_after_a_change_meanwhile(self) -> None:
+        """Its outcome is told as well, how long ago the first one may have ended."""
+        self.changing = True
+        self.becoming.soon()
+        self.look(int(QUIET_S / NEXT_SELF_S) + 5)
+        self.changing, self.others.busy = False, True
+        self.look(5)
+        self.assertEqual(self.became, [])
+        self.others.busy = False
+        self.look()
+        self.assertEqual(self.became, [NEW.tree_hash])
+
     def test_at_the_end(self) -> None:
         """A daemon that ends stays what it is, and hears signals."""
-        self.becoming.soon(NEW)
+        self.becoming.soon()
         self.stopping = True
         self.look()
         self.assertEqual((self.became, self.others.calls), ([], []))
         self.stopping = False
         self.others.meanwhile = self.stop
-        self.becoming.soon(NEW)
+        self.becoming.soon()
         self.look()
         self.assertEqual((self.became, self.others.calls[-1]), ([], "hear_signals"))

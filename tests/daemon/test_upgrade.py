@@ -195,6 +195,7 @@ class UpgradeCase(CodeTreeCase):
         self.hand_over = FakeHandOver()
         self.hand_over.code = self.code
         self.handed_over: list[Decided] = []
+        self.own_code = "tree"
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.metrics = SwapMetrics()
         self.clock = Clock()
@@ -220,6 +221,7 @@ class UpgradeCase(CodeTreeCase):
             interpreter="/usr/bin/python3",
             start_hand_over=self.hand_over.begin,
             handed_over=self.handed_over.append,
+            own_code=lambda: self.own_code,
             front=self.front,
             tell=lambda kind, data: self.told.append((kind, data)),
         )
@@ -535,18 +537,19 @@ class UpgradeTests(UpgradeCase):
     async def test_old_copies_are_removed(self) -> None:
         """The current, the previous, the start's and those in use stay; the others go with the next change."""
         hashes = [self.old.hash]
-        for number in (2, 3, 4, 5):
+        for number in (2, 3, 4, 5, 6):
             hashes.append(self.version(number).hash)
             self.workers.in_use = {hashes[1]}
+            self.own_code = hashes[min(len(hashes) - 1, 2)]
             self.assertEqual((await self.upgrade()).warnings, [])
         kept = {name for name in os.listdir(self.code) if len(name) == 64}
-        self.assertEqual(kept, {hashes[0], hashes[1], hashes[3], hashes[4]})
+        self.assertEqual(kept, {hashes[at] for at in (0, 1, 2, 4, 5)})
 
         def refuse(_folder: Path, _keep: object) -> None:
             raise OSError("not now")
 
         self.patch(_upgrade, "prune_copies", refuse)
-        self.version(6)
+        self.version(7)
         self.assertIn("not now", (await self.upgrade()).warnings[0])
 
 
