@@ -213,6 +213,7 @@ class Anchor(Service):
             other, cause = False, str(error)
         if cause:
             self.log.error("the anchor runs other code than its workers: {cause}", cause=cause)
+            self._host.note_anchor(f"it runs other code than its workers: {cause}")
         elif other:
             self._handed_over(decided)
 
@@ -317,6 +318,7 @@ class Anchor(Service):
             own_code=self._own_code,
             code_folder=self._state.code,
             environment=self._environment,
+            note=self._host.note_anchor,
         )
 
     def _make_upgrades(self, boot: Boot, pool: WorkerPool) -> Upgrades:

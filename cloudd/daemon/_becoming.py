@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from cloudd.protocols.control import ControlFactory
 
-from ._inheritance import Inheritance, become, hear_signals, hold_signals, leave
+from ._inheritance import Inheritance, become, hear_signals, hold_signals, keep_from_exec, leave
 from ._priority import be_normal
 from ._threads import WorkerThreads
 from ._workers import Decided
@@ -44,6 +44,7 @@ class Becoming:
     :param leave: tells what the next self gets
     :param own_code: tells where the code lies that runs now, for the way back
     :param code_folder: of the staged copies
+    :param note: told what the operator should know when it could not be done
     """
 
     _reactor: Any
@@ -57,6 +58,7 @@ class Becoming:
     _own_code: Callable[[], Path]
     _code_folder: Path
     _environment: Mapping[str, str]
+    _note: Callable[[str], None]
     _timer: Any = None  # of the next look; None: nothing is to be become
     _deadline: float = 0.0
     log = Logger()
@@ -105,18 +107,29 @@ class Becoming:
             self._hear_again()
             self.soon()
             return  # a worker's visitor came first
-        decided = self._pool.decided
         self._threads.stop()
         try:
-            become(
-                leave(self._leave()),
-                decided.interpreter,
-                self._code_folder / decided.tree_hash,
-                self._own_code(),
-                self._environment,
-            )
-        except OSError as error:
-            be_normal()
-            self._hear_again()
+            self._leave_and_become(self._pool.decided)
+        except Exception as error:
+            self._stay(error)
+
+    def _leave_and_become(self, decided: Decided) -> None:
+        inheritance = self._leave()
+        file = leave(inheritance)
+        try:
+            own, copy = self._own_code(), self._code_folder / decided.tree_hash
+            become(file, decided.interpreter, copy, own, self._environment)
+        except BaseException:
+            keep_from_exec(inheritance, file)
+            raise
+
+    def _stay(self, error: Exception) -> None:
+        """There is no next self: work on."""
+        be_normal()
+        self._threads.start()
+        self._hear_again()
+        if isinstance(error, OSError):
             self.log.error("the anchor stays what it is: {error}", error=error)
-            self._threads.start()
+        else:
+            self.log.failure("the anchor stays what it is")
+        self._note(f"it could not become the code of its workers: {error}; it tries again at the next hand-over")

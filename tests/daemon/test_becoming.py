@@ -51,7 +51,9 @@ class BecomingTests(SynchronousTestCase):
         self.others = Recorded()
         self.changing = self.stopping = False
         self.became: list[str] = []
+        self.notes: list[str] = []
         self.error: Exception | None = None
+        self.unknown: Exception | None = None
         self.listener, end = os.pipe()
         os.close(end)
         self.addCleanup(os.close, self.listener)
@@ -72,9 +74,12 @@ class BecomingTests(SynchronousTestCase):
             own_code=lambda: Path("/code/old"),
             code_folder=Path("/code"),
             environment={},
+            note=self.notes.append,
         )
 
     def leave(self) -> Inheritance:
+        if self.unknown is not None:
+            raise self.unknown
         return Inheritance(
             arguments=[],
             pidfile="",
@@ -164,6 +169,29 @@ class BecomingTests(SynchronousTestCase):
         self.others.busy = False
         self.look()
         self.assertEqual(self.became, [NEW.tree_hash])
+
+    def test_cannot(self) -> None:
+        """Whatever goes wrong: it works on as what it is, nothing is left to an exec, and it says so."""
+        for error in (OSError(2, "No such file or directory"), ValueError("it cannot be told")):
+            self.others.calls.clear()
+            self.error = error
+            self.becoming.soon()
+            self.look()
+            after = self.others.calls[self.others.calls.index("stop") + 1 :]
+            self.assertEqual(sorted(after), ["be_normal", "hear", "hear_signals", "start", "startReading"])
+            self.assertFalse(os.get_inheritable(self.listener))
+            self.assertRaises(OSError, os.fstat, self.file)
+            self.assertIn(str(error), self.notes[-1])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_cannot_tell_what_it_has(self) -> None:
+        """The same where the next self would get nothing."""
+        self.unknown = KeyError("a session")
+        self.becoming.soon()
+        self.look()
+        self.assertEqual(self.became, [])
+        self.assertEqual(sorted(self.others.calls[-5:]), ["be_normal", "hear", "hear_signals", "start", "startReading"])
+        self.assertEqual((len(self.notes), len(self.flushLoggedErrors(KeyError))), (1, 1))
 
     def test_at_the_end(self) -> None:
         """A daemon that ends stays what it is, and hears signals."""

@@ -36,6 +36,10 @@ ANCHOR_KILLED = [
     Fault("anchor killed before its exec", HAND_OVER, "new", "become.before"),
     Fault("anchor killed after its exec", HAND_OVER, "new", "next_anchor.before"),
 ]
+EXEC_FAILS = [
+    Fault("the anchor's exec fails", HAND_OVER, "new", "become.before", "ENOSPC", "anchor"),
+    Fault("the anchor cannot tell what it has", HAND_OVER, "new", "become.before", "raise", "anchor"),
+]
 
 FRONT = "front-1"
 EXIT = "import os; os._exit(7)"
@@ -117,7 +121,15 @@ GOING_BACK = [
     Fault("old worker killed when it takes back", HAND_OVER, "old", "take_back.before", who=FRONT, word="sick",
           loses=FRONT),
 ]  # fmt: skip
-HAND_OVER_FAULTS = [*BAD_CODE, *HUNG, *GOING_BACK, *ANCHOR_KILLED, *OLD_KILLED, *NEW_KILLED]  # without SUPERVISED
+HAND_OVER_FAULTS = [
+    *BAD_CODE,
+    *HUNG,
+    *GOING_BACK,
+    *ANCHOR_KILLED,
+    *EXEC_FAILS,
+    *OLD_KILLED,
+    *NEW_KILLED,
+]  # without SUPERVISED
 
 
 class FaultCase(SynchronousTestCase):
@@ -157,6 +169,13 @@ class AnchorKilledTests(FaultCase):
     def test_killed(self) -> None:
         """The workers serve on, do what was decided, and a restarted anchor finds them."""
         self.survive(ANCHOR_KILLED)
+
+
+class ExecTests(FaultCase):
+    def test_fails(self) -> None:
+        """The anchor works on as what it is, says so, and the next changes work."""
+        self.survive(EXEC_FAILS)
+        self.assertIn("could not become the code", self.started().health()["parts"]["anchor"]["cause"])
 
 
 class OldWorkerTests(FaultCase):
