@@ -112,6 +112,7 @@ class Anchor(Service):
         self._orphans = inheritance.children if inheritance is not None else []  # loaders of our former self
         self._output: int | None = None
         self._stopping = False
+        self._leaves_workers = False
 
     # twistd
 
@@ -134,7 +135,7 @@ class Anchor(Service):
         self._reactor.callWhenRunning(self._begin)
 
     def stopService(self) -> Deferred[None]:
-        """End the workers in order; fires when they have gone."""
+        """End the workers in order; fires when they have gone.  After a failed start those that were found stay."""
         super().stopService()
         self._stopping = True
         notify_systemd(self._environment, "STOPPING=1")
@@ -408,7 +409,10 @@ class Anchor(Service):
             return
         if failure.check(SwapFailed, TreeError, RecordError) is None:
             self.log.failure("cloudd cannot start", failure)
-        say(f"cloudd cannot start: {failure.getErrorMessage()}")
+        found = len(self._holdings.found.workers)
+        self._leaves_workers = found > 0  # nobody has asked to end them, and the next start may go well
+        serving = f"; {found} workers of an earlier anchor serve on" if found else ""
+        say(f"cloudd cannot start: {failure.getErrorMessage()}{serving}")
         # twistd knows no exit status of a service; it has removed its pidfile by then.
         atexit.register(os._exit, 1)
         self._reactor.stop()
@@ -479,6 +483,16 @@ class Anchor(Service):
     # the end
 
     async def _stop(self) -> None:
+        if self._leaves_workers:
+            self._holdings.close_listeners()
+        else:
+            await self._end_all()
+        if self._control_port is not None:
+            self._control_port.stopListening()
+        self._threads.stop()
+        self._holdings.release()
+
+    async def _end_all(self) -> None:
         tls_ended = Deferred.fromCoroutine(self._tls.stop(self._settings.workers.stop_timeout_s))
         self._holdings.close_listeners()  # first of all
         if self._pool is not None:
@@ -487,10 +501,6 @@ class Anchor(Service):
         else:
             await self._end_found()
         await tls_ended
-        if self._control_port is not None:
-            self._control_port.stopListening()
-        self._threads.stop()
-        self._holdings.release()
 
     async def _end_found(self) -> None:
         """Workers of an earlier anchor, to be taken over in a moment: left alone they would wait for another anchor."""
