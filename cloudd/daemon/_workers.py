@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
@@ -25,6 +25,7 @@ from cloudd.interfaces.settings import Settings
 from reload import CodeTree
 
 from ._inheritance import SlotPast
+from ._leaving import Leaving, kill_all, quiet
 from ._link import Callee, LinkError, LinkTimeout, RemoteError
 from ._loader_process import LoaderProcess
 from ._rendezvous import Met
@@ -37,7 +38,6 @@ SURVEY_TIMEOUT_S = 5.0
 CHECK_S = 50.0
 SWAP_TIMEOUT_S = 55.0  # shorter than the upgrade's own patience, which could not name the worker
 COMMIT_TIMEOUT_S = 10.0
-KILL_DELAY_S = 3.0
 
 
 class SwapFailed(Exception):
@@ -91,21 +91,28 @@ class WorkerPool:
     _callees: Mapping[str, Callee]
     slots: list[Slot] = field(factory=list)
     incoming: list[Slot] = field(factory=list)
-    leaving: list[Slot] = field(factory=list)
     _incoming_decided: Decided | None = None
     _incoming_loader: LoaderProcess | None = None
-    _ending_loaders: list[LoaderProcess] = field(factory=list)  # of old workers that have not ended
     _past: Mapping[str, SlotPast] = field(factory=dict)
     _former: _Crew | None = None  # in the supervision window: who served before
     _loader: LoaderProcess | None = None
     _preparing: Slot | None = None
     _checking: list[Slot] = field(factory=list)
+    _ends: Leaving = field(init=False)
     _all_ready: Deferred[None] = field(factory=Deferred)
     _stopping: bool = False
     _pending: Decided | None = None
     _prepared: dict[str, int] = field(factory=dict)  # worker -> process that has what is pending
     _hashes: dict[str, set[str]] = field(factory=dict)  # worker -> trees it had generations of, last time we heard
     log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._ends = Leaving(self._reactor, self.stop_timeout_s, self._settings.upgrade.longest_wait_s)
+
+    @property
+    def leaving(self) -> list[Slot]:
+        """Workers that end by themselves."""
+        return self._ends.slots
 
     def boot_loader(self) -> None:
         """Start the loader; it boots while the caller goes on."""
@@ -183,7 +190,7 @@ class WorkerPool:
 
     def loader_pids(self) -> list[int]:
         """Process ids of the loaders, which end with the anchor's channel."""
-        loaders = [*self._ending_loaders, *([self._loader] if self._loader is not None else [])]
+        loaders = [*self._ends.loaders, *([self._loader] if self._loader is not None else [])]
         return [loader.pid for loader in loaders if not loader.is_lost]
 
     def past(self) -> dict[str, SlotPast]:
@@ -329,7 +336,7 @@ class WorkerPool:
                     "{worker} did not take the new code: {cause}", worker=slot.name, cause=answers[slot.name]
                 )
                 slot.signal(signal.SIGTERM)
-                self._kill_later(slot, self.stop_timeout_s)
+                self._ends.kill_later(slot, self.stop_timeout_s)
             elif slot.name in answers:
                 slot.generation = generation
                 self._hashes[slot.name] = set(answers[slot.name])
@@ -360,7 +367,7 @@ class WorkerPool:
     def hashes_in_use(self) -> Collection[str]:
         """Hashes of trees from which a worker may still have a generation."""
         former = {self._former.decided.tree_hash} if self._former is not None else set()
-        return {self.decided.tree_hash, *former}.union(*self._hashes.values())
+        return {self.decided.tree_hash, *former, *self._ends.hashes.values()}.union(*self._hashes.values())
 
     # ---- hand-overs: see ``_incoming``
 
@@ -405,7 +412,7 @@ class WorkerPool:
         for slot in slots:
             slot.keep_running(restart=False)
         kill_all(slots)
-        await DeferredList([_quiet(slot.ended) for slot in slots if slot.runs])
+        await DeferredList([quiet(slot.ended) for slot in slots if slot.runs])
         self.incoming = []
         loader, self._incoming_loader, self._incoming_decided = self._incoming_loader, None, None
         if loader is not None and not loader.is_lost:
@@ -450,53 +457,12 @@ class WorkerPool:
         if former is not None:
             self._let_leave(former)
 
-    def _let_leave(self, crew: _Crew) -> None:
-        """Its processes end by themselves; then its loader does."""
-        running = [slot for slot in crew.slots if slot.runs]
-        self.leaving.extend(running)
-        for slot in running:
-            slot.keep_running(restart=False)
-            self._hashes[f"leaving {slot.pid}"] = {crew.decided.tree_hash}
-            _quiet(slot.ended).addCallback(self._has_left, slot, slot.pid)
-        timer = self._reactor.callLater(self._settings.upgrade.longest_wait_s, self._end_leaving, running)
-        if crew.loader is not None:
-            self._ending_loaders.append(crew.loader)
-
-        def ended(_: object) -> None:
-            if timer.active():
-                timer.cancel()
-            if crew.loader is not None:
-                self._ending_loaders.remove(crew.loader)
-                if not crew.loader.is_lost:
-                    crew.loader.end()
-
-        DeferredList([_quiet(slot.ended) for slot in running]).addCallback(ended)
-
-    def _has_left(self, _: None, slot: Slot, pid: int) -> None:
-        self.leaving.remove(slot)
-        self._hashes.pop(f"leaving {pid}", None)
-
-    def _end_leaving(self, slots: list[Slot]) -> None:
-        for slot in slots:
-            if slot.runs:
-                self.log.warn("old worker {worker} has waited long enough: it ends now", worker=slot.name, pid=slot.pid)
-                self.end(slot, self.stop_timeout_s)
-
     def end(self, slot: Slot, timeout_s: float) -> None:
         """Ask one process to end within ``timeout_s``; one that hangs is killed."""
-        self._kill_later(slot, timeout_s)
-        slot.stop(timeout_s)
+        self._ends.end(slot, timeout_s)
 
-    def _kill_later(self, slot: Slot, timeout_s: float) -> None:
-        """If the process that was told to end has not done so by then: one that hangs hears neither call nor signal."""
-        process = slot.ended
-
-        def kill() -> None:
-            if slot.ended is process:
-                self._kill([slot])
-
-        timer = self._reactor.callLater(timeout_s + KILL_DELAY_S, kill)
-        _quiet(process).addCallback(lambda _: timer.cancel() if timer.active() else None)
+    def _let_leave(self, crew: _Crew) -> None:
+        self._ends.let_leave(crew.slots, crew.loader, crew.decided.tree_hash)
 
     # ---- the end
 
@@ -507,13 +473,9 @@ class WorkerPool:
         for slot in slots:
             slot.stop(timeout_s)
         running = [slot for slot in slots if slot.runs]
-        killer = self._reactor.callLater(timeout_s + KILL_DELAY_S, self._kill, running)
-        if running:
-            await DeferredList([_quiet(slot.ended) for slot in running])
-        if killer.active():
-            killer.cancel()
+        await self._ends.ended(running, timeout_s)
         former = self._former.loader if self._former is not None else None
-        for loader in (self._loader, self._incoming_loader, former, *self._ending_loaders):
+        for loader in (self._loader, self._incoming_loader, former, *self._ends.loaders):
             if loader is not None and not loader.is_lost:
                 await loader.end()
 
@@ -522,17 +484,11 @@ class WorkerPool:
         running = [slot for slot in self._everyone() if slot.runs]
         for slot in running:
             slot.stop(0)
-        self._reactor.callLater(KILL_DELAY_S, self._kill, running)
+        self._ends.kill_all_later(running, 0)
 
     def _check_not_stopping(self) -> None:
         if self._stopping:
             raise NobodyAsked("the daemon is stopping")
-
-    def _kill(self, slots: list[Slot]) -> None:
-        for slot in slots:
-            if slot.runs:
-                self.log.error("killing worker {worker}: it does not end", worker=slot.name)
-                slot.signal(signal.SIGKILL)
 
     def _everyone(self) -> list[Slot]:
         former = self._former.slots if self._former is not None else []
@@ -593,13 +549,6 @@ class WorkerPool:
             self._all_ready.callback(None)
 
 
-def kill_all(slots: Iterable[Slot]) -> None:
-    """End processes at once."""
-    for slot in slots:
-        if slot.runs:
-            slot.signal(signal.SIGKILL)
-
-
 def _give_up(slot: Slot, limit_s: float) -> None:
     slot.give_up(f"it did not end within {limit_s:g} s")
 
@@ -615,15 +564,3 @@ async def _ask(slot: Slot, call: str, timeout_s: float, body: dict[str, Any]) ->
 async def _gather(coroutines: list[Any]) -> list[Any]:
     results = await DeferredList([ensureDeferred(each) for each in coroutines], fireOnOneErrback=True)
     return [answer for _success, answer in results]
-
-
-def _quiet(deferred: Deferred[int]) -> Deferred[None]:
-    """Fires with it, and leaves its result to the others who wait."""
-    done: Deferred[None] = Deferred()
-
-    def passed(result: int) -> int:
-        done.callback(None)
-        return result
-
-    deferred.addBoth(passed)
-    return done

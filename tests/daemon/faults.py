@@ -28,7 +28,8 @@ PROCESSES = 5  # anchor, loader, two fronts, agent
 SHORT_WAITS = {
     "cloudd/daemon/_incoming.py": "BOOT_S, VISIT_S, REHEARSAL_S, MOVE_S, ASK_S, RETURN_S = 15, 4, 7, 7, 3, 4",
     "cloudd/daemon/_inheritance.py": "TRY_S = 8.0",
-    "cloudd/daemon/_workers.py": "CHECK_S, SWAP_TIMEOUT_S, COMMIT_TIMEOUT_S, KILL_DELAY_S = 5.0, 8.0, 4.0, 1.0",
+    "cloudd/daemon/_workers.py": "CHECK_S, SWAP_TIMEOUT_S, COMMIT_TIMEOUT_S = 5.0, 8.0, 4.0",
+    "cloudd/daemon/_leaving.py": "KILL_DELAY_S = 1.0",
 }
 SETTINGS = "[workers]\nfront = 2\nstop_timeout_s = 5\n[upgrade]\nwindow_s = 2\n"
 # A fault that comes under supervision needs one that is not over before it comes; it ends it.
