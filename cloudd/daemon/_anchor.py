@@ -35,17 +35,17 @@ from reload import CodeTree, TreeError, compare, remove_unfinished
 
 from ._access_log import access_log_file
 from ._audit import AuditLog
+from ._becoming import Becoming
 from ._committed import Boot, RecordError, boot_committed, choose_boot_tree
 from ._controlled import Controlled
 from ._heaps import use_few_heaps
 from ._holdings import Holdings, endpoints_of
 from ._host import HostView
 from ._incoming import HandOver
-from ._inheritance import Inheritance, Launch, Session, become, hear_signals, hold_signals, leave, try_next
+from ._inheritance import Inheritance, Launch, Session, try_next
 from ._link import Callee
 from ._listening import ListenError
 from ._loader_process import LoaderProcess
-from ._priority import be_normal
 from ._ready import notify_systemd, ready_lines, say
 from ._slot import reap
 from ._spec import WorkerSpec
@@ -63,8 +63,6 @@ from .settings import SettingsError, apply_reloadable, changed_settings, setting
 END_LOOK_S = 0.05
 END_PATIENCE_S = 5.0
 STRAGGLERS_S = 2.0
-NEXT_SELF_S = 0.1
-QUIET_S = 5.0  # longest wait for answers on the control socket before the anchor becomes other code
 TLS_READY_S = 15.0
 TRIAL_S = 30.0  # in which new code prepares the host, else the committed code is booted
 
@@ -110,9 +108,11 @@ class Anchor(Service):
         self._control_port: Any = None
         self._control: ControlFactory | None = None
         self._pool: WorkerPool | None = None
+        self._becoming: Becoming | None = None
         self._orphans = inheritance.children if inheritance is not None else []  # loaders of our former self
         self._output: int | None = None
         self._stopping = False
+        self._leaves_workers = False
 
     # twistd
 
@@ -135,7 +135,7 @@ class Anchor(Service):
         self._reactor.callWhenRunning(self._begin)
 
     def stopService(self) -> Deferred[None]:
-        """End the workers in order; fires when they have gone."""
+        """End the workers in order; fires when they have gone.  After a failed start those that were found stay."""
         super().stopService()
         self._stopping = True
         notify_systemd(self._environment, "STOPPING=1")
@@ -214,6 +214,7 @@ class Anchor(Service):
             other, cause = False, str(error)
         if cause:
             self.log.error("the anchor runs other code than its workers: {cause}", cause=cause)
+            self._host.note_anchor(f"it runs other code than its workers: {cause}")
         elif other:
             self._handed_over(decided)
 
@@ -305,6 +306,21 @@ class Anchor(Service):
             except Exception:
                 self.log.failure("a connection of the control socket is lost")
         self._control_port = listen_unix(self._reactor, self._holdings.control, factory)
+        assert self._pool is not None
+        self._becoming = Becoming(
+            reactor=self._reactor,
+            pool=self._pool,
+            control=factory,
+            control_port=self._control_port,
+            threads=self._threads,
+            is_changing=lambda: self._upgrades.progress is not None,
+            is_stopping=lambda: self._stopping,
+            leave=self._leave,
+            own_code=self._own_code,
+            code_folder=self._state.code,
+            environment=self._environment,
+            note=self._host.note_anchor,
+        )
 
     def _make_upgrades(self, boot: Boot, pool: WorkerPool) -> Upgrades:
         return Upgrades(
@@ -320,6 +336,7 @@ class Anchor(Service):
             interpreter=self._what_boots(boot).interpreter,
             start_hand_over=lambda decided, report: self._hand_over(pool, decided, report),
             handed_over=self._handed_over,
+            own_code=lambda: self._own_code().name,
             front=self._tls,
             tell=lambda kind, data: pool.tell_one("note", kind=kind, data=data),
         )
@@ -336,26 +353,10 @@ class Anchor(Service):
         """Why the anchor could not become that code; empty: it could.  Blocks."""
         return try_next(decided.interpreter, self._state.code / decided.tree_hash, self._environment)
 
-    def _handed_over(self, decided: Decided) -> None:
-        """Other workers serve now: become an anchor of their code too, when all has been said."""
-        self._reactor.callLater(NEXT_SELF_S, self._become, decided, self._reactor.seconds() + QUIET_S)
-
-    def _become(self, decided: Decided, deadline: float) -> None:
-        control, pool = self._control, self._pool
-        assert control is not None and pool is not None
-        if self._stopping or pool.decided != decided or self._upgrades.progress is not None:
-            return  # the next change ends with this too
-        if control.is_busy() and self._reactor.seconds() < deadline:
-            self._reactor.callLater(NEXT_SELF_S, self._become, decided, deadline)
-            return
-        self.log.info("the anchor becomes {tree}", tree=decided.tree_hash[:12])
-        pool.tell_all("anchor_changes")
-        hold_signals()
-        # What is asked from now on waits in the kernel for the next self.
-        self._control_port.stopReading()
-        control.hold()
-        # When that has been sent, and a signal that came before has taken effect.
-        self._reactor.callLater(0, self._reactor.callLater, 0, self._exec, decided)
+    def _handed_over(self, _decided: Decided) -> None:
+        """Other workers serve now: become an anchor of their code too."""
+        assert self._becoming is not None
+        self._becoming.soon()
 
     def _own_code(self) -> Path:
         """The copy of what this anchor runs: the start tree may hold other code by now."""
@@ -385,28 +386,6 @@ class Anchor(Service):
             note=self._host.code_note,
         )
 
-    def _exec(self, decided: Decided) -> None:
-        if self._stopping or getattr(self._reactor, "_stopped", False):
-            hear_signals()
-            return  # a signal came first
-        self._threads.stop()
-        try:
-            become(
-                leave(self._leave()),
-                decided.interpreter,
-                self._state.code / decided.tree_hash,
-                self._own_code(),
-                self._environment,
-            )
-        except OSError as error:
-            be_normal()
-            hear_signals()
-            self.log.error("the anchor stays what it is: {error}", error=error)
-            self._threads.start()
-            self._control_port.startReading()
-            if self._control is not None:
-                self._control.hear()
-
     def _choose_tree(self) -> Boot:
         remove_unfinished(self._state.code)
         if self._inheritance is not None:
@@ -430,7 +409,10 @@ class Anchor(Service):
             return
         if failure.check(SwapFailed, TreeError, RecordError) is None:
             self.log.failure("cloudd cannot start", failure)
-        say(f"cloudd cannot start: {failure.getErrorMessage()}")
+        found = len(self._holdings.found.workers)
+        self._leaves_workers = found > 0  # nobody has asked to end them, and the next start may go well
+        serving = f"; {found} workers of an earlier anchor serve on" if found else ""
+        say(f"cloudd cannot start: {failure.getErrorMessage()}{serving}")
         # twistd knows no exit status of a service; it has removed its pidfile by then.
         atexit.register(os._exit, 1)
         self._reactor.stop()
@@ -501,6 +483,16 @@ class Anchor(Service):
     # the end
 
     async def _stop(self) -> None:
+        if self._leaves_workers:
+            self._holdings.close_listeners()
+        else:
+            await self._end_all()
+        if self._control_port is not None:
+            self._control_port.stopListening()
+        self._threads.stop()
+        self._holdings.release()
+
+    async def _end_all(self) -> None:
         tls_ended = Deferred.fromCoroutine(self._tls.stop(self._settings.workers.stop_timeout_s))
         self._holdings.close_listeners()  # first of all
         if self._pool is not None:
@@ -509,10 +501,6 @@ class Anchor(Service):
         else:
             await self._end_found()
         await tls_ended
-        if self._control_port is not None:
-            self._control_port.stopListening()
-        self._threads.stop()
-        self._holdings.release()
 
     async def _end_found(self) -> None:
         """Workers of an earlier anchor, to be taken over in a moment: left alone they would wait for another anchor."""

@@ -37,6 +37,7 @@ class HostView:
         self._swaps = swaps
         self._tls = tls
         self._code_note = (0, "")
+        self._anchor_note = ""
         self.urls = dict(urls)
         self.rates = Rates(reactor, pool)
         self.state_folder = settings.state
@@ -44,6 +45,10 @@ class HostView:
     def note_code(self, generation: int, note: str) -> None:
         """Show this in ``/health`` as long as that generation serves; it is no failure: a good one serves."""
         self._code_note = (generation, note)
+
+    def note_anchor(self, note: str) -> None:
+        """Show this in ``/health`` from now on; it is no failure: the workers serve."""
+        self._anchor_note = note
 
     @property
     def code_note(self) -> str:
@@ -68,7 +73,12 @@ class HostView:
                     str(answer) if silent else "it ended meanwhile",
                 )
             )
-        own = {"anchor": ok_part(), "disk": self._disk(), "code": self._code(), **await self._tls.health()}
+        own = {
+            "anchor": noted(self._anchor_note),
+            "disk": self._disk(),
+            "code": self._code(),
+            **await self._tls.health(),
+        }
         return merge_health(workers, own)
 
     async def metrics(self) -> bytes:

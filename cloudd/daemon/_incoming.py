@@ -25,10 +25,11 @@ from cloudd.interfaces.application import Threads
 from reload import link_pair
 
 from ._before_after import Answers, add_answers, worse_than_before
+from ._leaving import kill_all
 from ._link import LinkError
 from ._rendezvous import Purpose, Visit, VisitFailed, place_of, visit
 from ._slot import Slot
-from ._workers import Decided, OldWorkerFailed, SwapFailed, WorkerPool, kill_all
+from ._workers import Decided, OldWorkerFailed, SwapFailed, WorkerPool
 
 BOOT_S = 60.0
 REHEARSAL_S = 30.0

@@ -160,6 +160,12 @@ class Slot:
         self._failure = cause
         self.signal(signal.SIGKILL)
 
+    def give_up(self, cause: str) -> None:
+        """The same for a process that does not get on; where it was not forked yet, its loader hangs and is ended."""
+        self.kill(cause)
+        if not self.pid and self._used_loader is not None:
+            self._used_loader.kill()
+
     def process_ended(self, loader: LoaderProcess, number: int, status: int) -> bool:
         """The loader's report of an exit; false when it means another process."""
         if loader is not self._used_loader or number != self._number or not self.runs:
@@ -208,7 +214,7 @@ class Slot:
 
     def _too_slow(self) -> None:
         if self._restart and self.state == "starting":
-            self.kill(f"it was not ready within {BOOT_TIMEOUT_S:g} s")
+            self.give_up(f"it was not ready within {BOOT_TIMEOUT_S:g} s")
 
     def _has_forked(self, worker: ForkedWorker) -> None:
         self.pid, self._pidfd = worker.pid, worker.pidfd

@@ -37,11 +37,18 @@ class WorkerThreads:
 
     def __init__(self, reactor: Any, count: int) -> None:
         self._reactor = reactor
-        self._pool = ThreadPool(0, count, "disk")
-        self._pool.threadFactory = _DeafThread
+        self._count = count
+        self._pool = self._make_pool()
+
+    def _make_pool(self) -> ThreadPool:
+        pool = ThreadPool(0, self._count, "disk")
+        pool.threadFactory = _DeafThread
+        return pool
 
     def start(self) -> None:
-        """Take work; ``stop`` ends it."""
+        """Take work; ``stop`` ends it.  It may be started again after that."""
+        if self._pool.joined:  # Twisted's own cannot be
+            self._pool = self._make_pool()
         self._pool.start()
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.daemon.test_processes -*-
+# -*- test-case-name: tests.daemon.test_unix_port -*-
 """
 Accepting on a listening unix socket that other processes share, or whose mode matters.
 
@@ -14,12 +14,12 @@ from twisted.internet import tcp, unix
 from twisted.internet.address import UNIXAddress
 from twisted.internet.protocol import Factory
 
-from cloudd.protocols.http import HTTPTransport
+from cloudd.protocols.http import HTTPTransport, PatientPort
 
 NO_NAME = ("", 0)  # of a client, which has none
 
 
-class SharedUnixPort(unix.Port):
+class SharedUnixPort(PatientPort, unix.Port):
     """
     Unlike Twisted's own port it leaves the socket's mode as it is, and its name and other users when it closes.
     """
@@ -31,26 +31,20 @@ class SharedUnixPort(unix.Port):
         port.socket, port._preexistingSocket = port._preexistingSocket, None
         port.fileno = port.socket.fileno
         self.connected = True
-        self.numberAccepts = 100
         self._shouldShutdown = False
         self.startReading()
 
-    def doRead(self) -> None:
-        """Take waiting connections."""
+    def take(self, client: socket.socket, address: Any) -> None:
+        """Serve a client, unless the factory has nobody for it."""
         port: Any = self
-        for _ in range(port.numberAccepts):
-            try:
-                client, _address = port.socket.accept()
-            except OSError:
-                return  # nobody waits, or they cannot be taken now
-            client.setblocking(False)
-            protocol = port.factory.buildProtocol(UNIXAddress(None))
-            if protocol is None:
-                client.close()
-                continue
-            number = port.sessionno
-            port.sessionno = number + 1
-            protocol.makeConnection(HTTPTransport(client, protocol, NO_NAME, None, number, port.reactor))
+        client.setblocking(False)
+        protocol = port.factory.buildProtocol(UNIXAddress(None))
+        if protocol is None:
+            client.close()
+            return
+        number = port.sessionno
+        port.sessionno = number + 1
+        protocol.makeConnection(HTTPTransport(client, protocol, NO_NAME, None, number, port.reactor))
 
     def connectionLost(self, reason: Any) -> None:
         tcp.Port.connectionLost(self, reason)

@@ -96,6 +96,7 @@ class Upgrades:
     :param tell: told of what those learn who follow the host's events: ``upgrade.progress`` with a ``Progress`` and
         ``upgrade.ended`` with an ``Outcome``, as plain data; must not raise
     :param handed_over: called after a hand-over has ended well and all has been said, with what runs now
+    :param own_code: name of the copy that the anchor itself runs from
     """
 
     log = Logger()
@@ -115,12 +116,13 @@ class Upgrades:
         interpreter: str,
         start_hand_over: StartHandOver,
         handed_over: Callable[[Decided], None],
+        own_code: Callable[[], str],
         front: Front,
         tell: Callable[[str, dict[str, Any]], None],
     ) -> None:
         self._interpreter = interpreter
         self._start_hand_over = start_hand_over
-        self._handed_over = handed_over
+        self._handed_over, self._own_code = handed_over, own_code
         self._front = front
         self._change_log = ChangeLog(audit, metrics, tell, now)
         self._hand_over: HandOver | None = None
@@ -565,7 +567,7 @@ class Upgrades:
         except Exception as error:
             self.log.failure("generation {number} was not confirmed", number=number)
             return [f"the decision stands, but not all workers confirmed it: {cause_of(error)}"]
-        return [f"{name} did not confirm and was restarted with the new code" for name in silent]
+        return [f"{name} did not confirm: it is ended, and starts again with the new code" for name in silent]
 
     async def _clean(self) -> list[str]:
         self._report("clean", "removing copies that nobody needs")
@@ -577,7 +579,7 @@ class Upgrades:
         if self.progress is not None and self.progress.step != "clean":
             return None  # a change is under way, which may need others too
         record = self.committed
-        stay = {record.hash, record.previous, record.started_from, *self._front.hashes_in_use()}
+        stay = {record.hash, record.previous, record.started_from, self._own_code(), *self._front.hashes_in_use()}
         return Needed(frozenset(stay), frozenset(await self._workers.trees_in_use()))
 
     def _next_record(self, action: Action, target: Target, number: int) -> Committed:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
@@ -25,6 +25,7 @@ from cloudd.interfaces.settings import Settings
 from reload import CodeTree
 
 from ._inheritance import SlotPast
+from ._leaving import Leaving, kill_all, quiet
 from ._link import Callee, LinkError, LinkTimeout, RemoteError
 from ._loader_process import LoaderProcess
 from ._rendezvous import Met
@@ -37,7 +38,6 @@ SURVEY_TIMEOUT_S = 5.0
 CHECK_S = 50.0
 SWAP_TIMEOUT_S = 55.0  # shorter than the upgrade's own patience, which could not name the worker
 COMMIT_TIMEOUT_S = 10.0
-KILL_DELAY_S = 3.0
 
 
 class SwapFailed(Exception):
@@ -101,21 +101,28 @@ class WorkerPool:
     _callees: Mapping[str, Callee]
     slots: list[Slot] = field(factory=list)
     incoming: list[Slot] = field(factory=list)
-    leaving: list[Slot] = field(factory=list)
     _incoming_decided: Decided | None = None
     _incoming_loader: LoaderProcess | None = None
-    _ending_loaders: list[LoaderProcess] = field(factory=list)  # of old workers that have not ended
     _past: Mapping[str, SlotPast] = field(factory=dict)
     _former: _Crew | None = None  # in the supervision window: who served before
     _loader: LoaderProcess | None = None
     _preparing: Slot | None = None
     _checking: list[Slot] = field(factory=list)
+    _ends: Leaving = field(init=False)
     _all_ready: Deferred[None] = field(factory=Deferred)
     _stopping: bool = False
     _pending: Decided | None = None
     _prepared: dict[str, int] = field(factory=dict)  # worker -> process that has what is pending
     _trees: dict[int, set[str]] = field(factory=dict)  # process -> trees it had generations of, last time we heard
     log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._ends = Leaving(self._reactor, self.stop_timeout_s, self._settings.upgrade.longest_wait_s)
+
+    @property
+    def leaving(self) -> list[Slot]:
+        """Workers that end by themselves."""
+        return self._ends.slots
 
     def boot_loader(self) -> None:
         """Start the loader; it boots while the caller goes on."""
@@ -132,8 +139,7 @@ class WorkerPool:
         self._check_not_stopping()
         slot = self._preparing = self._slot("prepare", "prepare", [])
         slot.start(restart=False)
-        loader = self._current_loader()
-        timer = self._reactor.callLater(limit_s, _give_up, slot, loader, limit_s) if limit_s is not None else None
+        timer = self._reactor.callLater(limit_s, _give_up, slot, limit_s) if limit_s is not None else None
         status = await slot.ended
         if timer is not None and timer.active():
             timer.cancel()
@@ -194,7 +200,7 @@ class WorkerPool:
 
     def loader_pids(self) -> list[int]:
         """Process ids of the loaders, which end with the anchor's channel."""
-        loaders = [*self._ending_loaders, *([self._loader] if self._loader is not None else [])]
+        loaders = [*self._ends.loaders, *([self._loader] if self._loader is not None else [])]
         return [loader.pid for loader in loaders if not loader.is_lost]
 
     def past(self) -> dict[str, SlotPast]:
@@ -266,7 +272,7 @@ class WorkerPool:
         slot = self._slot("check", "check", [], Decided(generation, tree.hash, self.decided.interpreter))
         self._checking.append(slot)
         slot.start(restart=False)
-        timer = self._reactor.callLater(CHECK_S, _give_up, slot, self._current_loader(), CHECK_S)
+        timer = self._reactor.callLater(CHECK_S, _give_up, slot, CHECK_S)
         try:
             status = await slot.ended
         finally:
@@ -326,7 +332,8 @@ class WorkerPool:
         """
         From now on new requests, and workers that start, use the prepared generation.
 
-        :return: workers that did not confirm; they are ended and started again with the new code
+        :return: workers that did not confirm; they are ended, if they hang by SIGKILL, and others with the new code
+            take their places
         """
         pending = self._pending
         assert pending is not None and pending.generation == generation, "commit without prepare"
@@ -339,6 +346,7 @@ class WorkerPool:
                     "{worker} did not take the new code: {cause}", worker=slot.name, cause=answers[slot.name]
                 )
                 slot.signal(signal.SIGTERM)
+                self._ends.kill_later(slot, self.stop_timeout_s)
             elif slot.name in answers:
                 slot.generation = generation
                 self._trees[slot.pid] = set(answers[slot.name])
@@ -378,7 +386,7 @@ class WorkerPool:
         running = {slot.pid for slot in slots}
         self._trees = {pid: trees for pid, trees in self._trees.items() if pid in running}
         decided = {self.decided.tree_hash, *([self._former.decided.tree_hash] if self._former is not None else [])}
-        return decided.union(*self._trees.values())
+        return decided.union(self._ends.hashes.values(), *self._trees.values())
 
     # ---- hand-overs: see ``_incoming``
 
@@ -395,11 +403,11 @@ class WorkerPool:
         """
         self._check_not_stopping()
         self._incoming_decided = decided
-        loader = self._incoming_loader = self._start_loader(decided, self._exited, lambda: None)
+        self._incoming_loader = self._start_loader(decided, self._exited, lambda: None)
         slot = self._slot("prepare", "prepare", [])
         self.incoming = [slot]
         slot.start(restart=False)
-        timer = self._reactor.callLater(limit_s, _give_up, slot, loader, limit_s)
+        timer = self._reactor.callLater(limit_s, _give_up, slot, limit_s)
         status = await slot.ended
         if timer.active():
             timer.cancel()
@@ -423,7 +431,7 @@ class WorkerPool:
         for slot in slots:
             slot.keep_running(restart=False)
         kill_all(slots)
-        await DeferredList([_quiet(slot.ended) for slot in slots if slot.runs])
+        await DeferredList([quiet(slot.ended) for slot in slots if slot.runs])
         self.incoming = []
         loader, self._incoming_loader, self._incoming_decided = self._incoming_loader, None, None
         if loader is not None and not loader.is_lost:
@@ -468,48 +476,12 @@ class WorkerPool:
         if former is not None:
             self._let_leave(former)
 
-    def _let_leave(self, crew: _Crew) -> None:
-        """Its processes end by themselves; then its loader does."""
-        running = [slot for slot in crew.slots if slot.runs]
-        self.leaving.extend(running)
-        for slot in running:
-            slot.keep_running(restart=False)
-            self._trees.setdefault(slot.pid, {crew.decided.tree_hash})
-            _quiet(slot.ended).addCallback(self._has_left, slot)
-        timer = self._reactor.callLater(self._settings.upgrade.longest_wait_s, self._end_leaving, running)
-        if crew.loader is not None:
-            self._ending_loaders.append(crew.loader)
-
-        def ended(_: object) -> None:
-            if timer.active():
-                timer.cancel()
-            if crew.loader is not None:
-                self._ending_loaders.remove(crew.loader)
-                if not crew.loader.is_lost:
-                    crew.loader.end()
-
-        DeferredList([_quiet(slot.ended) for slot in running]).addCallback(ended)
-
-    def _has_left(self, _: None, slot: Slot) -> None:
-        self.leaving.remove(slot)
-
-    def _end_leaving(self, slots: list[Slot]) -> None:
-        for slot in slots:
-            if slot.runs:
-                self.log.warn("old worker {worker} has waited long enough: it ends now", worker=slot.name, pid=slot.pid)
-                self.end(slot, self.stop_timeout_s)
-
     def end(self, slot: Slot, timeout_s: float) -> None:
         """Ask one process to end within ``timeout_s``; one that hangs is killed."""
-        process = slot.ended
-        slot.stop(timeout_s)
+        self._ends.end(slot, timeout_s)
 
-        def kill() -> None:
-            if slot.ended is process:
-                self._kill([slot])
-
-        timer = self._reactor.callLater(timeout_s + KILL_DELAY_S, kill)
-        _quiet(process).addCallback(lambda _: timer.cancel() if timer.active() else None)
+    def _let_leave(self, crew: _Crew) -> None:
+        self._ends.let_leave(crew.slots, crew.loader, crew.decided.tree_hash)
 
     # ---- the end
 
@@ -520,13 +492,9 @@ class WorkerPool:
         for slot in slots:
             slot.stop(timeout_s)
         running = [slot for slot in slots if slot.runs]
-        killer = self._reactor.callLater(timeout_s + KILL_DELAY_S, self._kill, running)
-        if running:
-            await DeferredList([_quiet(slot.ended) for slot in running])
-        if killer.active():
-            killer.cancel()
+        await self._ends.ended(running, timeout_s)
         former = self._former.loader if self._former is not None else None
-        for loader in (self._loader, self._incoming_loader, former, *self._ending_loaders):
+        for loader in (self._loader, self._incoming_loader, former, *self._ends.loaders):
             if loader is not None and not loader.is_lost:
                 await loader.end()
 
@@ -535,17 +503,11 @@ class WorkerPool:
         running = [slot for slot in self._everyone() if slot.runs]
         for slot in running:
             slot.stop(0)
-        self._reactor.callLater(KILL_DELAY_S, self._kill, running)
+        self._ends.kill_all_later(running, 0)
 
     def _check_not_stopping(self) -> None:
         if self._stopping:
             raise NobodyAsked("the daemon is stopping")
-
-    def _kill(self, slots: list[Slot]) -> None:
-        for slot in slots:
-            if slot.runs:
-                self.log.error("killing worker {worker}: it does not end", worker=slot.name)
-                slot.signal(signal.SIGKILL)
 
     def _everyone(self) -> list[Slot]:
         former = self._former.slots if self._former is not None else []
@@ -606,17 +568,8 @@ class WorkerPool:
             self._all_ready.callback(None)
 
 
-def kill_all(slots: Iterable[Slot]) -> None:
-    """End processes at once."""
-    for slot in slots:
-        if slot.runs:
-            slot.signal(signal.SIGKILL)
-
-
-def _give_up(slot: Slot, loader: LoaderProcess, limit_s: float) -> None:
-    slot.kill(f"it did not end within {limit_s:g} s")
-    if not slot.pid:
-        loader.kill()  # it hangs before it forks
+def _give_up(slot: Slot, limit_s: float) -> None:
+    slot.give_up(f"it did not end within {limit_s:g} s")
 
 
 async def _ask(slot: Slot, call: str, timeout_s: float, body: dict[str, Any]) -> Any:
@@ -630,15 +583,3 @@ async def _ask(slot: Slot, call: str, timeout_s: float, body: dict[str, Any]) ->
 async def _gather(coroutines: list[Any]) -> list[Any]:
     results = await DeferredList([ensureDeferred(each) for each in coroutines], fireOnOneErrback=True)
     return [answer for _success, answer in results]
-
-
-def _quiet(deferred: Deferred[int]) -> Deferred[None]:
-    """Fires with it, and leaves its result to the others who wait."""
-    done: Deferred[None] = Deferred()
-
-    def passed(result: int) -> int:
-        done.callback(None)
-        return result
-
-    deferred.addBoth(passed)
-    return done

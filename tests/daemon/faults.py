@@ -28,12 +28,13 @@ PROCESSES = 5  # anchor, loader, two fronts, agent
 SHORT_WAITS = {
     "cloudd/daemon/_incoming.py": "BOOT_S, VISIT_S, REHEARSAL_S, MOVE_S, ASK_S, RETURN_S = 15, 4, 7, 7, 3, 4",
     "cloudd/daemon/_inheritance.py": "TRY_S = 8.0",
-    "cloudd/daemon/_workers.py": "CHECK_S, SWAP_TIMEOUT_S, KILL_DELAY_S = 5.0, 8.0, 1.0",
+    "cloudd/daemon/_workers.py": "CHECK_S, SWAP_TIMEOUT_S, COMMIT_TIMEOUT_S = 5.0, 8.0, 4.0",
+    "cloudd/daemon/_leaving.py": "KILL_DELAY_S = 1.0",
 }
 SETTINGS = "[workers]\nfront = 2\nstop_timeout_s = 5\n[upgrade]\nwindow_s = 2\n"
 # A fault that comes under supervision needs one that is not over before it comes; it ends it.
 SUPERVISED_SETTINGS = SETTINGS.replace("window_s = 2\n", "window_s = 20\n")
-EXEC_S = 5.5  # by then an anchor has become what it has to: `NEXT_SELF_S` and `QUIET_S` of `_anchor`
+EXEC_S = 5.5  # by then an anchor has become what it has to: `NEXT_SELF_S` and `QUIET_S` of `_becoming`
 
 Code = Literal["old", "new"]
 
@@ -53,6 +54,7 @@ class Fault:
     :param word: what the new code says, where that makes it bad
     :param meanwhile: called when the trap has gone off, before the outcome; gives when the fault was, if that was later
     :param canary: percentage of connections
+    :param wakes: whether a process that the trap has stopped goes on when the outcome is known
     """
 
     name: str
@@ -67,6 +69,7 @@ class Fault:
     word: str = ""
     meanwhile: Callable[[TrappedCloud], Sprung] | None = None
     canary: float = 0
+    wakes: bool = True
 
 
 @define
@@ -237,7 +240,7 @@ def play(cloud: TrappedCloud, fault: Fault) -> Played:
             fault_at = sprung.at
         asking.join(90)
         assert not asking.is_alive(), f"no outcome\n{cloud.log()}"
-        if sprung is not None:
+        if sprung is not None and fault.wakes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(sprung.pid, signal.SIGCONT)  # one that was stopped wakes up
         played.outcome = asking.outcome

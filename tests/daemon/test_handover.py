@@ -179,6 +179,22 @@ class NextSelfTests(HandOverCase):
         os.kill(status["pid"], signal.SIGTERM)
         self.cloud.wait(lambda: not self.cloud.processes(), "every process has ended")
 
+    def test_another_change_at_once(self) -> None:
+        """Whatever becomes of a change that is asked for in the moment after: the anchor becomes the new code."""
+        self.change_kernel()
+        outcome = self.cloud.upgrade()
+        self.assertEqual(outcome["how"], "hand-over")
+        self.assertEqual(self.cloud.upgrade()["result"], "unchanged")
+        self.cloud.wait(lambda: self.has_become(outcome), "the anchor's next self")
+        self.change_kernel("# again")
+        self.assertEqual(self.cloud.upgrade()["how"], "hand-over")
+        self.cloud.say("two")
+        outcome = self.cloud.upgrade()
+        self.assertEqual((outcome["result"], outcome["how"]), ("committed", "swap"), outcome)
+        self.cloud.wait(lambda: self.has_become(outcome), "the anchor's next self")
+        self.assertAlive("two")
+        self.assertNothingLeft()
+
     def test_stopped_while_it_becomes(self) -> None:
         """A stop that comes in the middle of the exec ends the workers, too: none waits for another anchor."""
         self.change_kernel()

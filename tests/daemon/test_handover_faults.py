@@ -117,7 +117,14 @@ GOING_BACK = [
     Fault("old worker killed when it takes back", HAND_OVER, "old", "take_back.before", who=FRONT, word="sick",
           loses=FRONT),
 ]  # fmt: skip
-HAND_OVER_FAULTS = [*BAD_CODE, *HUNG, *GOING_BACK, *ANCHOR_KILLED, *OLD_KILLED, *NEW_KILLED]  # without SUPERVISED
+HAND_OVER_FAULTS = [
+    *BAD_CODE,
+    *HUNG,
+    *GOING_BACK,
+    *ANCHOR_KILLED,
+    *OLD_KILLED,
+    *NEW_KILLED,
+]  # without SUPERVISED
 
 
 class FaultCase(SynchronousTestCase):
@@ -259,6 +266,21 @@ class CircumstanceTests(FaultCase):
         for each in others:
             each.end()
         cloud.wait(cloud.is_clean, "nothing is left over")
+
+    def test_an_exec_that_fails(self) -> None:
+        """The anchor works on as what it is, and says so; the next hand-over tries again."""
+        cloud = self.started()
+        cloud.traps.set("become.before", "ENOSPC", "anchor")
+        self.hand_over(cloud)
+        cause = cloud.wait(lambda: cloud.health()["parts"]["anchor"]["cause"], "the anchor says so")
+        self.assertIn("could not become the code of its workers: [Errno 28] No space left on device", cause)
+        self.assertEqual(cloud.health()["status"], "ok")
+        cloud.say("swapped")
+        self.assertEqual((cloud.upgrade()["result"], cloud.get("/")[1].split()[0]), ("committed", "swapped"))
+        self.assertEqual(len(cloud.control("GET", "audit?limit=9")[0]["entries"]), 3)
+        self.hand_over(cloud)
+        cloud.wait(lambda: not cloud.health()["parts"]["anchor"]["cause"], "it has become the new code")
+        cloud.wait(cloud.is_settled, "all is well")
 
     def test_a_client_of_the_control_socket_that_leaves(self) -> None:
         """The hand-over goes on; the status shows it, a second one is refused with what the first is doing."""

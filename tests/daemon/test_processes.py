@@ -373,6 +373,30 @@ class CrashTests(RunningCase):
         self.cloud.stop()
         self.cloud.wait(lambda: not self.cloud.processes(), "every process has ended")
 
+    def test_killed_anchor_whose_successor_cannot_start(self) -> None:
+        """Its workers serve on until one can: it was not asked to end them."""
+        self.cloud.say("two")
+        self.assertEqual(self.cloud.upgrade()["result"], "committed")
+        pids = self.cloud.worker_pids()
+        record = self.cloud.state / "code" / "committed.json"
+        decided = record.read_bytes()
+        work = record.with_name(".committed.json.new")
+        assert self.cloud.process is not None
+        self.cloud.process.kill()
+        self.cloud.process.wait()
+        for damage, mend, words in (
+            (lambda: record.write_text("{"), lambda: record.write_bytes(decided), "committed.json is damaged"),
+            (work.mkdir, work.rmdir, "Is a directory"),
+        ):
+            damage()
+            self.assertEqual(self.cloud.spawn().wait(40), 1)
+            self.assertEqual(len(self.cloud.words(f"cloudd cannot start: .*{words}.*; 3 workers .* serve on")), 1)
+            self.assertEqual(self.cloud.get("/")[0], 200)
+            mend()
+        self.cloud.start()
+        self.assertEqual(self.cloud.worker_pids(), pids)
+        self.assertEqual(self.cloud.get("/")[0], 200)
+
     def test_killed_anchor_that_nobody_replaces(self) -> None:
         """Workers without an anchor end after ``workers.orphan_timeout_s``."""
         self.cloud.stop()

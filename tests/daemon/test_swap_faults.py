@@ -51,6 +51,28 @@ WORKER_KILLED = [
     Fault("worker killed after COMMIT", SWAP, "new", "switch.after", who=FRONT, loses=FRONT),
     Fault("agent killed in COMMIT", SWAP, "new", "switch.before", who="agent"),
 ]
+# The first time that front-1 starts the new code.
+HANGS_IN_START = """
+import os, time
+from cloudd.interfaces import _traps
+
+def _start(self, state, start=Small.start):
+    mark = self.resources.settings.state / f"hung-{WORD}"
+    if _traps.who == "front-1" and not mark.exists():
+        mark.touch()
+        time.sleep(3600)
+    start(self, state)
+
+Small.start = _start
+"""
+HUNG = [
+    Fault("worker hangs in PREPARE", SWAP, "old", "load.before", "SIGSTOP", FRONT, cause="prepare: no answer",
+          loses=FRONT, wakes=False),
+    Fault("worker hangs in COMMIT", SWAP, "new", "switch.before", "SIGSTOP", FRONT, cause="did not confirm",
+          loses=FRONT, wakes=False),
+    Fault("hangs when it starts in COMMIT", SWAP, "new", cause="did not confirm", loses=FRONT,
+          appended={APPLICATION: HANGS_IN_START}),
+]  # fmt: skip
 DISK_FULL = [
     Fault(
         "disk full while staging",
@@ -62,7 +84,7 @@ DISK_FULL = [
     ),
     Fault("disk full at the record", SWAP, "old", "record.before", "ENOSPC", cause="could not be recorded"),
 ]
-SWAP_FAULTS = [*BAD_CODE, *ANCHOR_KILLED, *WORKER_KILLED, *DISK_FULL]
+SWAP_FAULTS = [*BAD_CODE, *ANCHOR_KILLED, *WORKER_KILLED, *HUNG, *DISK_FULL]
 
 
 class BadCodeTests(FaultCase):
@@ -81,6 +103,12 @@ class WorkerTests(FaultCase):
     def test_killed(self) -> None:
         """Only its own connections die; before the decision nobody gets the new code, after it all do."""
         self.survive(WORKER_KILLED)
+
+
+class HungTests(FaultCase):
+    def test_survived(self) -> None:
+        """Who hangs is ended, also where it hears no signal; another worker has what was decided for."""
+        self.survive(HUNG)
 
 
 class DiskTests(FaultCase):

@@ -29,3 +29,14 @@ class ThreadsTests(TestCase):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self.assertTrue(mask >> number - 1 & 1, number)
             self.assertFalse(held_back() >> number - 1 & 1, number)
+
+    async def test_again(self) -> None:
+        """Threads that were ended can be started again, as where the anchor's exec fails."""
+        threads = WorkerThreads(reactor, 2)
+        for _ in range(3):
+            threads.start()
+            try:
+                self.assertEqual(await threads.run(len, "abc"), 3)
+                self.assertEqual(threads.backlog(), 0)
+            finally:
+                threads.stop()

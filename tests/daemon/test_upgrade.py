@@ -196,6 +196,7 @@ class UpgradeCase(CodeTreeCase):
         self.hand_over = FakeHandOver()
         self.hand_over.code = self.code
         self.handed_over: list[Decided] = []
+        self.own_code = "tree"
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.metrics = SwapMetrics()
         self.clock = Clock()
@@ -221,6 +222,7 @@ class UpgradeCase(CodeTreeCase):
             interpreter="/usr/bin/python3",
             start_hand_over=self.hand_over.begin,
             handed_over=self.handed_over.append,
+            own_code=lambda: self.own_code,
             front=self.front,
             tell=lambda kind, data: self.told.append((kind, data)),
         )
@@ -442,7 +444,7 @@ class UpgradeTests(UpgradeCase):
         self.workers.silent = ["front-1"]
         outcome = await self.upgrade()
         self.assertEqual(outcome.result, "committed")
-        self.assertEqual(outcome.warnings, ["front-1 did not confirm and was restarted with the new code"])
+        self.assertEqual(outcome.warnings, ["front-1 did not confirm: it is ended, and starts again with the new code"])
         self.version(3)
         self.workers.errors["commit"] = RuntimeError("lost")
         outcome = await self.upgrade()
@@ -536,18 +538,19 @@ class UpgradeTests(UpgradeCase):
     async def test_old_copies_are_removed(self) -> None:
         """The current, the previous, the start's and those in use stay; the others go with the next change."""
         hashes = [self.old.hash]
-        for number in (2, 3, 4, 5):
+        for number in (2, 3, 4, 5, 6):
             hashes.append(self.version(number).hash)
             self.workers.in_use = {hashes[1]}
+            self.own_code = hashes[min(len(hashes) - 1, 2)]
             self.assertEqual((await self.upgrade()).warnings, [])
         kept = {name for name in os.listdir(self.code) if len(name) == 64}
-        self.assertEqual(kept, {hashes[0], hashes[1], hashes[3], hashes[4]})
+        self.assertEqual(kept, {hashes[at] for at in (0, 1, 2, 4, 5)})
 
         def refuse(_folder: Path, _keep: object) -> None:
             raise OSError("not now")
 
         self.patch(_copies, "prune_copies", refuse)
-        self.version(6)
+        self.version(7)
         self.assertIn("not now", (await self.upgrade()).warnings[0])
 
     def copies(self) -> set[str]:

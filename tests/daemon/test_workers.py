@@ -13,9 +13,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from cloudd.daemon._leaving import KILL_DELAY_S
 from cloudd.daemon._link import LinkTimeout, RemoteError
 from cloudd.daemon._loader_process import LoaderLost
-from cloudd.daemon._slot import LONGEST_DELAY_S, LOOP_FAILURES, STEADY_S, Slot, restart_delay_s
+from cloudd.daemon._slot import BOOT_TIMEOUT_S, LONGEST_DELAY_S, LOOP_FAILURES, STEADY_S, Slot, restart_delay_s
 from cloudd.daemon._upgrade import PREPARE_TIMEOUT_S
 from cloudd.daemon._workers import SWAP_TIMEOUT_S, Decided, SwapFailed, WorkerPool, planned_workers
 from cloudd.interfaces.settings import Settings, WorkerSettings
@@ -84,6 +85,7 @@ class FakeSlot:
     pid: int = 7
     runs: bool = True
     signals: list[signal.Signals] = Factory(list)
+    ended: Deferred[int] = Factory(Deferred)
 
     def signal(self, number: signal.Signals) -> None:
         self.signals.append(number)
@@ -92,8 +94,7 @@ class FakeSlot:
 class FakeLoader:
     """A loader that hangs: it forks nothing."""
 
-    is_lost = False
-    killed = False
+    is_lost = killed = False
 
     def __init__(self) -> None:
         self.forking: Deferred[Any] | None = None
@@ -103,7 +104,7 @@ class FakeLoader:
         return 1, self.forking
 
     def kill(self) -> None:
-        self.killed = True
+        self.is_lost = self.killed = True
         if self.forking is not None:
             self.forking.errback(LoaderLost("the loader ended before it forked the worker"))
 
@@ -233,18 +234,40 @@ class PoolTests(TestCase):
 
     def test_preparation_that_hangs(self) -> None:
         """After its time the preparing process is killed, and where it was not forked yet, the loader; all is told."""
-        loader = FakeLoader()
-        self.pool._start_loader = lambda *_: cast(Any, loader)
-        self.pool._make_spec = lambda *_: cast(Any, None)
-        clock = cast(Clock, self.pool._reactor)
-        cast(Any, clock).adoptStreamConnection = lambda *_: None
+        clock, loaders = self.with_loaders()
         preparing = Deferred.fromCoroutine(self.pool.prepare_host(30.0))
         clock.advance(29.9)
-        self.assertFalse(loader.killed)
+        self.assertEqual([loader.killed for loader in loaders], [False])
         clock.advance(0.1)
         failed = self.failureResultOf(preparing, SwapFailed)
         self.assertIn("the host cannot be prepared: ended: it did not end within 30 s", str(failed.value))
-        self.assertTrue(loader.killed)
+        self.assertEqual([loader.killed for loader in loaders], [True])
+
+    def test_loader_that_hangs(self) -> None:
+        """A worker that it does not fork in time gets another loader."""
+        clock, loaders = self.with_loaders()
+        self.pool.slots = [slot] = [self.pool._slot("front-1", "front", [])]
+        slot.start()
+        clock.advance(BOOT_TIMEOUT_S - 0.1)
+        self.assertEqual([loader.killed for loader in loaders], [False])
+        clock.advance(0.1)
+        self.assertEqual([loader.killed for loader in loaders], [True, False])
+        self.assertEqual((slot.state, slot.restarts, slot.failures), ("starting", 1, 1))
+        self.assertIn("it was not ready within 60 s", slot.cause)
+
+    def with_loaders(self) -> tuple[Clock, list[FakeLoader]]:
+        """The pool's clock, and the loaders that it starts, none of which forks anybody."""
+        loaders: list[FakeLoader] = []
+
+        def start(*_: object) -> Any:
+            loaders.append(FakeLoader())
+            return loaders[-1]
+
+        self.pool._start_loader = start
+        self.pool._make_spec = lambda *_: cast(Any, None)
+        clock = cast(Clock, self.pool._reactor)
+        cast(Any, clock).adoptStreamConnection = lambda *_: None
+        return clock, loaders
 
     def test_boot_instead(self) -> None:
         """The loader of the code that failed is ended; the next worker gets one for the other code."""
@@ -283,6 +306,19 @@ class PoolTests(TestCase):
         self.assertEqual(self.slots[2].signals, [signal.SIGTERM])
         self.assertEqual(self.slots[0].signals, [])
         self.assertEqual(self.pool.decided, Decided(2, TREE.hash, sys.executable))
+
+    def test_one_that_hangs_at_commit(self) -> None:
+        """It hears no SIGTERM: it is killed after the time that requests in flight have; its successor is not."""
+        clock, patience_s = cast(Clock, self.pool._reactor), self.pool.stop_timeout_s + KILL_DELAY_S
+        for slot in self.slots[1:]:
+            slot.link.answers["commit"] = LinkTimeout("late")
+        self.assertEqual(self.swap(), ["front-2", "agent"])
+        clock.advance(patience_s - 0.1)
+        self.assertEqual(self.slots[2].signals, [signal.SIGTERM])
+        ended, self.slots[1].ended = self.slots[1].ended, Deferred()
+        ended.callback(0)
+        clock.advance(0.1)
+        self.assertEqual([slot.signals[1:] for slot in self.slots], [[], [], [signal.SIGKILL]])
 
     def test_ready_with_replaced_code(self) -> None:
         """A worker that was forked before a swap and is ready after it is started again."""

@@ -103,7 +103,7 @@ _STEPS = {
         ("WorkerPool", "prepare", "swap_prepare"),
         ("WorkerPool", "commit", "swap_commit"),
     ],
-    "cloudd/daemon/_anchor.py": [("", "become", "become")],
+    "cloudd/daemon/_becoming.py": [("", "become", "become")],
     "cloudd/daemon/_next_anchor.py": [("", "prepare", "next_anchor")],
     "cloudd/daemon/_moving.py": [
         *(("Moving", name, name) for name in ("give", "_ask", "decide", "take_back", "take", "end_window")),

@@ -38,7 +38,7 @@ from ._factory import HTTPServerFactory, Site
 from ._handed import listen_handed
 from ._head import Header
 from ._klein import KleinApp
-from ._listen import listen
+from ._listen import PatientPort, listen
 from ._probe import Probed, probe
 from ._reactor import install_lean
 from ._request import Handler, Request, changes_state
@@ -69,6 +69,7 @@ __all__ = [
     "KleinApp",
     "MovableHTTP",
     "NotExportable",
+    "PatientPort",
     "Probed",
     "Request",
     "Site",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import tcp
@@ -27,11 +28,21 @@ REST_S = 0.5
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-class HTTPPort(tcp.Port):
-    """A listening socket whose connections have an ``HTTPTransport``."""
+class PatientPort:
+    """
+    How a port accepts on a socket that others share; to be mixed into one of Twisted's ports, before it.
 
-    transport: Any = HTTPTransport
+    :ivar take: of the port that this is mixed into: serve a client at this address; what it raises ends the connection
+    :ivar resting: whether nobody is accepted for a moment
+    """
+
+    take: Callable[[socket.socket, Any], None]
     reactor: Any
+    socket: Any
+    connected: Any
+    disconnecting: Any
+    startReading: Any
+    stopReading: Any
     resting = False
 
     def doRead(self) -> None:
@@ -47,17 +58,10 @@ class HTTPPort(tcp.Port):
                     return
                 continue  # ECONNABORTED and the like: this client has given up
             try:
-                self._take(client, address)
+                self.take(client, address)
             except Exception:
                 _log.failure("a connection could not be set up")
                 client.close()
-
-    def _take(self, client: socket.socket, address: tuple[Any, ...]) -> None:
-        protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[union-attr]
-        number = self.sessionno
-        self.sessionno = number + 1
-        transport = self.transport(client, protocol, address, self, number, self.reactor)
-        protocol.makeConnection(transport)  # type: ignore[union-attr]
 
     def _rest(self, error: OSError) -> None:
         """Not accepting leaves the socket readable, so stop looking at it for a moment instead of spinning."""
@@ -70,6 +74,20 @@ class HTTPPort(tcp.Port):
         self.resting = False
         if self.connected and not self.disconnecting:
             self.startReading()
+
+
+class HTTPPort(PatientPort, tcp.Port):
+    """A listening socket whose connections have an ``HTTPTransport``."""
+
+    transport: Any = HTTPTransport
+
+    def take(self, client: socket.socket, address: Any) -> None:
+        """Serve a client over TCP."""
+        protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[union-attr]
+        number = self.sessionno
+        self.sessionno = number + 1
+        transport = self.transport(client, protocol, address, self, number, self.reactor)
+        protocol.makeConnection(transport)  # type: ignore[union-attr]
 
 
 def listen(reactor: Any, descriptor: int, factory: HTTPServerFactory) -> HTTPPort:
