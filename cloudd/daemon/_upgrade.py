@@ -95,7 +95,7 @@ class Upgrades:
     :param tell: told of what those learn who follow the host's events: ``upgrade.progress`` with a ``Progress`` and
         ``upgrade.ended`` with an ``Outcome``, as plain data; must not raise
     :param handed_over: called after a hand-over has ended well and all has been said, with what runs now
-    :param own_code: name of the copy that the anchor itself runs from
+    :param own_code: name of the folder that the anchor itself runs from, which stays if it is a copy
     """
 
     log = Logger()
@@ -115,7 +115,7 @@ class Upgrades:
         interpreter: str,
         start_hand_over: StartHandOver,
         handed_over: Callable[[Decided], None],
-        own_code: Callable[[], str],
+        own_code: str,
         front: Front,
         tell: Callable[[str, dict[str, Any]], None],
     ) -> None:
@@ -552,7 +552,7 @@ class Upgrades:
         self._report("clean", "removing copies that nobody needs")
         warnings = await self._front.follow(self.current.tree)
         record = self.committed
-        keep = {record.hash, record.previous, record.started_from, self._own_code(), *self._workers.hashes_in_use()}
+        keep = {record.hash, record.previous, record.started_from, self._own_code, *self._workers.hashes_in_use()}
         try:
             await self._threads.run(prune_copies, self._code_folder, keep.union(self._front.hashes_in_use()))
         except OSError as error:
