@@ -336,7 +336,7 @@ class Anchor(Service):
             interpreter=self._what_boots(boot).interpreter,
             start_hand_over=lambda decided, report: self._hand_over(pool, decided, report),
             handed_over=self._handed_over,
-            own_code=lambda: self._own_code().name,
+            own_code=source_root().name,
             front=self._tls,
             tell=lambda kind, data: pool.tell_one("note", kind=kind, data=data),
         )

@@ -96,7 +96,7 @@ class Upgrades:
     :param tell: told of what those learn who follow the host's events: ``upgrade.progress`` with a ``Progress`` and
         ``upgrade.ended`` with an ``Outcome``, as plain data; must not raise
     :param handed_over: called after a hand-over has ended well and all has been said, with what runs now
-    :param own_code: name of the copy that the anchor itself runs from
+    :param own_code: name of the folder that the anchor itself runs from, which stays if it is a copy
     """
 
     log = Logger()
@@ -116,7 +116,7 @@ class Upgrades:
         interpreter: str,
         start_hand_over: StartHandOver,
         handed_over: Callable[[Decided], None],
-        own_code: Callable[[], str],
+        own_code: str,
         front: Front,
         tell: Callable[[str, dict[str, Any]], None],
     ) -> None:
@@ -579,7 +579,7 @@ class Upgrades:
         if self.progress is not None and self.progress.step != "clean":
             return None  # a change is under way, which may need others too
         record = self.committed
-        stay = {record.hash, record.previous, record.started_from, self._own_code(), *self._front.hashes_in_use()}
+        stay = {record.hash, record.previous, record.started_from, self._own_code, *self._front.hashes_in_use()}
         return Needed(frozenset(stay), frozenset(await self._workers.trees_in_use()))
 
     def _next_record(self, action: Action, target: Target, number: int) -> Committed:

@@ -18,15 +18,16 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from cloudd.interfaces.settings import Settings
 from reload import CodeTree
 
+from ._asking import ask_each, link_of_one, load_in_turns
 from ._inheritance import SlotPast
 from ._leaving import Leaving, kill_all, quiet
-from ._link import Callee, LinkError, LinkTimeout, RemoteError
+from ._link import Callee, LinkError, LinkTimeout
 from ._loader_process import LoaderProcess
 from ._rendezvous import Met
 from ._slot import Slot
@@ -217,16 +218,12 @@ class WorkerPool:
 
         :return: name -> answer, or the ``LinkError`` why there is none
         """
-        ready = [slot for slot in self.slots if slot.is_ready]
-        answers = await _gather([_ask(slot, call, timeout_s, body) for slot in ready])
-        return dict(zip((slot.name for slot in ready), answers, strict=True))
+        return {slot.name: answer for slot, answer in await ask_each(self.slots, call, timeout_s, body)}
 
     async def ask_leaving(self, call: str) -> list[tuple[Slot, Any]]:
         """The same of workers that have given their connections away, or may have to take them back."""
         former = self._former.slots if self._former is not None else []
-        ready = [slot for slot in (*former, *self.leaving) if slot.is_ready]
-        answers = await _gather([_ask(slot, call, ASK_TIMEOUT_S, {}) for slot in ready])
-        return list(zip(ready, answers, strict=True))
+        return await ask_each([*former, *self.leaving], call, ASK_TIMEOUT_S, {})
 
     async def ask_agent(self, call: str, /, timeout_s: float, **body: Any) -> Any:
         """
@@ -235,11 +232,10 @@ class WorkerPool:
         :raises NobodyAsked: no worker is ready
         :raises LinkError: there is no answer
         """
-        ready = [slot for slot in self.slots if slot.is_ready]
-        for slot in sorted(ready, key=lambda slot: slot.role not in {"agent", "all"})[:1]:
-            assert slot.link is not None
-            return await slot.link.call(call, timeout_s=timeout_s, **body)
-        raise NobodyAsked("no worker is ready: see `cloudctl health`")
+        link = link_of_one(self.slots, {"agent", "all"})
+        if link is None:
+            raise NobodyAsked("no worker is ready: see `cloudctl health`")
+        return await link.call(call, timeout_s=timeout_s, **body)
 
     def tell_all(self, call: str, **body: Any) -> None:
         """Cast to every ready worker."""
@@ -249,10 +245,9 @@ class WorkerPool:
 
     def tell_one(self, call: str, **body: Any) -> None:
         """Cast to one ready worker, if there is any; to a front worker where there is one."""
-        ready = [slot for slot in self.slots if slot.is_ready and slot.link is not None]
-        for slot in sorted(ready, key=lambda slot: slot.role not in {"front", "all"})[:1]:
-            assert slot.link is not None
-            slot.link.cast(call, **body)
+        link = link_of_one(self.slots, {"front", "all"})
+        if link is not None:
+            link.cast(call, **body)
 
     async def survey(self) -> dict[str, int]:
         """Why connections could not move to other processes at this moment -> how many, as far as workers answer."""
@@ -309,24 +304,10 @@ class WorkerPool:
 
     async def _prepare_in(self, slots: Collection[Slot], generation: int, tree: CodeTree) -> None:
         body = {"number": generation, "tree_hash": tree.hash}
-        until = self._reactor.seconds() + SWAP_TIMEOUT_S
-        # Loading takes a core for a while: one is left to those who serve.
-        turns = DeferredSemaphore(max(1, len(os.sched_getaffinity(0)) - 1))
-        failed: list[str] = []
-
-        async def load(slot: Slot, pid: int) -> None:
-            if failed or slot.pid != pid or not slot.is_ready:  # one that is started anew meanwhile loads later
-                return
-            answer = await _ask(slot, "prepare", max(1.0, until - self._reactor.seconds()), body)
-            if isinstance(answer, LinkError):
-                failed.append(f"worker {slot.name}: {answer.cause if isinstance(answer, RemoteError) else answer}")
-                return
-            self._prepared[slot.name] = pid
-
-        ready = [slot for slot in slots if slot.is_ready]
-        await _gather([turns.run(lambda *of: Deferred.fromCoroutine(load(*of)), slot, slot.pid) for slot in ready])
-        if failed:
-            raise SwapFailed(failed[0])
+        loaded, failure = await load_in_turns(slots, body, SWAP_TIMEOUT_S, self._reactor)
+        self._prepared.update(loaded)
+        if failure:
+            raise SwapFailed(failure)
 
     async def commit(self, generation: int) -> list[str]:
         """
@@ -378,9 +359,7 @@ class WorkerPool:
         """Hashes of the trees of which a worker may have a generation, also one that ends; or somebody starts one."""
         former = self._former.slots if self._former is not None else []
         slots = [slot for slot in (*self.slots, *former, *self.leaving) if slot.runs]
-        ready = [slot for slot in slots if slot.is_ready]
-        answers = await _gather([_ask(slot, "status", ASK_TIMEOUT_S, {}) for slot in ready])
-        for slot, answer in zip(ready, answers, strict=True):
+        for slot, answer in await ask_each(slots, "status", ASK_TIMEOUT_S, {}):
             if not isinstance(answer, LinkError):
                 self._trees[slot.pid] = {generation["hash"] for generation in answer["generations"]}
         running = {slot.pid for slot in slots}
@@ -570,16 +549,3 @@ class WorkerPool:
 
 def _give_up(slot: Slot, limit_s: float) -> None:
     slot.give_up(f"it did not end within {limit_s:g} s")
-
-
-async def _ask(slot: Slot, call: str, timeout_s: float, body: dict[str, Any]) -> Any:
-    assert slot.link is not None
-    try:
-        return await slot.link.call(call, timeout_s=timeout_s, **body)
-    except LinkError as error:
-        return error
-
-
-async def _gather(coroutines: list[Any]) -> list[Any]:
-    results = await DeferredList([ensureDeferred(each) for each in coroutines], fireOnOneErrback=True)
-    return [answer for _success, answer in results]

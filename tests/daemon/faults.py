@@ -174,9 +174,15 @@ class TrappedCloud(SmallCloud):
         pids = set(self.worker_pids().values())
         found += [name for name in run if name not in {f"worker-{pid}.sock" for pid in pids}]
         code = self.status()["code"]
-        copies = {code["hash"], code["previous_hash"], code["started_from"], "committed.json"}
+        copies = {code["hash"], code["previous_hash"], code["started_from"], self._anchors_copy(), "committed.json"}
         found += [path.name for path in (self.state / "code").iterdir() if path.name not in copies]
         return found
+
+    def _anchors_copy(self) -> str:
+        """Name of the folder that the anchor runs from: swaps leave it behind."""
+        environment = Path(f"/proc/{self.status()['pid']}/environ").read_bytes().split(b"\0")
+        (path,) = [line for line in environment if line.startswith(b"PYTHONPATH=")]
+        return Path(path.decode()).name
 
     def is_clean(self) -> bool:
         """Nothing is left over."""

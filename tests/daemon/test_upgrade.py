@@ -222,7 +222,7 @@ class UpgradeCase(CodeTreeCase):
             interpreter="/usr/bin/python3",
             start_hand_over=self.hand_over.begin,
             handed_over=self.handed_over.append,
-            own_code=lambda: self.own_code,
+            own_code=self.own_code,
             front=self.front,
             tell=lambda kind, data: self.told.append((kind, data)),
         )
@@ -541,7 +541,7 @@ class UpgradeTests(UpgradeCase):
         for number in (2, 3, 4, 5, 6):
             hashes.append(self.version(number).hash)
             self.workers.in_use = {hashes[1]}
-            self.own_code = hashes[min(len(hashes) - 1, 2)]
+            self.upgrades._own_code = hashes[min(len(hashes) - 1, 2)]
             self.assertEqual((await self.upgrade()).warnings, [])
         kept = {name for name in os.listdir(self.code) if len(name) == 64}
         self.assertEqual(kept, {hashes[at] for at in (0, 1, 2, 4, 5)})
