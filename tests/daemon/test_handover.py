@@ -71,7 +71,9 @@ class GoodCodeTests(HandOverCase):
         self.assertEqual([one["requests_running"] for worker in leaving for one in worker["generations"]], [1])
         after = self.cloud.worker_pids().values()
         self.assertTrue(set(before.values()).isdisjoint(after))
-        self.assertEqual({os.getpriority(os.PRIO_PROCESS, pid) for pid in after}, {os.getpriority(os.PRIO_PROCESS, 0)})
+        threads = [int(thread) for pid in after for thread in os.listdir(f"/proc/{pid}/task")]
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        self.assertEqual({os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}, {ours})
         thread.join()
         self.assertEqual(answers, [(200, "one")])
         self.assertNothingLeft()
