@@ -51,6 +51,10 @@ WORKER_KILLED = [
     Fault("worker killed after COMMIT", SWAP, "new", "switch.after", who=FRONT, loses=FRONT),
     Fault("agent killed in COMMIT", SWAP, "new", "switch.before", who="agent"),
 ]
+HUNG = [
+    Fault("worker hangs in PREPARE", SWAP, "old", "load.before", "SIGSTOP", FRONT, cause=FRONT, loses=FRONT),
+    Fault("worker hangs in COMMIT", SWAP, "new", "switch.before", "SIGSTOP", FRONT, cause=FRONT, loses=FRONT),
+]
 DISK_FULL = [
     Fault(
         "disk full while staging",
@@ -62,7 +66,7 @@ DISK_FULL = [
     ),
     Fault("disk full at the record", SWAP, "old", "record.before", "ENOSPC", cause="could not be recorded"),
 ]
-SWAP_FAULTS = [*BAD_CODE, *ANCHOR_KILLED, *WORKER_KILLED, *DISK_FULL]
+SWAP_FAULTS = [*BAD_CODE, *ANCHOR_KILLED, *WORKER_KILLED, *HUNG, *DISK_FULL]
 
 
 class BadCodeTests(FaultCase):
@@ -81,6 +85,12 @@ class WorkerTests(FaultCase):
     def test_killed(self) -> None:
         """Only its own connections die; before the decision nobody gets the new code, after it all do."""
         self.survive(WORKER_KILLED)
+
+
+class HungTests(FaultCase):
+    def test_survived(self) -> None:
+        """It is ended, with its own connections; before the decision nobody gets the new code, after it all do."""
+        self.survive(HUNG)
 
 
 class DiskTests(FaultCase):
