@@ -35,7 +35,6 @@ MAX_WHEEL_BYTES = 134_217_728
 MAX_ENTRIES = 20_000
 MAX_ENTRY_BYTES = 16_777_216
 MAX_UNPACKED_BYTES = 268_435_456
-WHEEL_SUFFIX = ".whl"
 
 _NAME = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-\d[^-]*)?-(?P<python>[^-]+)-none-any\.whl")
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")

@@ -21,6 +21,7 @@ from reload import TreeError
 from ._actors import actor_of, own_actor
 from ._code import BOUNDARIES, MANIFEST_NAME, manifest_places, write_manifest, write_proof
 from ._interfaces import IControlled, IUpgrades, Listener
+from ._limits import limit_in
 from ._messages import (
     API_VERSION,
     MAX_CANARY_PERCENT,
@@ -107,6 +108,7 @@ __all__ = [
     "actor_of",
     "default_state",
     "is_public_key",
+    "limit_in",
     "make_key",
     "manifest_places",
     "own_actor",

@@ -75,7 +75,8 @@ class Progress(Message, frozen=True, kw_only=True, tag="progress", tag_field="ty
     """
     One step of an upgrade or a rollback has begun or went on.
 
-    ``step`` is one of ``STEPS``; ``text`` is a sentence for people; ``done`` of ``total`` counts within the step.
+    ``step`` is one of ``STEPS``, or ``return`` where all is handed back under supervision; later daemons may have
+    others.  ``text`` is a sentence for people; ``done`` of ``total`` counts within the step.
     """
 
     step: str

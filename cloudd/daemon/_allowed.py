@@ -19,6 +19,7 @@ from cloudd.interfaces.settings import UpgradeSettings
 from reload import CodeOrigin, Environment, TreeError, environment_of
 
 from ._manifests import Proof, check_manifest
+from ._writers import Writers
 
 DISTRIBUTIONS = ("cloudd",)
 """What the trees are of: they are compared by file, whatever version the distribution says."""
@@ -49,31 +50,34 @@ def check_owners(origin: CodeOrigin, uid: int) -> None:
     Refuse code that others may write.
 
     :param uid: the daemon's own user
-    :raises reload.TreeError: a file, a folder, or a folder above them belongs to another user or is world-writable
+    :raises reload.TreeError: a file, a folder, or a folder above them belongs to another user, or may be written by
+        everyone or by a group of several users
     """
+    writers = Writers(uid)
     trusted = dict.fromkeys(origin.trusted_paths())
     above: set[Path] = set()
     for path in trusted:
         if path.parent not in trusted and path.parent not in above:
             above |= {path.parent, *path.parent.parents}
     for folder in sorted(above - trusted.keys(), reverse=True):
-        _check_owner(folder, uid, allow_sticky=True)
+        _check_owner(folder, uid, writers, allow_sticky=True)
     for path in trusted:
-        _check_owner(path, uid, allow_sticky=False)
+        _check_owner(path, uid, writers, allow_sticky=False)
 
 
 def check_file_owner(path: Path, uid: int) -> None:
     """
     Refuse a file that others may change, or put another one in its place.
 
-    :raises reload.TreeError: it or a folder above it belongs to another user or is world-writable
+    :raises reload.TreeError: it or a folder above it belongs to another user, or may be written by others
     """
+    writers = Writers(uid)
     for folder in path.parents:
-        _check_owner(folder, uid, allow_sticky=True)
-    _check_owner(path, uid, allow_sticky=False)
+        _check_owner(folder, uid, writers, allow_sticky=True)
+    _check_owner(path, uid, writers, allow_sticky=False)
 
 
-def _check_owner(path: Path, uid: int, *, allow_sticky: bool) -> None:
+def _check_owner(path: Path, uid: int, writers: Writers, *, allow_sticky: bool) -> None:
     try:
         facts = path.lstat()
     except OSError as error:
@@ -81,9 +85,9 @@ def _check_owner(path: Path, uid: int, *, allow_sticky: bool) -> None:
     if facts.st_uid not in {0, uid}:
         who = "root" if uid == 0 else f"root or user {uid}"
         raise TreeError(path, f"belongs to user {facts.st_uid}; code that is loaded must belong to {who}")
-    sticky = allow_sticky and facts.st_mode & stat.S_ISVTX
-    if facts.st_mode & stat.S_IWOTH and not sticky and not stat.S_ISLNK(facts.st_mode):
-        raise TreeError(path, "may be written by everyone: chmod o-w")
+    others = writers.others(path, facts)
+    if others and not (allow_sticky and facts.st_mode & stat.S_ISVTX):
+        raise TreeError(path, others)
 
 
 def own_environment() -> Environment | None:

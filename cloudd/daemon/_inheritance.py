@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from ._priority import be_normal, be_polite
+from ._priority import POLITE, be_normal, be_polite
 
 FORMAT = 1
 MODULE = "cloudd.daemon._next_anchor"
@@ -48,7 +48,7 @@ except BaseException:
     os.environ["PYTHONPATH"] = tree
     os.execve(python, [python, "-P", "-c", sys.argv[5], str(descriptor), "", "", number, sys.argv[5]], os.environ)
 def usual_priority():
-    if os.getpriority(os.PRIO_PROCESS, 0) == 10:
+    if os.getpriority(os.PRIO_PROCESS, 0) == POLITE:
         os.setpriority(os.PRIO_PROCESS, 0, 0)
         if os.getsid(0) == os.getpid():
             with open("/proc/self/autogroup", "w") as group:
@@ -57,7 +57,7 @@ from twisted.internet import reactor
 reactor.callWhenRunning(usual_priority)
 reactor.callWhenRunning(signal.pthread_sigmask, signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 serve()
-"""
+""".replace("POLITE", str(POLITE))
 
 # At a low priority, since others serve meanwhile.
 _TRY = f"""

@@ -19,9 +19,11 @@ from twisted.logger import Logger
 
 from ._channel import AnyMessage, Booted, ChannelClosed, Exited, Fork, Forked, ForkFailed, channel_pair, receive, send
 from ._loader import CHANNEL_DESCRIPTOR
+from ._priority import hasten
 from ._reader import Reader
 from ._spec import WorkerSpec
 
+POLITE_S = 15.0  # a fully busy machine leaves so little to the polite that a hand-over's 60 s would not be enough
 NOT_INHERITED = frozenset(
     {"NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"}
 )
@@ -48,7 +50,7 @@ class LoaderProcess:
     :param tree: root of the staged copy that it imports from
     :param interpreter: path of the Python that runs it
     :param preload: number of the generation that it loads before it forks; 0: none
-    :param polite: it boots at a low priority
+    :param polite: it boots at a low priority, as do its workers until they serve; for ``POLITE_S`` at most
     :param output: descriptor for its standard output and error, and those of its workers; None: those of the anchor
     :param exited: called with the number of a worker that ended and its status (negative: the signal)
     :param lost: called once when the loader has ended
@@ -58,7 +60,7 @@ class LoaderProcess:
     _tree: Path
     _interpreter: str
     _preload: int
-    _polite: bool
+    is_polite: bool
     _output: int | None
     _exited: Callable[[int, int], None]
     _lost: Callable[[], None]
@@ -68,6 +70,7 @@ class LoaderProcess:
     _process: Any = None
     _channel: socket.socket | None = None
     _reader: Reader | None = None
+    _patience: Any = None  # the timer that ends ``is_polite``
     _next_number: int = 0
     _reaped: Deferred[None] = field(factory=Deferred)
     _forking: dict[int, Deferred[ForkedWorker]] = field(factory=dict)
@@ -90,6 +93,7 @@ class LoaderProcess:
                     "-m",
                     "cloudd.daemon._loader",
                     *([str(self._preload)] if self._preload else []),
+                    *(["polite"] if self.is_polite else []),
                 ],
                 env=inherited,
                 childFDs={0: stdin, 1: output, 2: errors, CHANNEL_DESCRIPTOR: theirs.fileno()},
@@ -106,6 +110,13 @@ class LoaderProcess:
         self._channel = ours
         self._reader = Reader(ours.fileno(), self._read)
         self._reactor.addReader(self._reader)
+        if self.is_polite:
+            self._patience = self._reactor.callLater(POLITE_S, self.hasten)
+
+    def hasten(self) -> None:
+        """Let it, and the workers that it has forked and will fork, have the priority of all others."""
+        self.is_polite = False
+        hasten(self.pid)
 
     def fork(self, spec: WorkerSpec, descriptors: list[int]) -> tuple[int, Deferred[ForkedWorker]]:
         """
@@ -155,6 +166,8 @@ class LoaderProcess:
 
     def _close(self) -> None:
         self.is_lost = True
+        if self._patience is not None and self._patience.active():
+            self._patience.cancel()
         if self._channel is not None and self._reader is not None:
             self._reactor.removeReader(self._reader)
             self._channel.close()

@@ -62,7 +62,6 @@ class Hub:
     :param counted: called with 1 and -1 as subscribers come and go
     :param timed: called with the seconds of each turn that was full
     :ivar count: how many there are
-    :ivar cause: why the logs could not be read when that was tried last, or empty
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class Hub:
         self._counted = counted
         self._timed = timed
         self.count = 0
-        self.cause = ""
+        self._causes: dict[Subscriber | None, str] = {}  # why it could not be read for whom; None: for all
         self._by_project: dict[str, set[Subscriber]] = {}
         self._everything: set[Subscriber] = set()
         self._apart: dict[Subscriber, None] = {}
@@ -115,6 +114,11 @@ class Hub:
 
     # ---- for the face
 
+    @property
+    def cause(self) -> str:
+        """Why the logs could not be read when that was tried last, for those that are still here; or empty."""
+        return next(iter(self._causes.values()), "")
+
     def join(self, subscriber: Subscriber) -> None:
         """Tell it of events from now on, until ``leave`` or until it is ended."""
         if not self.count:
@@ -140,6 +144,7 @@ class Hub:
             del self._by_project[subscriber.view.project_id or ""]
         self._rounds[subscriber.beat].discard(subscriber)
         self._apart.pop(subscriber, None)
+        self._causes.pop(subscriber, None)
         self._grants.give_back(subscriber.grant)
         self.count -= 1
         self._counted(-1)
@@ -254,6 +259,7 @@ class Hub:
             self._timer = None
         self._life += 1
         self._jobs.clear()
+        self._causes.clear()
         self._job = self._delivering = self._recent = self._versions = None
         self._reading = self._must_look = self._ends_some = False
 
@@ -267,15 +273,19 @@ class Hub:
             if life != self._life:
                 return
             self._reading = False
-            if failure is not None:
-                self._failed(failure)
+            if failure is None:
+                self._causes.pop(None, None)
+            else:
+                self._must_look = True  # whoever asked for the look still waits for it
+                self._failed(failure, None)
 
         Deferred.fromCoroutine(reading).addBoth(ended)
 
-    def _failed(self, failure: Any) -> None:
+    def _failed(self, failure: Any, reader: Subscriber | None) -> None:
         cause = f"events cannot be read: {failure.getErrorMessage()}; see the daemon's log"
-        if cause != self.cause:
-            self.cause = cause
+        is_news = cause not in self._causes.values()
+        self._causes[reader] = cause
+        if is_news:
             _log.failure("events cannot be read; it is tried again", failure)
 
     async def _begin(self) -> None:
@@ -286,7 +296,6 @@ class Hub:
         page = await self._sources.read(start, PAGE)
         if life != self._life:
             return
-        self.cause = ""
         recent = Recent(start.joined(page.oldest), RECENT)
         recent.extend(page.events, page.end)
         self._recent = recent
@@ -305,7 +314,6 @@ class Hub:
         page = await self._sources.read(after, PAGE)
         if life != self._life:
             return
-        self.cause = ""
         is_all = page.end == page.newest
         self._versions = versions if is_all else None
         self._add_job(self._broadcast(page, look if is_all else 0))
@@ -442,10 +450,15 @@ class Hub:
             return result
 
         reading.addBoth(ended)
-        reading.addCallbacks(self._older_read, self._failed, (subscriber, position))
+        reading.addCallbacks(self._older_read, self._older_failed, (subscriber, position), errbackArgs=(subscriber,))
         reading.addErrback(lambda failure: _log.failure("older events could not be sent", failure))
 
+    def _older_failed(self, failure: Any, subscriber: Subscriber) -> None:
+        if not subscriber.gone:
+            self._failed(failure, subscriber)
+
     def _older_read(self, page: Page, subscriber: Subscriber, position: Position) -> None:
+        self._causes.pop(subscriber, None)
         if subscriber.gone or subscriber.held or subscriber.grant.unsure or not self._is_fresh():
             return
         if page.is_lost(position):

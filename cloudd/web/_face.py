@@ -18,7 +18,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as NoAnswer
 from twisted.logger import Logger
 
-from cloudd.control import STEPS
+from cloudd.control import STEPS, limit_in
 from cloudd.events import Events
 from cloudd.identity import Access, Identity
 from cloudd.interfaces.application import Resources
@@ -200,6 +200,7 @@ def _refuse(request: Request, refused: Refused, *more: Header) -> None:
 def _limit_in(query: bytes) -> int:
     values = parse_qs(query.decode("latin-1"), keep_blank_values=True)
     limit = values.get("limit", [str(_AUDIT_ENTRIES)])[-1]
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= _MAX_AUDIT:
-        raise Refused(400, f"limit is a number from 1 to {_MAX_AUDIT}.")
-    return int(limit)
+    try:
+        return limit_in(limit, _MAX_AUDIT)
+    except ValueError as error:
+        raise Refused(400, f"{error}.") from None

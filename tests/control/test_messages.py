@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.control import Actor, Outcome, Plan, PlanRequest, Progress, actor_of, own_actor, plain, to_json
+from cloudd.control import Actor, Outcome, Plan, PlanRequest, Progress, actor_of, limit_in, own_actor, plain, to_json
 
 
 class MessageTests(SynchronousTestCase):
@@ -24,6 +24,14 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(msgspec.json.decode(data, type=Plan).kind, "nothing")
         with self.assertRaises(msgspec.ValidationError):
             msgspec.json.decode(b'{"tree": "/x", "force": true}', type=PlanRequest)
+
+    def test_limits(self) -> None:
+        """A limit is a whole number in ASCII digits, from 1 to the greatest, however it is written."""
+        for text, number in (("1", 1), ("20", 20), ("000020", 20), ("1000", 1000)):
+            self.assertEqual(limit_in(text, 1000), number)
+        for text in ("", "0", "-1", "+1", "1_0", " 1", "1001", "0000000019999", "1" * 5000, "\u0661", "\u00b2", "x"):
+            error = self.assertRaises(ValueError, limit_in, text, 1000)
+            self.assertEqual(str(error), "limit is a number from 1 to 1000")
 
     def test_actors_have_names(self) -> None:
         """A user that the host does not know is named by number."""

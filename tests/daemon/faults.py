@@ -50,6 +50,7 @@ class Fault:
     :param who: name of the process that finds it
     :param cause: words that the outcome or the daemon's log has
     :param loses: names of the workers whose connections may die with them
+    :param most_lost: how many connections in all, where that is fewer than these workers have
     :param appended: file of the new tree -> lines at its end
     :param word: what the new code says, where that makes it bad
     :param meanwhile: called when the trap has gone off, before the outcome; gives when the fault was, if that was later
@@ -65,6 +66,7 @@ class Fault:
     who: str = ""
     cause: str = ""
     loses: str = ""
+    most_lost: int | None = None
     appended: dict[str, str] = field(factory=dict)
     word: str = ""
     meanwhile: Callable[[TrappedCloud], Sprung] | None = None
@@ -261,6 +263,7 @@ def play(cloud: TrappedCloud, fault: Fault) -> Played:
         _judge(played, witnesses.check(word), excused)
         witnesses.pinger.end()
         _measure(played, witnesses.pinger, fault_at, word, excused)
+        _count(played)
     _look_after(cloud, played, before)
     return played
 
@@ -289,6 +292,12 @@ def _judge(played: Played, wrong: dict[Witness, str], excused: set[int]) -> None
         played.lost.append(text)
         if each.pid not in excused:
             played.wrong.append(text)
+
+
+def _count(played: Played) -> None:
+    most = played.fault.most_lost
+    if most is not None and len(played.lost) > most:
+        played.wrong.append(f"{len(played.lost)} connections were lost, and not {most} at most: {played.lost}")
 
 
 def _measure(played: Played, pinger: Pinger, fault_at: float, word: str, excused: set[int]) -> None:
@@ -342,7 +351,8 @@ def under_supervision(name: str, sign: signal.Signals) -> Callable[[TrappedCloud
 
     def send(cloud: TrappedCloud) -> Sprung:
         cloud.wait(lambda: (cloud.status()["upgrade"] or {"step": ""})["step"] == "supervise", "the supervision")
-        pid = cloud.worker_pids()[name]
+        assert cloud.process is not None
+        pid = cloud.process.pid if name == "anchor" else cloud.worker_pids()[name]
         os.kill(pid, sign)
         return Sprung(name, pid, time.monotonic())
 

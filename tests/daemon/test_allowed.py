@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 from cloudd.control import BOUNDARIES
+from cloudd.daemon import _writers
 from cloudd.daemon._allowed import allowed_tree, check_file_owner, check_owners, own_environment, scan_allowed
+from cloudd.daemon._writers import Writers
 from cloudd.interfaces.settings import UpgradeSettings
 from reload import CodeOrigin, TreeError, environment_of
 
 from .code_trees import CodeTreeCase
+
+
+@contextlib.contextmanager
+def others_may_write(path: Path, mode: int = 0o775) -> Iterator[None]:
+    """As if the group of a file or folder, which may write it for this time, were shared by several users."""
+    before, known = path.stat(), Writers.others
+
+    def others(self: Writers, asked: Path, facts: os.stat_result) -> str:
+        if asked == path:
+            with mock.patch.object(_writers, "is_private_group", lambda *_: False):
+                return known(Writers(os.geteuid()), asked, facts)
+        return known(self, asked, facts)
+
+    path.chmod(mode)
+    with mock.patch.object(Writers, "others", others):
+        yield
+    path.chmod(before.st_mode)
 
 
 class AllowedTests(CodeTreeCase):
@@ -56,12 +78,29 @@ class OwnerTests(CodeTreeCase):
             self.assertRefused(path, "everyone")
             path.chmod(mode)
 
+    def test_parts_that_a_group_may_write_are_refused(self) -> None:
+        """The same parts, when a group may write them that is nobody's own."""
+        for path in (self.start / "cloudd/application.py", self.start / "cloudd", self.start, self.folder):
+            with others_may_write(path):
+                self.assertRefused(path, "its group")
+        check_owners(self.origin(), os.geteuid())
+
+    def test_what_a_umask_leaves(self) -> None:
+        """With the group of one's own, which a umask of 002 lets write, all is well."""
+        self.patch(_writers, "is_private_group", lambda gid, uid, trusted: gid == self.start.stat().st_gid)
+        for path in (self.start / "cloudd/application.py", self.start / "cloudd", self.start, self.folder):
+            path.chmod(path.stat().st_mode | 0o020)
+        check_owners(self.origin(), os.geteuid())
+
     def test_a_sticky_folder_above_is_no_harm(self) -> None:
         """In a folder such as ``/tmp`` nobody can replace what belongs to others."""
         self.folder.chmod(0o1777)
         check_owners(self.origin(), os.geteuid())
         self.start.chmod(0o1777)
         self.assertRefused(self.start, "everyone")
+        self.start.chmod(0o755)
+        with others_may_write(self.folder, 0o3775):
+            check_owners(self.origin(), os.geteuid())
 
     def test_foreign_owners_are_refused(self) -> None:
         """A file of another user, unless that is root."""
@@ -94,6 +133,10 @@ class WheelTests(CodeTreeCase):
             error = self.assertRaises(TreeError, scan_allowed, wheel, UpgradeSettings())
             self.assertEqual((error.path, "everyone" in error.cause), (str(path), True))
             path.chmod(mode)
+            with others_may_write(path):
+                error = self.assertRaises(TreeError, scan_allowed, wheel, UpgradeSettings())
+                self.assertEqual((error.path, "its group" in error.cause), (str(path), True))
+        scan_allowed(wheel, UpgradeSettings())
 
     def test_a_wheel_in_a_named_folder(self) -> None:
         """A wheel may be named itself, or lie in a folder that is."""
@@ -131,6 +174,8 @@ class EnvironmentTests(CodeTreeCase):
             path.chmod(0o777)
             self.assertIn("everyone", self.refused(path).cause)
             path.chmod(mode)
+            with others_may_write(path):
+                self.assertIn("its group", self.refused(path).cause)
         scan_allowed(self.prefix, UpgradeSettings())
 
     def test_a_link_of_another_user(self) -> None:
@@ -155,7 +200,7 @@ class EnvironmentTests(CodeTreeCase):
 
 class KeyFileTests(CodeTreeCase):
     def test_nobody_else_may_change_it(self) -> None:
-        """A file that everyone may write, or in a folder that everyone may write, is refused."""
+        """A file that everyone or a group may write, or in a folder that they may write, is refused."""
         file = self.folder / "key.pem"
         file.write_text("")
         check_file_owner(file, os.geteuid())
@@ -164,3 +209,6 @@ class KeyFileTests(CodeTreeCase):
             path.chmod(0o777)
             self.assertEqual(self.assertRaises(TreeError, check_file_owner, file, os.geteuid()).path, str(path))
             path.chmod(mode)
+            with others_may_write(path):
+                self.assertEqual(self.assertRaises(TreeError, check_file_owner, file, os.geteuid()).path, str(path))
+        check_file_owner(file, os.geteuid())

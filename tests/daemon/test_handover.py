@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cloudd.daemon._becoming import QUIET_S
 from tests.daemon.small_cloud import SmallCloud
 from tests.daemon.test_processes import RunningCase
 
@@ -71,7 +72,9 @@ class GoodCodeTests(HandOverCase):
         self.assertEqual([one["requests_running"] for worker in leaving for one in worker["generations"]], [1])
         after = self.cloud.worker_pids().values()
         self.assertTrue(set(before.values()).isdisjoint(after))
-        self.assertEqual({os.getpriority(os.PRIO_PROCESS, pid) for pid in after}, {os.getpriority(os.PRIO_PROCESS, 0)})
+        threads = [int(thread) for pid in after for thread in os.listdir(f"/proc/{pid}/task")]
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        self.assertEqual({os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}, {ours})
         thread.join()
         self.assertEqual(answers, [(200, "one")])
         self.assertNothingLeft()
@@ -194,6 +197,23 @@ class NextSelfTests(HandOverCase):
         self.cloud.wait(lambda: self.has_become(outcome), "the anchor's next self")
         self.assertAlive("two")
         self.assertNothingLeft()
+
+    def test_an_answer_that_nobody_takes(self) -> None:
+        """It is waited for, as long as is said in the documents; then its connection is closed, and no other."""
+        slow, idle = self.control_session(), self.control_session()
+        slow.sendall(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n" * 400)
+        self.change_kernel()
+        outcome = self.cloud.upgrade()
+        decided = time.monotonic()
+        self.cloud.wait(lambda: self.has_become(outcome), "the anchor's next self")
+        self.assertGreater(time.monotonic() - decided, QUIET_S - 1)
+        answers = bytearray()
+        with contextlib.suppress(ConnectionResetError):  # of what the daemon has not read
+            while data := slow.recv(1 << 20):
+                answers += data
+        self.assertIn(answers.count(b"HTTP/1.1 200 OK"), range(1, 400))
+        idle.sendall(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.assertEqual(idle.recv(15), b"HTTP/1.1 200 OK")
 
     def test_stopped_while_it_becomes(self) -> None:
         """A stop that comes in the middle of the exec ends the workers, too: none waits for another anchor."""

@@ -19,7 +19,7 @@ from tests.daemon.faults import (
     play_end,
     under_supervision,
 )
-from tests.daemon.witnesses import Witness
+from tests.daemon.witnesses import OTHERS, Witness
 
 HAND_OVER: Final = "hand-over"
 
@@ -44,7 +44,8 @@ HANG = "import time; time.sleep(3600)"
 ADOPT = "def _adopt(*_):\n    {}\n\nHTTPAdopter.adopt = _adopt"
 RESUME = "def _resume(*_):\n    {}\n\nAdoptedHTTP.resume = _resume"
 SILENT = "ended before it answered"
-# Killed with kill -9: its connections may die with it, all others live.
+# Killed with kill -9: its connections may die with it, all others live; once they move, only those that cannot yet (the
+# requests in flight), or the one that is gone on with in that moment.
 OLD_KILLED = [
     Fault(
         "old worker killed when it is asked to give",
@@ -59,9 +60,11 @@ OLD_KILLED = [
     Fault("old worker killed after the rehearsal", HAND_OVER, "old", "_ask.after", who=FRONT, loses=FRONT),
     Fault("old worker killed when it hears of the decision", HAND_OVER, "new", "decide.before", who=FRONT, loses=FRONT),
     Fault("old worker killed when it has decided", HAND_OVER, "new", "decide.after", who=FRONT, loses=FRONT),
-    Fault("old worker killed while its connections move", HAND_OVER, "new", "forget.before", who=FRONT, loses=FRONT),
-    Fault("old worker killed when the window ends", HAND_OVER, "new", "end_window.before", who=FRONT, loses=FRONT),
-]
+    Fault("old worker killed while its connections move", HAND_OVER, "new", "forget.before", who=FRONT, loses=FRONT,
+          most_lost=OTHERS),
+    Fault("old worker killed when the window ends", HAND_OVER, "new", "end_window.before", who=FRONT, loses=FRONT,
+          most_lost=OTHERS),
+]  # fmt: skip
 NEW_KILLED = [
     Fault("new worker killed while it boots", HAND_OVER, "old", "load.before", who=FRONT),
     Fault("new agent killed while it boots", HAND_OVER, "old", "load.after", who="agent"),
@@ -70,9 +73,11 @@ NEW_KILLED = [
     Fault("new worker killed in COMMIT", HAND_OVER, "old", "take_over.before", who=FRONT),
     Fault("new worker killed when it serves", HAND_OVER, "old", "take_over.after", who=FRONT),
     Fault("new agent killed in COMMIT", HAND_OVER, "old", "take_over.before", who="agent"),
-    Fault("new worker killed before it resumes one", HAND_OVER, "old", "resume.before", who=FRONT, loses=FRONT),
-    Fault("new worker killed after it has resumed one", HAND_OVER, "old", "resume.after", who=FRONT, loses=FRONT),
-]
+    Fault("new worker killed before it resumes one", HAND_OVER, "old", "resume.before", who=FRONT, loses=FRONT,
+          most_lost=1),
+    Fault("new worker killed after it has resumed one", HAND_OVER, "old", "resume.after", who=FRONT, loses=FRONT,
+          most_lost=1),
+]  # fmt: skip
 ADOPTER = "cloudd/protocols/http/_moving.py"
 WORKER = "cloudd/daemon/_worker.py"
 BAD_CODE = [
@@ -82,12 +87,12 @@ BAD_CODE = [
     Fault("hangs at boot", HAND_OVER, cause="did not end within", appended={WORKER: HANG}),
     Fault("exits at boot", HAND_OVER, cause="loader ended", appended={WORKER: EXIT}),
     Fault("segfaults at boot", HAND_OVER, cause="loader ended", appended={WORKER: SEGFAULT}),
-    Fault("hangs in PREPARE", HAND_OVER, cause="", appended={ADOPTER: ADOPT.format(HANG)}),
+    Fault("hangs in PREPARE", HAND_OVER, cause="was not adopted within 5 s", appended={ADOPTER: ADOPT.format(HANG)}),
     Fault("exits in PREPARE", HAND_OVER, cause="new process is gone", appended={ADOPTER: ADOPT.format(EXIT)}),
     Fault("raises in PREPARE", HAND_OVER, cause="could not be adopted for a try: ValueError: no",
           appended={ADOPTER: ADOPT.format("raise ValueError('no')")}),
     Fault("exits in COMMIT", HAND_OVER, cause="the old code serves: the new worker", loses="front-1 front-2",
-          appended={ADOPTER: RESUME.format(EXIT)}),
+          most_lost=2, appended={ADOPTER: RESUME.format(EXIT)}),
     Fault("raises in COMMIT", HAND_OVER, cause="connections and could not serve them", loses="front-1 front-2",
           appended={ADOPTER: RESUME.format("raise ValueError('no')")}),
     Fault("another version of what moves", HAND_OVER, cause="http-connection",
@@ -102,7 +107,8 @@ HUNG = [
     Fault("new worker hangs when it is asked to take", HAND_OVER, "old", "take.before", "SIGSTOP", FRONT),
     Fault("new worker hangs in PREPARE", HAND_OVER, "old", "adopt.before", "SIGSTOP", FRONT),
     Fault("new worker hangs in COMMIT", HAND_OVER, "old", "take_over.before", "SIGSTOP", FRONT),
-    Fault("new worker hangs before it resumes one", HAND_OVER, "old", "resume.before", "SIGSTOP", FRONT, loses=FRONT),
+    Fault("new worker hangs before it resumes one", HAND_OVER, "old", "resume.before", "SIGSTOP", FRONT, loses=FRONT,
+          most_lost=1),
     Fault("new agent hangs in COMMIT", HAND_OVER, "old", "take_over.before", "SIGSTOP", "agent"),
 ]  # fmt: skip
 SUPERVISED = [
@@ -110,6 +116,7 @@ SUPERVISED = [
           meanwhile=under_supervision(FRONT, signal.SIGSTOP)),
     Fault("new worker killed under supervision", HAND_OVER, "old", loses=FRONT, cause="killed by SIGKILL",
           meanwhile=under_supervision(FRONT, signal.SIGKILL)),
+    Fault("anchor killed under supervision", HAND_OVER, "new", meanwhile=under_supervision("anchor", signal.SIGKILL)),
 ]  # fmt: skip
 GOING_BACK = [
     Fault("anchor killed when it has decided to go back", HAND_OVER, "old", "hand_back.before", word="sick"),

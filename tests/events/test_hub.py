@@ -151,6 +151,40 @@ class DeliveryTests(SynchronousTestCase):
         self.house.tick()
         self.assertEqual((listener.ids, self.hub.cause), (["c0.o1"], ""))
 
+    def test_cause_goes_with_who_had_it(self) -> None:
+        """What hindered a subscriber is no fault of the host any more when it has left, or could be read after all."""
+        self.logs.add(*["p"] * (RECENT + 1))
+        self.logs.version += 1
+        for remedy in ("leaves", "is read", "is alone"):
+            others = [] if remedy == "is alone" else [self.house.listener()]
+            self.house.tick()
+            self.logs.failing = OSError(f"no disk: {remedy}")
+            behind = self.house.listener(at="c0.o0")
+            self.house.tick()
+            self.assertIn(remedy, self.hub.cause)
+            self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+            if remedy != "is read":
+                self.hub.leave(behind)
+            self.logs.failing = None
+            self.house.tick()
+            self.assertEqual(self.hub.cause, "", remedy)
+            for each in {behind, *others}:
+                self.hub.leave(each)
+
+    def test_cause_of_a_look_that_was_asked_for(self) -> None:
+        """A look for somebody who is ahead is made again when it fails, though nothing is committed meanwhile."""
+        self.house.listener()
+        self.house.tick()
+        self.logs.failing = OSError("no disk")
+        ahead = self.house.listener(at="c9.o9")
+        self.house.tick()
+        self.assertIn("no disk", self.hub.cause)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        self.logs.failing = None
+        self.house.tick()
+        self.assertEqual(self.hub.cause, "")
+        self.assertIn("reset", ahead.text)
+
     def test_broken_subscriber(self) -> None:
         """One whose connection raises is ended; the others do not notice."""
         bad, good = self.house.listener(), self.house.listener()

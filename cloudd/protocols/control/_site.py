@@ -33,6 +33,7 @@ from cloudd.control import (
     TaskList,
     TaskRequest,
     UpgradeRequest,
+    limit_in,
     to_json,
 )
 from cloudd.interfaces.application import OperationRefused
@@ -132,7 +133,7 @@ class ControlSite:
 
     async def _tasks(self, request: Request) -> None:
         values = _parameters(request.query, ("state", "kind", "project_id", "limit"))
-        limit = _number(values.pop("limit", str(SHOWN_TASKS)), MAX_TASKS)
+        limit = _limit(values.pop("limit", str(SHOWN_TASKS)), MAX_TASKS)
         found = await self._controlled.operate("tasks.list", {**values, "limit": limit})
         _answer(request, msgspec.convert(found, TaskList))
 
@@ -217,13 +218,14 @@ async def _read(request: Request, kind: type[M]) -> M:
 
 
 def _limit_in(query: bytes) -> int:
-    return _number(_parameter(query, "limit", "20"), MAX_AUDIT)
+    return _limit(_parameter(query, "limit", "20"), MAX_AUDIT)
 
 
-def _number(limit: str, most: int) -> int:
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= most:
-        raise CallRefused(400, f"limit is a number from 1 to {most}")
-    return int(limit)
+def _limit(limit: str, most: int) -> int:
+    try:
+        return limit_in(limit, most)
+    except ValueError as error:
+        raise CallRefused(400, str(error)) from None
 
 
 def _request_id_in(query: bytes) -> str:

@@ -148,6 +148,8 @@ class SiteTests(DaemonCase):
             ("GET", "/v1/audit?limit=0", None, 400),
             ("GET", "/v1/audit?limit=x", None, 400),
             ("GET", "/v1/audit?limit=99999999999", None, 400),
+            ("GET", "/v1/audit?limit=0000000019999", None, 400),
+            ("GET", f"/v1/tasks?limit=000000001{'0' * 5000}", None, 400),
             ("GET", "/v1/audit?limit=1&limit=2", None, 400),
             ("GET", "/v1/audit?since=1", None, 400),
             ("GET", "/v1/trace", None, 400),
