@@ -51,6 +51,8 @@ class WorkerSite:
         generations = self._generations
         running = generations.begin() if generations.trial is None else generations.begin_in_trial(request)
         request.generation = running.number
+        if request.state is not None:
+            request.state = generations.state_for(running, request.state)
         application = running.application
         assert application is not None
         answer: Coroutine[Any, Any, None] | None = application.handle(request)

@@ -39,6 +39,14 @@ from zope.interface import implementer
 
 from cloudd.interfaces.application import IApplication, PartHealth
 from cloudd.words import WORD
+from reload import Converters, States
+
+VERSIONS = {"small-stream": 1, "small-download": 1}
+CONVERTERS = Converters()
+
+
+def version_of(kind):
+    return kind, VERSIONS[kind]
 
 
 async def prepare(resources):
@@ -76,6 +84,9 @@ class Small:
 
     def health(self):
         return [PartHealth("word", WORD != "sick", "" if WORD != "sick" else "the word is sick")]
+
+    def states(self):
+        return States(VERSIONS, CONVERTERS)
 
     def note(self, kind, data):
         with (self.resources.settings.state / "noted").open("a") as file:
@@ -117,7 +128,8 @@ class Small:
             if request.resumed is None:
                 request.start(200, [])
             while not request.client_gone:
-                request.can_move(lambda: {"word": WORD}, lambda: None, follows=True)
+                state = version_of("small-stream")
+                request.can_move(lambda: {"word": WORD}, lambda: None, follows=True, state=state)
                 came_from = request.resumed["word"] if request.resumed else "nowhere"
                 request.write(f"{WORD} from {came_from}\\n".encode())
                 await deferLater(self.resources.reactor, 0.05, lambda: None)
@@ -136,7 +148,7 @@ class Small:
         if request.resumed is None:
             request.start(200, [])
         while not request.client_gone:
-            request.can_move(dict, lambda: None)
+            request.can_move(dict, lambda: None, state=version_of("small-download"))
             if not request.held:
                 request.write(b"%015d\\n" % (request.sent_bytes // 16))
             await deferLater(self.resources.reactor, 0.01, lambda: None)
