@@ -49,6 +49,14 @@ def version_of(kind):
     return kind, VERSIONS[kind]
 
 
+def told(fields):
+    return fields
+
+
+def read(state):
+    return state
+
+
 async def prepare(resources):
     if WORD == "unprepared":
         raise ValueError("cannot prepare")
@@ -129,8 +137,8 @@ class Small:
                 request.start(200, [])
             while not request.client_gone:
                 state = version_of("small-stream")
-                request.can_move(lambda: {"word": WORD}, lambda: None, follows=True, state=state)
-                came_from = request.resumed["word"] if request.resumed else "nowhere"
+                request.can_move(lambda: told({"word": WORD}), lambda: None, follows=True, state=state)
+                came_from = read(request.resumed)["word"] if request.resumed else "nowhere"
                 request.write(f"{WORD} from {came_from}\\n".encode())
                 await deferLater(self.resources.reactor, 0.05, lambda: None)
         elif name == "upload":
@@ -147,10 +155,12 @@ class Small:
         # Lines of 16 bytes, each with its number, until the client leaves.
         if request.resumed is None:
             request.start(200, [])
+        number = read(request.resumed)["next"] if request.resumed else 0
         while not request.client_gone:
-            request.can_move(dict, lambda: None, state=version_of("small-download"))
+            request.can_move(lambda: told({"next": number}), lambda: None, state=version_of("small-download"))
             if not request.held:
-                request.write(b"%015d\\n" % (request.sent_bytes // 16))
+                request.write(b"%015d\\n" % number)
+                number += 1
             await deferLater(self.resources.reactor, 0.01, lambda: None)
 
     async def misbehave(self, request):
