@@ -71,7 +71,9 @@ class WorkerSite:
             self._generations.end(request.generation)
 
     def moved(self, request: Request) -> None:
-        """It goes on elsewhere, where it is counted and logged when it ends: let go of its generation."""
+        """It goes on elsewhere, where it is counted when it ends: log its part here, and let go of its generation."""
+        now = self._now()
+        self._write_line(self._format(request, now, max(0.0, now - request.began), request.received_bytes, moved=True))
         if request.generation:
             if self._generations.trial is not None:
                 self._generations.trial.forget(request)

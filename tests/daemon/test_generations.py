@@ -648,6 +648,22 @@ class SiteTests(GenerationsCase):
         names = {sample.name for family in counts.collect() for sample in family.samples}
         self.assertIn("cloudd_requests_total", names)
 
+    def test_request_that_moves(self) -> None:
+        """Its part here is logged, not counted, and it is let go."""
+        lines: list[bytes] = []
+        log = AccessLog(self.folder / "access.log")
+        self.patch(log, "write", lines.append)
+        counts = RequestCounts()
+        number = self.swap("one")
+        site = WorkerSite(self.generations, counts, log, "text", lambda: 2.0, "front-3")
+        request: Any = FakeRequest(began=1.5, status=0)
+        site.handle(request)
+        site.moved(request)
+        self.assertEqual(self.generations.in_flight(), 0)
+        self.assertEqual(lines[0].split()[7:12], f"0 500.000 3 5 {number}".encode().split())
+        self.assertEqual(lines[0].split()[-2:], [b"front-3", b"moved"])
+        self.assertEqual([sample for family in counts.collect() for sample in family.samples if sample.value], [])
+
     def test_request_without_a_head(self) -> None:
         """Bytes that were no request are counted and logged, and belong to no generation."""
         lines: list[bytes] = []
