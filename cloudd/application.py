@@ -27,17 +27,21 @@ from cloudd.interfaces.application import (
     WorkReport,
 )
 from cloudd.objects import Objects, ObjectsError
-from cloudd.protocols.events import events_face
+from cloudd.protocols.events import EVENT_STATES, events_face
 from cloudd.protocols.http import Handler, Request
 from cloudd.protocols.monitoring import monitoring_face
 from cloudd.protocols.rest.identity import identity_face
-from cloudd.protocols.s3 import s3_face
-from cloudd.protocols.swift import swift_face
+from cloudd.protocols.s3 import S3_STATES, s3_face
+from cloudd.protocols.swift import SWIFT_STATES, swift_face
 from cloudd.tasks import TaskError, Tasks
 from cloudd.web import web_face
+from reload import States
 from storage import FileStore, IObjectStore, NoSuchContainer
 
 _log = Logger()
+
+#: Of requests that may go on elsewhere; beside each handler that tells one.
+HANDLER_STATES = States.joined([EVENT_STATES, S3_STATES, SWIFT_STATES])
 
 
 def build(resources: Resources) -> IApplication:
@@ -142,6 +146,9 @@ class Application:
 
     def snapshot(self) -> dict[str, Any]:
         return {name: part.snapshot() for name, part in self._parts.items()}
+
+    def states(self) -> States:
+        return HANDLER_STATES
 
     def health(self) -> list[PartHealth]:
         return [found for part in self._parts.values() for found in part.health()]

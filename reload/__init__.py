@@ -19,6 +19,7 @@ the old one when its last work has ended::
 - ``Generation``: one loaded copy of the swappable modules.
 - ``Load``: a call in a thread of its own, which may be given up: for loading beside a reactor.
 - ``Snapshot``, ``Converters``: versioned plain data, and the steps between versions.
+- ``States``, ``Spoken``: what swappable code tells inside of such a snapshot, and what other code makes of it.
 - ``OldProcess``, ``NewProcess``: hand established connections over to a process of other code; see
   ``docs/upgrades.md`` and ``docs/examples/counting_daemon.py``.
 
@@ -44,6 +45,7 @@ from ._guard import PlainImportRefused, guard_plain_imports
 from ._origin import CodeOrigin
 from ._snapshot import BadSnapshot, ConversionFailed, Converters, NoConverter, NotPlainData, Snapshot, SnapshotError
 from ._stage import prune_copies, remove_unfinished
+from ._states import Spoken, States, UnknownKind
 from ._tree import Changes, CodeTree, ManifestMismatch, TreeChanged, TreeError, compare, module_name, parse_manifest
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
         IAdopter,
         IMovable,
         Incompatible,
+        Inner,
         Kinds,
         Link,
         MovableConnection,
@@ -97,6 +100,7 @@ __all__ = [
     "IAdopter",
     "IMovable",
     "Incompatible",
+    "Inner",
     "Kinds",
     "Link",
     "Load",
@@ -115,8 +119,11 @@ __all__ = [
     "Reason",
     "Snapshot",
     "SnapshotError",
+    "Spoken",
+    "States",
     "TreeChanged",
     "TreeError",
+    "UnknownKind",
     "adopt_transport",
     "compare",
     "environment_of",

@@ -11,7 +11,7 @@ from ._handover_interfaces import (
     Offer,
     Reason,
 )
-from ._handover_kinds import Kinds
+from ._handover_kinds import Inner, Kinds
 from ._handover_link import Link, link_pair
 from ._handover_new import NewProcess
 from ._handover_old import OldProcess
@@ -36,6 +36,7 @@ __all__ = [
     "IAdopter",
     "IMovable",
     "Incompatible",
+    "Inner",
     "Kinds",
     "Link",
     "MovableConnection",

@@ -29,7 +29,7 @@ from ._handover_effects import (
 )
 from ._handover_frames import MAX_DESCRIPTORS, close_all
 from ._handover_giving import Giver
-from ._handover_interfaces import NotMovable, Offer, Reason
+from ._handover_interfaces import Incompatible, NotMovable, Offer, Reason
 from ._handover_kinds import Agreement, Kinds
 from ._handover_ledger import Ledger, Mark
 from ._handover_messages import Committed, Item, Message, Prepare, Prepared
@@ -166,7 +166,10 @@ class Exchange:
         kind = offer.snapshot.kind
         if kind not in self.agreement.sends:
             raise NotMovable(Reason.REFUSED, f"the other process does not read {kind}")
-        data = self._kinds.to_send(offer.snapshot, self.agreement).pack()
+        try:
+            data = self._kinds.to_send(offer.snapshot, self.agreement).pack()
+        except Incompatible as error:
+            raise NotMovable(Reason.REFUSED, str(error)) from None
         if len(data) > MAX_SNAPSHOT_BYTES or not 1 <= len(offer.descriptors) <= MAX_DESCRIPTORS:
             raise NotMovable(Reason.TOO_LARGE, f"{len(data)} bytes and {len(offer.descriptors)} descriptors")
         return _Offered(movable, data, offer.descriptors)

@@ -8,13 +8,14 @@ A taker converts what it gets to its own version.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import field, frozen
 
 from ._handover_interfaces import Incompatible
 from ._handover_messages import PROTOCOLS, Hello, KindVersions
 from ._snapshot import Converters, Snapshot
+from ._states import Spoken, cause
 
 
 @frozen
@@ -25,11 +26,82 @@ class Agreement:
     :ivar sends: for each kind of ours that the other reads, the version to send
     :ivar unsendable: why kinds of ours cannot be sent
     :ivar unreadable: why kinds of the other side's cannot be read here
+    :ivar inner: as ``sends``, for what lies inside of other snapshots
     """
 
     sends: Mapping[str, int]
     unsendable: tuple[str, ...]
     unreadable: tuple[str, ...]
+    inner: Mapping[str, int] = field(factory=dict)
+
+
+@frozen
+class Inner:
+    """
+    Snapshots that lie inside of others.
+
+    :param spoken: gives what the code in this process can tell and read at this moment
+    :param replace: ``replace(snapshot, convert)`` gives the outer snapshot with what ``convert`` makes of the inner one
+    :param before: for a side whose greeting names no such kinds, being older than their names: what it has all the same
+    """
+
+    spoken: Callable[[], Spoken]
+    replace: Callable[[Snapshot, Callable[[Snapshot], Snapshot]], Snapshot]
+    before: Mapping[str, int]
+
+    def hello(self) -> dict[str, KindVersions]:
+        """What the greeting names."""
+        spoken = self.spoken()
+        return {kind: KindVersions(spoken.writes(kind), spoken.reads(kind)) for kind in sorted(spoken.kinds())}
+
+    def agree(self, named: Mapping[str, KindVersions] | None) -> Agreement:
+        """
+        What can go over, in ``inner``; the causes are of kinds that both sides have, and no common version of.
+
+        :param named: what the other side's greeting names
+        """
+        if named is None:
+            named = {kind: KindVersions((version,), (version,)) for kind, version in self.before.items()}
+        spoken = self.spoken()
+        sends: dict[str, int] = {}
+        unsendable, unreadable = [], []
+        for kind, mine in self.hello().items():
+            theirs = named.get(kind)
+            if theirs is None:
+                continue  # what is in such a state stays where it is until it ends
+            common = set(theirs.reads) & set(mine.writes)
+            if common:
+                sends[kind] = spoken.own(kind) if spoken.own(kind) in common else max(common)
+            elif theirs.reads:
+                unsendable.append(cause(kind, mine.writes, theirs.reads))
+            if mine.reads and not set(theirs.writes) & set(mine.reads):
+                unreadable.append(cause(kind, theirs.writes, mine.reads))
+        return Agreement({}, tuple(unsendable), tuple(unreadable), sends)
+
+    def to_send(self, snapshot: Snapshot, agreement: Agreement) -> Snapshot:
+        """
+        ``snapshot`` with what lies inside in the version that the other side reads.
+
+        :raises Incompatible: the other side does not have this kind
+        :raises SnapshotError: the conversion failed
+        """
+        spoken = self.spoken()
+
+        def convert(inner: Snapshot) -> Snapshot:
+            version = agreement.inner.get(inner.kind)
+            if version is None:
+                raise Incompatible([f"the other process does not read {inner.kind} {inner.version}"])
+            return spoken.converted(inner, version)
+
+        return self.replace(snapshot, convert)
+
+    def received(self, snapshot: Snapshot) -> Snapshot:
+        """
+        ``snapshot`` with what lies inside in the version that this code goes on with.
+
+        :raises SnapshotError: it is not known here, or cannot be converted
+        """
+        return self.replace(snapshot, self.spoken().received)
 
 
 @frozen
@@ -39,10 +111,12 @@ class Kinds:
 
     :param versions: for each kind the version that this code works with
     :param converters: the steps to other versions
+    :param inner: what lies inside of such snapshots, with versions of its own; ``None``: it goes as it is
     """
 
     versions: Mapping[str, int]
     converters: Converters = field(factory=Converters)
+    inner: Inner | None = None
 
     def hello(self, name: str = "") -> Hello:
         """The first message to the other process."""
@@ -52,7 +126,8 @@ class Kinds:
             )
             for kind, version in self.versions.items()
         }
-        return Hello(protocols=PROTOCOLS, kinds=kinds, name=name)
+        inner = {} if self.inner is None else self.inner.hello()
+        return Hello(protocols=PROTOCOLS, kinds=kinds, name=name, inner=inner)
 
     def agree(self, other: Hello) -> Agreement:
         """
@@ -71,21 +146,25 @@ class Kinds:
             if common:
                 sends[kind] = version if version in common else max(common)
             else:
-                unsendable.append(_cause(kind, mine[kind].writes, reads))
+                unsendable.append(cause(kind, mine[kind].writes, reads))
         unreadable = [
-            _cause(kind, theirs.writes, mine[kind].reads if kind in mine else ())
+            cause(kind, theirs.writes, mine[kind].reads if kind in mine else ())
             for kind, theirs in other.kinds.items()
             if kind not in mine or not set(theirs.writes) & set(mine[kind].reads)
         ]
-        return Agreement(sends, tuple(unsendable), tuple(unreadable))
+        inner = Agreement({}, (), ()) if self.inner is None else self.inner.agree(other.inner)
+        return Agreement(sends, tuple(unsendable) + inner.unsendable, tuple(unreadable) + inner.unreadable, inner.inner)
 
     def to_send(self, snapshot: Snapshot, agreement: Agreement) -> Snapshot:
         """
         ``snapshot`` in the version that the other side reads.
 
         :raises KeyError: the kind was not agreed on
+        :raises Incompatible: the other side does not have what lies inside
         :raises SnapshotError: the conversion failed
         """
+        if self.inner is not None:
+            snapshot = self.inner.to_send(snapshot, agreement)
         return self.converters.convert(snapshot, agreement.sends[snapshot.kind])
 
     def received(self, data: bytes) -> Snapshot:
@@ -99,11 +178,5 @@ class Kinds:
         version = self.versions.get(snapshot.kind)
         if version is None:
             raise Incompatible([f"{snapshot.kind}: this process does not read it"])
-        return self.converters.convert(snapshot, version)
-
-
-def _cause(kind: str, writes: tuple[int, ...], reads: tuple[int, ...]) -> str:
-    written = ", ".join(map(str, writes))
-    if not reads:
-        return f"{kind}: written as version {written}, and the other side does not know it"
-    return f"{kind}: written as version {written}, read are only {', '.join(map(str, reads))}"
+        converted = self.converters.convert(snapshot, version)
+        return converted if self.inner is None else self.inner.received(converted)

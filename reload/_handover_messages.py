@@ -34,11 +34,16 @@ class KindVersions(Struct, frozen=True):
 
 
 class Hello(Message, frozen=True):
-    """First in both directions, with one descriptor: the sender's ledger."""
+    """
+    First in both directions, with one descriptor: the sender's ledger.
+
+    :ivar inner: kinds that lie inside of others; ``None``: the sender is older than their names
+    """
 
     protocols: tuple[int, ...]
     kinds: dict[str, KindVersions]
     name: str = ""
+    inner: dict[str, KindVersions] | None = None
 
 
 class Listeners(Message, frozen=True):

@@ -10,7 +10,7 @@ steps between adjacent versions, up and down, and walk them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -172,6 +172,14 @@ class Converters:
                 if (kind, begin, end) in self._steps:
                     raise ValueError(f"{kind}: there is already a step from {begin} to {end}")
                 self._steps[kind, begin, end] = step
+
+    @classmethod
+    def merged(cls, several: Iterable[Converters]) -> Converters:
+        """The steps of all of them; where two know the same one, that of the first."""
+        found = cls()
+        for one in several:
+            found._steps = {**one._steps, **found._steps}
+        return found
 
     def reachable(self, kind: str, version: int) -> tuple[int, ...]:
         """The versions that ``version`` can become, itself included, in order."""

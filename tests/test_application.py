@@ -8,16 +8,57 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd import face_checks
-from cloudd.application import Application
+from cloudd.application import HANDLER_STATES, Application
 from cloudd.daemon._metrics import WorkerMetrics
 from cloudd.interfaces.application import OperationRefused, SelfCheckFailed
-from cloudd.protocols.http import Request
+from cloudd.protocols.http import Request, http_kinds
+from cloudd.protocols.http._moving import UNNAMED_STATES
+from reload import Converters, Spoken, States
 from storage import MemoryStore
 
 from .identity.house import House
+
+
+class StateTests(SynchronousTestCase):
+    """What requests tell that go on in other code: kinds and versions are what the code before reads."""
+
+    def greetings(self, new: States) -> tuple[str, ...]:
+        """Causes why this code, as the old one, and code with these states cannot hand over to each other."""
+        old, other = http_kinds(lambda: Spoken([HANDLER_STATES])), http_kinds(lambda: Spoken([new]))
+        agreement = old.agree(other.hello())
+        return agreement.unsendable + agreement.unreadable
+
+    def test_as_in_the_code_before(self) -> None:
+        """A version that is raised needs its steps, both ways, as long as that code may be there."""
+        for kind, version in UNNAMED_STATES.items():
+            own = HANDLER_STATES.versions[kind]
+            self.assertIn(version, HANDLER_STATES.converters.reachable(kind, own), kind)
+            self.assertIn(version, HANDLER_STATES.converters.readable(kind, own), kind)
+
+    def test_each_kind_in_another_version(self) -> None:
+        """Refused by a swap and by a hand-over, with kind and versions; others are not in the way."""
+        self.assertEqual(len(HANDLER_STATES.versions), 6)
+        for kind, version in HANDLER_STATES.versions.items():
+            new = States({**HANDLER_STATES.versions, kind: version + 1}, HANDLER_STATES.converters)
+            (cause,) = Spoken([HANDLER_STATES]).obstacles(new)
+            self.assertIn(f"{kind}: written as version {version}, read are only {version + 1}", cause)
+            there, back = self.greetings(new)
+            self.assertIn(f"{kind}: written as version {version}, read are only {version + 1}", there)
+            self.assertIn(f"{kind}: written as version {version + 1}, read are only {version}", back)
+
+    def test_each_kind_in_another_version_with_its_steps(self) -> None:
+        """Neither is refused."""
+        for kind, version in HANDLER_STATES.versions.items():
+            steps = Converters()
+            steps.add(kind, version, up=dict, down=dict)
+            merged = Converters.merged([HANDLER_STATES.converters, steps])
+            new = States({**HANDLER_STATES.versions, kind: version + 1}, merged)
+            self.assertEqual(Spoken([HANDLER_STATES]).obstacles(new), [])
+            self.assertEqual(Spoken([new]).obstacles(HANDLER_STATES), [])
+            self.assertEqual(self.greetings(new), ())
 
 
 class SelfCheckTests(TestCase):

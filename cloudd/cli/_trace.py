@@ -21,7 +21,7 @@ from ._tables import short
 @click.pass_obj
 def trace(context: Context, request_id: str) -> None:
     """
-    Which worker and which code answered REQUEST_ID, as the access logs tell.
+    Which worker and which code answered REQUEST_ID, and each part of it that moved, as the access logs tell.
 
     The id is in every answer, as X-OpenStack-Request-ID.  Exits with 1 when nothing is found.
     """
@@ -47,12 +47,17 @@ def trace_view(found: Trace) -> RenderableType:
 
 def _request_lines(request: TracedRequest) -> list[RenderableType]:
     head = Text(f"{request.time}  {request.method or '-'} {request.path or '-'}  ")
-    head.append(
-        str(request.status), style="green" if request.status < 400 else "yellow" if request.status < 500 else "red"
-    )
+    if request.moved:
+        answered = f"answering {request.status}" if request.status else "not answered yet"
+        head.append(f"moved on, {answered}", style="cyan")
+    else:
+        head.append(
+            str(request.status), style="green" if request.status < 400 else "yellow" if request.status < 500 else "red"
+        )
     code = short(request.hash) or "unknown: not in the audit log"
     facts = [
-        f"in {request.ms:.3f} ms, {request.received_bytes} bytes received, {request.sent_bytes} sent",
+        f"{'after' if request.moved else 'in'} {request.ms:.3f} ms, "
+        f"{request.received_bytes} bytes received, {request.sent_bytes} sent",
         f"worker {request.worker or 'unknown'}, generation {request.generation}, code {code}",
         f"face {request.face}, route {request.route}, project {request.project_id or '-'}, from {request.peer or '-'}",
     ]

@@ -215,9 +215,11 @@ class Audit(Message, frozen=True, kw_only=True):
 
 class TracedRequest(Message, frozen=True, kw_only=True):
     """
-    One access line: a request that ended.  ``hash`` is the code of its generation, as far as the audit log tells.
+    One access line: a request that ended, or with ``moved`` the part of it that ran in one generation of one worker
+    before it went on elsewhere.  ``hash`` is the code of its generation, as far as the audit log tells.
 
-    ``time`` is when it ended, ISO 8601 in UTC; ``ms`` from the end of its head to the last byte.
+    ``time`` is when it ended or left, ISO 8601 in UTC; ``ms`` from the end of its head until then, bytes likewise; a
+    ``status`` of 0 says that it was not answered yet.
     """
 
     time: str
@@ -234,6 +236,7 @@ class TracedRequest(Message, frozen=True, kw_only=True):
     generation: int
     peer: str
     worker: str = ""
+    moved: bool = False
     hash: str = ""
 
 

@@ -12,7 +12,7 @@ from cloudd.control import TracedRequest
 
 _TEXT = re.compile(
     rb"(\S+) (\S+) (\S+) (\S+) (\S+) (\S+) (\S+) (\d{1,9}) (\d{1,12}\.\d{1,9}) (\d{1,18}) (\d{1,18}) (\d{1,18}) (\S+)"
-    rb"(?: (\S+))?"  # older lines end with the peer
+    rb"(?: (\S+)( moved)?)?"  # older lines end with the peer
 )
 _PRINTABLE = re.compile(rb"[ -~]*")
 _decoder = msgspec.json.Decoder(TracedRequest)
@@ -64,4 +64,5 @@ def _parse_text(line: bytes) -> TracedRequest | None:
         generation=int(texts[11]),
         peer=texts[12],
         worker=texts[13],
+        moved=fields[15] is not None,
     )

@@ -1,10 +1,12 @@
 # -*- test-case-name: tests.daemon.test_access_log -*-
 """
-Access lines: one per request, formatted in the reactor thread, written in batches by a thread of their own.
+Access lines: one per request, and one more in each place that it leaves on its way, for other code or another process;
+formatted in the reactor thread, written in batches by a thread of their own.
 
 A line has the time, request id, face, project, method, path, route, status, milliseconds, body bytes received and bytes
-sent, generation, peer and worker.  Never logged are queries (presigned URLs carry signatures there), header values and
-bodies.  Whatever a client sent is percent-encoded, so that it can neither break nor forge a line.
+sent, generation, peer and worker; at its end ``moved`` where the request goes on elsewhere.  Never logged are queries
+(presigned URLs carry signatures there), header values and bodies.  Whatever a client sent is percent-encoded, so that
+it can neither break nor forge a line.
 """
 
 from __future__ import annotations
@@ -42,7 +44,15 @@ class AccessFacts(Protocol):
     sent_bytes: int
 
 
-Formatter = Callable[[AccessFacts, float, float, int], bytes]
+class Formatter(Protocol):
+    """Makes a line."""
+
+    def __call__(self, request: AccessFacts, now: float, seconds: float, received: int, moved: bool = False) -> bytes:
+        """
+        :param seconds: since the request's head was there
+        :param received: bytes of its body
+        :param moved: it has not ended, and goes on elsewhere
+        """
 
 
 def safe_text(raw: bytes) -> str:
@@ -70,18 +80,18 @@ def text_formatter(worker: str = "-") -> Formatter:
     """
     Lines for people and ``awk``: fields in a fixed order, separated by blanks; ``-`` where there is nothing.
 
-    time id face project method path route status ms received sent generation peer worker
+    time id face project method path route status ms received sent generation peer worker [moved]
 
     :param worker: whose lines these are
     """
     clock = _Clock()
 
-    def format_line(request: AccessFacts, now: float, seconds: float, received: int) -> bytes:
+    def format_line(request: AccessFacts, now: float, seconds: float, received: int, moved: bool = False) -> bytes:
         return (
             f"{clock.format(now)} {request.id or '-'} {request.face} {request.project_id or '-'} "
             f"{safe_text(request.method) or '-'} {safe_text(request.path) or '-'} {request.route.replace(' ', '_')} "
             f"{request.status} {seconds * 1000:.3f} {received} {request.sent_bytes} "
-            f"{request.generation} {request.peer or '-'} {worker}\n"
+            f"{request.generation} {request.peer or '-'} {worker}{' moved' if moved else ''}\n"
         ).encode()
 
     return format_line
@@ -92,7 +102,7 @@ def json_formatter(worker: str = "-") -> Formatter:
     clock = _Clock()
     encode = msgspec.json.Encoder().encode
 
-    def format_line(request: AccessFacts, now: float, seconds: float, received: int) -> bytes:
+    def format_line(request: AccessFacts, now: float, seconds: float, received: int, moved: bool = False) -> bytes:
         line = {
             "time": clock.format(now),
             "request_id": request.id,
@@ -109,6 +119,8 @@ def json_formatter(worker: str = "-") -> Formatter:
             "peer": request.peer,
             "worker": worker,
         }
+        if moved:
+            line["moved"] = True
         return encode(line) + b"\n"
 
     return format_line

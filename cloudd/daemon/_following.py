@@ -10,7 +10,7 @@ asked again, and in the end left where it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import define
@@ -19,6 +19,7 @@ from twisted.logger import Logger
 
 from cloudd.protocols.http import HTTPServerFactory, NotExportable
 from cloudd.protocols.http._connection import HTTPConnection
+from reload import Snapshot
 
 SLICE_S = 0.003
 REST_S = 0.008
@@ -30,10 +31,12 @@ AGAIN_S = (0.05, 0.2, 1.0, 5.0, 20.0)
 class Following:
     """
     :param factories: by face
+    :param convert: gives a handler's state as the generation that serves reads it; what it refuses stays where it is
     """
 
     _reactor: Any
     _factories: Mapping[str, HTTPServerFactory]
+    _convert: Callable[[Snapshot], Snapshot]
     log = Logger()
 
     def follow(self, number: int) -> Deferred[int]:
@@ -78,7 +81,7 @@ class Following:
             request = connection.request
             assert request is not None
             try:
-                connection.begin_again(request)
+                connection.begin_again(request, self._convert)
                 moved += 1
             except NotExportable:
                 continue

@@ -20,7 +20,17 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succ
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import IApplication, PartHealth, Resources, SelfCheckFailed, Threads
-from reload import FEW_OBJECTS, Generation, Load, LoadGivenUp, TreeError, old_objects
+from reload import (
+    FEW_OBJECTS,
+    Generation,
+    Load,
+    LoadGivenUp,
+    Snapshot,
+    Spoken,
+    States,
+    TreeError,
+    old_objects,
+)
 
 from ._code_source import APPLICATION, CodeSource
 from ._comparison import RouteMeasure
@@ -118,6 +128,9 @@ class Generations:
             generation = await self._threads.run(self._source.open, number, tree_hash)
             application = await self._load(generation)
             await settled(application.self_check())
+            obstacles = self.spoken().obstacles(_states_of(application))
+            if obstacles:
+                raise PrepareFailed(f"connections in the middle of something could not go on: {'; '.join(obstacles)}")
         except (Exception, SystemExit) as error:
             cause = cause_of(error)
             del error
@@ -161,6 +174,38 @@ class Generations:
         """The state of the application that serves, as plain data; empty when there is none."""
         serving = self.current.application if self.current is not None else None
         return {} if serving is None else serving.snapshot()
+
+    def spoken(self) -> Spoken:
+        """
+        What the handlers of all generations here have told of requests that may go on elsewhere.
+
+        First is the generation that goes on with what comes: the current one, or in a new process the prepared one.
+        """
+        first = self.current or self.prepared
+        running = [first] if first is not None else []
+        running += [
+            one
+            for _state, one in self._all()
+            if one is not first and (one is not self.prepared or self.trial is not None)
+        ]
+        return Spoken([_states_of(one.application) for one in running if one.application is not None])
+
+    def serving_state(self, state: Snapshot) -> Snapshot:
+        """
+        A handler's state as the current generation reads it.
+
+        :raises SnapshotError: it does not
+        """
+        return self.spoken().received(state)
+
+    def state_for(self, running: Running, state: Snapshot) -> Snapshot:
+        """
+        The same for the generation that was chosen; a kind that it does not know is left for it to refuse.
+
+        :raises SnapshotError: it cannot be converted
+        """
+        version = _states_of(running.application).versions.get(state.kind, state.version)
+        return state if version == state.version else self.spoken().converted(state, version)
 
     def abort(self, number: int) -> None:
         """
@@ -452,6 +497,12 @@ def _resting(application: IApplication | None) -> Deferred[None]:
     """Fires when the application's own work has ended; code of before there was such work is done with it."""
     rest = getattr(application, "rest", None)
     return succeed(None) if rest is None else maybeDeferred(rest)
+
+
+def _states_of(application: IApplication | None) -> States:
+    """What its handlers tell; one that has no such handlers may leave it out."""
+    states: States = getattr(application, "states", States)()
+    return states
 
 
 def _build(generation: Generation, resources: Resources) -> IApplication:

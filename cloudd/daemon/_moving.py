@@ -25,7 +25,7 @@ from zope.interface import implementer
 from cloudd.protocols.http import HTTPAdopter, HTTPServerFactory, MovableHTTP, Request, http_kinds
 from cloudd.protocols.http._connection import HTTPConnection
 from cloudd.protocols.http._moving import AdoptedHTTP
-from reload import Ending, HandoverLimits, IAdopted, Link, NewProcess, OldProcess, Snapshot
+from reload import Ending, HandoverLimits, IAdopted, Link, NewProcess, OldProcess, Snapshot, Spoken
 
 PREPARE_S = 5.0  # longest that the clients of a batch wait for new code that hangs
 DECISION_S = 120.0
@@ -62,6 +62,7 @@ class Moving:
         ``fence`` and ``ended`` of what is given, ``fence_old`` and ``taken`` of what is taken
     :param moved: called with each request that goes on in the other process
     :param window_s: longest time in which connections may be handed back
+    :param spoken: gives the states of handlers that the code of this process tells and reads
     """
 
     log = Logger()
@@ -74,12 +75,14 @@ class Moving:
         tell: Callable[..., None],
         moved: Callable[[Request], None],
         window_s: float,
+        spoken: Callable[[], Spoken],
     ) -> None:
         self._reactor = reactor
         self._factories = factories
         self._served = served
         self._tell = tell
         self._moved_away = moved
+        self._spoken = spoken
         self._limits = HandoverLimits(
             window_s=window_s, prepare_s=PREPARE_S, commit_s=COMMIT_S, decision_s=DECISION_S, must_return=True
         )
@@ -126,7 +129,7 @@ class Moving:
         old = self._giver = OldProcess(
             self._reactor,
             Link(self._reactor, end),
-            http_kinds(),
+            http_kinds(self._spoken),
             self._movables,
             self._ask,
             adopter=HTTPAdopter(self._reactor, self._factories),
@@ -213,7 +216,7 @@ class Moving:
         new = self._taker = NewProcess(
             self._reactor,
             Link(self._reactor, end),
-            http_kinds(),
+            http_kinds(self._spoken),
             _PassingAdopter(self._reactor, self._factories, self._arrived),
             accept=lambda _listeners: self._served.take_over(),
             source=self._movables,

@@ -51,6 +51,8 @@ class WorkerSite:
         generations = self._generations
         running = generations.begin() if generations.trial is None else generations.begin_in_trial(request)
         request.generation = running.number
+        if request.state is not None:
+            request.state = generations.state_for(running, request.state)
         application = running.application
         assert application is not None
         answer: Coroutine[Any, Any, None] | None = application.handle(request)
@@ -69,7 +71,9 @@ class WorkerSite:
             self._generations.end(request.generation)
 
     def moved(self, request: Request) -> None:
-        """It goes on elsewhere, where it is counted and logged when it ends: let go of its generation."""
+        """It goes on elsewhere, where it is counted when it ends: log its part here, and let go of its generation."""
+        now = self._now()
+        self._write_line(self._format(request, now, max(0.0, now - request.began), request.received_bytes, moved=True))
         if request.generation:
             if self._generations.trial is not None:
                 self._generations.trial.forget(request)

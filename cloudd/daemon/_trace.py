@@ -1,6 +1,7 @@
 # -*- test-case-name: tests.daemon.test_trace -*-
 """
-What the host knows about one request: its access lines, and the code of the generation that each names.
+What the host knows about one request: its access lines, one for each generation and worker that it ran in, and the
+code of the generation that each names.
 
 The access log and its rotated neighbours (``access.log.1``, ``access.log-20261120``) are read from their ends, newest
 file first, and no further than ``MAX_BYTES`` in all and ``MAX_FILES`` files: the answer says of each file how much
@@ -90,8 +91,13 @@ def search_logs(log: Path, request_id: str) -> Trace:
         files.append(searched)
         lines += found
     parsed = [request for request in map(parse_line, lines[:MAX_LINES][::-1]) if request is not None]
-    requests = sorted((request for request in parsed if request.request_id == request_id), key=lambda one: one.time)
+    requests = sorted((request for request in parsed if request.request_id == request_id), key=_order)
     return Trace(request_id=request_id, requests=requests, files=files, more=len(lines) > MAX_LINES)
+
+
+def _order(request: TracedRequest) -> tuple[str, bool]:
+    """By time; within a millisecond the parts of a request that left come before its end."""
+    return request.time, not request.moved
 
 
 def _neighbours(log: Path) -> list[Path]:

@@ -31,7 +31,7 @@ from twisted.logger import ILogObserver, Logger, LogLevel, globalLogBeginner, te
 from cloudd.database import DatabaseDamaged, open_control_database, open_object_index
 from cloudd.interfaces.application import OperationRefused, PartHealth, Resources
 from cloudd.interfaces.settings import Settings
-from cloudd.protocols.http import HTTPServerFactory, Request, install_lean, listen, listen_handed
+from cloudd.protocols.http import HTTPServerFactory, install_lean, listen, listen_handed
 from reload import FullCollections, Generation
 
 from ._access_log import AccessLog, access_log_file
@@ -127,8 +127,9 @@ class Worker:
             self._factories,
             self,
             lambda phase, **facts: self._anchor.cast("handover", phase=phase, facts=facts),
-            self._moved_away,
+            self._site.moved,
             self._settings.upgrade.window_s + WINDOW_SLACK_S,
+            self._generations.spoken,
         )
         self._canary = WorkerCanary(reactor, self._generations, self._factories)
         self._orphan = Orphan(
@@ -180,7 +181,7 @@ class Worker:
         self._deadline = 0.0  # of the drain
         self.status = 0
         self._generations.canary_ended = self._canary.ended
-        self._generations.left = Following(reactor, self._factories).follow
+        self._generations.left = Following(reactor, self._factories, self._generations.serving_state).follow
         add_worker_gauges(self._metrics, self._factories, self._generations, self._threads, self._access_log)
 
     def start(self) -> None:
@@ -272,9 +273,6 @@ class Worker:
     def left(self) -> None:
         """All that could move has moved: end, with what still runs without a connection."""
         self.end_soon(self._settings.workers.stop_timeout_s)
-
-    def _moved_away(self, request: Request) -> None:
-        self._generations.end(request.generation)
 
     def _receive_visit(self, question: Visit, brought: tuple[int, ...]) -> tuple[Welcome, Sequence[int]]:
         if question.purpose == "listen":

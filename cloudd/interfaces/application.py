@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from reload import States
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -218,6 +221,13 @@ class IApplication(Interface):
 
     def snapshot() -> dict[str, Any]:
         """Pure: caches worth keeping, as plain data in versioned envelopes (``reload.Snapshot``)."""
+
+    def states() -> States:
+        """
+        Kinds and versions of what its handlers tell of requests that go on elsewhere, with the steps between versions.
+
+        Code that reads no version of a kind that other code tells is refused before it serves.
+        """
 
     def handle(request: Any) -> Any:
         """Answer one ``cloudd.protocols.http.Request``; may return a coroutine, which the kernel drives."""

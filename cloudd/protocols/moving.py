@@ -2,9 +2,9 @@
 """
 Uploads and downloads of objects that go on in another process; for both faces of the object store.
 
-A handler says what it is in a state of a ``kind`` and a version of its own, so that other code than ours refuses what
-it does not know instead of guessing.  Who sent the request was found out where it began and is not asked again: its
-token or signature may have expired since.
+A handler says what it is in a state of a kind and a version of its own (``STATES`` beside it, with the steps to other
+versions), so that a change of code that could not go on with it is refused before anything moves.  Who sent the
+request was found out where it began and is not asked again: its token or signature may have expired since.
 """
 
 from __future__ import annotations
@@ -39,13 +39,15 @@ def _nothing_more() -> dict[str, Any]:
 
 def told(request: Request, kind: str, version: int) -> dict[str, Any]:
     """
-    The state with which ``request`` goes on.
+    The state with which ``request`` goes on; the kernel has converted it to the version that the handler reads.
 
     :raises UnknownState: it was told by something else
     """
-    state = request.resumed or {}
-    if (state.get("kind"), state.get("version")) != (kind, version):
-        raise UnknownState(f"{kind} {version} cannot go on with {state.get('kind')} {state.get('version')}")
+    state = request.resumed
+    assert request.state is not None
+    assert state is not None
+    if (request.state.kind, request.state.version) != (kind, version):
+        raise UnknownState(f"{kind} {version} cannot go on with {request.state.kind} {request.state.version}")
     return state
 
 
@@ -62,11 +64,11 @@ def let_upload_move(request: Request, upload: IUpload, kind: str, version: int, 
         if request.body.ended:
             raise NotExportable("the upload's last bytes have come, and it is getting its name")
         try:
-            return {"kind": kind, "version": version, "upload": upload.tell(), **more()}
+            return {"upload": upload.tell(), **more()}
         except NotTellable as error:
             raise NotExportable(str(error)) from None
 
-    request.can_move(tell, upload.abandon, upload.descriptors)
+    request.can_move(tell, upload.abandon, upload.descriptors, state=(kind, version))
 
 
 def resume_upload(
@@ -90,6 +92,6 @@ def let_download_move(request: Request, source: Source, kind: str, version: int,
     """
 
     def tell() -> dict[str, Any]:
-        return {"kind": kind, "version": version, "source": source.tell(), **more()}
+        return {"source": source.tell(), **more()}
 
-    request.can_move(tell, source.close, source.descriptors)
+    request.can_move(tell, source.close, source.descriptors, state=(kind, version))

@@ -6,6 +6,8 @@ import json
 
 from cloudd.cli import Exit
 from cloudd.daemon import _trace
+from cloudd.daemon._access_log import FORMATTERS
+from tests.daemon.test_access_log import NOW, Facts
 from tests.daemon.test_trace import ID, line
 
 from .test_commands import CommandCase
@@ -30,6 +32,15 @@ class TraceTests(CommandCase):
         self.assertNotIn("searched", output)
         found = json.loads(self.run_it("--json", "trace", ID).output)
         self.assertEqual([request["hash"] for request in found["requests"]], [new, ""])
+
+    def test_parts(self) -> None:
+        """What ran elsewhere before is shown with its worker and generation."""
+        part = FORMATTERS["text"]("front-2")(Facts(id=ID, generation=1, status=0), NOW, 0.002, 7, True)
+        self.log.write_bytes(part + line(ID, generation=2, now=NOW + 1))
+        first, last = self.run_it("trace", ID).output.split("moved on, not answered yet")[1].split("  200")
+        self.assertIn("after 2.000 ms, 7 bytes received", first)
+        self.assertIn("worker front-2, generation 1", first)
+        self.assertIn("worker front-1, generation 2", last)
 
     def test_nothing_is_found(self) -> None:
         """1, and where it was looked for; with ``--json`` too."""

@@ -34,6 +34,15 @@ SHORT_WAITS = {
 SETTINGS = "[workers]\nfront = 2\nstop_timeout_s = 5\n[upgrade]\nwindow_s = 2\n"
 # A fault that comes under supervision needs one that is not over before it comes; it ends it.
 SUPERVISED_SETTINGS = SETTINGS.replace("window_s = 2\n", "window_s = 20\n")
+# Of what the handlers tell that the new code brings: one that the old code does not read, and the same with its steps.
+OTHER_VERSION = "VERSIONS[{!r}] = 2"
+OTHER_VERSIONS_WITH_STEPS = """
+read = lambda state: state["in"]
+told = lambda fields: {"in": fields}
+for kind in VERSIONS:
+    VERSIONS[kind] = 2
+    CONVERTERS.add(kind, 1, up=lambda old: {"in": old}, down=lambda new: new["in"])
+"""
 EXEC_S = 5.5  # by then an anchor has become what it has to: `NEXT_SELF_S` and `QUIET_S` of `_becoming`
 
 Code = Literal["old", "new"]

@@ -39,6 +39,22 @@ from zope.interface import implementer
 
 from cloudd.interfaces.application import IApplication, PartHealth
 from cloudd.words import WORD
+from reload import Converters, States
+
+VERSIONS = {"small-stream": 1, "small-download": 1}
+CONVERTERS = Converters()
+
+
+def version_of(kind):
+    return kind, VERSIONS[kind]
+
+
+def told(fields):
+    return fields
+
+
+def read(state):
+    return state
 
 
 async def prepare(resources):
@@ -76,6 +92,9 @@ class Small:
 
     def health(self):
         return [PartHealth("word", WORD != "sick", "" if WORD != "sick" else "the word is sick")]
+
+    def states(self):
+        return States(VERSIONS, CONVERTERS)
 
     def note(self, kind, data):
         with (self.resources.settings.state / "noted").open("a") as file:
@@ -117,8 +136,9 @@ class Small:
             if request.resumed is None:
                 request.start(200, [])
             while not request.client_gone:
-                request.can_move(lambda: {"word": WORD}, lambda: None, follows=True)
-                came_from = request.resumed["word"] if request.resumed else "nowhere"
+                state = version_of("small-stream")
+                request.can_move(lambda: told({"word": WORD}), lambda: None, follows=True, state=state)
+                came_from = read(request.resumed)["word"] if request.resumed else "nowhere"
                 request.write(f"{WORD} from {came_from}\\n".encode())
                 await deferLater(self.resources.reactor, 0.05, lambda: None)
         elif name == "upload":
@@ -135,10 +155,12 @@ class Small:
         # Lines of 16 bytes, each with its number, until the client leaves.
         if request.resumed is None:
             request.start(200, [])
+        number = read(request.resumed)["next"] if request.resumed else 0
         while not request.client_gone:
-            request.can_move(dict, lambda: None)
+            request.can_move(lambda: told({"next": number}), lambda: None, state=version_of("small-download"))
             if not request.held:
-                request.write(b"%015d\\n" % (request.sent_bytes // 16))
+                request.write(b"%015d\\n" % number)
+                number += 1
             await deferLater(self.resources.reactor, 0.01, lambda: None)
 
     async def misbehave(self, request):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.daemon._access_lines import parse_line, seconds_of
@@ -37,6 +38,17 @@ class ParseTests(SynchronousTestCase):
                      "generation", "peer", "worker"):  # fmt: skip
             self.assertEqual(getattr(text, name), getattr(json, name), name)
         self.assertEqual((text.status, text.received_bytes, text.worker), (status, received, "front-2"))
+
+    def test_parts(self) -> None:
+        """A request that goes on elsewhere says so in both forms, and nothing else is different."""
+        for form in (TEXT, JSON):
+            facts = Facts(status=0)
+            ended, part = (parse_line(form(facts, NOW, 0.1, 7, moved)[:-1]) for moved in (False, True))
+            assert ended is not None
+            assert part is not None
+            self.assertEqual((ended.moved, part.moved, part.worker, part.status), (False, True, "front-2", 0))
+            self.assertEqual(replace(part, moved=False), ended)
+        self.assertIsNone(parse_line(TEXT(Facts(), NOW, 0.1, 7)[:-1] + b" gone"))
 
     def test_older_lines(self) -> None:
         """Lines of before the worker was in them."""

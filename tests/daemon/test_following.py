@@ -31,7 +31,7 @@ class Connection:
         self._cost = cost
         self.tried = 0
 
-    def begin_again(self, request: Stream) -> None:
+    def begin_again(self, request: Stream, convert: Any) -> None:
         self.tried += 1
         if self._cost is not None:
             self._cost()
@@ -46,7 +46,7 @@ class FollowingTests(SynchronousTestCase):
 
     def follow(self, *connections: Connection) -> Any:
         factory: Any = type("Factory", (), {"connections": set(connections)})()
-        return Following(self.clock, {"api": factory}).follow(1)
+        return Following(self.clock, {"api": factory}, lambda state: state).follow(1)
 
     def test_who_follows(self) -> None:
         """Those of that generation alone that said so and go on."""

@@ -23,7 +23,7 @@ from cloudd.daemon._generations import Generations, PrepareFailed
 from cloudd.daemon._metrics import RequestCounts
 from cloudd.daemon._site import WorkerSite
 from cloudd.interfaces.application import Resources
-from reload import CodeTree, Generation
+from reload import CodeTree, Generation, Snapshot
 from tests.daemon.code_trees import LoadAtOnce, ThreadsAtOnce
 from tests.daemon.simulated_canary import AskedRequest
 
@@ -69,6 +69,17 @@ WORKING = (
 )
 
 
+STATES = """
+    def states(self):
+        from reload import Converters, States
+        known = Converters()
+        STEPS
+        return States({{"put": VERSION}}, known)
+"""
+UP = "known.add('put', 1, up=lambda old: {'count': old['n']}); "
+DOWN = "known.add('put', 1, down=lambda new: {'n': new['count']})"
+
+
 def holders_at_once(generation: Generation, _reactor: object) -> Deferred[list[str]]:
     """``Generation.find_holders`` without a fork."""
     return succeed(generation.holders())
@@ -95,6 +106,7 @@ class FakeRequest:
     sent_bytes: int = 5
     began: float = 0.0
     received_bytes: int = 3
+    state: Snapshot | None = None
 
 
 @define(eq=False)
@@ -257,6 +269,76 @@ class SwapTests(GenerationsCase):
         self.assertTrue(self.generations.health()[0].ok)
         self.swap("sick")
         self.assertIn("division by zero", self.generations.health()[0].cause)
+
+
+class StateTests(GenerationsCase):
+    """What handlers have told, and other code reads."""
+
+    def source(self, version: int, steps: str = "") -> str:
+        """An application whose handlers tell ``put`` in that version."""
+        braces = steps.replace("{", "{{").replace("}", "}}")
+        return APPLICATION + STATES.replace("VERSION", str(version)).replace("STEPS", braces)
+
+    def test_another_version_without_a_conversion(self) -> None:
+        """Refused when it is prepared; kind and versions are named, and the current code goes on."""
+        current = self.swap("one", self.source(1))
+        cause = self.refusal(self.stage("two", self.source(2)))
+        self.assertIn("could not go on: put: written as version 1, read are only 2 by the new code", cause)
+        self.assertEqual([row["number"] for row in self.generations.status({})], [current])
+
+    def test_no_way_back(self) -> None:
+        self.swap("one", self.source(1))
+        cause = self.refusal(self.stage("two", self.source(2, UP)))
+        self.assertIn("put: written as version 2, read are only 1 by the code that runs", cause)
+
+    def test_there_and_back(self) -> None:
+        """With the steps, into each of the two and back out of it by code that has none."""
+        self.swap("one", self.source(1))
+        self.swap("two", self.source(2, UP + DOWN))
+        state = Snapshot("put", 1, {"n": 5})
+        self.assertEqual(self.generations.serving_state(state), Snapshot("put", 2, {"count": 5}))
+        running = self.generations.begin()  # a request of the newer code stays in it
+        self.swap("one", self.source(1))
+        spoken = self.generations.spoken()
+        self.assertEqual((spoken.writes("put"), spoken.reads("put")), ((1, 2), (1,)))
+        newer = Snapshot("put", 2, {"count": 6})
+        self.assertEqual(self.generations.serving_state(newer), Snapshot("put", 1, {"n": 6}))
+        self.assertEqual(self.generations.state_for(running, newer), newer)
+        self.assertEqual(self.generations.state_for(running, state), Snapshot("put", 2, {"count": 5}))
+        self.generations.end(running.number)
+        self.assertEqual(self.generations.spoken().writes("put"), (1,))
+
+    def test_in_a_canary(self) -> None:
+        """Its requests are asked as well, and the current code still goes on with what comes."""
+        self.swap("one", self.source(1))
+        number = self.next_number()
+        staged = self.stage("two", self.source(2, UP + DOWN))
+        self.successResultOf(Deferred.fromCoroutine(self.generations.prepare(number, staged)))
+        self.assertEqual(len(self.generations.spoken().codes), 1)
+        self.generations.begin_canary(number, 0.5)
+        spoken = self.generations.spoken()
+        self.assertEqual((len(spoken.codes), spoken.own("put")), (2, 1))
+
+    def test_in_a_new_process(self) -> None:
+        """What is prepared goes on with what comes."""
+        self.assertEqual(self.generations.spoken().kinds(), set())
+        number = self.next_number()
+        staged = self.stage("two", self.source(2, UP + DOWN))
+        self.successResultOf(Deferred.fromCoroutine(self.generations.prepare(number, staged)))
+        self.assertEqual(self.generations.spoken().reads("put"), (1, 2))
+
+    def test_the_site_converts(self) -> None:
+        """A request that comes has its state in the version of the code that answers it, whichever that is."""
+        self.swap("two", self.source(2, UP + DOWN))
+        log = AccessLog(self.folder / "access.log")
+        site = WorkerSite(self.generations, RequestCounts(), log, "text", lambda: 1.0)
+        for state, expected in (
+            (Snapshot("put", 1, {"n": 5}), Snapshot("put", 2, {"count": 5})),
+            (Snapshot("get", 7, {}), Snapshot("get", 7, {})),
+        ):
+            request: Any = FakeRequest(state=state)
+            site.handle(request)
+            self.assertEqual(request.state, expected)
 
 
 class CanaryTests(GenerationsCase):
@@ -565,6 +647,22 @@ class SiteTests(GenerationsCase):
         self.assertEqual(lines[0].split()[-1], b"front-3")
         names = {sample.name for family in counts.collect() for sample in family.samples}
         self.assertIn("cloudd_requests_total", names)
+
+    def test_request_that_moves(self) -> None:
+        """Its part here is logged, not counted, and it is let go."""
+        lines: list[bytes] = []
+        log = AccessLog(self.folder / "access.log")
+        self.patch(log, "write", lines.append)
+        counts = RequestCounts()
+        number = self.swap("one")
+        site = WorkerSite(self.generations, counts, log, "text", lambda: 2.0, "front-3")
+        request: Any = FakeRequest(began=1.5, status=0)
+        site.handle(request)
+        site.moved(request)
+        self.assertEqual(self.generations.in_flight(), 0)
+        self.assertEqual(lines[0].split()[7:12], f"0 500.000 3 5 {number}".encode().split())
+        self.assertEqual(lines[0].split()[-2:], [b"front-3", b"moved"])
+        self.assertEqual([sample for family in counts.collect() for sample in family.samples if sample.value], [])
 
     def test_request_without_a_head(self) -> None:
         """Bytes that were no request are counted and logged, and belong to no generation."""

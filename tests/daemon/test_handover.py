@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -319,6 +320,67 @@ class BadCodeTests(HandOverCase):
         outcome = self.upgrade_fails("word fails under the new code: the word is sick")
         self.assertIn("handed back in", outcome["cause"])
         self.assertIn('cloudd_rollbacks_total{reason="supervision"} 1.0', self.cloud.get("/metrics")[1])
+
+
+class TraceTests(HandOverCase):
+    """Each part of a request is found with the generation and the worker that it ran in."""
+
+    def parts(self, request_id: str, count: int) -> list[dict[str, Any]]:
+        """What is known of a request, once it has that many lines."""
+
+        def found() -> Any:
+            requests = self.cloud.control("GET", f"trace?request_id={request_id}")[0]["requests"]
+            return requests if len(requests) == count else None
+
+        parts: list[dict[str, Any]] = self.cloud.wait(found, f"{count} lines of {request_id}")
+        return parts
+
+    def begin(self, method: str, path: str, size: int = 0) -> tuple[http.client.HTTPConnection, str]:
+        """A request whose head was sent, and its id."""
+        connection, request_id = self.cloud.connect(), f"req-{uuid.uuid4()}"
+        self.addCleanup(connection.close)
+        connection.putrequest(method, path)
+        connection.putheader("X-OpenStack-Request-ID", request_id)
+        connection.putheader("Content-Length", str(size))
+        connection.endheaders()
+        return connection, request_id
+
+    def test_an_upload_in_two_processes(self) -> None:
+        """Half an upload, a hand-over, the rest of the upload."""
+        connection, request_id = self.begin("PUT", "/upload", 10)
+        connection.send(b"12345")
+        self.cloud.get("/", self.connections[0])  # so that the half is there
+        self.change_kernel()
+        outcome = self.cloud.upgrade()
+        self.assertEqual((outcome["result"], outcome["how"]), ("committed", "hand-over"), outcome)
+        connection.send(b"67890")
+        self.assertEqual(connection.getresponse().read().decode(), f"10 {sum(b'1234567890')}")
+        left, ended = self.parts(request_id, 2)
+        self.assertEqual((left["generation"], left["moved"], left["status"]), (1, True, 0))
+        self.assertEqual((ended["generation"], ended.get("moved", False), ended["status"]), (2, False, 200))
+        self.assertEqual((left["received_bytes"], ended["received_bytes"]), (5, 10))
+        code = self.cloud.status()["code"]
+        self.assertEqual((left["hash"], ended["hash"]), (code["previous_hash"], code["hash"]))
+
+    def test_a_stream_in_two_generations(self) -> None:
+        """A swap that it follows: the first part is known while the stream goes on, the second when it has ended."""
+        connection, request_id = self.begin("GET", "/stream")
+        answer = connection.getresponse()
+        self.assertEqual(answer.readline(), b"one from nowhere\n")
+        self.cloud.say("two")
+        outcome = self.cloud.upgrade()
+        self.assertEqual((outcome["result"], outcome["how"]), ("committed", "swap"), outcome)
+        while not (heard := answer.readline()).startswith(b"two"):
+            self.assertEqual(heard, b"one from nowhere\n")
+        self.assertEqual(heard, b"two from one\n")
+        (left,) = self.parts(request_id, 1)
+        self.assertEqual((left["generation"], left["moved"], left["status"]), (1, True, 200))
+        self.assertGreater(left["sent_bytes"], 0)
+        connection.sock.close()
+        answer.close()
+        left, ended = self.parts(request_id, 2)
+        self.assertEqual((left["generation"], ended["generation"], left["worker"]), (1, 2, ended["worker"]))
+        self.assertGreater(ended["sent_bytes"], left["sent_bytes"])
 
 
 class WorseAnswersTests(HandOverCase):

@@ -11,6 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.daemon.faults import (
     KERNEL_FILE,
+    OTHER_VERSION,
+    OTHER_VERSIONS_WITH_STEPS,
     SETTINGS,
     SUPERVISED_SETTINGS,
     Fault,
@@ -79,6 +81,7 @@ NEW_KILLED = [
           most_lost=1),
 ]  # fmt: skip
 ADOPTER = "cloudd/protocols/http/_moving.py"
+APPLICATION = "cloudd/application.py"
 WORKER = "cloudd/daemon/_worker.py"
 BAD_CODE = [
     Fault("does not compile", HAND_OVER, cause="does not compile", appended={KERNEL_FILE: "def f(:"}),
@@ -97,7 +100,19 @@ BAD_CODE = [
           appended={ADOPTER: RESUME.format("raise ValueError('no')")}),
     Fault("another version of what moves", HAND_OVER, cause="http-connection",
           appended={ADOPTER: "VERSION = 99\nHTTP_KINDS = {KIND: 99}"}),
+    Fault("another version of what an upload or download tells", HAND_OVER,
+          cause="small-download: written as version 1, read are only 2",
+          appended={APPLICATION: OTHER_VERSION.format("small-download")}),
+    Fault("another version of what a stream tells", HAND_OVER,
+          cause="small-stream: written as version 1, read are only 2",
+          appended={APPLICATION: OTHER_VERSION.format("small-stream")}),
     Fault("sick when it serves", HAND_OVER, cause="the word is sick", word="sick"),
+]  # fmt: skip
+CONVERTED = [
+    Fault("other versions of what handlers tell, with their steps", HAND_OVER, "new",
+          appended={APPLICATION: OTHER_VERSIONS_WITH_STEPS}),
+    Fault("the same, handed back", HAND_OVER, cause="the word is sick", word="sick",
+          appended={APPLICATION: OTHER_VERSIONS_WITH_STEPS}),
 ]  # fmt: skip
 HUNG = [
     Fault("old worker hangs when it is asked to give", HAND_OVER, "old", "give.before", "SIGSTOP", FRONT),
@@ -124,14 +139,9 @@ GOING_BACK = [
     Fault("old worker killed when it takes back", HAND_OVER, "old", "take_back.before", who=FRONT, word="sick",
           loses=FRONT),
 ]  # fmt: skip
-HAND_OVER_FAULTS = [
-    *BAD_CODE,
-    *HUNG,
-    *GOING_BACK,
-    *ANCHOR_KILLED,
-    *OLD_KILLED,
-    *NEW_KILLED,
-]  # without SUPERVISED
+HAND_OVER_FAULTS = [  # without SUPERVISED
+    *BAD_CODE, *CONVERTED, *HUNG, *GOING_BACK, *ANCHOR_KILLED, *OLD_KILLED, *NEW_KILLED,
+]  # fmt: skip
 
 
 class FaultCase(SynchronousTestCase):
@@ -189,6 +199,12 @@ class BadCodeTests(FaultCase):
     def test_survived(self) -> None:
         """It does not land."""
         self.survive(BAD_CODE)
+
+
+class ConvertedTests(FaultCase):
+    def test_there_and_back(self) -> None:
+        """Streams and downloads go on at their byte, in the new version and handed back to the old one."""
+        self.survive(CONVERTED)
 
 
 class HungTests(FaultCase):

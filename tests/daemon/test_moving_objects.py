@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,7 @@ class MovingObjectsTests(SynchronousTestCase):
     def begin(self) -> dict[str, Stream]:
         """Five uploads and three downloads, each in its middle."""
         length = str(len(self.data))
+        self.upload_id = f"req-{uuid.uuid4()}"
         self.signed = self.signer.headers(
             "PUT",
             "/bucket/chunks",
@@ -149,7 +151,9 @@ class MovingObjectsTests(SynchronousTestCase):
         pieces = [self.data[begin : begin + 300_000] for begin in range(0, len(self.data), 300_000)]
         self.chunked = self.signer.chunked(self.signed, *pieces)
         begun = {
-            "swift": self.swift("PUT", "/c/swift", content_length=length, etag=self.digest),
+            "swift": self.swift(
+                "PUT", "/c/swift", content_length=length, etag=self.digest, x_openstack_request_id=self.upload_id
+            ),
             "framed": self.swift("PUT", "/c/framed", transfer_encoding="chunked", etag=self.digest),
             "plain": self.s3(
                 "PUT", "/bucket/plain", payload=hashlib.sha256(self.data).hexdigest(), content_length=length
@@ -218,6 +222,10 @@ class MovingObjectsTests(SynchronousTestCase):
         self.assertEqual(outcome["follow"], {}, outcome)
         self.go_on(streams, 2, 3)
         self.check(streams)
+        parts = self.control("trace", self.upload_id)["requests"]
+        self.assertEqual([part["generation"] for part in parts], [1, 2, 3])
+        self.assertEqual([part["moved"] for part in parts], [True, True, False])
+        self.assertEqual((parts[0]["hash"], parts[0]["hash"] == parts[1]["hash"]), (parts[2]["hash"], False))
 
         streams = self.begin()
         outcome = self.upgrade("swap", "cloudd/objects/_names.py")

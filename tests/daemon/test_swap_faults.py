@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.daemon.faults import Fault
-from tests.daemon.test_handover_faults import EXIT, FRONT, HANG, SEGFAULT, FaultCase
+from tests.daemon.faults import OTHER_VERSION, OTHER_VERSIONS_WITH_STEPS, Fault
+from tests.daemon.test_handover_faults import APPLICATION, EXIT, FRONT, HANG, SEGFAULT, FaultCase
 
 SWAP: Final = "swap"
 WORDS = "cloudd/words.py"
-APPLICATION = "cloudd/application.py"
 APART = "tried in a process of its own, it"
 SELF_CHECK = "async def _check(self):\n    {}\n\nSmall.self_check = _check"
 
@@ -32,6 +31,19 @@ BAD_CODE = [
         "its self-check does not end", SWAP, cause=f"{APART} ended: it did not end",
         appended={APPLICATION: SELF_CHECK.format("await Deferred()")},
     ),
+    Fault(
+        "another version of what an upload or download tells", SWAP,
+        cause="small-download: written as version 1, read are only 2",
+        appended={APPLICATION: OTHER_VERSION.format("small-download")},
+    ),
+    Fault(
+        "another version of what a stream tells", SWAP, cause="small-stream: written as version 1, read are only 2",
+        appended={APPLICATION: OTHER_VERSION.format("small-stream")},
+    ),
+]  # fmt: skip
+CONVERTED = [
+    Fault("other versions of what handlers tell, with their steps", SWAP, "new",
+          appended={APPLICATION: OTHER_VERSIONS_WITH_STEPS}),
 ]  # fmt: skip
 ANCHOR_KILLED = [
     Fault("anchor killed while the tree is staged", SWAP, "old", "stage.after"),
@@ -84,13 +96,19 @@ DISK_FULL = [
     ),
     Fault("disk full at the record", SWAP, "old", "record.before", "ENOSPC", cause="could not be recorded"),
 ]
-SWAP_FAULTS = [*BAD_CODE, *ANCHOR_KILLED, *WORKER_KILLED, *HUNG, *DISK_FULL]
+SWAP_FAULTS = [*BAD_CODE, *CONVERTED, *ANCHOR_KILLED, *WORKER_KILLED, *HUNG, *DISK_FULL]
 
 
 class BadCodeTests(FaultCase):
     def test_survived(self) -> None:
         """Nothing of it serves, no connection notices, and the cause is told."""
         self.survive(BAD_CODE)
+
+
+class ConvertedTests(FaultCase):
+    def test_there_and_back(self) -> None:
+        """Streams follow into the new version, and into the old one again; downloads end where they began."""
+        self.survive(CONVERTED)
 
 
 class AnchorTests(FaultCase):

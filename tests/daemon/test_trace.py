@@ -74,6 +74,14 @@ class SearchTests(SearchCase):
         request = found.requests[0]
         self.assertEqual((request.worker, request.generation, request.status, request.ms), ("front-1", 3, 200, 1.0))
 
+    def test_parts_come_before_the_end(self) -> None:
+        """Also those that left within the millisecond in which the request ended."""
+        end = line(ID, generation=4)
+        parts = [FORMS["text"](Facts(id=ID, generation=number), NOW, 0.001, 0, True) for number in (2, 3)]
+        self.write("access.log", end + parts[0] + parts[1])
+        found = search_logs(self.log, ID).requests
+        self.assertEqual([(request.generation, request.moved) for request in found], [(2, True), (3, True), (4, False)])
+
     def test_the_id_must_be_that_of_the_line(self) -> None:
         """Neither a path that has it nor a longer id counts, nor a line that is torn."""
         torn = line(ID)[10:]

@@ -207,18 +207,14 @@ class SwiftUploadTests(SwiftCase):
 
     async def test_state_of_other_code(self) -> None:
         """It is refused with a cause; its files are closed, and what is left of the body is no object."""
-        for changed in ({"kind": "swift-post"}, {"version": 99}):
+        for state in (("swift-post", 1), ("swift-put", 99)):
             before = open_files()
             conversation = self.begin()
             message = self.put(body=self.data)
             conversation.say(message[:-1000])
             move = conversation.site.handled[-1].move
             assert move is not None
-            conversation.site.handled[-1].can_move(
-                lambda tell=move.tell, changed=changed: {**tell(), **changed},  # type: ignore[misc]
-                move.abandon,
-                move.descriptors,
-            )
+            conversation.site.handled[-1].can_move(move.tell, move.abandon, move.descriptors, state=state)
             conversation.move()
             self.assertEqual(conversation.heard[:12], b"HTTP/1.1 503", conversation.heard)
             conversation.say(message[-1000:])
@@ -315,7 +311,7 @@ class SwiftDownloadTests(SwiftCase):
         conversation.say(self.get())
         request = conversation.site.handled[-1]
         assert request.move is not None
-        request.can_move(lambda: {"kind": "other"}, request.move.abandon, request.move.descriptors)
+        request.can_move(dict, request.move.abandon, request.move.descriptors, state=("other", 1))
         conversation.move()
         self.assertTrue(conversation.transport.aborted)
         self.assertEqual(len(self.flushLoggedErrors(UnknownState)), 1)
@@ -481,7 +477,7 @@ class S3UploadTests(S3Case):
 
     async def test_state_of_other_code(self) -> None:
         """Nothing is done without a signature for which no code here has a state."""
-        for changed in ({"kind": "s3-delete"}, {"version": 99}):
+        for state in (("s3-delete", 1), ("s3-put", 99)):
             before = open_files()
             conversation = self.begin()
             message = self.put(None, self.data)
@@ -489,11 +485,7 @@ class S3UploadTests(S3Case):
             request = conversation.site.handled[-1]
             move = request.move
             assert move is not None
-            request.can_move(
-                lambda tell=move.tell, changed=changed: {**tell(), **changed},  # type: ignore[misc]
-                move.abandon,
-                move.descriptors,
-            )
+            request.can_move(move.tell, move.abandon, move.descriptors, state=state)
             conversation.move()
             self.assertEqual(conversation.heard[:12], b"HTTP/1.1 503", conversation.heard)
             conversation.say(message[-1000:])

@@ -24,8 +24,11 @@ from cloudd.identity import Access, Identity, IdentityError
 from cloudd.interfaces.application import Resources
 from cloudd.protocols.http import Handler, Header, NotExportable, Request
 from cloudd.protocols.rest import Fault, access_of, bad_request, error_body, fault_of, token_of
+from reload import States
 
-STATE_VERSION = 1
+#: Of the state with which a stream goes on elsewhere.
+STATE = ("event-stream", 1)
+STATES = States(dict([STATE]))
 FULL_RETRY_S = 5
 _RETRY_MS = (1_000, 5_000)  # clients of a daemon that restarts must not come back all at once
 
@@ -83,7 +86,7 @@ class _Face:
         if request.method not in (b"GET", b"HEAD"):
             _refuse(request, Fault(405, "Only GET and HEAD are allowed here.", headers=[_ALLOW]))
             return
-        request.can_move(partial(_state_before, request), _nothing, follows=True)
+        request.can_move(partial(_state_before, request), _nothing, follows=True, state=STATE)
         # Not as the handler's own coroutine: that would have to last as long as the stream.
         opening = Deferred.fromCoroutine(self._open(request))
         opening.addErrback(self._failed, request)
@@ -163,7 +166,7 @@ class Stream(Subscriber):
 
     def begun(self) -> None:
         # What has moved is told that its client left: ``leave``.
-        self._request.can_move(self.tell, _nothing, follows=True)
+        self._request.can_move(self.tell, _nothing, follows=True, state=STATE)
 
     def send(self, data: bytes) -> None:
         request = self._request
@@ -191,7 +194,7 @@ class Stream(Subscriber):
         position = self._events.position_of(self)
         if position is None or self.gone:
             raise NotExportable("the event stream has ended")
-        return {"version": STATE_VERSION, "position": str(position)}
+        return {"position": str(position)}
 
     @property
     def unsent(self) -> int:
@@ -255,8 +258,6 @@ def _position(request: Request) -> Position | None:
     """Where to begin: where the stream was before it moved, else what the client has seen."""
     state = request.resumed
     if state is not None:
-        if state.get("version") != STATE_VERSION:
-            raise BadPosition(f"an event stream of version {state.get('version')} is not known here")
         return Position.parse(state["position"])
     told = request.header(b"last-event-id")
     return Position.parse(told.decode("latin-1")) if told else None

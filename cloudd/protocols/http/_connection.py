@@ -32,6 +32,8 @@ from ._timeouts import OutputWatch
 from ._transport import SMALL_FILE_BYTES, HTTPTransport
 
 if TYPE_CHECKING:
+    from reload import Snapshot
+
     from ._factory import HTTPServerFactory
 
 _log = Logger()
@@ -448,14 +450,15 @@ class HTTPConnection:
             moved(request)
             request.moved_away()
 
-    def begin_again(self, request: Request) -> Request:
+    def begin_again(self, request: Request, convert: Callable[[Snapshot], Snapshot] | None = None) -> Request:
         """
         Let the newest generation go on with ``request``, whose handler has said ``can_move``.
 
+        :param convert: gives the handler's state as that generation reads it; ``None``: as it was told
         :return: what takes its place; the site has been told that ``request`` has moved, and was asked to answer this
-        :raises NotExportable: not now, or it is over; nothing has changed
+        :raises NotExportable: not now, or it is over, or it cannot be converted; nothing has changed
         """
-        again = continue_request(self, request)
+        again = continue_request(self, request, convert)
         self.factory.site.moved(request)
         request.moved_away()
         if request._body is not None:

@@ -17,11 +17,13 @@ from reload import (
     AdoptedConnection,
     Converters,
     IAdopter,
+    Inner,
     Kinds,
     MovableConnection,
     NotMovable,
     Reason,
     Snapshot,
+    Spoken,
     adopt_transport,
 )
 
@@ -29,18 +31,26 @@ from ._connection import HTTPConnection
 from ._errors import NotExportable
 from ._factory import HTTPServerFactory
 from ._request import Request
-from ._snapshot import KIND, VERSION, add_converters, take_snapshot
+from ._snapshot import EVENT_STREAM, KIND, VERSION, add_converters, replace_state, take_snapshot
 from ._transport import HTTPTransport
 
 #: For ``reload.Kinds``, with the steps that ``add_converters`` adds.
 HTTP_KINDS = {KIND: VERSION}
+#: States of handlers that a worker tells and reads which is older than their names in greetings.
+UNNAMED_STATES = dict.fromkeys((EVENT_STREAM, "s3-get", "s3-part", "s3-put", "swift-get", "swift-put"), 1)
 
 
-def http_kinds() -> Kinds:
-    """What two processes exchange when they move nothing but HTTP connections."""
+def http_kinds(spoken: Callable[[], Spoken] | None = None) -> Kinds:
+    """
+    What two processes exchange when they move nothing but HTTP connections.
+
+    :param spoken: gives the states of handlers that the code of this process tells and reads, of which every one that
+        moves must be; ``None``: whatever they tell moves as it is
+    """
     converters = Converters()
     add_converters(converters)
-    return Kinds(HTTP_KINDS, converters)
+    inner = None if spoken is None else Inner(spoken, replace_state, UNNAMED_STATES)
+    return Kinds(HTTP_KINDS, converters, inner)
 
 
 class MovableHTTP(MovableConnection):

@@ -11,6 +11,8 @@ from attrs import frozen
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 
+from reload import Snapshot
+
 from ._answer import BODILESS, CHUNKED, CLOSE, KEEP_ALIVE, LAST_CHUNK, header_block, id_lines, status_line
 from ._body import Body
 from ._errors import AnswerMisused, ClientGone
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
+#: Of a state that only the very code which told it goes on with: see ``Request.can_move``.
+NAMELESS = ("nameless", 1)
 #: Remainders of an unread body up to this size are read and forgotten, so that the connection can be used again.
 DRAIN_BYTES = 65_536
 #: Bodies up to this size go out in one piece with their head.
@@ -44,6 +48,11 @@ class Move:
     abandon: Callable[[], None]
     descriptors: Callable[[], tuple[int, ...]] | None
     follows: bool
+    state: tuple[str, int]
+
+    def snapshot(self) -> Snapshot:
+        """:raises NotExportable: not now"""
+        return Snapshot(*self.state, self.tell())
 
 
 class Request(KleinGlue):
@@ -63,6 +72,7 @@ class Request(KleinGlue):
     :ivar finished: the answer is complete, or was given up
     :ivar client_gone: the client left before the answer's end
     :ivar broken: the answer was given up after it had begun, so that the client saw it break off
+    :ivar state: what its handler told where the request was before; ``None`` for one that began here
     """
 
     __slots__ = (
@@ -73,7 +83,6 @@ class Request(KleinGlue):
         "_ended_calls",
         "_length",
         "_promised",
-        "_resumed",
         "_running",
         "began",
         "broken",
@@ -90,6 +99,7 @@ class Request(KleinGlue):
         "route",
         "sent_bytes",
         "started",
+        "state",
         "status",
     )
 
@@ -113,7 +123,7 @@ class Request(KleinGlue):
         self.status = 0
         self.sent_bytes = 0
         self.started = self.finished = self.client_gone = self.reported = self.broken = False
-        self._resumed: dict[str, Any] | None = None
+        self.state: Snapshot | None = None
         self._descriptors: tuple[tuple[int, ...], bool] = ((), True)  # of a resumed handler, and whether it has them
         length = self.length
         self._body = None if length == 0 else Body(connection, length, self.expects_continue)
@@ -208,13 +218,14 @@ class Request(KleinGlue):
         abandon: Callable[[], None],
         descriptors: Callable[[], tuple[int, ...]] | None = None,
         follows: bool = False,
+        state: tuple[str, int] = NAMELESS,
     ) -> None:
         """
         Let this request be moved to another process, or to a newer generation, while its handler runs.
 
-        There the route's handler is called again, with the state in ``resumed``, and with ``started``, ``sent_bytes``
-        and ``body.received`` as far as it had come here.  Called again it replaces what was said before, and says that
-        a state which could not be told can be told now.
+        There the route's handler is called again, with the state in ``resumed``, in its own version of that kind, and
+        with ``started``, ``sent_bytes`` and ``body.received`` as far as it had come here.  Called again it replaces
+        what was said before, and says that a state which could not be told can be told now.
 
         :param tell: the handler's state as plain data (see ``reload.Snapshot``); pure, since the move may be undone.
             May raise ``NotExportable``: not now
@@ -223,8 +234,10 @@ class Request(KleinGlue):
         :param descriptors: open files that travel along; they stay the handler's until ``abandon``
         :param follows: when this process takes new code the request moves to it at once.  Else it ends in the
             generation where it began
+        :param state: kind and version of what ``tell`` gives.  The application names them, with the steps to other
+            versions, in its ``states``: a kind that is not named there does not leave a worker
         """
-        self.move = Move(tell, abandon, descriptors, follows)
+        self.move = Move(tell, abandon, descriptors, follows, state)
         self._connection.factory.tell_may_move(self._connection)
 
     @property
@@ -234,10 +247,12 @@ class Request(KleinGlue):
 
     @property
     def resumed(self) -> dict[str, Any] | None:
-        """What ``tell`` gave where this request was before; ``None`` for one that began here."""
-        if self._resumed is not None and self._body is not None:
+        """What ``tell`` gave where this request was before; ``None`` for one that began here.  See ``state``."""
+        if self.state is None:
+            return None
+        if self._body is not None:
             self._body.is_known_to_be_resumed = True
-        return self._resumed
+        return self.state.fields
 
     @property
     def resumed_descriptors(self) -> tuple[int, ...]:
@@ -245,9 +260,9 @@ class Request(KleinGlue):
         self._descriptors = (self._descriptors[0], True)
         return self._descriptors[0]
 
-    def resume_with(self, state: dict[str, Any] | None, descriptors: tuple[int, ...]) -> None:
+    def resume_with(self, state: Snapshot | None, descriptors: tuple[int, ...]) -> None:
         """Let the handler go on with these; the connection calls it before the handler."""
-        self._resumed = state
+        self.state = state
         self._descriptors = (descriptors, not descriptors)
 
     def descriptors_to_move(self) -> tuple[int, ...]:

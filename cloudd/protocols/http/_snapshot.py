@@ -6,19 +6,20 @@ What can be moved: a connection between requests or inside a head; a request who
 begun again, with the bytes that have come); a request whose handler said ``can_move``; an answered request whose
 body is still being skipped.  Taking a snapshot changes nothing, so a move can be given up at any time.
 
-Fields of version 2: ``face``; ``peer``; ``unparsed``; ``output``, bytes that the client has not got yet; ``eof``;
+Fields of version 3: ``face``; ``peer``; ``unparsed``; ``output``, bytes that the client has not got yet; ``eof``;
 ``silent_s``; ``request``, ``None`` or the fields of ``_export_request``.  Of the latter ``handler`` is what the handler
-told, or ``None``, and ``descriptors`` says how many open files of it come along.  Version 1 had no such files, and
-nobody who went on with a handler's state.
+told, ``None`` or a snapshot of its own (``kind``, ``version``, ``fields``), and ``descriptors`` says how many open
+files of it come along.  In version 2 kind and version of a handler's state were among its fields; event streams told
+no kind.  Version 1 had no such files, and nobody who went on with a handler's state.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from reload import Converters, Snapshot
+from reload import Converters, Snapshot, SnapshotError
 
 from ._errors import NotExportable
 from ._request import Request
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from ._connection import HTTPConnection
 
 KIND = "http-connection"
-VERSION = 2
+VERSION = 3
+#: In version 2: the kind of a state that tells none.
+EVENT_STREAM = "event-stream"
 
 _FACTS = ("id", "route", "project_id", "status", "sent_bytes", "started", "finished", "reported", "keep")
 
@@ -64,7 +67,8 @@ def _export_request(connection: HTTPConnection, request: Request) -> dict[str, A
     state["head"] = request.raw_head
     state["age_s"] = connection.factory.reactor.seconds() - request.began
     state["body"] = None if body is None else body.export()
-    state["handler"] = request._resumed if connection.waits else _handler_state(request)
+    told = request.state if connection.waits else _handler_state(request)
+    state["handler"] = None if told is None else _as_fields(told)
     state["descriptors"] = len(request.descriptors_to_move())
     state["chunked"] = request._chunked
     state["bodiless"] = request._bodiless
@@ -74,12 +78,16 @@ def _export_request(connection: HTTPConnection, request: Request) -> dict[str, A
     return state
 
 
-def _handler_state(request: Request) -> dict[str, Any] | None:
+def _as_fields(told: Snapshot) -> dict[str, Any]:
+    return {"kind": told.kind, "version": told.version, "fields": told.fields}
+
+
+def _handler_state(request: Request) -> Snapshot | None:
     """The handler's own state; ``None`` when it is to begin again, or has nothing left to do."""
     if request.finished:
         return None
     if request.move is not None:
-        return request.move.tell()
+        return request.move.snapshot()
     body = request._body
     if body is not None and body.reading_document and not request.started:
         return None
@@ -107,11 +115,27 @@ def restore(connection: HTTPConnection, snapshot: Snapshot, descriptors: tuple[i
         connection.request = _restore_request(connection, fields["request"], descriptors)
 
 
-def continue_request(connection: HTTPConnection, request: Request) -> Request:
+def replace_state(snapshot: Snapshot, convert: Callable[[Snapshot], Snapshot]) -> Snapshot:
+    """The snapshot of a connection with what ``convert`` makes of its handler's state; for ``reload.Inner``."""
+    request = snapshot.fields["request"]
+    if request is None or request["handler"] is None:
+        return snapshot
+    told = Snapshot(**request["handler"])
+    found = convert(told)
+    if found is told:
+        return snapshot
+    fields = {**snapshot.fields, "request": {**request, "handler": _as_fields(found)}}
+    return Snapshot(snapshot.kind, snapshot.version, fields)
+
+
+def continue_request(
+    connection: HTTPConnection, request: Request, convert: Callable[[Snapshot], Snapshot] | None = None
+) -> Request:
     """
     A request that goes on in this process where ``request`` is, with descriptors of its own.
 
-    :raises NotExportable: not at this moment
+    :param convert: makes of the handler's state one in the version of the code that goes on with it
+    :raises NotExportable: not at this moment, or that code cannot go on with it
     """
     if connection.closing or connection.frozen or connection.request is not request or request.finished:
         raise NotExportable("the request is over, or its connection is moving to another process")
@@ -119,7 +143,12 @@ def continue_request(connection: HTTPConnection, request: Request) -> Request:
         raise NotExportable(f"the handler of {request.route} cannot tell its state")
     if request.sent_bytes != request._promised:
         raise NotExportable("a part of a file is on its way")
-    state = Snapshot(KIND, VERSION, _export_request(connection, request)).fields
+    state = _export_request(connection, request)
+    if convert is not None and state["handler"] is not None:
+        try:
+            state["handler"] = _as_fields(convert(Snapshot(**state["handler"])))
+        except SnapshotError as error:
+            raise NotExportable(str(error)) from error
     descriptors: list[int] = []
     try:
         for descriptor in request.descriptors_to_move():
@@ -138,7 +167,7 @@ def _restore_request(
     for name in _FACTS:
         setattr(request, name, state[name])
     request.began = connection.factory.reactor.seconds() - state["age_s"]
-    request.resume_with(state["handler"], descriptors)
+    request.resume_with(None if state["handler"] is None else Snapshot(**state["handler"]), descriptors)
     request._chunked = state["chunked"]
     request._bodiless = state["bodiless"]
     request._length = state["length"]
@@ -151,6 +180,7 @@ def _restore_request(
 def add_converters(converters: Converters) -> None:
     """Make the steps between the versions of this kind known."""
     converters.add(KIND, 1, up=_to_2, down=_to_1)
+    converters.add(KIND, 2, up=_to_3, down=_back_to_2)
 
 
 def _to_2(fields: dict[str, Any]) -> dict[str, Any]:
@@ -164,4 +194,19 @@ def _to_1(fields: dict[str, Any]) -> dict[str, Any]:
     request = fields["request"]
     if request is not None and (request["handler"] is not None or request.pop("descriptors")):
         raise ValueError("in version 1 no handler goes on where another one was")
+    return fields
+
+
+def _to_3(fields: dict[str, Any]) -> dict[str, Any]:
+    told = None if fields["request"] is None else fields["request"]["handler"]
+    if told is not None:
+        kind, version = told.pop("kind", EVENT_STREAM), told.pop("version", 1)
+        fields["request"]["handler"] = {"kind": kind, "version": version, "fields": told}
+    return fields
+
+
+def _back_to_2(fields: dict[str, Any]) -> dict[str, Any]:
+    told = None if fields["request"] is None else fields["request"]["handler"]
+    if told is not None:
+        fields["request"]["handler"] = {**told["fields"], "kind": told["kind"], "version": told["version"]}
     return fields

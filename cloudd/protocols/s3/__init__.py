@@ -17,6 +17,7 @@ from cloudd.objects import Objects
 from cloudd.protocols.http import Handler
 
 from ._face import Face
+from ._operations import STATES as S3_STATES
 
 
 def s3_face(identity: Identity, objects: Objects, resources: Resources) -> Handler:
@@ -29,4 +30,4 @@ def s3_face(identity: Identity, objects: Objects, resources: Resources) -> Handl
     return Face(identity, objects, resources)
 
 
-__all__ = ["s3_face"]
+__all__ = ["S3_STATES", "s3_face"]

@@ -74,9 +74,10 @@ class Face:
         pairs: Sequence[tuple[bytes, bytes]],
     ) -> None:
         """Go on with a request that was begun in another process, where its signature was verified."""
-        operation = RESUMED.get(state.get("kind", ""))
+        assert request.state is not None
+        operation = RESUMED.get(request.state.kind)
         if operation is None:
-            raise UnknownState(f"no request goes on here with {state.get('kind')!r}")
+            raise UnknownState(f"no request goes on here with {request.state.kind!r}")
         access, signed = Call.told(state["caller"])
         await operation(self._call(request, address, claim, pairs, access, signed))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from cloudd.objects import Action, account_of, md5
 from cloudd.protocols.moving import told
+from reload import States
 from storage import Hasher, IUpload, MultipartFacts, PartFacts
 
 from ._call import Call, iso_date, quoted, refuse_unsupported
@@ -27,6 +28,7 @@ MAX_PARTS = 10_000
 #: Of the state with which the PUT of a part goes on elsewhere.
 PART = "s3-part"
 PART_VERSION = 1
+STATES = States({PART: PART_VERSION})
 ALGORITHM_KEY, TYPE_KEY = "upload:algorithm", "upload:type"
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{1,18})", re.ASCII)
 
@@ -100,7 +102,7 @@ async def resume_part(call: Call) -> None:
     """Go on with the PUT of a part that another process, or an older generation, has begun."""
     state = told(call.request, PART, PART_VERSION)
     kept = algorithm(state["checksum"], "the upload") if state["checksum"] else None
-    upload, digests = await receive_rest(call, call.payload(), state, _hashers(kept))
+    upload, digests = await receive_rest(call, call.payload(), state, PART, PART_VERSION, _hashers(kept))
     await _keep_part(call, _part_number(call), kept, upload, digests)
 
 

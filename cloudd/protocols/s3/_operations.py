@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from reload import States
+
 from . import _buckets, _completion, _copying, _listing, _multipart, _reading, _subresources, _writing
 from ._errors import S3Error
 from ._subresources import EMPTY, NOT_SET, Operation, refused
@@ -101,6 +103,7 @@ RESUMED: Mapping[str, Operation] = {
     _writing.PUT: _writing.resume_put,
     _multipart.PART: _multipart.resume_part,
 }
+STATES = States.joined([_reading.STATES, _writing.STATES, _multipart.STATES])
 
 
 def choose(level: str, method: str, query: Mapping[str, str], *, copies: bool) -> Named:

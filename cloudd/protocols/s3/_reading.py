@@ -9,6 +9,7 @@ from __future__ import annotations
 from cloudd.objects import Action, ByteRange, Conditions, UnsatisfiableRange, Verdict, parse_range
 from cloudd.protocols.http import Header
 from cloudd.protocols.moving import let_download_move, told
+from reload import States
 from storage import IReading, ObjectFacts
 
 from ._call import HOST_ID, Call
@@ -21,6 +22,7 @@ from ._xml import element, texts
 #: Of the state with which a GET goes on elsewhere.
 GET = "s3-get"
 GET_VERSION = 1
+STATES = States({GET: GET_VERSION})
 _CONDITIONS = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from cloudd.objects import Action, Conditions, md5
 from cloudd.protocols.moving import let_upload_move, resume_upload, told
+from reload import States
 from storage import Hasher, IUpload, NoSuchObject, Precondition
 
 from ._call import Call, refuse_unsupported
@@ -26,7 +27,8 @@ from ._payload import Payload
 #: Of the state with which a PUT goes on elsewhere.
 PUT = "s3-put"
 PUT_VERSION = 1
-_OWN = frozenset({"kind", "version", "upload", "caller", "payload"})
+STATES = States({PUT: PUT_VERSION})
+_OWN = frozenset({"upload", "caller", "payload"})
 
 
 async def put_object(call: Call) -> None:
@@ -47,7 +49,7 @@ async def resume_put(call: Call) -> None:
     description = describe(call.headers)
     precondition = write_precondition(call)
     payload = call.payload()
-    upload, digests = await receive_rest(call, payload, state)
+    upload, digests = await receive_rest(call, payload, state, PUT, PUT_VERSION)
     await _name(call, payload, description, precondition, upload, digests)
 
 
@@ -111,12 +113,18 @@ async def receive(
 
 
 async def receive_rest(
-    call: Call, payload: Payload, state: Mapping[str, Any], further: Hashers | None = None
+    call: Call,
+    payload: Payload,
+    state: Mapping[str, Any],
+    kind: str,
+    version: int,
+    further: Hashers | None = None,
 ) -> tuple[IUpload, Mapping[str, bytes]]:
     """
     The same for a body of which another process has taken the beginning.
 
     :param state: what ``told`` gave; it is told again when the request moves once more
+    :param kind: of that state, as ``version``
     """
     upload = await resume_upload(call.request, call.store, state, _digests(payload, further))
     try:
@@ -125,7 +133,7 @@ async def receive_rest(
         await upload.discard()
         raise
     more = {name: value for name, value in state.items() if name not in _OWN}
-    return await _take(call, payload, upload, state["kind"], state["version"], more)
+    return await _take(call, payload, upload, kind, version, more)
 
 
 def _digests(payload: Payload, further: Hashers | None) -> Hashers:

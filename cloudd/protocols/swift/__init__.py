@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from cloudd.interfaces.application import Resources
 from cloudd.objects import Objects
 
+from ._face import STATES as SWIFT_STATES
 from ._face import SwiftFace
 
 if TYPE_CHECKING:
     from cloudd.identity import Identity
     from cloudd.protocols.http import Handler
 
-__all__ = ["swift_face"]
+__all__ = ["SWIFT_STATES", "swift_face"]
 
 
 def swift_face(identity: Identity, objects: Objects, resources: Resources) -> Handler:

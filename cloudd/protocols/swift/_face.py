@@ -7,8 +7,8 @@ These are direct handlers, not klein routes: object data is the hot path.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,8 +16,10 @@ from cloudd.identity import IdentityUnavailable, InvalidToken
 from cloudd.interfaces.application import Resources
 from cloudd.objects import Objects, project_of
 from cloudd.protocols.http import ClientGone, Request
+from reload import Snapshot, States
 from storage import UnknownState
 
+from . import _object_reads, _object_writes
 from ._accounts import get_account, head_account, post_account, put_account
 from ._answers import JSON, PLAIN, Refusal, answer, not_served, refuse
 from ._bulk import bulk_delete
@@ -58,6 +60,7 @@ OBJECT: dict[bytes, Route] = {
 }
 # Of requests that were begun in another process, by the kind of their state.  Nobody is asked again who they are from.
 RESUMED: dict[str, Route] = {GET: resume_get, PUT: resume_put}
+STATES = States.joined([_object_reads.STATES, _object_writes.STATES])
 # Parameters that mean something else than the plain request wherever they appear.
 REFUSED_PARAMETERS = {
     "temp_url_sig": "Temporary URLs",
@@ -122,7 +125,7 @@ class SwiftFace:
         request.project_id = project_of(place.account)
         query = Query(request.query)
         access, token_cause = None, ""
-        state = request.resumed
+        state = None if request.resumed is None else request.state
         route = find_route(request, place, query) if state is None else resumed_route(state)
         if route is None:
             return
@@ -166,15 +169,15 @@ class SwiftFace:
             raise Refusal(503, error.cause) from None
 
 
-def resumed_route(state: Mapping[str, Any]) -> Route:
+def resumed_route(state: Snapshot) -> Route:
     """
     What goes on with a request of this state.
 
     :raises UnknownState:
     """
-    route = RESUMED.get(state.get("kind", ""))
+    route = RESUMED.get(state.kind)
     if route is None:
-        raise UnknownState(f"no request goes on here with {state.get('kind')!r}")
+        raise UnknownState(f"no request goes on here with {state.kind!r}")
     return route
 
 

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from cloudd.objects import Action, ByteRange, Conditions, MultipartRanges, Verdict, parse_range
 from cloudd.protocols.http import ClientGone, Header, Request
 from cloudd.protocols.moving import let_download_move, told
+from reload import States
 from storage import ObjectFacts
 
 from ._answers import Refusal
@@ -30,6 +31,7 @@ SECOND_US = 1_000_000
 #: Of the state with which a GET goes on elsewhere.
 GET = "swift-get"
 GET_VERSION = 1
+STATES = States({GET: GET_VERSION})
 #: Of an answer: bytes as they are, or start and length in the contents.
 Part = bytes | tuple[int, int]
 CONDITIONS = frozenset((b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since"))

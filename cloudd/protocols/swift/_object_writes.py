@@ -18,6 +18,7 @@ from attrs import frozen
 
 from cloudd.objects import Action, Conditions, check_object_name, md5
 from cloudd.protocols.moving import let_upload_move, resume_upload, told
+from reload import States
 from storage import IUpload, NoSuchObject, ObjectFacts, Precondition
 
 from ._answers import Refusal, answer, bad_request, not_served
@@ -36,6 +37,7 @@ from ._upload_headers import (
 #: Of the state with which a PUT goes on elsewhere.
 PUT = "swift-put"
 PUT_VERSION = 1
+STATES = States({PUT: PUT_VERSION})
 _DIGESTS = {"md5": md5}
 
 

@@ -12,9 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.identity import ApplicationCredentialLogin, AuthRequest, DomainScope
 from cloudd.interfaces.settings import EventSettings
+from cloudd.protocols.events import EVENT_STATES
 from cloudd.protocols.events._face import _asked
 from cloudd.protocols.http import NotExportable, Request
 from cloudd.protocols.rest import Fault
+from reload import Converters, Spoken, States
 from tests.identity.house import House
 from tests.protocols.events.cloud import EventCloud, blocks, has_ended, types
 from tests.protocols.http.conversation import Conversation
@@ -292,12 +294,29 @@ class MoveTests(EventsCase):
         await self.cloud.until(lambda: has_ended(client), "the end")
 
     async def test_state_of_another_version(self) -> None:
-        """A state that is not understood ends the stream in order: the client comes back with its last id."""
+        """A stream that the code which serves cannot read stays in the old generation, and goes on there."""
         client = await self.begun()
         request: Any = client.connection.request
-        request.can_move(lambda: {"version": 99}, lambda: None, follows=True)
-        client.connection.begin_again(request)
-        await self.cloud.until(lambda: has_ended(client), "the end")
+        serving = Spoken([States({"event-stream": 99})])
+        refused = self.assertRaises(NotExportable, client.connection.begin_again, request, serving.received)
+        self.assertIn("event-stream: version 1 cannot become version 99", str(refused))
+        await self.make("one")
+        self.assertEqual(len(await self.heard(client, 1)), 1)
+
+    async def test_state_that_is_converted(self) -> None:
+        """The state of another version is brought to the one that is read here."""
+        client = await self.begun()
+        request: Any = client.connection.request
+        position = request.move.tell()["position"]
+        request.can_move(lambda: {"at": position}, lambda: None, follows=True, state=("event-stream", 2))
+        newer = Converters()
+        newer.add("event-stream", 1, up=lambda old: {"at": old["position"]}, down=lambda new: {"position": new["at"]})
+        spoken = Spoken([EVENT_STATES, States({"event-stream": 2}, newer)])
+        self.cloud.new_generation()
+        client.connection.begin_again(request, spoken.received)
+        await self.make("one")
+        self.assertEqual(len(await self.heard(client, 1)), 1)
+        self.assertEqual(client.heard.count(b"200 OK"), 1)
 
 
 class AskedTests(SynchronousTestCase):

@@ -11,8 +11,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.protocols.http import BodyAlreadyRead, ClientGone, NotExportable, Request, http_kinds
-from cloudd.protocols.http._snapshot import take_snapshot
-from reload import ConversionFailed, Snapshot
+from cloudd.protocols.http._request import NAMELESS
+from cloudd.protocols.http._snapshot import replace_state, take_snapshot
+from reload import ConversionFailed, Converters, Incompatible, Snapshot, Spoken, States
+from reload._handover_messages import Hello, KindVersions
 
 from .conversation import TEXT, Conversation, do_nothing, get, post, text
 
@@ -224,6 +226,55 @@ class VersionTests(SynchronousTestCase):
         conversation.connection = conversation.factory.resume(self.kinds.received(written), conversation.transport)
         conversation.say(b"def")
         self.assertTrue(conversation.heard.endswith(b"[abcdef]"))
+
+
+class StateVersionTests(SynchronousTestCase):
+    """Versions 2 and 3: kind and version of a handler's state were among its fields, and are beside them."""
+
+    def setUp(self) -> None:
+        self.kinds = http_kinds()
+        self.conversation = Conversation()
+        self.conversation.site.handler = Ticker().handle
+
+    def taken(self, state: tuple[str, int]) -> Snapshot:
+        self.conversation.say(get(b"/"))
+        request = self.conversation.site.handled[-1]
+        assert request.move is not None
+        request.can_move(request.move.tell, do_nothing, state=state)
+        return take_snapshot(self.conversation.connection)
+
+    def test_there_and_back(self) -> None:
+        snapshot = self.taken(("event-stream", 1))
+        old = self.kinds.converters.convert(snapshot, 2)
+        self.assertEqual(old.fields["request"]["handler"], {"count": 0, "kind": "event-stream", "version": 1})
+        self.assertEqual(self.kinds.received(old.pack()), snapshot)
+
+    def test_event_streams_of_version_2(self) -> None:
+        """They told a version alone."""
+        snapshot = self.taken(("event-stream", 1))
+        old = self.kinds.converters.convert(snapshot, 2)
+        del old.fields["request"]["handler"]["kind"]
+        self.assertEqual(self.kinds.received(old.pack()), snapshot)
+
+    def test_greeted_by_older_code(self) -> None:
+        """Its greeting names no states: they go in the version, and the form, of then."""
+        newer = Converters()
+        newer.add("s3-put", 1, up=lambda old: {"counted": old["count"]}, down=lambda new: {"count": new["counted"]})
+        kinds = http_kinds(lambda: Spoken([States({"s3-put": 2, "later": 1}, newer)]))
+        reads = KindVersions(writes=(1, 2), reads=(1, 2))
+        agreement = kinds.agree(Hello(protocols=(1,), kinds={"http-connection": reads}))
+        self.assertEqual((agreement.unsendable, agreement.unreadable), ((), ()))
+        told = replace_state(self.taken(("s3-put", 1)), lambda state: Snapshot("s3-put", 2, {"counted": 7}))
+        sent = kinds.to_send(told, agreement)
+        self.assertEqual(sent.version, 2)
+        self.assertEqual(sent.fields["request"]["handler"], {"count": 7, "kind": "s3-put", "version": 1})
+        self.assertEqual(kinds.received(sent.pack()), told)
+
+    def test_states_that_nobody_named(self) -> None:
+        """They stay in the process that told them."""
+        kinds = http_kinds(lambda: Spoken([States()]))
+        snapshot = self.taken(NAMELESS)
+        self.assertRaises(Incompatible, kinds.to_send, snapshot, kinds.agree(kinds.hello()))
 
 
 class GuardTests(SynchronousTestCase):

@@ -183,5 +183,5 @@ class SnapshotTests(SynchronousTestCase):
 
     def test_other_snapshots(self) -> None:
         factory = Conversation().factory
-        for kind, version in (("http-connection", 1), ("http-connection", 3), ("other", 2)):
+        for kind, version in (("http-connection", 2), ("http-connection", 4), ("other", 3)):
             self.assertRaises(ValueError, factory.restore, Snapshot(kind, version, {"peer": ""}))
