@@ -1,5 +1,5 @@
 # -*- test-case-name: tests.daemon.test_upgrade -*-
-"""What a change would load, and how a change says that it ends early."""
+"""What runs, what a change would load in its place, and how a change says that it ends early."""
 
 from __future__ import annotations
 
@@ -9,8 +9,30 @@ from cloudd.control import How, Result
 from reload import Changes, CodeTree, Environment
 
 from ._causes import environment_cause, kernel_cause
+from ._committed import Committed
 from ._manifests import Proof
 from ._swap_metrics import Reason
+
+
+@frozen
+class Running:
+    """
+    What serves now.
+
+    :param tree: the staged copy
+    :param interpreter: path of the Python that runs the workers
+    :param environment: what is installed there, as far as it can be told
+    """
+
+    committed: Committed
+    tree: CodeTree
+    interpreter: str
+    environment: Environment | None
+
+    @property
+    def generation(self) -> int:
+        """What a worker that starts now boots."""
+        return self.committed.generation
 
 
 @frozen

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as WaitedTooLong
 from twisted.internet.interfaces import IReactorTime
@@ -26,7 +26,6 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cloudd.control import (
-    BOUNDARIES,
     Action,
     Actor,
     Audit,
@@ -41,29 +40,25 @@ from cloudd.control import (
 )
 from cloudd.interfaces.application import Threads
 from cloudd.interfaces.settings import Settings
-from reload import CodeTree, TreeError, compare, environment_of
+from reload import CodeTree, TreeError
 
-from ._allowed import DISTRIBUTIONS, allowed_tree, own_environment, scan_allowed
+from ._allowed import own_environment
 from ._audit import AuditLog
 from ._canary import Canary, CanaryFailed, CanaryRules, CanaryStopped
 from ._causes import (
-    HAND_OVER_KEEPS,
     NO_CANARY,
-    SWAP_KEEPS,
-    SWAP_REASON,
-    canary_words,
     cause_of,
     hash_in,
-    supervision_words,
     way_cause,
 )
 from ._change_log import ChangeLog
-from ._committed import ROLLED_BACK, Boot, Committed, find_copy, hold_back, let_in, warnings_of, write_committed
+from ._committed import ROLLED_BACK, Boot, Committed, hold_back, let_in, warnings_of, write_committed
 from ._copies import Copies, Needed
+from ._examining import Examiner
 from ._heaps import give_back
-from ._manifests import Proof, check_copy
+from ._planning import plan_of, refused_plan
 from ._swap_metrics import Reason, SwapMetrics
-from ._target import ChangeEnded, Target
+from ._target import ChangeEnded, Running, Target
 from ._upgrade_interfaces import Front, HandOver, StartHandOver, Workers
 from ._workers import Decided, NobodyAsked, SwapFailed
 
@@ -71,14 +66,6 @@ PREPARE_TIMEOUT_S = 60.0
 COMMIT_TIMEOUT_S = 15.0
 
 T = TypeVar("T")
-
-
-@frozen
-class Current:
-    """What a worker that starts now boots."""
-
-    generation: int
-    tree: CodeTree
 
 
 @implementer(IUpgrades)
@@ -120,19 +107,18 @@ class Upgrades:
         front: Front,
         tell: Callable[[str, dict[str, Any]], None],
     ) -> None:
-        self._interpreter = interpreter
         self._start_hand_over = start_hand_over
         self._handed_over, self._own_code = handed_over, own_code
         self._front = front
         self._change_log = ChangeLog(audit, metrics, tell, now)
         self._hand_over: HandOver | None = None
-        self.current = Current(boot.committed.generation, boot.tree)
-        self.committed = boot.committed
+        # The environment as it is now: what is installed later does not run here.
+        self._running = Running(boot.committed, boot.tree, interpreter, own_environment())
         self.progress: Progress | None = None  # of the change under way
         self._settings = settings
         self._start = start
         self._code_folder = settings.state / "code"
-        self._environment = own_environment()  # as it is now: what is installed later does not run here
+        self._examiner = Examiner(settings.upgrade, start, self._code_folder, threads)
         self._workers = workers
         self._threads = threads
         self._clock = clock
@@ -144,6 +130,16 @@ class Upgrades:
         self._waiting: list[Deferred[Outcome]] = []  # rollbacks that wait for the change under way
         self._asked_back = ""  # the cause that the last of them has given
         self._copies = Copies(self._code_folder, threads, clock, self._needed_copies)
+
+    @property
+    def current(self) -> Running:
+        """What serves, and what a worker that starts now boots."""
+        return self._running
+
+    @property
+    def committed(self) -> Committed:
+        """The record that decides."""
+        return self._running.committed
 
     def code_status(self) -> CodeStatus:
         """For ``cloudctl status``."""
@@ -174,7 +170,7 @@ class Upgrades:
         """
         if boot.committed != boot.written:
             await self._threads.run(write_committed, self._code_folder, boot.committed)
-        self.current, self.committed = Current(boot.committed.generation, boot.tree), boot.committed
+        self._running = evolve(self._running, committed=boot.committed, tree=boot.tree)
         self._last_number = max(self._last_number, boot.committed.generation)
         self._booted = True
         self._copies.prune_later()  # of changes that an anchor was killed in
@@ -196,7 +192,7 @@ class Upgrades:
         how: How = "",
     ) -> Deferred[Outcome]:
         async def find() -> Target:
-            target = evolve(await self._examine(tree), how=how, asked_share=canary or 0.0)
+            target = evolve(await self._examiner.examine(tree, self._running), how=how, asked_share=canary or 0.0)
             against = way_cause(how, target.new_processes)
             if against and target.is_new:
                 raise ChangeEnded("refused", against, target)
@@ -216,7 +212,7 @@ class Upgrades:
             if self._hand_over.ask_back(self._asked_back):
                 return _shielded(self._await_hand_back(waiting, actor))
             self._waiting.remove(waiting)
-        return _shielded(self._change("rollback", self._find_previous, actor, listener, 0.0))
+        return _shielded(self._change("rollback", lambda: self._examiner.previous(self._running), actor, listener, 0.0))
 
     def audit(self, limit: int) -> Deferred[Audit]:
         return Deferred.fromCoroutine(self._change_log.audit.read(limit))
@@ -225,53 +221,23 @@ class Upgrades:
         return self._settings.upgrade.canary_percent if asked is None else asked
 
     async def _plan(self, named: str, how: How, percent: float) -> Plan:
-        running = self.committed.hash
         try:
-            target = evolve(await self._examine(named), how=how)
+            target = evolve(await self._examiner.examine(named, self._running), how=how)
         except TreeError as error:
-            return Plan(
-                tree=named or str(self._start),
-                kind="refused",
-                cause=str(error),
-                running_hash=running,
-                target_hash=hash_in(error),
-            )
-        plan = Plan(
-            tree=str(target.tree.root),
-            kind="swap",
-            running_hash=running,
-            target_hash=target.tree.hash,
-            generation=self._last_number + 1,
-            swappable=list(target.changes.swappable),
-            kernel=list(target.changes.kernel),
-            manifest=target.proof.words,
-            warnings=warnings_of(self.committed, target.tree.hash),
-        )
-        if not target.is_new:
-            return msgspec.structs.replace(plan, kind="nothing", generation=self.committed.generation)
-        against = way_cause(how, target.new_processes)
-        if against:
-            return msgspec.structs.replace(plan, kind="refused", cause=against)
-        if target.new_processes:
+            return refused_plan(named or str(self._start), self._running, error)
+        plan = plan_of(target, self._running, self._last_number + 1, self._settings.upgrade, percent)
+        if plan.kind in {"nothing", "refused"}:
+            return plan
+        stays: list[str] = []
+        if plan.kind == "hand-over":
             stays = [f"{count} now: {reason}" for reason, count in (await self._workers.survey()).items()]
-            plan = msgspec.structs.replace(
-                plan,
-                kind="hand-over",
-                cause=target.new_processes,
-                canary=supervision_words(self._settings.upgrade),
-                not_exported=[*stays, HAND_OVER_KEEPS],
-            )
-        else:
-            plan = msgspec.structs.replace(
-                plan, reason=SWAP_REASON, canary=canary_words(self._settings.upgrade, percent), not_exported=SWAP_KEEPS
-            )
         try:
             await self._copies.stage(target.tree, target.proof)
         except (TreeError, OSError) as error:
             return msgspec.structs.replace(plan, kind="refused", cause=str(error))
         self._copies.planned = target.tree.hash
         self._copies.prune_later()
-        not_exported = [*plan.not_exported, *self._front.plan(target.tree)]
+        not_exported = [*stays, *plan.not_exported, *self._front.plan(target.tree)]
         return msgspec.structs.replace(plan, not_exported=not_exported)
 
     async def _change(
@@ -295,7 +261,7 @@ class Upgrades:
         try:
             outcome = await self._attempt(action, find, percent)
             if outcome.how == "hand-over":
-                after = Decided(self.current.generation, self.current.tree.hash, self._interpreter)
+                after = Decided(self.current.generation, self.current.tree.hash, self.current.interpreter)
         except ChangeEnded as ended:
             undone, new_hash = ended.undone, ended.target.tree.hash if ended.target else ""
             outcome = Outcome(
@@ -370,7 +336,7 @@ class Upgrades:
         canary = await self._try_out(number, percent, target, staged)
         record, warnings = self._next_record(action, target, number), warnings_of(self.committed, staged.hash)
         await self._decide(record, target)
-        self.committed, self.current = record, Current(number, staged)
+        self._running = evolve(self._running, committed=record, tree=staged)
         warnings += [*await self._commit(number), *await self._clean()]
         return Outcome(
             action=action,
@@ -394,7 +360,7 @@ class Upgrades:
             await hand_over.abort(str(error))
             blames = isinstance(error, SwapFailed) and error.blames and not self._workers.is_stopping
             raise ChangeEnded("failed", cause_of(error), target, "prepare", blames=blames) from error
-        before = self.committed, self.current, self._interpreter, self._environment
+        before = self._running
         record = self._next_record(action, target, decided.generation)
         self._report("commit", f"generation {decided.generation} is decided for")
         try:
@@ -403,9 +369,8 @@ class Upgrades:
             await hand_over.abort("the decision could not be recorded")
             cause = f"the decision could not be recorded: {error.strerror or error}"
             raise ChangeEnded("failed", cause, target, "record") from error
-        self.committed, self.current = record, Current(decided.generation, staged)
-        self._interpreter, self._environment = decided.interpreter, target.environment
-        warnings = [*warnings_of(before[0], staged.hash), *await hand_over.commit()]
+        self._running = Running(record, staged, decided.interpreter, target.environment)
+        warnings = [*warnings_of(before.committed, staged.hash), *await hand_over.commit()]
         warnings += [NO_CANARY] if target.asked_share else []
         moved, later = hand_over.moved_and_later()
         window_s = self._settings.upgrade.window_s
@@ -416,7 +381,7 @@ class Upgrades:
             self.log.failure("the new processes cannot be watched")
             cause = f"they cannot be watched: {cause_of(error)}"
         if cause:
-            self.committed, self.current, self._interpreter, self._environment = before
+            self._running = before
             await self._hand_back(hand_over, cause, target)
         hand_over.settle()
         return Outcome(
@@ -448,33 +413,6 @@ class Upgrades:
         text = "; ".join([f"handed back in {took_s:.2f} s, the old code serves: {cause}", *warnings])
         asked = bool(self._waiting) and cause == self._asked_back
         raise ChangeEnded("failed", text, target, None if asked else "supervision", blames=not asked, asked=asked)
-
-    async def _examine(self, named: str) -> Target:
-        """
-        :raises TreeError: it must not be loaded
-        """
-        path = await self._threads.run(allowed_tree, named, self._start, self._settings.upgrade.trees)
-        origin, proof = await self._threads.run(scan_allowed, path, self._settings.upgrade)
-        reasons = tuple(origin.needs_new_process(self._environment))
-        environment = origin.environment or self._environment
-        interpreter = str(origin.environment.python) if origin.environment else self._interpreter
-        changes = compare(self.current.tree, origin.tree, BOUNDARIES)
-        return Target(origin.tree, changes, proof, interpreter, environment, reasons)
-
-    async def _find_previous(self) -> Target:
-        if not self.committed.previous:
-            raise ChangeEnded("refused", "there is nothing to go back to: no upgrade was made yet")
-        tree = await self._threads.run(find_copy, self._code_folder, self.committed.previous)
-        proof = Proof("")
-        if tree.hash != self.committed.started_from:  # what a start takes needs no signature
-            proof = await self._threads.run(check_copy, tree, self._settings.upgrade)
-        interpreter = self.committed.previous_interpreter or self._interpreter
-        environment, differences = self._environment, []
-        if interpreter != self._interpreter:
-            environment = await self._threads.run(environment_of, Path(interpreter), DISTRIBUTIONS)
-            differences = self._environment.differences(environment) if self._environment else [interpreter]
-        changes = compare(self.current.tree, tree, BOUNDARIES)
-        return Target(tree, changes, proof, interpreter, environment, tuple(differences))
 
     async def _new_number(self) -> int:
         """One that no worker has had: those of a killed anchor may have tried more than it has written down."""
@@ -544,7 +482,7 @@ class Upgrades:
         except OSError:
             self.log.failure("what became of the code could not be written down: a restart may boot it")
         else:
-            self.committed = record
+            self._running = evolve(self._running, committed=record)
 
     async def _decide(self, record: Committed, target: Target) -> None:
         try:
@@ -590,7 +528,7 @@ class Upgrades:
             hash=new_hash,
             previous=old.hash,
             interpreter=target.interpreter,
-            previous_interpreter=self._interpreter,
+            previous_interpreter=self.current.interpreter,
             generation=number,
             rolled_back=old.hash if goes_back else "",
             since=self._now(),

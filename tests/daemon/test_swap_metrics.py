@@ -8,7 +8,7 @@ from typing import Any, get_args
 from twisted.internet.defer import Deferred
 
 from cloudd.control import Outcome, Result
-from cloudd.daemon import _upgrade
+from cloudd.daemon import _examining, _upgrade
 from cloudd.daemon._gauges import connections_by_generation
 from cloudd.daemon._health import merge_metrics
 from cloudd.daemon._swap_metrics import REASONS, SwapMetrics
@@ -107,7 +107,7 @@ class SwapMetricsTests(MetricsCase):
     async def test_a_failure_before_anything_was_loaded(self) -> None:
         """There was nothing to undo."""
         self.version(2)
-        self.patch(_upgrade, "compare", lambda *_args: 1 / 0)
+        self.patch(_examining, "compare", lambda *_args: 1 / 0)
         await self.upgrade()
         self.flushLoggedErrors(ZeroDivisionError)
         self.assertEqual((self.rollbacks(), self.found("cloudd_swaps_total", result="failed")), ({}, 1))

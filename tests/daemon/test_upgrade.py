@@ -24,7 +24,7 @@ from cloudd.control import (
     read_private_key,
     write_manifest,
 )
-from cloudd.daemon import _copies, _upgrade
+from cloudd.daemon import _copies, _examining, _upgrade
 from cloudd.daemon._audit import AuditLog
 from cloudd.daemon._committed import ROLLED_BACK, choose_boot_tree, read_committed
 from cloudd.daemon._copies import PRUNE_AFTER_S
@@ -520,7 +520,7 @@ class UpgradeTests(UpgradeCase):
     async def test_the_unforeseen_is_a_failure_and_logged(self) -> None:
         """An error that nobody thought of ends the change, not the anchor."""
         self.version(2)
-        self.patch(_upgrade, "compare", lambda *_args: 1 / 0)
+        self.patch(_examining, "compare", lambda *_args: 1 / 0)
         outcome = await self.upgrade()
         self.assertEqual((outcome.result, outcome.cause), ("failed", "division by zero"))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
