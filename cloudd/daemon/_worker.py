@@ -43,7 +43,7 @@ from ._committed import RecordError, read_committed
 from ._descriptors import DescriptorWatch
 from ._following import Following
 from ._gauges import add_worker_gauges, connections_by_generation
-from ._generations import FREE_DELAY_S, Generations, PrepareFailed, cause_of
+from ._generations import FREE_DELAY_S, Generations, PrepareFailed, place_and_words
 from ._heaps import use_few_heaps
 from ._link import Callee
 from ._metrics import WorkerMetrics
@@ -219,7 +219,7 @@ class Worker:
         await self._end(0)
 
     def _failed(self, failure: Any) -> None:
-        cause = cause_of(failure.value)
+        cause = place_and_words(failure.value)
         if failure.check(PrepareFailed, DatabaseDamaged):
             self.log.error("{worker} cannot start: {cause}", worker=self._spec.name, cause=cause)
         else:
