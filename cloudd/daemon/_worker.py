@@ -27,6 +27,7 @@ from typing import Any, cast
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
+from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger, LogLevel, globalLogBeginner, textFileLogObserver
 
 from cloudd.database import DatabaseDamaged, open_control_database, open_object_index
@@ -370,7 +371,7 @@ class Worker:
         return sum(len(factory.connections) for factory in self._factories.values())
 
     async def _measure_canary(self, number: int, limits: Mapping[str, tuple[int, int]]) -> Any:
-        routes = await self._generations.measure_canary(number, limits, lambda: self._sleep(0))
+        routes = await self._generations.measure_canary(number, limits, lambda: deferLater(self._reactor, 0))
         work, watch = self._generations.work_trial, self._descriptors
         if routes is None:
             return None
@@ -514,17 +515,12 @@ class Worker:
             if self._reactor.seconds() >= self._deadline:
                 self._cut_off()
                 return
-            await self._sleep(0.02)
+            await deferLater(self._reactor, 0.02)
 
     def _cut_off(self) -> None:
         for factory in self._factories.values():
             for connection in list(factory.connections):
                 connection.transport.abortConnection()
-
-    def _sleep(self, seconds: float) -> Deferred[None]:
-        done: Deferred[None] = Deferred()
-        self._reactor.callLater(seconds, done.callback, None)
-        return done
 
     async def _end(self, status: int) -> None:
         if self._ending:
