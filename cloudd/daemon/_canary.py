@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from cloudd.interfaces.settings import UpgradeSettings
 
@@ -158,7 +158,7 @@ class Canary:
         looks = max(MIN_LOOKS, ceil((self._rules.period_s + self._work.slack_s) / LOOK_S))
         began, told = self._clock.seconds(), -1
         for look in range(1, looks + 1):
-            await self._sleep()
+            await deferLater(self._clock, LOOK_S)
             await self._look(number, looks)
             await self._move_work(number)
             elapsed = self._clock.seconds() - began
@@ -273,11 +273,6 @@ class Canary:
             return CanaryStopped("the daemon is stopping")
         cause = "it ended" if error is None else _words(error)
         return self._failed("canary_crash", f"worker {name} did not come through it: {cause}")
-
-    def _sleep(self) -> Deferred[None]:
-        done: Deferred[None] = Deferred()
-        self._clock.callLater(LOOK_S, done.callback, None)
-        return done
 
 
 def _sample(told: _Answer, descriptors: int) -> Sample:

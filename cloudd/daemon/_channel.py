@@ -9,9 +9,10 @@ The anchor sends ``Fork``; the loader answers ``Forked`` (with a pidfd of the ne
 from __future__ import annotations
 
 import socket
-from array import array
 
 import msgspec
+
+from ._passing import receive_with_descriptors
 
 MAX_MESSAGE_BYTES = 131_072
 MAX_DESCRIPTORS = 32
@@ -91,15 +92,9 @@ def receive(channel: socket.socket) -> tuple[AnyMessage, list[int]]:
     :raises BlockingIOError: nothing there, and the channel does not block
     """
     try:
-        # Not socket.recv_fds: it drops the flags, and the descriptors would be inherited.
-        room = socket.CMSG_SPACE(MAX_DESCRIPTORS * array("i").itemsize)
-        data, ancillary, _flags, _address = channel.recvmsg(MAX_MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+        data, descriptors = receive_with_descriptors(channel, MAX_MESSAGE_BYTES, MAX_DESCRIPTORS)
     except ConnectionResetError as error:
         raise ChannelClosed(str(error)) from error
-    descriptors = array("i")
-    for level, kind, content in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
     if not data:
         raise ChannelClosed("end of the stream")
-    return _decoder.decode(data), list(descriptors)
+    return _decoder.decode(data), descriptors

@@ -15,6 +15,7 @@ from typing import Any
 
 from attrs import define
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from cloudd.protocols.http import HTTPServerFactory, NotExportable
@@ -51,7 +52,7 @@ class Following:
 
     async def _follow(self, number: int) -> int:
         moved = 0
-        await self._sleep(0)  # the caller is in the middle of a swap
+        await deferLater(self._reactor, 0)  # the caller is in the middle of a swap
         for wait_s in (*AGAIN_S, None):
             left = [
                 connection
@@ -66,7 +67,7 @@ class Following:
             if wait_s is None:
                 self.log.warn("{count} requests stay in generation {number}", count=len(left), number=number)
             else:
-                await self._sleep(wait_s)
+                await deferLater(self._reactor, wait_s)
         return moved
 
     async def _move(self, connections: Iterable[HTTPConnection], number: int) -> int:
@@ -74,7 +75,7 @@ class Following:
         until = self._reactor.seconds() + SLICE_S
         for place, connection in enumerate(connections, 1):
             if place % LOOK_EACH == 0 and self._reactor.seconds() >= until:
-                await self._sleep(REST_S)
+                await deferLater(self._reactor, REST_S)
                 until = self._reactor.seconds() + SLICE_S
             if not _may_follow(connection, number):
                 continue  # it has ended meanwhile
@@ -88,11 +89,6 @@ class Following:
             except Exception:
                 self.log.failure("{request} could not follow", request=request)
         return moved
-
-    def _sleep(self, seconds: float) -> Deferred[None]:
-        done: Deferred[None] = Deferred()
-        self._reactor.callLater(seconds, done.callback, None)
-        return done
 
     def _failed(self, failure: Any, number: int) -> int:
         self.log.failure("requests of generation {number} could not follow", failure, number=number)

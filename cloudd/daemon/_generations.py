@@ -132,7 +132,7 @@ class Generations:
             if obstacles:
                 raise PrepareFailed(f"connections in the middle of something could not go on: {'; '.join(obstacles)}")
         except (Exception, SystemExit) as error:
-            cause = cause_of(error)
+            cause = place_and_words(error)
             del error
             if generation is not None:
                 self._release(Running(number, tree_hash, generation, None))
@@ -267,7 +267,7 @@ class Generations:
         try:
             work.move(kind)
         except Exception as error:
-            raise PrepareFailed(cause_of(error)) from None
+            raise PrepareFailed(place_and_words(error)) from None
 
     async def measure_canary(
         self, number: int, limits: Mapping[str, tuple[int, int]], pause: Callable[[], Any]
@@ -299,7 +299,7 @@ class Generations:
             await settled(application.self_check())
             parts = application.health()
         except Exception as error:
-            raise PrepareFailed(cause_of(error)) from None
+            raise PrepareFailed(place_and_words(error)) from None
         known = {part.part for part in self.health() if not part.ok}
         for part in parts:
             if not part.ok and part.part not in known:
@@ -351,7 +351,7 @@ class Generations:
         try:
             return list(self.current.application.health())
         except Exception as error:
-            return [PartHealth("application", False, f"its health cannot be told: {cause_of(error)}")]
+            return [PartHealth("application", False, f"its health cannot be told: {place_and_words(error)}")]
 
     def status(self, connections: Mapping[int, int]) -> list[dict[str, Any]]:
         """
@@ -408,7 +408,7 @@ class Generations:
             new.application.start(self.snapshot() if state is None else state)
         except Exception as error:
             self.abort(new.number)
-            raise PrepareFailed(cause_of(error)) from None
+            raise PrepareFailed(place_and_words(error)) from None
 
     def _let_lead(self, running: Running) -> None:
         """Code of before there was such work has none to begin."""
@@ -518,7 +518,7 @@ async def settled(result: Any) -> None:
         await result
 
 
-def cause_of(error: BaseException) -> str:
+def place_and_words(error: BaseException) -> str:
     """One line for the operator: where in the new code it went wrong, and what was said."""
     if isinstance(error, PrepareFailed | SelfCheckFailed | TreeError):
         return str(error)

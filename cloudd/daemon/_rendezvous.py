@@ -14,11 +14,9 @@ added.
 
 from __future__ import annotations
 
-import array
 import os
 import re
 import socket
-import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -27,13 +25,13 @@ import msgspec
 from attrs import frozen
 from twisted.logger import Logger
 
+from ._passing import close_descriptors, peer_of, receive_with_descriptors
 from ._reader import Reader
 
 PROTOCOL = 1
 MAX_MESSAGE_BYTES = 65_536
 MAX_DESCRIPTORS = 16
 VISIT_TIMEOUT_S = 2.0
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _NAME = re.compile(r"worker-(\d+)\.sock")
 
 Purpose = Literal["anchor", "give", "take", "listen"]
@@ -120,7 +118,7 @@ def visit(place: Path, question: Visit, brought: Sequence[int], timeout_s: float
         caller.settimeout(timeout_s)
         try:
             caller.connect(os.fspath(place))
-            pid, uid = _credentials(caller)
+            pid, uid = peer_of(caller)
             if uid not in {0, os.geteuid()}:
                 raise VisitFailed(f"{place.name} belongs to user {uid}")
             socket.send_fds(caller, [msgspec.json.encode(question)], list(brought))
@@ -137,10 +135,10 @@ def visit(place: Path, question: Visit, brought: Sequence[int], timeout_s: float
         if welcome.refusal:
             raise VisitFailed(f"the worker at {place.name} refuses: {welcome.refusal}")
     except msgspec.DecodeError as error:
-        _close_all(descriptors)
+        close_descriptors(descriptors)
         raise VisitFailed(f"the worker at {place.name} answers in another protocol: {error}") from error
     except VisitFailed:
-        _close_all(descriptors)
+        close_descriptors(descriptors)
         raise
     return Met(pid, welcome, descriptors)
 
@@ -194,7 +192,7 @@ class Rendezvous:
         except OSError:
             return
         caller.setblocking(False)
-        _pid, uid = _credentials(caller)
+        _pid, uid = peer_of(caller)
         if uid not in {0, os.geteuid()}:
             self.log.warn("refused user {uid} at the rendezvous", uid=uid)
             caller.close()
@@ -212,7 +210,7 @@ class Rendezvous:
             try:
                 question = msgspec.json.decode(data, type=Visit)
             except msgspec.DecodeError:
-                _close_all(descriptors)  # it was closed, or is none of ours
+                close_descriptors(descriptors)  # it was closed, or is none of ours
                 return
             welcome, gifts = self._welcome(question, descriptors)
             try:
@@ -222,7 +220,7 @@ class Rendezvous:
 
     def _welcome(self, question: Visit, descriptors: tuple[int, ...]) -> tuple[Welcome, Sequence[int]]:
         if question.protocol != PROTOCOL or not descriptors:
-            _close_all(descriptors)
+            close_descriptors(descriptors)
             return Welcome(refusal=f"this worker knows version {PROTOCOL} of the rendezvous"), ()
         try:
             return self._receive(question, descriptors)
@@ -232,21 +230,5 @@ class Rendezvous:
 
 
 def _receive(end: socket.socket) -> tuple[bytes, tuple[int, ...]]:
-    room = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
-    data, ancillary, _flags, _address = end.recvmsg(MAX_MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
-    numbers = array.array("i")
-    for level, kind, content in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            numbers.frombytes(content[: len(content) - len(content) % numbers.itemsize])
-    return data, tuple(numbers)
-
-
-def _credentials(end: socket.socket) -> tuple[int, int]:
-    """Process and user at the other end, from the kernel (``SO_PEERCRED``, unix(7))."""
-    pid, uid, _gid = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return pid, uid
-
-
-def _close_all(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
+    data, descriptors = receive_with_descriptors(end, MAX_MESSAGE_BYTES, MAX_DESCRIPTORS)
+    return data, tuple(descriptors)

@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -21,11 +20,11 @@ from twisted.internet.defer import Deferred
 from cloudd.tls_front import PROCESS_NAME, PROTOCOL, receive_message, send_message, socket_name
 
 from ._loader_process import NOT_INHERITED
+from ._passing import peer_of
 from ._reader import Reader
 
 CALL_TIMEOUT_S = 10.0
 _FIND_TIMEOUT_S = 5.0
-_PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 _CONTROL_DESCRIPTOR = 3
 
 
@@ -221,7 +220,7 @@ def _meet(path: Path, note: Callable[[str], None]) -> FrontLink | None:
     control.settimeout(_FIND_TIMEOUT_S)
     try:
         control.connect(str(path))
-        pid = _PEER.unpack(control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))[0]
+        pid, _uid = peer_of(control)
         pidfd = os.pidfd_open(pid)
     except OSError:
         control.close()

@@ -26,6 +26,7 @@ from typing import Any, cast
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
+from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger, LogLevel, globalLogBeginner, textFileLogObserver
 
 from cloudd.database import DatabaseDamaged, open_control_database, open_object_index
@@ -40,7 +41,7 @@ from ._checkup import Checked, check_databases
 from ._code_source import CodeSource
 from ._following import Following
 from ._gauges import add_worker_gauges, connections_by_generation
-from ._generations import FREE_DELAY_S, Generations, PrepareFailed, cause_of
+from ._generations import FREE_DELAY_S, Generations, PrepareFailed, place_and_words
 from ._heaps import use_few_heaps
 from ._link import Callee
 from ._metrics import WorkerMetrics
@@ -227,7 +228,7 @@ class Worker:
         await self._end(0)
 
     def _failed(self, failure: Any) -> None:
-        cause = cause_of(failure.value)
+        cause = place_and_words(failure.value)
         if failure.check(PrepareFailed, DatabaseDamaged):
             self.log.error("{worker} cannot start: {cause}", worker=self._spec.name, cause=cause)
         else:
@@ -463,17 +464,12 @@ class Worker:
             if self._reactor.seconds() >= self._deadline:
                 self._cut_off()
                 return
-            await self._sleep(0.02)
+            await deferLater(self._reactor, 0.02)
 
     def _cut_off(self) -> None:
         for factory in self._factories.values():
             for connection in list(factory.connections):
                 connection.transport.abortConnection()
-
-    def _sleep(self, seconds: float) -> Deferred[None]:
-        done: Deferred[None] = Deferred()
-        self._reactor.callLater(seconds, done.callback, None)
-        return done
 
     async def _end(self, status: int) -> None:
         if self._ending:
