@@ -205,6 +205,7 @@ class Worker:
         if self._spec.role == "check":
             os.nice(POLITE)
             await self._generations.prepare(self._spec.generation, self._spec.tree_hash)
+            self._generations.commit(self._spec.generation, {})  # what hangs when it starts would do so in all workers
             await self._end(0)
             return
         self._access_log.start()

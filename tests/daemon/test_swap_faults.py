@@ -32,6 +32,10 @@ BAD_CODE = [
         appended={APPLICATION: SELF_CHECK.format("await Deferred()")},
     ),
     Fault(
+        "hangs when it starts", SWAP, cause=f"{APART} ended: it did not end",
+        appended={APPLICATION: "def _start(self, state):\n    import time\n    time.sleep(3600)\nSmall.start = _start"},
+    ),
+    Fault(
         "another version of what an upload or download tells", SWAP,
         cause="small-download: written as version 1, read are only 2",
         appended={APPLICATION: OTHER_VERSION.format("small-download")},
