@@ -198,23 +198,19 @@ class Channel(AMQChannel):  # type: ignore[misc]
                 waiting, self._all_settled = self._all_settled, None
                 waiting.callback(None)
 
-    async def rest(self, patience_s: float) -> None:
+    async def settled(self, patience_s: float) -> bool:
         """
-        Take no further message, let those that came be settled, and close.
+        Wait until all that came is acknowledged or rejected, or the channel is closed.
 
-        :param patience_s: so long at most; what is not settled then is delivered again
+        :param patience_s: so long at most
+        :return: whether nothing is left
         """
-        try:
-            for tag in list(self._consumers):
-                await self.cancel(tag)
-        except AMQPError:
-            return  # it is closed
-        if self.unsettled and not self.closed:
+        if self.unsettled:
             self._all_settled = Deferred()
             with suppress(TimedOut):
                 await self._all_settled.addTimeout(patience_s, self.client.clock)
             self._all_settled = None
-        await self.leave()
+        return not self.unsettled
 
     # ---- what comes
 
@@ -308,13 +304,13 @@ class Channel(AMQChannel):  # type: ignore[misc]
         for each in (self.unconfirmed, self._tags, self._ids, self._returned, self.unsettled):
             each.clear()
         consumers, self._consumers = self._consumers, {}
+        self.gone.callback(reason)
         for answer in waiting:
             answer.errback(Failure(reason))
         for consumer in consumers.values():
             self._tell(consumer)
-        if self._all_settled is not None:
+        if self._all_settled is not None and not self._all_settled.called:
             self._all_settled.callback(None)
-        self.gone.callback(reason)
 
     do_close = close = ended
 

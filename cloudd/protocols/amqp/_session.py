@@ -2,165 +2,60 @@
 """
 Being connected: a session connects again whenever it must, declares what there has to be, and consumes anew.
 
-A broker that is stopped, restarted or cut off, a queue that somebody deletes, a password that is changed and changed
-back: a session gets over each of them by itself, within ``LONGEST_DELAY_S`` after it has passed.  What it cannot know
-is whether a message that waited for its confirm at that moment was taken: ``publish`` fails, and who called decides.
+A broker that is stopped, restarted or cut off, a node of a cluster that dies, a queue that somebody deletes, a password
+that is changed and changed back: a session gets over each of them by itself, within ``LONGEST_DELAY_S`` after it has
+passed.  What it cannot know is whether a message that waited for its confirm at that moment was taken: ``publish``
+fails, and who called decides.
+
+It has two connections.  A broker that is short of memory reads nothing more from a connection on which messages come:
+with one for both, acknowledgements would stick behind messages, and nobody could empty the queues that fill it.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, fail
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail, gatherResults
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ._address import Address
-from ._channel import Channel, Delivery, OnCancelled, OnDelivery
+from ._channel import Channel, OnDelivery
 from ._connection import Connection, connect
+from ._consumer import FIRST_PATIENCE_S, Consumer
 from ._errors import AMQPError, ConnectionLost, Refused
+from ._topology import Topology
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 2.0
 # For declaring and consuming.  RabbitMQ never answers who consumes from a quorum queue that has just lost its leader.
-FIRST_PATIENCE_S = 2.0
 LONGEST_PATIENCE_S = 30.0
 
 Result = TypeVar("Result")
 
 
-@frozen
-class Exchange:
-    """To be declared; ``kind`` as ``direct``, ``topic`` or ``fanout``."""
-
-    name: str
-    kind: str
-    durable: bool = True
-
-
-@frozen
-class Queue:
-    """To be declared; an exclusive one is this connection's own and goes with it, ``auto_delete`` with its last consumer."""
-
-    name: str
-    durable: bool = True
-    exclusive: bool = False
-    arguments: Mapping[str, Any] = field(factory=dict)
-    auto_delete: bool = False
-
-
-@frozen
-class Binding:
-    """To be made."""
-
-    queue: str
-    exchange: str
-    routing_key: str = ""
-
-
-@frozen
-class Topology:
-    """What there has to be at the broker before anybody publishes or consumes."""
-
-    exchanges: tuple[Exchange, ...] = ()
-    queues: tuple[Queue, ...] = ()
-    bindings: tuple[Binding, ...] = ()
-
-    async def declare(self, channel: Channel) -> None:
-        """
-        Without effect on what is there already.
-
-        :raises Refused: something of that name is there, and another thing
-        """
-        for exchange in self.exchanges:
-            await channel.exchange_declare(exchange=exchange.name, type=exchange.kind, durable=exchange.durable)
-        for queue in self.queues:
-            await channel.queue_declare(
-                queue=queue.name,
-                durable=queue.durable,
-                exclusive=queue.exclusive,
-                auto_delete=queue.auto_delete,
-                arguments=dict(queue.arguments),
-            )
-        for binding in self.bindings:
-            await channel.queue_bind(queue=binding.queue, exchange=binding.exchange, routing_key=binding.routing_key)
-
-
-@define(eq=False)
-class Consumer:
-    """
-    Messages of a queue that come, on each connection anew; made by ``Session.consume``.
-
-    :ivar is_consuming: whether the broker has agreed that messages come, on the connection of now
-    """
-
-    _queue: str | Callable[[], str]
-    _on_delivery: OnDelivery
-    prefetch: int
-    on_consuming: Callable[[], object]
-    channel: Channel | None = None
-    stopped: bool = False
-    patience_s: float = FIRST_PATIENCE_S
-    _tag: str = ""
-    _deaf: bool = False
-
-    @property
-    def queue(self) -> str:
-        """Its name on the connection of now."""
-        return self._queue if isinstance(self._queue, str) else self._queue()
-
-    @property
-    def is_consuming(self) -> bool:
-        """See the class."""
-        return bool(self._tag) and self.channel is not None and not self.channel.closed
-
-    async def begin(self, channel: Channel, on_cancelled: OnCancelled) -> None:
-        """On a channel that is prepared."""
-        self.channel, self._tag = channel, ""
-        await channel.basic_qos(prefetch_count=self.prefetch)
-        self._tag = await channel.consume(self.queue, self._take, on_cancelled)
-        if not self.stopped:
-            self.on_consuming()
-
-    def _take(self, delivery: Delivery) -> None:
-        if not self._deaf:  # the broker gets it back with the channel
-            self._on_delivery(delivery)
-
-    async def cancel(self) -> None:
-        """No further message comes when this is done; those that have come can still be acknowledged, until ``end``."""
-        self.stopped = True
-        if not self.is_consuming or self.channel is None:
-            self._deaf = True
-            return
-        try:
-            await self.channel.basic_cancel(consumer_tag=self._tag)
-        except AMQPError:
-            return  # nothing comes on a channel that is closed
-
-    async def end(self) -> None:
-        """No further message comes; those that were not acknowledged are delivered to others."""
-        self.stopped = True
-        if self.channel is not None:
-            try:
-                await self.channel.leave()
-            except AMQPError:
-                return  # the connection went first
+def _in_turn(address: Address | Sequence[Address]) -> tuple[Address, ...]:
+    addresses = (address,) if isinstance(address, Address) else tuple(address)
+    if not addresses:
+        raise ValueError("a session needs the address of a broker")
+    return addresses
 
 
 @define(eq=False)
 class Session:
     """
+    :param address: of the broker, or of each node of a cluster, which are tried in turn
     :param name: of this client at the broker
     :param on_change: called when it gets connected or loses the connection
     :ivar cause: why it is not connected; empty when it is
-    :ivar connections: how many there have been
+    :ivar connections: how often it got connected
     """
 
     _reactor: Any
-    _address: Address
+    _addresses: tuple[Address, ...] = field(alias="address", converter=_in_turn)
     _topology: Topology = field(factory=Topology)
     _name: str = "cloudd"
     _on_change: Callable[[], object] = lambda: None
@@ -168,11 +63,14 @@ class Session:
     _jitter: Callable[[], float] = random.random
     cause: str = "it has not been started"
     connections: int = 0
-    _connection: Connection | None = None
+    _turn: int = 0
+    _connection: Connection | None = None  # which declares and consumes
+    _outlet: Connection | None = None  # which publishes
     _publishing: Channel | None = None
     _consumers: list[Consumer] = field(factory=list)
     _running: Deferred[None] | None = None
-    _waiting: Deferred[None] | None = None
+    _connecting: Deferred[Connection] | None = None
+    _pauses: set[Deferred[None]] = field(factory=set)
     _stopping: bool = False
 
     log = Logger()
@@ -182,34 +80,45 @@ class Session:
         """Whether messages can go out."""
         return self._publishing is not None and not self._publishing.closed
 
+    @property
+    def blocked(self) -> str:
+        """Why the broker takes no messages though it is there, as short of memory; empty: it does."""
+        return "" if self._outlet is None else self._outlet.blocked
+
+    @property
+    def address(self) -> Address:
+        """Where it is connected, or tries to be next."""
+        return self._addresses[self._turn % len(self._addresses)]
+
+    def use(self, address: Address | Sequence[Address]) -> None:
+        """Other addresses, or another password: from the next connection on."""
+        self._addresses, self._turn = _in_turn(address), 0
+
     def start(self) -> None:
         """Be connected from now on; ``stop`` ends it."""
         self._running = Deferred.fromCoroutine(self._run())
 
-    @property
-    def blocked(self) -> str:
-        """Why the broker takes no messages though it is there, as short of memory; empty: it does."""
-        return "" if self._connection is None else str(self._connection.blocked)
+    async def stop(self) -> None:
+        """Leave in order; messages that were not acknowledged are delivered to others."""
+        self._stopping = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        for pause in list(self._pauses):
+            pause.cancel()
+        there = [each for each in (self._outlet, self._connection) if each is not None]
+        await gatherResults([Deferred.fromCoroutine(each.leave()) for each in there])
+        if self._running is not None:
+            await self._running
 
     async def open_channel(self) -> Channel:
         """
-        One of one's own on the connection of now, to be left after use.
+        One of one's own on the connection of now, to be left after use; not to publish on.
 
         :raises ConnectionLost: there is none
         """
         if self._connection is None or not self.is_connected:
             raise ConnectionLost(f"not connected to the broker: {self.cause}")
         return await self._connection.open_channel()
-
-    async def stop(self) -> None:
-        """Leave in order; messages that were not acknowledged are delivered to others."""
-        self._stopping = True
-        if self._waiting is not None:
-            self._waiting.cancel()
-        if self._connection is not None:
-            await self._connection.leave()
-        if self._running is not None:
-            await self._running
 
     def publish(
         self,
@@ -225,6 +134,12 @@ class Session:
         if channel is None or channel.closed:
             return fail(ConnectionLost(f"not connected to the broker: {self.cause}"))
         return channel.publish(exchange, routing_key, body, properties, mandatory=mandatory)
+
+    def writable(self) -> Deferred[None]:
+        """Fires when ``publish`` is not ``Saturated`` by the connection; fails when there is none, or when it ends."""
+        if self._outlet is None:
+            return fail(ConnectionLost(f"not connected to the broker: {self.cause}"))
+        return self._outlet.writable()
 
     def consume(
         self,
@@ -246,42 +161,88 @@ class Session:
             self._keep_consuming(self._connection, consumer)
         return consumer
 
+    # ---- being connected
+
     async def _run(self) -> None:
         delay_s = FIRST_DELAY_S
         while not self._stopping:
+            began, lasted = self._reactor.seconds(), False
             try:
                 lost = await self._be_connected()
-                delay_s = FIRST_DELAY_S
-            except (AMQPError, OSError) as error:
+                lasted = self._reactor.seconds() - began > LONGEST_DELAY_S
+            except (AMQPError, OSError, CancelledError) as error:
                 lost = error
-                delay_s = min(delay_s * 2, LONGEST_DELAY_S)
-            self._publishing = self._connection = None
+            except Exception as error:
+                self.log.failure("{address}: nobody has thought of this", address=str(self.address))
+                lost = error
             if self._stopping:
                 break
             if str(lost) != self.cause:
-                self.log.warn("{address}: {cause}", address=str(self._address), cause=lost)
-            self.cause = str(lost)
-            self._on_change()
+                self.log.warn("{address}: {cause}", address=str(self.address), cause=lost)
+            delay_s = FIRST_DELAY_S if lasted else min(delay_s * 2, LONGEST_DELAY_S)
+            self._turn += 1
+            self._tell(str(lost) or type(lost).__name__)
             await self._pause(delay_s)
         self.cause = "it has been stopped"
 
     async def _be_connected(self) -> Exception:
-        """From log-in to the end of the connection; its cause."""
-        connection = self._connection = await self._connect(self._reactor, self._address, self._name)
+        """From log-in to the end of either connection; its cause."""
         try:
+            connection = self._connection = await self._open(self._name)
             channel = await self._within(LONGEST_PATIENCE_S, connection, self._prepare(connection))
-            await channel.confirm()
-        except AMQPError:
+            await channel.leave()
+            outlet = self._outlet = await self._open(f"{self._name} (messages)")
+            for one, other in ((connection, outlet), (outlet, connection)):
+                one.lost.addCallback(_both, other)
+            await self._publish_on(outlet, connection)
+            cause: Exception = await connection.lost
+            return cause
+        finally:
+            for each in (self._connection, self._outlet):
+                if each is not None:
+                    Deferred.fromCoroutine(each.leave())
+            self._publishing = self._connection = self._outlet = None
+
+    async def _open(self, name: str) -> Connection:
+        self._connecting = ensureDeferred(self._connect(self._reactor, self.address, name))
+        try:
+            connection = await self._connecting
+        finally:
+            self._connecting = None
+        if self._stopping:
             await connection.leave()
-            raise
-        self._publishing, self.cause = channel, ""
-        self.connections += 1
-        self.log.info("connected to {address}", address=str(self._address))
-        for consumer in [each for each in self._consumers if not each.stopped]:
-            self._keep_consuming(connection, consumer)
-        self._on_change()
-        cause: Exception = await connection.lost
-        return cause
+            raise ConnectionLost("it is being stopped")
+        return connection
+
+    async def _publish_on(self, outlet: Connection, connection: Connection) -> None:
+        """Until the connection ends; with another channel when the broker closes one over a message."""
+        began = False
+        while not outlet.closed:
+            channel = self._publishing = await self._within(LONGEST_PATIENCE_S, outlet, self._outgoing(outlet))
+            if not began:
+                began = True
+                self.connections += 1
+                self.log.info("connected to {address}", address=str(self.address))
+                for consumer in [each for each in self._consumers if not each.stopped]:
+                    self._keep_consuming(connection, consumer)
+            self._tell("")
+            cause = await channel.gone
+            if not outlet.closed:
+                self.log.warn("publishing: {cause}", cause=cause)
+                self._tell(str(cause))
+                await self._pause(FIRST_DELAY_S)
+
+    def _tell(self, cause: str) -> None:
+        self.cause = cause
+        try:
+            self._on_change()
+        except Exception:
+            self.log.failure("who was told of a change failed over it")
+
+    async def _outgoing(self, outlet: Connection) -> Channel:
+        channel = await outlet.open_channel()
+        await channel.confirm()
+        return channel
 
     async def _prepare(self, connection: Connection) -> Channel:
         channel = await connection.open_channel()
@@ -298,41 +259,59 @@ class Session:
             if timer.active():
                 timer.cancel()
 
+    async def _pause(self, seconds: float) -> None:
+        """Not all sessions at the same moment, or a broker that comes back meets them all at once."""
+        pause: Deferred[None] = deferLater(self._reactor, seconds * (0.5 + self._jitter() / 2))
+        self._pauses.add(pause)
+        await pause.addErrback(lambda _: None)
+        self._pauses.discard(pause)
+
+    # ---- consuming
+
     def _keep_consuming(self, connection: Connection, consumer: Consumer) -> None:
         task = Deferred.fromCoroutine(self._consume(connection, consumer))
         task.addErrback(lambda failure: self.log.failure("a consumer has ended", failure=failure))
 
     async def _consume(self, connection: Connection, consumer: Consumer) -> None:
         """Until the connection ends; also when the queue is deleted, or the broker closes the channel."""
+        delay_s, last = FIRST_DELAY_S, ""
         while not (connection.closed or consumer.stopped):
             try:
                 await self._consume_once(connection, consumer)
+                delay_s = FIRST_DELAY_S
             except ConnectionLost:
                 return
             except Refused as error:
-                self.log.warn("consuming {queue}: {error}", queue=consumer.queue, error=error)
+                delay_s = min(delay_s * 2, LONGEST_DELAY_S)
+                if str(error) != last and not connection.closed:
+                    self.log.warn("consuming {queue}: {error}", queue=consumer.queue, error=error)
+                last = str(error)
             if not (connection.closed or consumer.stopped):
-                await deferLater(self._reactor, FIRST_DELAY_S * (1 + self._jitter()))
+                await self._pause(delay_s)
 
     async def _consume_once(self, connection: Connection, consumer: Consumer) -> None:
         ended: Deferred[None] = Deferred()
 
+        def end(_: object = None) -> None:
+            if not ended.called:
+                ended.callback(None)
+
         async def begin() -> Channel:
             channel = await self._prepare(connection)
-            await consumer.begin(channel, lambda: ended.callback(None))
+            channel.gone.addCallback(end)
+            if not consumer.stopped:
+                await consumer.begin(channel, end)
             return channel
 
         patience_s, consumer.patience_s = consumer.patience_s, min(consumer.patience_s * 2, LONGEST_PATIENCE_S)
         channel = await self._within(patience_s, connection, begin())
         consumer.patience_s = FIRST_PATIENCE_S
-        if consumer.stopped and not ended.called:
-            await consumer.end()  # while it began
-        await ended
-        if not channel.closed:
-            await channel.leave()
+        if not consumer.deaf:
+            await ended
+        await channel.leave()
 
-    async def _pause(self, seconds: float) -> None:
-        """Not all sessions at the same moment, or a broker that comes back meets them all at once."""
-        self._waiting = deferLater(self._reactor, seconds * (0.5 + self._jitter() / 2))
-        await self._waiting.addErrback(lambda _: None)
-        self._waiting = None
+
+def _both(cause: Exception, other: Connection) -> Exception:
+    """Neither is of use without the other."""
+    Deferred.fromCoroutine(other.leave())
+    return cause
