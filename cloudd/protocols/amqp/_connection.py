@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
@@ -372,8 +373,8 @@ async def connect(reactor: Any, address: Address, name: str = "cloudd") -> Conne
         protocol = TLSClient(connection, context, server_name, reactor, address.connect_timeout_s)
     try:
         await connectProtocol(endpoint, protocol)
-    except CancelledError:
-        raise
+    except (CancelledError, ConnectingCancelledError) as error:
+        raise CancelledError from error
     except Exception as error:
         raise ConnectionLost(f"{address}: {error}") from error
     try:
