@@ -234,6 +234,8 @@ class Channel(AMQChannel):  # type: ignore[misc]
 
     def _complete(self, method: Any, arguments: list[Any], content: _Content | None) -> None:
         if method.response:
+            if method is _CLOSE_OK:
+                self._drop_unanswered(Refused(200, "the channel was closed before the broker answered"))
             if not self._answers or method not in self._answers[0][0].responses:
                 raise Malformed(f"{method.klass.name}.{method.name} answers nothing that was asked")
             _asked, answer = self._answers.popleft()
@@ -244,6 +246,11 @@ class Channel(AMQChannel):  # type: ignore[misc]
             self.confirmed(arguments[0], multiple=arguments[1], taken=True)
         else:
             self.client.delegate.dispatch(self, Message(method, arguments, content))
+
+    def _drop_unanswered(self, reason: Refused) -> None:
+        """What was asked before the channel's end: RabbitMQ leaves a ``basic.cancel`` without an answer then."""
+        while self._answers and self._answers[0][0] is not _CLOSE:
+            self._answers.popleft()[1].errback(Failure(reason))
 
     def _deliver(self, arguments: list[Any], content: _Content) -> None:
         consumer = self._consumers.get(arguments[0])
@@ -334,12 +341,7 @@ class Channel(AMQChannel):  # type: ignore[misc]
             self.client.forget(self, reason)
             return
         self._crossed = reason
-        answers, self._answers = self._answers, deque()
-        for method, answer in answers:
-            if method is _CLOSE:
-                self._answers.append((method, answer))
-            else:
-                answer.errback(Failure(reason))
+        self._drop_unanswered(reason)
 
 
 @frozen
@@ -381,7 +383,7 @@ class _Content:
 
 _PUBLISH, _DELIVER = find_method("basic.publish"), find_method("basic.deliver")
 _ACK, _NACK = find_method("basic.ack"), find_method("basic.nack")
-_CLOSE = find_method("channel.close")
+_CLOSE, _CLOSE_OK = find_method("channel.close"), find_method("channel.close-ok")
 
 
 @lru_cache(maxsize=1024)

@@ -244,7 +244,7 @@ class Connection(AMQClient):  # type: ignore[misc]
         self._timer.cancel()
         self._timer = None
         if self._heartbeat_s:
-            self._timer = self.clock.callLater(self._heartbeat_s / 2, self._beat)
+            self._beat_later()
         self.ready.callback(self)
 
     def _too_slow(self) -> None:
@@ -287,14 +287,22 @@ class Connection(AMQClient):  # type: ignore[misc]
 
     # ---- heartbeats
 
-    def _beat(self) -> None:
+    def _beat(self, due: float) -> None:
+        """
+        :param due: when this was to be; if it is much later, we were stopped ourselves and have not read what came
+        """
         now = self.clock.seconds()
-        if now - self._heard > self._heartbeat_s * SILENT_HEARTBEATS:
+        on_time = now - due < self._heartbeat_s / 2
+        if on_time and now - self._heard > self._heartbeat_s * SILENT_HEARTBEATS:
             self.end(ConnectionLost(f"the broker has been silent for {now - self._heard:.0f} s"))
             return
         if now - self._said >= self._heartbeat_s / 2:
             self.send(HEARTBEAT_FRAME)
-        self._timer = self.clock.callLater(self._heartbeat_s / 2, self._beat)
+        self._beat_later()
+
+    def _beat_later(self) -> None:
+        interval_s = self._heartbeat_s / 2
+        self._timer = self.clock.callLater(interval_s, self._beat, self.clock.seconds() + interval_s)
 
     # ---- back-pressure of the transport
 

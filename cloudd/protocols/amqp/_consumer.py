@@ -21,7 +21,7 @@ class Consumer:
     :ivar prefetch: so many at a time that are not settled
     :ivar channel: on which they come; a session gives it one after the other
     :ivar stopped: it is given no further one
-    :ivar deaf: it was ended before messages came
+    :ivar is_deaf: what comes is not taken; the broker gets it back with the channel
     :ivar patience_s: how long the broker may take next time to let them come
     """
 
@@ -29,11 +29,12 @@ class Consumer:
     _on_delivery: OnDelivery
     prefetch: int
     on_consuming: Callable[[], object]
+    no_ack: bool = False
     channel: Channel | None = None
     stopped: bool = False
     patience_s: float = FIRST_PATIENCE_S
     _tag: str = ""
-    deaf: bool = False
+    is_deaf: bool = False
 
     @property
     def queue(self) -> str:
@@ -49,19 +50,19 @@ class Consumer:
         """On a channel that is prepared."""
         self.channel, self._tag = channel, ""
         await channel.basic_qos(prefetch_count=self.prefetch)
-        self._tag = await channel.consume(self.queue, self._take, on_cancelled)
+        self._tag = await channel.consume(self.queue, self._take, on_cancelled, no_ack=self.no_ack)
         if not self.stopped:
             self.on_consuming()
 
     def _take(self, delivery: Delivery) -> None:
-        if not self.deaf:  # the broker gets it back with the channel
+        if not self.is_deaf:
             self._on_delivery(delivery)
 
     async def cancel(self) -> None:
         """No further message comes when this is done; those that have come can still be acknowledged, until ``end``."""
         self.stopped = True
         if not self.is_consuming or self.channel is None:
-            self.deaf = True
+            self.is_deaf = True
             return
         try:
             await self.channel.cancel(self._tag)
@@ -75,14 +76,12 @@ class Consumer:
         :param patience_s: so long at most; what is not settled then is delivered to others
         """
         await self.cancel()
-        if self.channel is not None and not self.deaf:
+        if self.channel is not None and not self.is_deaf:
             await self.channel.settled(patience_s)
         await self.end()
 
     async def end(self) -> None:
-        """No further message comes; those that were not acknowledged are delivered to others."""
-        self.stopped = True
-        if self.channel is None or not self._tag:
-            self.deaf = True
+        """No further message comes; those that were not acknowledged are delivered to others.  Safe to call again."""
+        self.stopped = self.is_deaf = True
         if self.channel is not None:
             await self.channel.leave()

@@ -21,6 +21,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail, gatherResults
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ._address import Address
 from ._channel import Channel, OnDelivery
@@ -147,6 +148,8 @@ class Session:
         on_delivery: OnDelivery,
         prefetch: int = 10,
         on_consuming: Callable[[], object] = lambda: None,
+        *,
+        no_ack: bool = False,
     ) -> Consumer:
         """
         Let messages of a queue come, on each connection anew.
@@ -154,8 +157,9 @@ class Session:
         :param queue: its name, or what gives it on each connection, when what there has to be was declared
         :param prefetch: so many at a time that are not acknowledged
         :param on_consuming: called each time the broker has agreed
+        :param no_ack: messages count as acknowledged when the broker has sent them, and ``prefetch`` bounds nothing
         """
-        consumer = Consumer(queue, on_delivery, prefetch, on_consuming)
+        consumer = Consumer(queue, on_delivery, prefetch, on_consuming, no_ack)
         self._consumers = [each for each in self._consumers if not each.stopped] + [consumer]
         if self._connection is not None and self.is_connected:
             self._keep_consuming(self._connection, consumer)
@@ -189,16 +193,15 @@ class Session:
         """From log-in to the end of either connection; its cause."""
         try:
             connection = self._connection = await self._open(self._name)
-            channel = await self._within(LONGEST_PATIENCE_S, connection, self._prepare(connection))
-            await channel.leave()
+            await self._declare(connection)
             outlet = self._outlet = await self._open(f"{self._name} (messages)")
-            for one, other in ((connection, outlet), (outlet, connection)):
-                one.lost.addCallback(_both, other)
-            await self._publish_on(outlet, connection)
-            cause: Exception = await connection.lost
-            return cause
+            over: Deferred[Exception] = Deferred()
+            for lost in (connection.lost, outlet.lost):
+                lost.addCallback(_fire, over)
+            Deferred.fromCoroutine(self._publish_on(outlet, connection)).addErrback(_end, outlet)
+            return await over
         finally:
-            for each in (self._connection, self._outlet):
+            for each in (self._connection, self._outlet):  # neither is of use without the other
                 if each is not None:
                     Deferred.fromCoroutine(each.leave())
             self._publishing = self._connection = self._outlet = None
@@ -216,21 +219,21 @@ class Session:
 
     async def _publish_on(self, outlet: Connection, connection: Connection) -> None:
         """Until the connection ends; with another channel when the broker closes one over a message."""
-        began = False
+        channel = self._publishing = await self._within(LONGEST_PATIENCE_S, outlet, self._outgoing(outlet))
+        self.connections += 1
+        self.log.info("connected to {address}", address=str(self.address))
+        for consumer in [each for each in self._consumers if not each.stopped]:
+            self._keep_consuming(connection, consumer)
         while not outlet.closed:
-            channel = self._publishing = await self._within(LONGEST_PATIENCE_S, outlet, self._outgoing(outlet))
-            if not began:
-                began = True
-                self.connections += 1
-                self.log.info("connected to {address}", address=str(self.address))
-                for consumer in [each for each in self._consumers if not each.stopped]:
-                    self._keep_consuming(connection, consumer)
             self._tell("")
             cause = await channel.gone
-            if not outlet.closed:
-                self.log.warn("publishing: {cause}", cause=cause)
-                self._tell(str(cause))
-                await self._pause(FIRST_DELAY_S)
+            if outlet.closed or connection.closed:
+                return
+            self.log.warn("publishing: {cause}", cause=cause)
+            self._tell(str(cause))
+            await self._pause(FIRST_DELAY_S)
+            await self._declare(connection)  # it may have been what is not there any more
+            channel = self._publishing = await self._within(LONGEST_PATIENCE_S, outlet, self._outgoing(outlet))
 
     def _tell(self, cause: str) -> None:
         self.cause = cause
@@ -238,6 +241,10 @@ class Session:
             self._on_change()
         except Exception:
             self.log.failure("who was told of a change failed over it")
+
+    async def _declare(self, connection: Connection) -> None:
+        channel = await self._within(LONGEST_PATIENCE_S, connection, self._prepare(connection))
+        await channel.leave()
 
     async def _outgoing(self, outlet: Connection) -> Channel:
         channel = await outlet.open_channel()
@@ -306,12 +313,15 @@ class Session:
         patience_s, consumer.patience_s = consumer.patience_s, min(consumer.patience_s * 2, LONGEST_PATIENCE_S)
         channel = await self._within(patience_s, connection, begin())
         consumer.patience_s = FIRST_PATIENCE_S
-        if not consumer.deaf:
+        if not consumer.is_deaf:
             await ended
         await channel.leave()
 
 
-def _both(cause: Exception, other: Connection) -> Exception:
-    """Neither is of use without the other."""
-    Deferred.fromCoroutine(other.leave())
-    return cause
+def _fire(cause: Exception, over: Deferred[Exception]) -> None:
+    if not over.called:
+        over.callback(cause)
+
+
+def _end(failure: Failure, connection: Connection) -> None:
+    connection.end(failure.value if isinstance(failure.value, Exception) else ConnectionLost(str(failure.value)))

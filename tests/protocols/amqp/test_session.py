@@ -214,6 +214,35 @@ class LastingTests(SessionCase):
         await self.say(session, b"again")
         await self.until(lambda: self.got == [b"again"])
 
+    async def test_exchange_deleted(self) -> None:
+        """It is declared again with the channel that is opened again."""
+        session = self.session(self.broker)
+        session.consume(self.queue, self.take)
+        await self.until(lambda: session.is_connected)
+        channel = await session.open_channel()
+        await channel.exchange_delete(exchange=f"x-{self.queue}")
+        await channel.leave()
+        with self.assertRaises(Refused):
+            await self.say(session, b"lost")
+        await self.until(lambda: session.is_connected, 5)
+        await self.say(session, b"again")
+        await self.until(lambda: self.got == [b"again"])
+
+    async def told_at_a_loss(self, which: str) -> None:
+        told: list[tuple[bool, str]] = []
+        session = self.session(self.broker)
+        await self.until(lambda: session.is_connected)
+        session._on_change = lambda: told.append((session.is_connected, session.cause))
+        getattr(session, which).end(ConnectionLost("cut"))
+        self.assertEqual(told, [(False, "cut")])
+        await self.until(lambda: session.is_connected, 5)
+        self.assertEqual(told, [(False, "cut"), (True, "")])
+
+    async def test_what_is_told_at_a_loss(self) -> None:
+        """The cause, at once, and that there is no connection: whichever of the two was lost."""
+        await self.told_at_a_loss("_connection")
+        await self.told_at_a_loss("_outlet")
+
     async def test_consuming_during_an_alarm(self) -> None:
         """A broker that is short of memory takes no messages, and still gives them and hears what becomes of them."""
         session = self.session(self.broker)
