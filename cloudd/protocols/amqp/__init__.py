@@ -9,8 +9,10 @@ wrong is one of the errors here.
 from ._address import Address, BadAddress
 from ._channel import Channel, Delivery
 from ._connection import Connection, connect
+from ._consumer import Consumer
 from ._errors import AMQPError, ConnectionLost, LoginRefused, NotRouted, NotTaken, Refused, Saturated
-from ._session import Binding, Exchange, Queue, Session, Topology
+from ._session import Session
+from ._topology import Binding, Exchange, Queue, Topology
 from ._values import Malformed, Unencodable
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Channel",
     "Connection",
     "ConnectionLost",
+    "Consumer",
     "Delivery",
     "Exchange",
     "LoginRefused",

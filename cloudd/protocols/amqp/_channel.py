@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from txamqp.message import Message
@@ -24,7 +26,7 @@ from txamqp.protocol import AMQChannel
 from ._errors import AMQPError, NotRouted, NotTaken, Refused, Saturated
 from ._frames import HEADER, METHOD, pack_content, pack_frame
 from ._methods import find_method, pack_header, pack_method, unpack_header
-from ._values import Malformed
+from ._values import Malformed, Unencodable
 
 MAX_UNCONFIRMED = 1000
 
@@ -64,6 +66,8 @@ OnCancelled = Callable[[], object]
 class Channel(AMQChannel):  # type: ignore[misc]
     """
     :ivar unconfirmed: messages that the broker has not answered for
+    :ivar unsettled: tags of messages that came and were neither acknowledged nor rejected
+    :ivar gone: fires with the cause when the channel is closed
     """
 
     log = Logger()
@@ -79,10 +83,16 @@ class Channel(AMQChannel):  # type: ignore[misc]
         self._content: _Content | None = None
         self._published = 0  # messages since confirms are on; 0: they are off
         self._confirming = False
+        self._leaving = False
+        self._crossed: Refused | None = None  # why the broker closed it while we were about to
         self.unconfirmed: dict[int, Deferred[None]] = {}
         self._tags: dict[str, int] = {}  # message id -> tag, of messages that may come back
+        self._ids: dict[int, str] = {}  # the same the other way round
         self._returned: dict[int, NotRouted] = {}
-        self._consumers: dict[str, tuple[OnDelivery, OnCancelled]] = {}
+        self._consumers: dict[str, _Consumer] = {}
+        self.unsettled: set[int] = set()
+        self._all_settled: Deferred[None] | None = None
+        self.gone: Deferred[Exception] = Deferred()
 
     # ---- what we ask
 
@@ -108,8 +118,8 @@ class Channel(AMQChannel):  # type: ignore[misc]
 
     async def confirm(self) -> None:
         """From now on ``publish`` waits for the broker's answer."""
+        self._confirming = True  # not later: the broker counts from the moment when it reads this
         await self.confirm_select()
-        self._confirming = True
 
     def publish(
         self,
@@ -144,6 +154,7 @@ class Channel(AMQChannel):  # type: ignore[misc]
         self.unconfirmed[self._published] = taken
         if mandatory and properties:
             self._tags[properties["message-id"]] = self._published
+            self._ids[self._published] = properties["message-id"]
         return taken
 
     async def consume(
@@ -163,12 +174,12 @@ class Channel(AMQChannel):  # type: ignore[misc]
         :return: the consumer's tag, for ``cancel``
         """
         tag: str = self.client.next_name("consumer")
-        self._consumers[tag] = (on_delivery, on_cancelled)
+        self._consumers[tag] = _Consumer(on_delivery, on_cancelled, no_ack)
         try:
             await self.basic_consume(
                 queue=queue, consumer_tag=tag, no_ack=no_ack, exclusive=exclusive, arguments=dict(arguments or {})
             )
-        except AMQPError:
+        except (AMQPError, Unencodable):
             self._consumers.pop(tag, None)
             raise
         return tag
@@ -182,6 +193,24 @@ class Channel(AMQChannel):  # type: ignore[misc]
         """Acknowledge or reject; without effect on a closed channel, whose messages the broker delivers again."""
         if not self.closed:
             self.client.send(pack_frame(METHOD, self.id, pack_method(method, arguments)))
+            self.unsettled.discard(arguments[0])
+            if self._all_settled is not None and not self.unsettled:
+                waiting, self._all_settled = self._all_settled, None
+                waiting.callback(None)
+
+    async def settled(self, patience_s: float) -> bool:
+        """
+        Wait until all that came is acknowledged or rejected, or the channel is closed.
+
+        :param patience_s: so long at most
+        :return: whether nothing is left
+        """
+        if self.unsettled:
+            self._all_settled = Deferred()
+            with suppress(TimedOut):
+                await self._all_settled.addTimeout(patience_s, self.client.clock)
+            self._all_settled = None
+        return not self.unsettled
 
     # ---- what comes
 
@@ -205,6 +234,8 @@ class Channel(AMQChannel):  # type: ignore[misc]
 
     def _complete(self, method: Any, arguments: list[Any], content: _Content | None) -> None:
         if method.response:
+            if method is _CLOSE_OK:
+                self._drop_unanswered(Refused(200, "the channel was closed before the broker answered"))
             if not self._answers or method not in self._answers[0][0].responses:
                 raise Malformed(f"{method.klass.name}.{method.name} answers nothing that was asked")
             _asked, answer = self._answers.popleft()
@@ -216,22 +247,30 @@ class Channel(AMQChannel):  # type: ignore[misc]
         else:
             self.client.delegate.dispatch(self, Message(method, arguments, content))
 
+    def _drop_unanswered(self, reason: Refused) -> None:
+        """What was asked before the channel's end: RabbitMQ leaves a ``basic.cancel`` without an answer then."""
+        while self._answers and self._answers[0][0] is not _CLOSE:
+            self._answers.popleft()[1].errback(Failure(reason))
+
     def _deliver(self, arguments: list[Any], content: _Content) -> None:
         consumer = self._consumers.get(arguments[0])
         if consumer is None:
             return  # cancelled: the broker takes it back with the channel
         tag, number, redelivered, exchange, routing_key = arguments
+        if not consumer.no_ack:
+            self.unsettled.add(number)
         properties, body = content.properties, content.body
         delivery = Delivery(self, tag, number, redelivered, exchange, routing_key, properties, body)
         try:
-            consumer[0](delivery)
+            consumer.on_delivery(delivery)
         except Exception:
             self.log.failure("a consumer failed over a message; it is not acknowledged")
 
     def confirmed(self, tag: int, *, multiple: bool, taken: bool) -> None:
         """The broker's answer for one message, or for all up to one."""
-        tags = list(takewhile(lambda each: each <= tag, self.unconfirmed)) if multiple else [tag]
+        tags = list(takewhile(lambda each: each <= tag or not tag, self.unconfirmed)) if multiple else [tag]
         for each in tags:
+            self._tags.pop(self._ids.pop(each, ""), None)
             waiting = self.unconfirmed.pop(each, None)
             returned = self._returned.pop(each, None)
             if waiting is None:
@@ -242,20 +281,24 @@ class Channel(AMQChannel):  # type: ignore[misc]
                 waiting.callback(None)
             else:
                 waiting.errback(NotTaken("the broker could not take a message"))
-        if self._tags and not self.unconfirmed:
-            self._tags.clear()
 
     def returned(self, error: NotRouted, message_id: str) -> None:
         """A mandatory message comes back; its confirm follows."""
-        tag = self._tags.pop(message_id, None)
+        tag = self._tags.get(message_id)
         if tag is not None:
             self._returned[tag] = error
 
     def cancelled(self, consumer_tag: str) -> None:
         """By the broker."""
-        _on_delivery, on_cancelled = self._consumers.pop(consumer_tag, (None, None))
-        if on_cancelled is not None:
-            on_cancelled()
+        consumer = self._consumers.pop(consumer_tag, None)
+        if consumer is not None:
+            self._tell(consumer)
+
+    def _tell(self, consumer: _Consumer) -> None:
+        try:
+            consumer.on_cancelled()
+        except Exception:
+            self.log.failure("a consumer failed over its own end")
 
     def ended(self, reason: Exception) -> None:
         """The channel is closed, by whomever: all that waits fails with ``reason``."""
@@ -265,20 +308,47 @@ class Channel(AMQChannel):  # type: ignore[misc]
         self.reason = reason
         waiting = [answer for _method, answer in self._answers] + list(self.unconfirmed.values())
         self._answers.clear()
-        self.unconfirmed.clear()
+        for each in (self.unconfirmed, self._tags, self._ids, self._returned, self.unsettled):
+            each.clear()
         consumers, self._consumers = self._consumers, {}
-        for each in waiting:
-            each.errback(Failure(reason))
-        for _on_delivery, on_cancelled in consumers.values():
-            on_cancelled()
+        self.gone.callback(reason)
+        for answer in waiting:
+            answer.errback(Failure(reason))
+        for consumer in consumers.values():
+            self._tell(consumer)
+        if self._all_settled is not None and not self._all_settled.called:
+            self._all_settled.callback(None)
 
     do_close = close = ended
 
     async def leave(self) -> None:
         """Close it; messages that were not acknowledged are delivered again."""
-        if not self.closed:
+        if self.closed or self._leaving:
+            return
+        self._leaving = True
+        with suppress(AMQPError):  # then it is closed as well
             await self.channel_close(reply_code=200, reply_text="done")
-            self.client.forget(self, Refused(200, "the channel was closed"))
+        self.client.forget(self, self._crossed or Refused(200, "the channel was closed"))
+
+    def closed_by_broker(self, reason: Refused) -> None:
+        """
+        The broker closes it.
+
+        If we do at the same moment, the broker still answers that; until then the number belongs to this channel.
+        """
+        self.channel_close_ok()
+        if not self._leaving:
+            self.client.forget(self, reason)
+            return
+        self._crossed = reason
+        self._drop_unanswered(reason)
+
+
+@frozen
+class _Consumer:
+    on_delivery: OnDelivery
+    on_cancelled: OnCancelled
+    no_ack: bool
 
 
 class _Content:
@@ -313,6 +383,7 @@ class _Content:
 
 _PUBLISH, _DELIVER = find_method("basic.publish"), find_method("basic.deliver")
 _ACK, _NACK = find_method("basic.ack"), find_method("basic.nack")
+_CLOSE, _CLOSE_OK = find_method("channel.close"), find_method("channel.close-ok")
 
 
 @lru_cache(maxsize=1024)

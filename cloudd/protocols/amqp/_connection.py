@@ -12,19 +12,21 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from txamqp.client import TwistedDelegate
 from txamqp.protocol import AMQClient
+from txamqp.spec import pythonize
 from zope.interface import implementer
 
 from ._address import Address
 from ._channel import Channel
-from ._errors import ConnectionLost, LoginRefused, NotRouted, Refused
+from ._errors import AMQPError, ConnectionLost, LoginRefused, NotRouted, Refused
 from ._frames import BODY, HEADER, HEARTBEAT, HEARTBEAT_FRAME, METHOD, MIN_FRAME_MAX, FrameReader
 from ._methods import specification, unpack_method
 from ._tls import TLSClient, tls_context
@@ -33,6 +35,9 @@ from ._values import Malformed
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 FRAME_MAX = 131_072
 MAX_PILED = 1_048_576  # bytes that wait for a slow broker beside what the transport holds anyway
+# For TCP alone, which kernels answer.  A host that was away is tried again soon after it is back: TCP itself repeats
+# its question after 1, 3 and 7 s.
+REACH_S = 3.0
 CLOSE_S = 2.0
 SILENT_HEARTBEATS = 2  # after which the broker is taken for gone (AMQP 0-9-1 section 4.2.7)
 CAPABILITIES = {
@@ -52,6 +57,13 @@ class _Delegate(TwistedDelegate):  # type: ignore[misc]
 
     client: Connection
 
+    def dispatch(self, channel: Channel, message: Any) -> None:
+        try:
+            hear = getattr(self, f"{pythonize(message.method.klass.name)}_{pythonize(message.method.name)}")
+        except AttributeError:
+            raise Malformed(f"no broker says {message.method.klass.name}.{message.method.name}") from None
+        hear(channel, message)
+
     def connection_start(self, channel: Channel, message: Any) -> None:
         self.client.login_begins(channel, message)
 
@@ -69,8 +81,7 @@ class _Delegate(TwistedDelegate):  # type: ignore[misc]
         self.client.unblock()
 
     def channel_close(self, channel: Channel, message: Any) -> None:
-        channel.channel_close_ok()
-        self.client.forget(channel, Refused(message.reply_code, message.reply_text))
+        channel.closed_by_broker(Refused(message.reply_code, message.reply_text))
 
     def basic_nack(self, channel: Channel, message: Any) -> None:
         channel.confirmed(message.delivery_tag, multiple=message.multiple, taken=False)
@@ -160,8 +171,8 @@ class Connection(AMQClient):  # type: ignore[misc]
         timer = self.clock.callLater(CLOSE_S, self.end, ConnectionLost("the broker did not let us go"))
         try:
             await self.channels[0].connection_close(reply_code=200, reply_text="done")
-        except ConnectionLost:
-            pass
+        except AMQPError:
+            pass  # it has ended in another way: lost, or closed by the broker at the same moment
         finally:
             if timer.active():
                 timer.cancel()
@@ -233,7 +244,7 @@ class Connection(AMQClient):  # type: ignore[misc]
         self._timer.cancel()
         self._timer = None
         if self._heartbeat_s:
-            self._timer = self.clock.callLater(self._heartbeat_s / 2, self._beat)
+            self._beat_later()
         self.ready.callback(self)
 
     def _too_slow(self) -> None:
@@ -276,14 +287,22 @@ class Connection(AMQClient):  # type: ignore[misc]
 
     # ---- heartbeats
 
-    def _beat(self) -> None:
+    def _beat(self, due: float) -> None:
+        """
+        :param due: when this was to be; if it is much later, we were stopped ourselves and have not read what came
+        """
         now = self.clock.seconds()
-        if now - self._heard > self._heartbeat_s * SILENT_HEARTBEATS:
+        on_time = now - due < self._heartbeat_s / 2
+        if on_time and now - self._heard > self._heartbeat_s * SILENT_HEARTBEATS:
             self.end(ConnectionLost(f"the broker has been silent for {now - self._heard:.0f} s"))
             return
         if now - self._said >= self._heartbeat_s / 2:
             self.send(HEARTBEAT_FRAME)
-        self._timer = self.clock.callLater(self._heartbeat_s / 2, self._beat)
+        self._beat_later()
+
+    def _beat_later(self) -> None:
+        interval_s = self._heartbeat_s / 2
+        self._timer = self.clock.callLater(interval_s, self._beat, self.clock.seconds() + interval_s)
 
     # ---- back-pressure of the transport
 
@@ -347,12 +366,13 @@ class Connection(AMQClient):  # type: ignore[misc]
 
 async def connect(reactor: Any, address: Address, name: str = "cloudd") -> Connection:
     """
-    A connection that the broker has let in.
+    A connection that the broker has let in.  Cancelling ends what has begun.
 
     :raises LoginRefused: it knows no such user, password or virtual host
     :raises ConnectionLost: it is not there, or went away, or TLS finds that it is another
     """
-    endpoint: Any = HostnameEndpoint(reactor, address.host, address.port, timeout=address.connect_timeout_s)
+    patience_s = min(address.connect_timeout_s, REACH_S)
+    endpoint: Any = HostnameEndpoint(reactor, address.host, address.port, timeout=patience_s)
     connection = Connection(address, reactor, name)
     protocol: Protocol = connection
     if address.tls:
@@ -361,6 +381,12 @@ async def connect(reactor: Any, address: Address, name: str = "cloudd") -> Conne
         protocol = TLSClient(connection, context, server_name, reactor, address.connect_timeout_s)
     try:
         await connectProtocol(endpoint, protocol)
+    except (CancelledError, ConnectingCancelledError) as error:
+        raise CancelledError from error
     except Exception as error:
         raise ConnectionLost(f"{address}: {error}") from error
-    return await connection.ready
+    try:
+        return await connection.ready
+    except CancelledError:
+        connection.end(ConnectionLost("nobody waits for it any more"))
+        raise

@@ -2,109 +2,61 @@
 """
 Being connected: a session connects again whenever it must, declares what there has to be, and consumes anew.
 
-A broker that is stopped, restarted or cut off, a queue that somebody deletes, a password that is changed and changed
-back: a session gets over each of them by itself, within ``LONGEST_DELAY_S`` after it has passed.  What it cannot know
-is whether a message that waited for its confirm at that moment was taken: ``publish`` fails, and who called decides.
+A broker that is stopped, restarted or cut off, a node of a cluster that dies, a queue that somebody deletes, a password
+that is changed and changed back: a session gets over each of them by itself, within ``LONGEST_DELAY_S`` after it has
+passed.  What it cannot know is whether a message that waited for its confirm at that moment was taken: ``publish``
+fails, and who called decides.
+
+It has two connections.  A broker that is short of memory reads nothing more from a connection on which messages come:
+with one for both, acknowledgements would stick behind messages, and nobody could empty the queues that fill it.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, fail
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail, gatherResults
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ._address import Address
 from ._channel import Channel, OnDelivery
 from ._connection import Connection, connect
+from ._consumer import FIRST_PATIENCE_S, Consumer
 from ._errors import AMQPError, ConnectionLost, Refused
+from ._topology import Topology
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 2.0
 # For declaring and consuming.  RabbitMQ never answers who consumes from a quorum queue that has just lost its leader.
-FIRST_PATIENCE_S = 2.0
 LONGEST_PATIENCE_S = 30.0
 
 Result = TypeVar("Result")
 
 
-@frozen
-class Exchange:
-    """To be declared; ``kind`` as ``direct``, ``topic`` or ``fanout``."""
-
-    name: str
-    kind: str
-    durable: bool = True
-
-
-@frozen
-class Queue:
-    """To be declared; an exclusive one is this connection's own and goes with it."""
-
-    name: str
-    durable: bool = True
-    exclusive: bool = False
-    arguments: Mapping[str, Any] = field(factory=dict)
-
-
-@frozen
-class Binding:
-    """To be made."""
-
-    queue: str
-    exchange: str
-    routing_key: str = ""
-
-
-@frozen
-class Topology:
-    """What there has to be at the broker before anybody publishes or consumes."""
-
-    exchanges: tuple[Exchange, ...] = ()
-    queues: tuple[Queue, ...] = ()
-    bindings: tuple[Binding, ...] = ()
-
-    async def declare(self, channel: Channel) -> None:
-        """
-        Without effect on what is there already.
-
-        :raises Refused: something of that name is there, and another thing
-        """
-        for exchange in self.exchanges:
-            await channel.exchange_declare(exchange=exchange.name, type=exchange.kind, durable=exchange.durable)
-        for queue in self.queues:
-            await channel.queue_declare(
-                queue=queue.name, durable=queue.durable, exclusive=queue.exclusive, arguments=dict(queue.arguments)
-            )
-        for binding in self.bindings:
-            await channel.queue_bind(queue=binding.queue, exchange=binding.exchange, routing_key=binding.routing_key)
-
-
-@define(eq=False)
-class _Consumer:
-    queue: str
-    on_delivery: OnDelivery
-    prefetch: int
-    channel: Channel | None = None
-    stopped: bool = False
-    patience_s: float = FIRST_PATIENCE_S
+def _in_turn(address: Address | Sequence[Address]) -> tuple[Address, ...]:
+    addresses = (address,) if isinstance(address, Address) else tuple(address)
+    if not addresses:
+        raise ValueError("a session needs the address of a broker")
+    return addresses
 
 
 @define(eq=False)
 class Session:
     """
+    :param address: of the broker, or of each node of a cluster, which are tried in turn
     :param name: of this client at the broker
     :param on_change: called when it gets connected or loses the connection
     :ivar cause: why it is not connected; empty when it is
-    :ivar connections: how many there have been
+    :ivar connections: how often it got connected
     """
 
     _reactor: Any
-    _address: Address
+    _addresses: tuple[Address, ...] = field(alias="address", converter=_in_turn)
     _topology: Topology = field(factory=Topology)
     _name: str = "cloudd"
     _on_change: Callable[[], object] = lambda: None
@@ -112,11 +64,14 @@ class Session:
     _jitter: Callable[[], float] = random.random
     cause: str = "it has not been started"
     connections: int = 0
-    _connection: Connection | None = None
+    _turn: int = 0
+    _connection: Connection | None = None  # which declares and consumes
+    _outlet: Connection | None = None  # which publishes
     _publishing: Channel | None = None
-    _consumers: list[_Consumer] = field(factory=list)
+    _consumers: list[Consumer] = field(factory=list)
     _running: Deferred[None] | None = None
-    _waiting: Deferred[None] | None = None
+    _connecting: Deferred[Connection] | None = None
+    _pauses: set[Deferred[None]] = field(factory=set)
     _stopping: bool = False
 
     log = Logger()
@@ -126,6 +81,20 @@ class Session:
         """Whether messages can go out."""
         return self._publishing is not None and not self._publishing.closed
 
+    @property
+    def blocked(self) -> str:
+        """Why the broker takes no messages though it is there, as short of memory; empty: it does."""
+        return "" if self._outlet is None else self._outlet.blocked
+
+    @property
+    def address(self) -> Address:
+        """Where it is connected, or tries to be next."""
+        return self._addresses[self._turn % len(self._addresses)]
+
+    def use(self, address: Address | Sequence[Address]) -> None:
+        """Other addresses, or another password: from the next connection on."""
+        self._addresses, self._turn = _in_turn(address), 0
+
     def start(self) -> None:
         """Be connected from now on; ``stop`` ends it."""
         self._running = Deferred.fromCoroutine(self._run())
@@ -133,12 +102,24 @@ class Session:
     async def stop(self) -> None:
         """Leave in order; messages that were not acknowledged are delivered to others."""
         self._stopping = True
-        if self._waiting is not None:
-            self._waiting.cancel()
-        if self._connection is not None:
-            await self._connection.leave()
+        if self._connecting is not None:
+            self._connecting.cancel()
+        for pause in list(self._pauses):
+            pause.cancel()
+        there = [each for each in (self._outlet, self._connection) if each is not None]
+        await gatherResults([Deferred.fromCoroutine(each.leave()) for each in there])
         if self._running is not None:
             await self._running
+
+    async def open_channel(self) -> Channel:
+        """
+        One of one's own on the connection of now, to be left after use; not to publish on.
+
+        :raises ConnectionLost: there is none
+        """
+        if self._connection is None or not self.is_connected:
+            raise ConnectionLost(f"not connected to the broker: {self.cause}")
+        return await self._connection.open_channel()
 
     def publish(
         self,
@@ -155,62 +136,120 @@ class Session:
             return fail(ConnectionLost(f"not connected to the broker: {self.cause}"))
         return channel.publish(exchange, routing_key, body, properties, mandatory=mandatory)
 
-    def consume(self, queue: str, on_delivery: OnDelivery, prefetch: int = 10) -> Callable[[], Deferred[None]]:
+    def writable(self) -> Deferred[None]:
+        """Fires when ``publish`` is not ``Saturated`` by the connection; fails when there is none, or when it ends."""
+        if self._outlet is None:
+            return fail(ConnectionLost(f"not connected to the broker: {self.cause}"))
+        return self._outlet.writable()
+
+    def consume(
+        self,
+        queue: str | Callable[[], str],
+        on_delivery: OnDelivery,
+        prefetch: int = 10,
+        on_consuming: Callable[[], object] = lambda: None,
+        *,
+        no_ack: bool = False,
+    ) -> Consumer:
         """
         Let messages of a queue come, on each connection anew.
 
+        :param queue: its name, or what gives it on each connection, when what there has to be was declared
         :param prefetch: so many at a time that are not acknowledged
-        :return: ends it: no further message comes when its Deferred has fired
+        :param on_consuming: called each time the broker has agreed
+        :param no_ack: messages count as acknowledged when the broker has sent them, and ``prefetch`` bounds nothing
         """
-        consumer = _Consumer(queue, on_delivery, prefetch)
-        self._consumers.append(consumer)
+        consumer = Consumer(queue, on_delivery, prefetch, on_consuming, no_ack)
+        self._consumers = [each for each in self._consumers if not each.stopped] + [consumer]
         if self._connection is not None and self.is_connected:
             self._keep_consuming(self._connection, consumer)
+        return consumer
 
-        async def end() -> None:
-            consumer.stopped = True
-            self._consumers.remove(consumer)
-            if consumer.channel is not None:
-                await consumer.channel.leave()
-
-        return lambda: Deferred.fromCoroutine(end())
+    # ---- being connected
 
     async def _run(self) -> None:
         delay_s = FIRST_DELAY_S
         while not self._stopping:
+            began, lasted = self._reactor.seconds(), False
             try:
                 lost = await self._be_connected()
-                delay_s = FIRST_DELAY_S
-            except (AMQPError, OSError) as error:
+                lasted = self._reactor.seconds() - began > LONGEST_DELAY_S
+            except (AMQPError, OSError, CancelledError) as error:
                 lost = error
-                delay_s = min(delay_s * 2, LONGEST_DELAY_S)
-            self._publishing = self._connection = None
+            except Exception as error:
+                self.log.failure("{address}: nobody has thought of this", address=str(self.address))
+                lost = error
             if self._stopping:
                 break
             if str(lost) != self.cause:
-                self.log.warn("{address}: {cause}", address=str(self._address), cause=lost)
-            self.cause = str(lost)
-            self._on_change()
+                self.log.warn("{address}: {cause}", address=str(self.address), cause=lost)
+            delay_s = FIRST_DELAY_S if lasted else min(delay_s * 2, LONGEST_DELAY_S)
+            self._turn += 1
+            self._tell(str(lost) or type(lost).__name__)
             await self._pause(delay_s)
         self.cause = "it has been stopped"
 
     async def _be_connected(self) -> Exception:
-        """From log-in to the end of the connection; its cause."""
-        connection = self._connection = await self._connect(self._reactor, self._address, self._name)
+        """From log-in to the end of either connection; its cause."""
         try:
-            channel = await self._within(LONGEST_PATIENCE_S, connection, self._prepare(connection))
-            await channel.confirm()
-        except AMQPError:
+            connection = self._connection = await self._open(self._name)
+            await self._declare(connection)
+            outlet = self._outlet = await self._open(f"{self._name} (messages)")
+            over: Deferred[Exception] = Deferred()
+            for lost in (connection.lost, outlet.lost):
+                lost.addCallback(_fire, over)
+            Deferred.fromCoroutine(self._publish_on(outlet, connection)).addErrback(_end, outlet)
+            return await over
+        finally:
+            for each in (self._connection, self._outlet):  # neither is of use without the other
+                if each is not None:
+                    Deferred.fromCoroutine(each.leave())
+            self._publishing = self._connection = self._outlet = None
+
+    async def _open(self, name: str) -> Connection:
+        self._connecting = ensureDeferred(self._connect(self._reactor, self.address, name))
+        try:
+            connection = await self._connecting
+        finally:
+            self._connecting = None
+        if self._stopping:
             await connection.leave()
-            raise
-        self._publishing, self.cause = channel, ""
+            raise ConnectionLost("it is being stopped")
+        return connection
+
+    async def _publish_on(self, outlet: Connection, connection: Connection) -> None:
+        """Until the connection ends; with another channel when the broker closes one over a message."""
+        channel = self._publishing = await self._within(LONGEST_PATIENCE_S, outlet, self._outgoing(outlet))
         self.connections += 1
-        self.log.info("connected to {address}", address=str(self._address))
-        for consumer in list(self._consumers):
+        self.log.info("connected to {address}", address=str(self.address))
+        for consumer in [each for each in self._consumers if not each.stopped]:
             self._keep_consuming(connection, consumer)
-        self._on_change()
-        cause: Exception = await connection.lost
-        return cause
+        while not outlet.closed:
+            self._tell("")
+            cause = await channel.gone
+            if outlet.closed or connection.closed:
+                return
+            self.log.warn("publishing: {cause}", cause=cause)
+            self._tell(str(cause))
+            await self._pause(FIRST_DELAY_S)
+            await self._declare(connection)  # it may have been what is not there any more
+            channel = self._publishing = await self._within(LONGEST_PATIENCE_S, outlet, self._outgoing(outlet))
+
+    def _tell(self, cause: str) -> None:
+        self.cause = cause
+        try:
+            self._on_change()
+        except Exception:
+            self.log.failure("who was told of a change failed over it")
+
+    async def _declare(self, connection: Connection) -> None:
+        channel = await self._within(LONGEST_PATIENCE_S, connection, self._prepare(connection))
+        await channel.leave()
+
+    async def _outgoing(self, outlet: Connection) -> Channel:
+        channel = await outlet.open_channel()
+        await channel.confirm()
+        return channel
 
     async def _prepare(self, connection: Connection) -> Channel:
         channel = await connection.open_channel()
@@ -227,40 +266,62 @@ class Session:
             if timer.active():
                 timer.cancel()
 
-    def _keep_consuming(self, connection: Connection, consumer: _Consumer) -> None:
+    async def _pause(self, seconds: float) -> None:
+        """Not all sessions at the same moment, or a broker that comes back meets them all at once."""
+        pause: Deferred[None] = deferLater(self._reactor, seconds * (0.5 + self._jitter() / 2))
+        self._pauses.add(pause)
+        await pause.addErrback(lambda _: None)
+        self._pauses.discard(pause)
+
+    # ---- consuming
+
+    def _keep_consuming(self, connection: Connection, consumer: Consumer) -> None:
         task = Deferred.fromCoroutine(self._consume(connection, consumer))
         task.addErrback(lambda failure: self.log.failure("a consumer has ended", failure=failure))
 
-    async def _consume(self, connection: Connection, consumer: _Consumer) -> None:
+    async def _consume(self, connection: Connection, consumer: Consumer) -> None:
         """Until the connection ends; also when the queue is deleted, or the broker closes the channel."""
+        delay_s, last = FIRST_DELAY_S, ""
         while not (connection.closed or consumer.stopped):
             try:
                 await self._consume_once(connection, consumer)
+                delay_s = FIRST_DELAY_S
             except ConnectionLost:
                 return
             except Refused as error:
-                self.log.warn("consuming {queue}: {error}", queue=consumer.queue, error=error)
+                delay_s = min(delay_s * 2, LONGEST_DELAY_S)
+                if str(error) != last and not connection.closed:
+                    self.log.warn("consuming {queue}: {error}", queue=consumer.queue, error=error)
+                last = str(error)
             if not (connection.closed or consumer.stopped):
-                await deferLater(self._reactor, FIRST_DELAY_S * (1 + self._jitter()))
+                await self._pause(delay_s)
 
-    async def _consume_once(self, connection: Connection, consumer: _Consumer) -> None:
+    async def _consume_once(self, connection: Connection, consumer: Consumer) -> None:
         ended: Deferred[None] = Deferred()
 
+        def end(_: object = None) -> None:
+            if not ended.called:
+                ended.callback(None)
+
         async def begin() -> Channel:
-            channel = consumer.channel = await self._prepare(connection)
-            await channel.basic_qos(prefetch_count=consumer.prefetch)
-            await channel.consume(consumer.queue, consumer.on_delivery, lambda: ended.callback(None))
+            channel = await self._prepare(connection)
+            channel.gone.addCallback(end)
+            if not consumer.stopped:
+                await consumer.begin(channel, end)
             return channel
 
         patience_s, consumer.patience_s = consumer.patience_s, min(consumer.patience_s * 2, LONGEST_PATIENCE_S)
         channel = await self._within(patience_s, connection, begin())
         consumer.patience_s = FIRST_PATIENCE_S
-        await ended
-        if not channel.closed:
-            await channel.leave()
+        if not consumer.is_deaf:
+            await ended
+        await channel.leave()
 
-    async def _pause(self, seconds: float) -> None:
-        """Not all sessions at the same moment, or a broker that comes back meets them all at once."""
-        self._waiting = deferLater(self._reactor, seconds * (0.5 + self._jitter() / 2))
-        await self._waiting.addErrback(lambda _: None)
-        self._waiting = None
+
+def _fire(cause: Exception, over: Deferred[Exception]) -> None:
+    if not over.called:
+        over.callback(cause)
+
+
+def _end(failure: Failure, connection: Connection) -> None:
+    connection.end(failure.value if isinstance(failure.value, Exception) else ConnectionLost(str(failure.value)))

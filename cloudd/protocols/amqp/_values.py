@@ -35,18 +35,29 @@ def pack_short_string(text: str | bytes) -> bytes:
     """
     One byte of length, in bytes, and UTF-8.
 
-    :raises Unencodable: more than 255 bytes
+    :raises Unencodable: more than 255 bytes, or half of a surrogate pair
     """
-    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    data = text if isinstance(text, bytes) else _encode(text)
     if len(data) > 255:
         raise Unencodable(f"a short string has {len(data)} bytes, 255 are allowed: {data[:40]!r}…")
     return bytes((len(data),)) + data
 
 
 def pack_long_string(text: str | bytes) -> bytes:
-    """Four bytes of length, in bytes, and what it is."""
-    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    """
+    Four bytes of length, in bytes, and what it is.
+
+    :raises Unencodable: it has half of a surrogate pair
+    """
+    data = text if isinstance(text, bytes) else _encode(text)
     return _LONG.pack(len(data)) + data
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as cause:
+        raise Unencodable(f"{text[:40]!r} has no form in UTF-8: {cause.reason}") from None
 
 
 def pack_table(table: Mapping[str, Any]) -> bytes:

@@ -18,6 +18,7 @@ from attrs import define, field
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 START_S = 60.0
 EPMD = "epmd"
+COOKIE = ".erlang.cookie"
 
 
 def free_port() -> int:
@@ -32,12 +33,14 @@ class Broker:
     """
     One node.
 
+    :param seed: of which cluster it becomes a member when it is started for the first time
     :ivar port: of AMQP, on loopback
     """
 
     folder: Path = field(factory=lambda: Path(tempfile.mkdtemp(prefix="cloudd-broker-")))
     port: int = field(factory=free_port)
     settings: str = ""
+    seed: Broker | None = None
     _process: subprocess.Popen[bytes] | None = None
     _names: subprocess.Popen[bytes] | None = None  # Erlang's own name server, which would outlive its nodes
     _environment: dict[str, str] = field(init=False)
@@ -51,7 +54,7 @@ class Broker:
             "LANG": "C.UTF-8",
             "ERL_CRASH_DUMP": os.devnull,
             "HOME": str(self.folder),
-            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_PORT": str(free_port()) if self.seed is None else self.seed._environment["ERL_EPMD_PORT"],
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": f"cloudd-{self.port}@localhost",
             "RABBITMQ_DIST_PORT": str(free_port()),
@@ -65,7 +68,10 @@ class Broker:
 
     def start(self) -> None:
         """Until it answers."""
-        if self._names is None:
+        joins = self.seed is not None and not (self.folder / "mnesia").exists()
+        if self.seed is not None:
+            shutil.copy(self.seed.folder / COOKIE, self.folder / COOKIE)
+        elif self._names is None:
             self._names = subprocess.Popen([EPMD], env=self._environment, stdin=subprocess.DEVNULL)
             self._await_names()
         with (self.folder / "console").open("ab") as console:
@@ -82,6 +88,14 @@ class Broker:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"RabbitMQ did not start:\n{(self.folder / 'console').read_text()[-3000:]}")
             time.sleep(0.1)
+        if joins and self.seed is not None:
+            for words in (("stop_app",), ("join_cluster", self.seed.name), ("start_app",)):
+                self.control(*words)
+
+    @property
+    def name(self) -> str:
+        """Of the node."""
+        return self._environment["RABBITMQ_NODENAME"]
 
     def _await_names(self) -> None:
         """Else the node would start a name server of its own."""

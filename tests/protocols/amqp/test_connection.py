@@ -22,7 +22,16 @@ from cloudd.protocols.amqp import (
     Delivery,
     Refused,
 )
-from cloudd.protocols.amqp._frames import BODY, HEADER, METHOD, FrameReader, RawFrame, pack_content, pack_frame
+from cloudd.protocols.amqp._frames import (
+    BODY,
+    HEADER,
+    HEARTBEAT_FRAME,
+    METHOD,
+    FrameReader,
+    RawFrame,
+    pack_content,
+    pack_frame,
+)
 from cloudd.protocols.amqp._methods import find_method, pack_header, pack_method, unpack_method
 
 OFFER = [0, 9, {"product": "a test"}, b"PLAIN AMQPLAIN", b"en_US"]
@@ -195,6 +204,18 @@ class EndTests(SynchronousTestCase):
         wire.clock.advance(2)
         self.assertIn("silent for 10 s", str(wire.lost[0]))
         self.assertTrue(wire.transport.aborted)
+
+    def test_stopped_ourselves(self) -> None:
+        """A process that was stopped hears what came meanwhile before it judges the broker's silence."""
+        wire = Wire(Address(heartbeat_s=4))
+        wire.let_in(4)
+        wire.clock.advance(60)
+        self.assertEqual(wire.lost, [])
+        wire.connection.dataReceived(HEARTBEAT_FRAME)
+        wire.clock.pump([2] * 4)
+        self.assertEqual(wire.lost, [])
+        wire.clock.advance(2)
+        self.assertIn("silent for 10 s", str(wire.lost[0]))
 
     def test_leaving(self) -> None:
         """In order where the broker answers, and all the same where it does not."""
