@@ -37,6 +37,7 @@ from ._access_log import access_log_file
 from ._audit import AuditLog
 from ._committed import Boot, RecordError, boot_committed, choose_boot_tree
 from ._controlled import Controlled
+from ._database_move import DatabaseMoves
 from ._heaps import use_few_heaps
 from ._holdings import Holdings, endpoints_of
 from ._host import HostView
@@ -103,6 +104,7 @@ class Anchor(Service):
         self._began = began
         self._state = StateFolder(settings.state)
         self._threads = WorkerThreads(reactor, 4)
+        self._audit = AuditLog(self._state.log / "audit.log", self._threads)
         self._swaps = SwapMetrics()
         endpoints = endpoints_of(settings.listen)
         self._tls = TLSFront(reactor, self._state.run, endpoints, settings.listen.tls_processes)
@@ -172,7 +174,8 @@ class Anchor(Service):
         )
         upgrades = self._upgrades = self._make_upgrades(boot, pool)
         traces = Traces(access_log_file(self._state.path, self._settings.log.access_file), self._threads, upgrades)
-        controlled = Controlled(upgrades, pool, self._host, self._holdings.urls, self._began, traces)
+        moves = DatabaseMoves(self._reactor, self._state, pool, upgrades, self._audit, self._environment)
+        controlled = Controlled(upgrades, pool, self._host, self._holdings.urls, self._began, traces, moves)
         callees.update(controlled.callees())  # no worker is linked before the pool starts
         self._accept_control(controlled)
         pool.boot_loader()
@@ -190,6 +193,7 @@ class Anchor(Service):
         )
         await pool.start()
         await self._tls.ready(TLS_READY_S)
+        await moves.settle()
         self._host.rates.start()
         marks["workers"] = self._reactor.seconds()
         if self._inheritance is None:
@@ -315,7 +319,7 @@ class Anchor(Service):
             threads=self._threads,
             clock=self._reactor,
             now=self._reactor.seconds,
-            audit=AuditLog(self._state.log / "audit.log", self._threads),
+            audit=self._audit,
             metrics=self._swaps,
             interpreter=self._what_boots(boot).interpreter,
             start_hand_over=lambda decided, report: self._hand_over(pool, decided, report),

@@ -21,19 +21,21 @@ nothing here keeps a function after it ran.
 
 from ._backup import BackupError, backup, read_backup, restore
 from ._clock import now_us
-from ._control import control_url, open_control_database
+from ._control import ControlDatabase, control_url, open_control_database
 from ._damage import DatabaseDamaged, check
 from ._driver import CommitUnknown, DatabaseAway, DatabaseBusy, DatabaseClosed
+from ._facts import database_facts
 from ._fence import moved_from
 from ._group_commit import GroupCommit
 from ._index import open_object_index
 from ._migrate import HEAD, MigrationFailed, migrate
-from ._move import Move, Moved, MoveFailed, examine_server, finish_move, settle_move
+from ._move import Move, Moved, MoveFailed, examine_server, finish_move, settle_move, try_server
 
 __all__ = [
     "HEAD",
     "BackupError",
     "CommitUnknown",
+    "ControlDatabase",
     "DatabaseAway",
     "DatabaseBusy",
     "DatabaseClosed",
@@ -46,6 +48,7 @@ __all__ = [
     "backup",
     "check",
     "control_url",
+    "database_facts",
     "examine_server",
     "finish_move",
     "migrate",
@@ -56,4 +59,5 @@ __all__ = [
     "read_backup",
     "restore",
     "settle_move",
+    "try_server",
 ]
