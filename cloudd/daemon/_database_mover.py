@@ -45,7 +45,7 @@ def main(orders: BinaryIO, answers: BinaryIO) -> None:
 
     state = StateFolder(Path(order.state))
     if order.what == "settle":
-        say(_settled(state, "the move was cut off"))
+        say(_settled(state, ""))
         return
     server = Server(order.url, order.password_file)
     origin = f"{state.path} at {socket.gethostname()}"
