@@ -177,30 +177,33 @@ class Client(Thread):
 
 def seen(clients: list[Client], method: str, began: float, ended: float) -> dict[str, float]:
     """Milliseconds of the requests that were under way in that time."""
-    took = [
-        seconds * 1000
+    asked = [
+        (seconds * 1000, start - began)
         for client in clients
         for start, seconds in list(client.times[method])
         if start < ended and start + seconds > began
     ]
+    took = [milliseconds for milliseconds, _start in asked]
     quantiles = statistics.quantiles(took, n=100)
     return {
         "requests": len(took),
         "p50_ms": round(quantiles[49], 1),
         "p99_ms": round(quantiles[98], 1),
         "longest_ms": round(max(took), 1),
+        "longest_after_s": round(max(asked)[1], 2),
     }
 
 
 def migrate_live(cloud: RunningCloud, url: str) -> dict[str, Any]:
-    """What ``cloudctl`` says at the end."""
+    """What ``cloudctl`` says at the end, and when each step began."""
     words = [str(Path(sys.executable).parent / "cloudctl"), "--state", str(cloud.state), "--json"]
     words += ["database", "migrate", "--to", url, "--yes"]
     environment = {**os.environ, "PYTHONPATH": str(cloud.tree)}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-    outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    *steps, outcome = [json.loads(line) for line in done.stdout.splitlines()]
+    outcome["began_s"] = {step["step"]: step["elapsed_s"] for step in reversed(steps)}
     assert outcome["result"] == "committed", (outcome, done.stderr)
-    return outcome
+    return dict(outcome)
 
 
 def measured_live(
@@ -230,6 +233,7 @@ def measured_live(
         client.join()
     yield "rows", sum(outcome["rows"].values())
     yield "move_s", outcome["duration_s"]
+    yield "steps_began_s", outcome["began_s"]
     yield "pause_ms", round(outcome["pause_s"] * 1000, 1)
     for name, method in (("writes", "POST"), ("reads", "GET")):
         yield f"{name}_without", seen(clients, method, quiet, quiet + seconds)

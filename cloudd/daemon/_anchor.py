@@ -38,6 +38,7 @@ from ._audit import AuditLog
 from ._committed import Boot, RecordError, boot_committed, choose_boot_tree
 from ._controlled import Controlled
 from ._database_move import DatabaseMoves
+from ._database_place import PlaceError, control_place
 from ._heaps import use_few_heaps
 from ._holdings import Holdings, endpoints_of
 from ._host import HostView
@@ -432,7 +433,7 @@ class Anchor(Service):
     def _failed(self, failure: Any) -> None:
         if self._stopping:
             return
-        if failure.check(SwapFailed, TreeError, RecordError) is None:
+        if failure.check(SwapFailed, TreeError, RecordError, PlaceError) is None:
             self.log.failure("cloudd cannot start", failure)
         say(f"cloudd cannot start: {failure.getErrorMessage()}")
         # twistd knows no exit status of a service; it has removed its pidfile by then.
@@ -457,6 +458,7 @@ class Anchor(Service):
             decided.interpreter,
             decided.generation,
             self._pool is not None and decided != self._pool.decided,  # for a hand-over
+            isinstance(control_place(self._settings, self._state).where, str),
             self._output,
             lambda number, status: exited(loader, number, status),
             lost,

@@ -15,7 +15,8 @@ from pathlib import Path
 from cloudd.database import BackupError, DatabaseDamaged, MigrationFailed, backup, check, migrate, read_backup, restore
 from cloudd.interfaces.settings import Settings
 
-from ._database_place import PlaceError, control_place, settle_place
+from ._database_place import PlaceError, control_place
+from ._database_settle import settle_place
 from ._state_folder import ProcessLock, StateFolder, StateFolderError
 from .settings import SettingsError, read_settings
 

@@ -22,7 +22,8 @@ from cloudd.database import Move, MoveFailed, examine_server, settle_move
 from cloudd.interfaces.database import Server
 
 from ._database_order import Order, Said
-from ._database_place import read_record, record_move
+from ._database_place import read_record
+from ._database_settle import record_move
 from ._priority import be_normal, be_polite
 from ._state_folder import StateFolder
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.daemon.test_database_part -*-
+# -*- test-case-name: tests.daemon.test_database_place -*-
 """What a worker says of the control database, and how it gets ready for a move of the records to a server."""
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from cloudd.database import ControlDatabase, database_facts, open_control_database, try_server
+from cloudd.database import ControlDatabase, DatabaseAway, database_facts, open_control_database
 from cloudd.interfaces.application import PartHealth, Threads
 from cloudd.interfaces.database import Server
 from cloudd.interfaces.settings import Settings
@@ -55,9 +55,12 @@ class DatabasePart:
         return {**facts, "name": self._place(), "round_trip_ms": round((time.monotonic() - began) * 1000, 3)}
 
     async def _ready(self, url: str, password_file: str) -> str:
-        """Load what speaks to servers, and try this one: empty, or why it cannot be used from here."""
-        cause: str = await self._threads.run(try_server, Server(url, password_file))
-        return cause
+        """Get ready for a move to a server: empty, or why it cannot be used from here."""
+        try:
+            await self._threads.run(self._database.expect, Server(url, password_file))
+        except DatabaseAway as error:
+            return str(error)
+        return ""
 
     async def _follow(self) -> str:
         """Where the records are by now: the first read after a move finds out."""

@@ -3,20 +3,17 @@
 Where the control database is: a server that the settings name, else one that the records were moved to, else a file.
 
 The record of a move, ``STATE/database.json``, is what processes that start go by.  The decision itself is the mark in
-the SQLite file (``cloudd.database``): where a move was cut off between the two, ``settle_place`` writes the record.
+the SQLite file (``cloudd.database``): where a move was cut off between the two, ``_database_settle`` writes the record.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import msgspec
 from attrs import frozen
 
-from cloudd.database import DatabaseAway, finish_move, settle_move
-from cloudd.interfaces.database import Server
 from cloudd.interfaces.settings import Settings
 
 from ._audit import sync_folder
@@ -76,35 +73,6 @@ def control_place(settings: Settings, state: StateFolder) -> Place:
 def note_of(url: str) -> str:
     """What is said of a server that the settings do not name."""
     return f"the records were moved there: write [database] url = {url!r} into the settings"
-
-
-def settle_place(settings: Settings, state: StateFolder) -> Place:
-    """
-    The same, after what a move that was cut off has left was tidied up.  Blocks; for a start, or beside no move.
-
-    :raises PlaceError: as ``control_place``
-    :raises sqlite3.Error: the SQLite file cannot be used
-    """
-    if not settings.database.url and read_record(state) is None:
-        server = settle_move(state.control_database)
-        if server is not None:
-            record_move(state, server)
-    return control_place(settings, state)
-
-
-def record_move(state: StateFolder, server: Server) -> str:
-    """
-    Write down where the records are, and tidy up there.
-
-    :return: empty, or why the server could not be tidied up; that harms nobody
-    :raises OSError: the record could not be written
-    """
-    write_record(state, DatabaseRecord(url=server.url, password_file=server.password_file, since=time.time()))
-    try:
-        finish_move(server)
-    except DatabaseAway as error:
-        return str(error)
-    return ""
 
 
 def read_record(state: StateFolder) -> DatabaseRecord | None:

@@ -12,7 +12,7 @@ from cloudd.interfaces.application import Resources, Threads
 
 from ._code_source import APPLICATION, CodeSource
 from ._credentials import write_credentials
-from ._database_place import settle_place
+from ._database_settle import settle_place
 from ._generations import settled
 from ._spec import WorkerSpec
 from ._state_folder import StateFolder

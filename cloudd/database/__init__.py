@@ -29,7 +29,7 @@ from ._fence import moved_from
 from ._group_commit import GroupCommit
 from ._index import open_object_index
 from ._migrate import HEAD, MigrationFailed, migrate
-from ._move import Move, Moved, MoveFailed, examine_server, finish_move, settle_move, try_server
+from ._move import Move, Moved, MoveFailed, examine_server, finish_move, settle_move
 
 __all__ = [
     "HEAD",
@@ -59,5 +59,4 @@ __all__ = [
     "read_backup",
     "restore",
     "settle_move",
-    "try_server",
 ]

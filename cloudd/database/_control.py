@@ -148,6 +148,16 @@ class ControlDatabase(GroupCommit[Connection]):
         found: Server | None = getattr(self._driver, "server", None)
         return found
 
+    def expect(self, server: Server) -> None:
+        """
+        The records may be moved there soon: get ready.  Blocks; in any thread.
+
+        :raises DatabaseAway: the server cannot be reached
+        """
+        expect = getattr(self._driver, "expect", None)
+        if expect is not None:
+            expect(server)
+
     def version(self) -> int | None:
         """``None`` for good when the records were moved: what was kept by a number of the file is void."""
         if self._watch is not None and self.server is not None:

@@ -44,5 +44,10 @@ def database_facts(connection: Connection) -> dict[str, Any]:
             table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for table in metadata.sorted_tables
         },
-        "standbys": {str(name): lag for name, lag in connection.exec_driver_sql(_STANDBYS)} if on_server else {},
+        "standbys": standbys_of(connection) if on_server else {},
     }
+
+
+def standbys_of(connection: Connection) -> dict[str, int | None]:
+    """Of a server: name -> bytes that it has not replayed yet; ``None``: this role may not see that."""
+    return {str(name): lag for name, lag in connection.exec_driver_sql(_STANDBYS)}

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.database.test_fence -*-
+# -*- test-case-name: tests.database.test_move -*-
 """
 The mark in a SQLite file whose records were moved to a server: where they are, and that nobody writes here any more.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.database.test_movable -*-
+# -*- test-case-name: tests.database.test_move -*-
 """
 A SQLite file whose records may be moved to a server while the process runs, behind the same object.
 
@@ -37,6 +37,7 @@ class MovableDriver:
     """
 
     _file: FileDriver
+    _expected: ServerDriver | None = field(init=False, default=None)  # a move there is about to begin
     _there: ServerDriver | None = field(init=False, default=None)  # set once, in one step, by any thread
 
     @property
@@ -74,12 +75,23 @@ class MovableDriver:
             self._move(moved_to(raw))
         raise DatabaseMoved("the records are on another database")
 
-    def _move(self, server: Server) -> None:
-        from ._postgres import ServerDriver
+    def expect(self, server: Server) -> None:
+        """
+        Do now what takes long when a server is met for the first time.  Blocks; in any thread.
 
-        if self._there is None:
-            log.info("the records were moved to {server}", server=server.name)
-        self._there = ServerDriver(make_engine(server.url, server.password_file), server)
+        :raises DatabaseAway: it cannot be reached
+        """
+        driver = _server_driver(server)
+        driver.close(driver.connect(writes=True))
+        self._expected = driver
+
+    def _move(self, server: Server) -> None:
+        if self._there is not None:
+            return
+        log.info("the records were moved to {server}", server=server.name)
+        expected = self._expected
+        is_known = expected is not None and expected.server == server
+        self._there = expected if is_known else _server_driver(server)
 
     def commit(self, connection: Connection, /) -> None:
         self._of(connection).commit(connection)
@@ -126,6 +138,13 @@ class MovableDriver:
 
     def _of(self, connection: Connection) -> Any:
         return self._file if _is_on_file(connection) else self._now
+
+
+def _server_driver(server: Server) -> ServerDriver:
+    # What speaks to servers is loaded where there is one.
+    from ._postgres import ServerDriver
+
+    return ServerDriver(make_engine(server.url, server.password_file), server)
 
 
 def _is_on_file(connection: Connection) -> bool:

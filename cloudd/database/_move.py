@@ -240,17 +240,6 @@ def finish_move(server: Server) -> None:
     _target.finish(server)
 
 
-def try_server(server: Server) -> str:
-    """Load what speaks to servers, and connect to one: empty, or why it cannot be used.  Blocks."""
-    from . import _postgres
-
-    try:
-        _postgres.connect(server).close()
-    except DatabaseAway as error:
-        return str(error)
-    return ""
-
-
 def examine_server(server: Server, origin: str) -> Examined:
     """
     Look whether records can be moved to a server; changes nothing.  Blocks.

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.database.test_tracking -*-
+# -*- test-case-name: tests.database.test_move -*-
 """
 Which rows of a SQLite file changed since a moment: triggers note the keys, for as long as a copy is being made.
 
