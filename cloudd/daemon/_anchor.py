@@ -175,7 +175,7 @@ class Anchor(Service):
         )
         upgrades = self._upgrades = self._make_upgrades(boot, pool)
         traces = Traces(access_log_file(self._state.path, self._settings.log.access_file), self._threads, upgrades)
-        moves = DatabaseMoves(self._reactor, self._state, pool, upgrades, self._audit, self._environment)
+        moves = DatabaseMoves(self._reactor, self._state, pool, upgrades, self._audit, self._environment, self._output)
         controlled = Controlled(upgrades, pool, self._host, self._holdings.urls, self._began, traces, moves)
         callees.update(controlled.callees())  # no worker is linked before the pool starts
         self._accept_control(controlled)

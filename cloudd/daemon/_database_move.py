@@ -11,12 +11,14 @@ No upgrade begins meanwhile, nor a move during an upgrade: new code could change
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -46,13 +48,15 @@ UNDER_WAY = "database-move"
 READY_S = 20.0
 FACTS_S = 20.0
 FOLLOW_S = 20.0
+PAUSE_LIMIT_S = 11.0  # writers have patience for 15 s
 
 
 @implementer(IDatabaseMoves)
 class DatabaseMoves:
     """
     :param upgrades: its ``progress`` says that a change is under way; of a move, too
-    :param environment: for the process
+    :param environment: for the process that moves the records
+    :param output: descriptor for its standard error; None: that of the anchor
     """
 
     log = Logger()
@@ -65,6 +69,7 @@ class DatabaseMoves:
         upgrades: Any,
         audit: AuditLog,
         environment: Mapping[str, str],
+        output: int | None,
     ) -> None:
         self._reactor = reactor
         self._state = state
@@ -72,7 +77,9 @@ class DatabaseMoves:
         self._upgrades = upgrades
         self._audit = audit
         self._environment = environment
+        self._errors = 2 if output is None else output
         self._began = 0.0
+        self._has_settled = False  # what an earlier anchor has left
 
     def status(self) -> Deferred[DatabaseStatus]:
         """
@@ -96,18 +103,18 @@ class DatabaseMoves:
         return done
 
     async def settle(self) -> None:
-        """At the anchor's start: tidy up after a move that an earlier anchor had begun."""
+        """At the anchor's start: tidy up after a move that an earlier anchor had begun; from then on others may be."""
         note = self._state.path / UNDER_WAY
-        if not note.exists():
-            return
-        actor = own_actor()
-        try:
-            actor = msgspec.json.decode(note.read_bytes(), type=Actor)
-        except (OSError, msgspec.DecodeError):
-            self.log.warn("who had begun a move of the database cannot be read")
-        said = await self._have("settle", "", "", lambda _said: None)
-        note.unlink(missing_ok=True)
-        await self._end(actor, _outcome(said, "the daemon had ended before the move did"))
+        if note.exists():
+            actor = own_actor()
+            try:
+                actor = msgspec.json.decode(note.read_bytes(), type=Actor)
+            except (OSError, msgspec.DecodeError):
+                self.log.warn("who had begun a move of the database cannot be read")
+            said = await self._have("settle", "", "", _nobody)
+            await self._end(actor, _outcome(said, "the daemon had ended before the move did"))
+            note.unlink(missing_ok=True)
+        self._has_settled = True
 
     async def _status(self) -> DatabaseStatus:
         try:
@@ -120,9 +127,11 @@ class DatabaseMoves:
         return msgspec.convert({**facts, "workers": told}, DatabaseStatus)
 
     async def _move(self, url: str, password_file: str, check: bool, actor: Actor, listener: Listener) -> Outcome:
-        if self._upgrades.progress is not None:
-            progress = self._upgrades.progress
-            cause = f"another change is under way: {progress.step}: {progress.text}"
+        progress = self._upgrades.progress
+        if progress is not None or not self._has_settled:
+            cause = "the daemon is starting"
+            if progress is not None:
+                cause = f"another change is under way: {progress.step}: {progress.text}"
             return Outcome(action="migrate", result="busy", cause=cause)
         self._began = self._reactor.seconds()
         report = self._reporter(listener)
@@ -184,9 +193,9 @@ class DatabaseMoves:
             cause = f"nothing is against it: the server is PostgreSQL {said.version}"
             return Outcome(action="migrate", result="unchanged", cause=cause, warnings=said.warnings)
         if said is None and not check:
-            said = await self._have("settle", "", "", lambda _said: None)
+            said = await self._have("settle", "", "", _nobody)
         if said is None or not said.server:
-            return _outcome(said, "the process that moved it was killed")
+            return _outcome(said, "the process that moved the records ended before it had: see the daemon's log")
         report("follow", f"all workers go on at {said.server}", 0, 0)
         await self._pool.ask_all("database_follow", FOLLOW_S)
         return _outcome(said, "")
@@ -227,9 +236,11 @@ class DatabaseMoves:
         environment = {key: value for key, value in self._environment.items() if key not in NOT_INHERITED}
         environment["PYTHONPATH"] = str(self._state.code / decided.tree_hash)
         order = Order(what=what, state=str(self._state.path), url=url, password_file=password_file)
-        mover = _Mover(msgspec.json.encode(order) + b"\n", told)
+        mover = _Mover(self._reactor, msgspec.json.encode(order) + b"\n", told)
         words = [decided.interpreter, "-P", "-m", "cloudd.daemon._database_mover"]
-        self._reactor.spawnProcess(mover, decided.interpreter, words, env=environment, childFDs={0: "w", 1: "r", 2: 2})
+        self._reactor.spawnProcess(
+            mover, decided.interpreter, words, env=environment, childFDs={0: "w", 1: "r", 2: self._errors}
+        )
         return mover.ended
 
 
@@ -255,15 +266,21 @@ def _outcome(said: Said | None, instead: str) -> Outcome:
     )
 
 
-class _Mover(ProcessProtocol):
-    """The process at work."""
+def _nobody(_said: Said) -> None:
+    """Hears nothing of a process that only tidies up."""
 
-    def __init__(self, order: bytes, told: Callable[[Said], None]) -> None:
+
+class _Mover(ProcessProtocol):
+    """The process at work; one that hangs while writes wait for it is killed."""
+
+    def __init__(self, clock: Any, order: bytes, told: Callable[[Said], None]) -> None:
         self.ended: Deferred[Said | None] = Deferred()
+        self._clock = clock
         self._order = order
         self._told = told
         self._received = b""
         self._last: Said | None = None
+        self._killer: Any = None
 
     def connectionMade(self) -> None:
         assert self.transport is not None
@@ -273,10 +290,19 @@ class _Mover(ProcessProtocol):
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
             said = msgspec.json.decode(line, type=Said)
+            if said.step == "pause":
+                self._killer = self._clock.callLater(PAUSE_LIMIT_S, self._kill)
             if said.step:
                 self._told(said)
             else:
                 self._last = said
 
+    def _kill(self) -> None:
+        assert self.transport is not None
+        with contextlib.suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")
+
     def processEnded(self, reason: Any) -> None:
+        if self._killer is not None and self._killer.active():
+            self._killer.cancel()
         self.ended.callback(self._last)

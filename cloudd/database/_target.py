@@ -161,9 +161,12 @@ class Target:
     def fill(self, table: Table, rows: Iterable[Row]) -> None:
         """Add rows of all columns, which are not there."""
         statement = f"COPY {table.name} ({', '.join(column.name for column in table.columns)}) FROM STDIN"
-        with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
+        try:
+            with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+                for row in rows:
+                    copy.write_row(row)
+        except psycopg.DataError as error:
+            raise MoveRefused(f"a record of {table.name} cannot be kept there: {line(error)}") from error
 
     def settle(self) -> None:
         """After the rows, before the pause: let the server plan by them, and write its log out."""

@@ -83,7 +83,7 @@ class ControlledTests(ControlledContract, UpgradeCase):
         talking: Any = pool
         traces = Traces(self.state / "log" / "access.log", ThreadsAtOnce(), self.upgrades)
         audit = AuditLog(self.state / "log" / "audit.log", ThreadsAtOnce())
-        moves = DatabaseMoves(Clock(), StateFolder(self.state), talking, self.upgrades, audit, {})
+        moves = DatabaseMoves(Clock(), StateFolder(self.state), talking, self.upgrades, audit, {}, None)
         controlled: IControlled = Controlled(self.upgrades, talking, host, {"api": "http://x"}, 7.0, traces, moves)
         return controlled
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +18,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.swap import copy_tree
 from cloudd.database import moved_from
+from tests.daemon.traps import Traps
 from tests.database.choice import DaemonDatabase, new_database
 from tests.database.test_backup import all_rows
+from tests.event_stream import EventStream
 from tests.running_cloud import CHECKOUT, RunningCloud
 
 SETTINGS = "[workers]\nfront = 2\n"
@@ -78,7 +83,11 @@ class Client(Thread):
 class MoveCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.url = str(new_database(self, "postgresql", migrated=False))
-        self.cloud = RunningCloud(SETTINGS)
+        self.begin()
+
+    def begin(self, tree: Path = CHECKOUT) -> None:
+        """Start the cloud."""
+        self.cloud = RunningCloud(SETTINGS, tree)
         self.cloud.database = NoDatabase()
         self.addCleanup(self.cloud.remove)
         self.cloud.start()
@@ -227,90 +236,137 @@ class LoadTests(MoveCase):
         self.assertIsNone(moved_from(self.file))
 
 
-class KilledTests(MoveCase):
-    def killed_at(self, step: str, victim: Callable[[], int]) -> Any:
-        """Start a move, and kill somebody at its first word of a step; the outcome, ``None``: there was none."""
-        words = self.command("database", "migrate", "--to", self.url, "--yes")
-        running = subprocess.Popen(
-            words,
-            cwd=CHECKOUT,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert running.stdout is not None
-        last = None
-        killed = False
-        for line in running.stdout:
-            last = json.loads(line)
-            if last.get("step") == step and not killed:
-                killed = True
-                os.kill(victim(), signal.SIGKILL)
-        running.wait(60)
-        self.assertTrue(killed, last)
-        return last if last is not None and last.get("type") == "outcome" else None
+class EventTests(MoveCase):
+    def test_streams_go_on(self) -> None:
+        """Who follows events hears of each change once and in order, and resumes by the numbers of before."""
+        admin = self.token()
+        path = "/events?all&types=identity.user"
+        streams = [EventStream(self.cloud, admin, path, "") for _ in range(3)]
+        for stream in streams:
+            self.addCleanup(stream.close)
+            self.assertEqual(stream.status, 200)
+        clients = self.clients(1)
+        self.until(lambda: len(clients[0].made) > 10)
+        self.assertEqual(self.migrate()[1]["result"], "committed")
+        made = list(self.end(clients))
+        for stream in streams:
+            stream.wait(lambda stream=stream: len(stream.events) >= len(made), "all events")  # type: ignore[misc]
+            self.assertEqual([event["data"]["id"] for event in stream.events], made)
+        before_the_move = streams[0].events[5]["id"]
+        resumed = EventStream(self.cloud, admin, path, before_the_move)
+        self.addCleanup(resumed.close)
+        resumed.wait(lambda: len(resumed.events) >= len(made) - 6, "the rest")
+        self.assertEqual([event["data"]["id"] for event in resumed.events], made[6:])
 
-    def mover(self) -> int:
-        """The process that moves the records of our daemon."""
-        assert self.cloud.process is not None
-        for status in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                words = status.parent.joinpath("cmdline").read_bytes().split(b"\0")
-                parent = int(status.read_text().rpartition(")")[2].split()[1])
-            except (OSError, ValueError):
-                continue
-            if b"cloudd.daemon._database_mover" in words and parent == self.cloud.process.pid:
-                return int(status.parent.name)
-        raise AssertionError("nobody moves anything")
+
+class KilledTests(MoveCase):
+    """Processes end themselves at an exact step: see ``traps``."""
+
+    def begin(self, tree: Path = CHECKOUT) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="cloudd-move-"))
+        self.addCleanup(shutil.rmtree, folder)
+        tree = copy_tree(folder / "tree")
+        self.traps = Traps(tree, folder / "traps")
+        super().begin(tree)
+
+    def assert_nothing_lost(self, clients: list[Client]) -> None:
+        made = self.end(clients)
+        there = self.users(self.url)
+        self.assertEqual([user for user in made if f"'{user}'" not in there], [])
+
+    def started(self) -> subprocess.Popen[str]:
+        """A move in the background."""
+        words = self.command("database", "migrate", "--to", self.url, "--yes")
+        environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        running = subprocess.Popen(
+            words, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.addCleanup(running.wait, 60)
+        return running
+
+    def outcome_of(self, running: subprocess.Popen[str]) -> Any:
+        output, _ = running.communicate(timeout=120)
+        return json.loads(output.splitlines()[-1])
+
+    def mover_stopped_at(self, step: str) -> int:
+        self.until(lambda: self.traps.sprung(step))
+        sprung = self.traps.sprung(step)
+        assert sprung is not None
+        return sprung.pid
 
     def test_mover(self) -> None:
         """Whenever the mover is killed, no request fails and nothing is lost; the next move succeeds."""
         clients = self.clients(2)
-        outcome = None
-        for step in ("copy", "pause"):
-            outcome = self.killed_at(step, self.mover)
-            assert outcome is not None
-            if outcome["result"] == "committed":  # it had decided before the kill came
-                break
-            self.assertEqual(outcome["result"], "failed", outcome)
-            self.assertIn("killed", outcome["cause"])
-        if outcome is not None and outcome["result"] != "committed":
-            self.assertEqual(self.migrate()[1]["result"], "committed")
-        made = self.end(clients)
-        there = self.users(self.url)
-        self.assertEqual([user for user in made if f"'{user}'" not in there], [])
+        for step in ("move_copy.before", "move_copy.after", "move_decide.before", "move_commit.before"):
+            self.traps.set(step, "SIGKILL")
+            code, outcome = self.migrate()
+            self.assertEqual((code, outcome["result"]), (1, "failed"), (step, outcome))
+            self.assertIn("ended before", outcome["cause"])
+            self.assertIsNone(moved_from(self.file))
+        self.traps.set("move_commit.after", "SIGKILL")
+        self.assertEqual(self.migrate()[1]["result"], "failed")
+        # Decided, and not yet written down.
+        self.traps.set("move_record.before", "SIGKILL")
+        code, outcome = self.migrate()
+        self.assertEqual((code, outcome["result"]), (0, "committed"), outcome)
+        self.assertTrue((self.cloud.state / "database.json").exists())
+        self.assert_nothing_lost(clients)
 
     def test_anchor(self) -> None:
-        """The move of a killed anchor is ended by the next one, which says so; workers have served on."""
+        """A move whose anchor was killed in the pause is tidied up by the next one; workers have served on."""
         clients = self.clients(2)
-        assert self.cloud.process is not None
-        anchor = self.cloud.process.pid
-        self.assertIsNone(self.killed_at("pause", lambda: anchor))
-        self.cloud.process.wait(60)
+        self.traps.set("move_commit.before", "SIGSTOP")
+        running = self.started()
+        mover = self.mover_stopped_at("move_commit.before")
+        self.cloud.stop(signal.SIGKILL)
+        os.kill(mover, signal.SIGKILL)
+        running.communicate(timeout=60)
         self.cloud.start()
-        made = self.end(clients)
-        entries = self.cloudctl("audit")[1][0]["entries"]
-        ended = next(entry for entry in entries if entry["action"] == "migrate")
-        moved = moved_from(self.file) is not None
-        self.assertEqual(ended["result"], "committed" if moved else "failed")
+        self.assertEqual(self.audited(), ["failed"])
+        self.assertIsNone(moved_from(self.file))
+        # Once more, behind the decision.
+        self.traps.clear()
+        self.traps.set("move_record.before", "SIGSTOP")
+        running = self.started()
+        mover = self.mover_stopped_at("move_record.before")
+        self.cloud.stop(signal.SIGKILL)
+        os.kill(mover, signal.SIGKILL)
+        running.communicate(timeout=60)
+        self.cloud.start()
+        self.assertEqual(self.audited(), ["failed", "committed"])
+        self.assertTrue((self.cloud.state / "database.json").exists())
         self.assertFalse((self.cloud.state / "database-move").exists())
-        if not moved:
-            self.assertEqual(self.migrate()[1]["result"], "committed")
-        there = self.users(self.url)
-        self.assertEqual([user for user in made if f"'{user}'" not in there], [])
+        self.assert_nothing_lost(clients)
+
+    def audited(self) -> list[str]:
+        entries = self.cloudctl("audit")[1][0]["entries"]
+        return [entry["result"] for entry in entries if entry["action"] == "migrate"]
 
     def test_worker(self) -> None:
         """One that is killed in the pause comes back, and goes on where the others do."""
         clients = self.clients(1)
         (status,) = self.cloudctl("status")[1]
         agent = next(worker["pid"] for worker in status["workers"] if worker["role"] == "agent")
-        outcome = self.killed_at("pause", lambda: int(agent))
-        assert outcome is not None
+        self.traps.set("move_commit.before", "SIGSTOP")
+        running = self.started()
+        mover = self.mover_stopped_at("move_commit.before")
+        os.kill(agent, signal.SIGKILL)
+        time.sleep(0.5)
+        os.kill(mover, signal.SIGCONT)
+        outcome = self.outcome_of(running)
         self.assertEqual(outcome["result"], "committed", outcome)
         self.until(lambda: self.ask("GET", "/health", {})[0] == 200)
         places = self.cloudctl("database", "status")[1][0]["workers"]
-        self.assertEqual(len(set(places.values())), 1, places)
-        made = self.end(clients)
-        there = self.users(self.url)
-        self.assertEqual([user for user in made if f"'{user}'" not in there], [])
+        self.assertEqual((len(places), len(set(places.values()))), (3, 1), places)
+        self.assert_nothing_lost(clients)
+
+    def test_mover_hangs_in_the_pause(self) -> None:
+        """It is killed before those who wait lose their patience: not one request fails."""
+        clients = self.clients(2)
+        self.traps.set("move_commit.before", "SIGSTOP")
+        code, outcome = self.migrate()
+        self.assertEqual((code, outcome["result"]), (1, "failed"), outcome)
+        self.assertIsNone(moved_from(self.file))
+        self.end(clients)
+        self.assertGreater(max(client.longest_s["POST"] for client in clients), 5)
+        self.assertLess(max(client.longest_s["GET"] for client in clients), 5)

@@ -42,5 +42,6 @@ class FactsTests(TestCase):
         with server.connect() as connection:
             connection.execute("GRANT pg_read_all_stats TO cloudd")
         ((name, lag),) = (await database.read(standbys_of)).items()
+        assert lag is not None
         self.assertGreaterEqual(lag, 0)
         self.assertTrue(name)
