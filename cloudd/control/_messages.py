@@ -73,9 +73,10 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
 
 class Progress(Message, frozen=True, kw_only=True, tag="progress", tag_field="type"):
     """
-    One step of an upgrade or a rollback has begun or went on.
+    One step of an upgrade, a rollback or a move of the control database has begun or went on.
 
-    ``step`` is one of ``STEPS``; ``text`` is a sentence for people; ``done`` of ``total`` counts within the step.
+    ``step`` is one of ``STEPS``, or of a move's; ``text`` is a sentence for people; ``done`` of ``total`` counts within
+    the step.
     """
 
     step: str
@@ -85,15 +86,13 @@ class Progress(Message, frozen=True, kw_only=True, tag="progress", tag_field="ty
     elapsed_s: float = 0.0
 
 
-STEPS = (
-    *("check", "stage", "prepare", "rehearse", "canary", "commit", "move", "supervise", "clean"),
-    *("copy", "pause", "follow"),
-)
+STEPS = ("check", "stage", "prepare", "rehearse", "canary", "commit", "move", "supervise", "clean")
+"""Of an upgrade; a move of the control database has ``check``, ``copy``, ``pause`` and ``follow``."""
 
 
 class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type"):
     """
-    How an upgrade or a rollback ended; the last line of its stream.
+    How an upgrade, a rollback or a move of the control database ended; the last line of its stream.
 
     ``committed``: the new code serves; ``unchanged``: the tree holds what runs already; ``refused``: not tried, or
     another one is running (``busy``); ``failed``: tried, and everything is as before.  ``warnings`` are for people;
@@ -195,7 +194,7 @@ class Health(Message, frozen=True, kw_only=True):
 
 
 class AuditEntry(Message, frozen=True, kw_only=True):
-    """Who loaded which code when, with which result."""
+    """Who loaded which code when, or moved the control database (``migrate``), with which result."""
 
     time: float
     who: Actor

@@ -210,6 +210,9 @@ class DatabaseMoves:
                     who=actor,
                     action="migrate",
                     result=outcome.result,
+                    old_hash=self._pool.decided.tree_hash,
+                    new_hash=self._pool.decided.tree_hash,
+                    generation=self._pool.decided.generation,
                     cause="; ".join([outcome.cause, *outcome.warnings]),
                     duration_s=outcome.duration_s,
                 )
