@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.daemon.test_database_move -*-
+# -*- test-case-name: tests.daemon.test_database_moves -*-
 """
 ``cloudctl database``: what it shows, and the move of the records to a server while the cloud runs, seen by the anchor.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.daemon.test_database_mover -*-
+# -*- test-case-name: tests.daemon.test_database_place -*-
 """
 The process that moves the control database to a server: ``python -m cloudd.daemon._database_mover``.
 

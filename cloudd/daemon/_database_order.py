@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.daemon.test_database_mover -*-
+# -*- test-case-name: tests.daemon.test_database_place -*-
 """What the anchor and the process that moves the control database say to each other."""
 
 from __future__ import annotations

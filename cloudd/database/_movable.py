@@ -68,11 +68,14 @@ class MovableDriver:
             return
         if self._there is None:
             self._file.begin(connection, writes=writes)
-            raw = connection.connection.driver_connection
-            assert isinstance(raw, sqlite3.Connection)
-            if not is_fenced(raw):
+            try:
+                server = _moved_to(connection)
+            except BaseException:
+                self._file.rollback(connection)  # who finds it busy begins again
+                raise
+            if server is None:
                 return
-            self._move(moved_to(raw))
+            self._move(server)
         raise DatabaseMoved("the records are on another database")
 
     def expect(self, server: Server) -> None:
@@ -138,6 +141,13 @@ class MovableDriver:
 
     def _of(self, connection: Connection) -> Any:
         return self._file if _is_on_file(connection) else self._now
+
+
+def _moved_to(connection: Connection) -> Server | None:
+    """What the mark says; ``None``: there is none."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection)
+    return moved_to(raw) if is_fenced(raw) else None
 
 
 def _server_driver(server: Server) -> ServerDriver:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ._target import Examined, Target
 
 ROUNDS = 10
+TOLD_ROWS = 10_000
 FEW = 50  # changes that are left for the pause
 LOCK_S = 5.0
 PAUSE_S = 8.0  # after which all is undone; writers have more patience
@@ -148,10 +149,12 @@ class Move:
                 self._report("copy", f"{table.name} is copied", done, total)
                 digest = digests[table.name] = Digest()
 
-                def rows(table=table, digest=digest) -> Iterator[tuple[object, ...]]:  # type: ignore[no-untyped-def]
+                def rows(table=table, digest=digest, done=done) -> Iterator[tuple[object, ...]]:  # type: ignore[no-untyped-def]
                     for row in rows_in(connection, table):
                         digest.add(row)
                         yield row
+                        if digest.rows % TOLD_ROWS == 0:
+                            self._report("copy", f"{table.name} is copied", done + digest.rows, total)
 
                 target.fill(table, rows())
                 done += digest.rows

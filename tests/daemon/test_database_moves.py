@@ -34,6 +34,7 @@ FACTS = {
     "round_trip_ms": 1.0,
     "rows": {},
 }
+READY = {"database_place": "", "database_ready": "", "database_follow": "x"}
 
 
 @define(eq=False)
@@ -48,10 +49,8 @@ class Pool:
 
     slots: list[Slot] = field(factory=lambda: [Slot("front-1"), Slot("agent")])
     leaving: list[Slot] = field(factory=list)
-    decided: Decided = Decided(3, "ab" * 32, sys.executable)
-    answers: dict[str, Any] = field(
-        factory=lambda: {"database_place": "", "database_ready": "", "database_follow": "x"}
-    )
+    decided: Decided = field(factory=lambda: Decided(3, "ab" * 32, sys.executable))
+    answers: dict[str, Any] = field(factory=lambda: dict(READY))
     facts: Any = field(factory=lambda: FACTS)
     asked: list[tuple[str, dict[str, Any]]] = field(factory=list)
 

@@ -24,6 +24,7 @@ from cloudd.database import (
     Moved,
     MoveFailed,
     _migrate,
+    _movable,
     examine_server,
     finish_move,
     migrate,
@@ -357,6 +358,25 @@ class RunningTests(MoveCase):
         self.assertIsNone(other.version())
         self.assertEqual(other.server, Server(self.url))
         other.forget_statements()
+
+    async def test_busy_when_it_looks(self) -> None:
+        """Looking for the mark may find the file locked, as any read may: it begins again."""
+        database = self.opened()
+        looked: list[int] = []
+
+        def is_fenced(connection: sqlite3.Connection) -> bool:
+            looked.append(1)
+            if len(looked) < 3:
+                error = sqlite3.OperationalError("database is locked")
+                error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+                raise error
+            return False
+
+        self.patch(_movable, "is_fenced", is_fenced)
+        self.assertEqual(await database.read(names), [])
+        looked.clear()
+        self.assertEqual(await database.write(note, "x"), "x")
+        self.assertEqual(len(looked), 3)
 
     async def test_a_move_that_fails(self) -> None:
         """Writes that waited go on in the file."""
