@@ -275,7 +275,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def run(options: argparse.Namespace, state: Path, hashes: list[str], children: list[int]) -> dict[str, Any]:
     StateFolder(state).create()
     with without_reactor():
-        import_shared()
+        import_shared(server=False)
         guard_plain_imports(BOUNDARIES)
         preloaded = preload(1, state / "code" / hashes[0])
         gc.collect()

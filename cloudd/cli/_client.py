@@ -19,6 +19,8 @@ import msgspec
 from cloudd.control import (
     SOCKET_NAME,
     Audit,
+    DatabaseMoveRequest,
+    DatabaseStatus,
     Health,
     How,
     Message,
@@ -108,6 +110,13 @@ class ControlClient:
     def rollback(self) -> Iterator[Progress | Outcome]:
         """As ``upgrade``."""
         return self._stream("/v1/rollback", None)
+
+    def database(self) -> DatabaseStatus:
+        return self._ask("GET", "/v1/database", DatabaseStatus)
+
+    def move_database(self, url: str, password_file: str, *, check: bool = False) -> Iterator[Progress | Outcome]:
+        """As ``upgrade``."""
+        return self._stream("/v1/database/move", DatabaseMoveRequest(url=url, password_file=password_file, check=check))
 
     def _ask(self, method: str, path: str, kind: type[M], body: Message | None = None) -> M:
         with self._request(method, path, body, ANSWER_TIMEOUT_S) as answer:

@@ -3,26 +3,25 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import cast
 
 import click
 from rich.console import Console
 
-from cloudd.control import MAX_CANARY_PERCENT, How, Outcome, Progress, default_state, plain
+from cloudd.control import MAX_CANARY_PERCENT, How, default_state
 
 from ._backup import backup, restore
-from ._client import ControlClient, RefusedByDaemon, Unreachable
-from ._context import Context, Exit, ask, fail
+from ._change import confirm, follow
+from ._client import ControlClient
+from ._context import Context, Exit, ask
+from ._database import database
 from ._manifest import manifest
-from ._steps import Steps
-from ._tables import audit_view, health_view, outcome_view, plan_view, short, status_view
+from ._tables import audit_view, health_view, plan_view, short, status_view
 from ._tasks import objects, task
 from ._trace import trace
 from ._watch import DEFAULT_S, watch
@@ -132,9 +131,9 @@ def upgrade(
     if plan.kind in {"swap", "hand-over"}:
         if not context.as_json:
             context.console.print(plan_view(plan))
-        _confirm("Load it?", yes=yes)
+        confirm("Load it?", yes=yes)
     # What cannot be done is asked for too: the refusal belongs in the audit log.
-    _follow(context, lambda: context.client.upgrade(named, plan.target_hash, way, percent))
+    follow(context, lambda: context.client.upgrade(named, plan.target_hash, way, percent))
 
 
 @main.command()
@@ -150,48 +149,12 @@ def rollback(context: Context, yes: bool) -> None:
         code = ask(context, context.client.status).code
         if code.previous_warning:
             click.echo(f"warning: {code.previous_warning}", err=True)
-        _confirm(f"Go back from {short(code.hash)} to {short(code.previous_hash) or 'nothing'}?", yes=yes)
-    _follow(context, context.client.rollback)
-
-
-def _follow(context: Context, begin: Callable[[], Iterator[Progress | Outcome]]) -> NoReturn:
-    """Show a change as it goes, and end with the exit code of its outcome."""
-    outcome: Outcome | None = None
-    try:
-        with Steps(context.console) as steps:
-            for event in begin():
-                if context.as_json:
-                    click.echo(json.dumps(plain(event)))
-                elif isinstance(event, Progress):
-                    steps.show(event)
-                if isinstance(event, Outcome):
-                    outcome = event
-    except RefusedByDaemon as error:
-        fail(context, Exit.REFUSED, str(error))
-    except Unreachable as error:
-        fail(context, Exit.UNREACHABLE, str(error))
-    assert outcome is not None, "the client ends a stream without an outcome by raising"
-    if not context.as_json:
-        context.console.print(outcome_view(outcome))
-    sys.exit(Exit.OK if outcome.result in {"committed", "unchanged"} else Exit.REFUSED)
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not is_terminal():
-        raise click.UsageError("nobody can be asked here: give --yes")
-    if not click.confirm(question):
-        click.echo("Nothing was changed.")
-        sys.exit(Exit.REFUSED)
-
-
-def is_terminal() -> bool:
-    """Whether a person can be asked."""
-    return sys.stdin.isatty()
+        confirm(f"Go back from {short(code.hash)} to {short(code.previous_hash) or 'nothing'}?", yes=yes)
+    follow(context, context.client.rollback)
 
 
 main.add_command(backup)
+main.add_command(database)
 main.add_command(manifest)
 main.add_command(restore)
 main.add_command(trace)

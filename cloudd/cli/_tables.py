@@ -76,6 +76,8 @@ def plan_view(plan: Plan) -> RenderableType:
 
 def outcome_view(outcome: Outcome) -> RenderableType:
     """How a change ended."""
+    if outcome.action == "migrate":
+        return _moved_view(outcome)
     name = {"upgrade": "upgrade", "rollback": "roll back", "start": "start"}[outcome.action]
     sentences = {
         "committed": f"{name}: done in {outcome.duration_s:.2f} s; generation {outcome.generation} "
@@ -95,6 +97,21 @@ def outcome_view(outcome: Outcome) -> RenderableType:
     if outcome.rollback_s:
         lines.append(Text(f"the old code alone served again {outcome.rollback_s * 1000:.0f} ms after that was seen"))
     return Group(*lines, *_warnings(outcome.warnings))
+
+
+def _moved_view(outcome: Outcome) -> RenderableType:
+    """How a move of the control database ended."""
+    rows = f"{_count_of(sum(outcome.rows.values()), 'record')}, " if outcome.rows else ""
+    sentences = {
+        "committed": f"moved in {outcome.duration_s:.2f} s: {rows}writes waited for {outcome.pause_s * 1000:.0f} ms; "
+        f"{outcome.cause}",
+        "unchanged": f"it can be done: {outcome.cause}",
+        "refused": f"refused: {outcome.cause}",
+        "busy": f"not now: {outcome.cause}",
+        "failed": f"failed, the records are where they were: {outcome.cause}",
+    }
+    line = Text(sentences[outcome.result], style=_RESULT_STYLES[outcome.result])
+    return Group(line, *_warnings(outcome.warnings))
 
 
 def _count_of(count: int, what: str) -> str:

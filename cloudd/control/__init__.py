@@ -11,6 +11,7 @@ daemon's anchor provides ``IControlled``::
 Version 1 of the API, all below ``/v1``: ``GET status``, ``GET health``, ``GET audit?limit=N``,
 ``GET trace?request_id=ID``, ``GET tasks`` (a ``TaskList``), ``GET task?id=ID``, ``POST task/cancel``, ``task/retry``
 (``TaskRequest``) and ``objects/purge`` (``PurgeRequest``) give ``TaskFacts``;
+``GET database`` gives a ``DatabaseStatus``, ``POST database/move`` (``DatabaseMoveRequest``) streams as an upgrade;
 ``POST plan`` with a ``PlanRequest`` gives a ``Plan``; ``POST upgrade``
 (``UpgradeRequest``) and ``POST rollback`` stream ``Progress`` lines and end with an ``Outcome``.
 """
@@ -20,7 +21,7 @@ from reload import TreeError
 
 from ._actors import actor_of, own_actor
 from ._code import BOUNDARIES, MANIFEST_NAME, manifest_places, write_manifest, write_proof
-from ._interfaces import IControlled, IUpgrades, Listener
+from ._interfaces import IControlled, IDatabaseMoves, IUpgrades, Listener
 from ._limits import limit_in
 from ._messages import (
     API_VERSION,
@@ -31,6 +32,8 @@ from ._messages import (
     Audit,
     AuditEntry,
     CodeStatus,
+    DatabaseMoveRequest,
+    DatabaseStatus,
     GenerationStatus,
     Health,
     How,
@@ -80,10 +83,13 @@ __all__ = [
     "Audit",
     "AuditEntry",
     "CodeStatus",
+    "DatabaseMoveRequest",
+    "DatabaseStatus",
     "GenerationStatus",
     "Health",
     "How",
     "IControlled",
+    "IDatabaseMoves",
     "IUpgrades",
     "Listener",
     "Message",

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from ._messages import Actor, Audit, Health, How, Outcome, Plan, Progress, Status, Trace
+from ._messages import Actor, Audit, DatabaseStatus, Health, How, Outcome, Plan, Progress, Status, Trace
 
 Listener = Callable[[Progress], None]
 
@@ -50,10 +50,34 @@ class IUpgrades(Interface):
         """The last ``limit`` entries of the audit log, at least 1."""
 
 
+class IDatabaseMoves(Interface):
+    """The control database of one host."""
+
+    def status() -> Deferred[DatabaseStatus]:
+        """
+        Which it is, and how much is in it.
+
+        :raises cloudd.interfaces.application.OperationRefused: no worker can say so; with the cause
+        """
+
+    def move(url: str, password_file: str, check: bool, actor: Actor, listener: Listener) -> Deferred[Outcome]:
+        """
+        Move the records of a SQLite file to a server while the cloud runs.
+
+        Afterwards all records are on the server, or all are in the file.  Cancelling has no effect.
+
+        :param url: of a PostgreSQL server, without a password
+        :param password_file: absolute path; empty: none
+        :param check: only look whether it can be done; then the outcome is ``unchanged`` or ``refused``
+        :return: how it ended; refusals and failures are outcomes, not raised
+        """
+
+
 class IControlled(Interface):
     """The daemon as the control socket sees it; the anchor provides it."""
 
     upgrades = Attribute("An ``IUpgrades``.")
+    database = Attribute("An ``IDatabaseMoves``.")
 
     def status() -> Deferred[Status]:
         """The host with all its workers; a worker that does not answer is listed as not ready."""

@@ -16,7 +16,7 @@ API_VERSION = 1
 
 PlanKind = Literal["nothing", "swap", "hand-over", "refused"]
 Result = Literal["committed", "unchanged", "refused", "failed", "busy"]
-Action = Literal["start", "upgrade", "rollback"]
+Action = Literal["start", "upgrade", "rollback", "migrate"]
 How = Literal["", "swap", "hand-over"]
 MAX_CANARY_PERCENT = 90.0  # others are needed to compare with
 Percent = Annotated[float, msgspec.Meta(ge=0, le=MAX_CANARY_PERCENT)]
@@ -73,10 +73,10 @@ class WorkerStatus(Message, frozen=True, kw_only=True):
 
 class Progress(Message, frozen=True, kw_only=True, tag="progress", tag_field="type"):
     """
-    One step of an upgrade or a rollback has begun or went on.
+    One step of an upgrade, a rollback or a move of the control database has begun or went on.
 
-    ``step`` is one of ``STEPS``, or ``return`` where all is handed back under supervision; later daemons may have
-    others.  ``text`` is a sentence for people; ``done`` of ``total`` counts within the step.
+    ``step`` is one of ``STEPS``, or of a move's, or ``return`` where all is handed back under supervision; later
+    daemons may have others.  ``text`` is a sentence for people; ``done`` of ``total`` counts within the step.
     """
 
     step: str
@@ -87,17 +87,20 @@ class Progress(Message, frozen=True, kw_only=True, tag="progress", tag_field="ty
 
 
 STEPS = ("check", "stage", "prepare", "rehearse", "canary", "commit", "move", "supervise", "clean")
+"""Of an upgrade; a move of the control database has ``check``, ``copy``, ``pause`` and ``follow``."""
 
 
 class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type"):
     """
-    How an upgrade or a rollback ended; the last line of its stream.
+    How an upgrade, a rollback or a move of the control database ended; the last line of its stream.
 
     ``committed``: the new code serves; ``unchanged``: the tree holds what runs already; ``refused``: not tried, or
     another one is running (``busy``); ``failed``: tried, and everything is as before.  ``warnings`` are for people;
     ``manifest`` says what vouched for the tree that was loaded.  ``canary`` says what the canary saw and by what it was
     judged, empty when there was none; ``rollback_s`` is the time from the observation that ended it to the answer of
     the last worker that the old code alone serves again.
+
+    Of a move of the control database (``migrate``): ``rows`` by table, and writes waited for ``pause_s``.
 
     ``how`` is ``swap`` or ``hand-over``.  Of a hand-over: ``moved`` connections at once, in batches of which the
     longest stood still for ``pause_s``; ``follow`` says why others move later -> how many.
@@ -119,6 +122,7 @@ class Outcome(Message, frozen=True, kw_only=True, tag="outcome", tag_field="type
     pause_s: float = 0.0
     canary: str = ""
     rollback_s: float = 0.0
+    rows: dict[str, int] = {}
 
 
 class Plan(Message, frozen=True, kw_only=True):
@@ -190,7 +194,7 @@ class Health(Message, frozen=True, kw_only=True):
 
 
 class AuditEntry(Message, frozen=True, kw_only=True):
-    """Who loaded which code when, with which result."""
+    """Who loaded which code when, or moved the control database (``migrate``), with which result."""
 
     time: float
     who: Actor
@@ -306,6 +310,37 @@ class PurgeRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     project_id: str
     container: str
+
+
+class DatabaseStatus(Message, frozen=True, kw_only=True):
+    """
+    The control database: ``kind`` is ``sqlite`` or ``postgresql``, ``name`` the server's, empty for a file.
+
+    ``round_trip_ms``: of a read of nothing through a worker; ``rows`` by table; ``workers``: name -> where each has it;
+    ``standbys`` of a server: name -> bytes that it has not replayed, null where that may not be seen.
+    """
+
+    kind: str
+    name: str
+    version: str
+    size_bytes: int
+    revision: str
+    round_trip_ms: float
+    rows: dict[str, int]
+    workers: dict[str, str] = {}
+    standbys: dict[str, int | None] = {}
+
+
+class DatabaseMoveRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Move the records of the control database to a server.
+
+    ``password_file`` is an absolute path that the daemon can read; ``check``: only look whether it can be done.
+    """
+
+    url: str
+    password_file: str = ""
+    check: bool = False
 
 
 class PlanRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):

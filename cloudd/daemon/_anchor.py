@@ -38,6 +38,8 @@ from ._audit import AuditLog
 from ._becoming import Becoming
 from ._committed import Boot, RecordError, boot_committed, choose_boot_tree
 from ._controlled import Controlled
+from ._database_move import DatabaseMoves
+from ._database_place import PlaceError, control_place
 from ._heaps import use_few_heaps
 from ._holdings import Holdings, endpoints_of
 from ._host import HostView
@@ -101,6 +103,7 @@ class Anchor(Service):
         self._began = began
         self._state = StateFolder(settings.state)
         self._threads = WorkerThreads(reactor, 4)
+        self._audit = AuditLog(self._state.log / "audit.log", self._threads)
         self._swaps = SwapMetrics()
         endpoints = endpoints_of(settings.listen)
         self._tls = TLSFront(reactor, self._state.run, endpoints, settings.listen.tls_processes)
@@ -172,7 +175,8 @@ class Anchor(Service):
         )
         upgrades = self._upgrades = self._make_upgrades(boot, pool)
         traces = Traces(access_log_file(self._state.path, self._settings.log.access_file), self._threads, upgrades)
-        controlled = Controlled(upgrades, pool, self._host, self._holdings.urls, self._began, traces)
+        moves = DatabaseMoves(self._reactor, self._state, pool, upgrades, self._audit, self._environment, self._output)
+        controlled = Controlled(upgrades, pool, self._host, self._holdings.urls, self._began, traces, moves)
         callees.update(controlled.callees())  # no worker is linked before the pool starts
         self._accept_control(controlled)
         pool.boot_loader()
@@ -190,6 +194,7 @@ class Anchor(Service):
         )
         await pool.start()
         await self._tls.ready(TLS_READY_S)
+        await moves.settle()
         self._host.rates.start()
         marks["workers"] = self._reactor.seconds()
         if self._inheritance is None:
@@ -331,7 +336,7 @@ class Anchor(Service):
             threads=self._threads,
             clock=self._reactor,
             now=self._reactor.seconds,
-            audit=AuditLog(self._state.log / "audit.log", self._threads),
+            audit=self._audit,
             metrics=self._swaps,
             interpreter=self._what_boots(boot).interpreter,
             start_hand_over=lambda decided, report: self._hand_over(pool, decided, report),
@@ -407,7 +412,7 @@ class Anchor(Service):
     def _failed(self, failure: Any) -> None:
         if self._stopping:
             return
-        if failure.check(SwapFailed, TreeError, RecordError) is None:
+        if failure.check(SwapFailed, TreeError, RecordError, PlaceError) is None:
             self.log.failure("cloudd cannot start", failure)
         found = len(self._holdings.found.workers)
         self._leaves_workers = found > 0  # nobody has asked to end them, and the next start may go well
@@ -435,6 +440,7 @@ class Anchor(Service):
             decided.interpreter,
             decided.generation,
             self._pool is not None and decided != self._pool.decided,  # for a hand-over
+            isinstance(control_place(self._settings, self._state).where, str),
             self._output,
             lambda number, status: exited(loader, number, status),
             lost,

@@ -15,8 +15,12 @@ from pathlib import Path
 from cloudd.database import BackupError, DatabaseDamaged, MigrationFailed, backup, check, migrate, read_backup, restore
 from cloudd.interfaces.settings import Settings
 
-from ._state_folder import ProcessLock, StateFolder, StateFolderError, control_place
+from ._database_place import PlaceError, control_place
+from ._database_settle import settle_place
+from ._state_folder import ProcessLock, StateFolder, StateFolderError
 from .settings import SettingsError, read_settings
+
+_REFUSALS = (BackupError, DatabaseDamaged, MigrationFailed, PlaceError, SettingsError, StateFolderError)
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +40,15 @@ def main(arguments: list[str]) -> int:
             said = make(settings, options.file)
         else:
             said = put_back(settings, options.file, replace=options.yes)
-    except (BackupError, DatabaseDamaged, MigrationFailed, SettingsError, StateFolderError, OSError) as error:
+    except (
+        BackupError,
+        DatabaseDamaged,
+        MigrationFailed,
+        PlaceError,
+        SettingsError,
+        StateFolderError,
+        OSError,
+    ) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(f"{said}\n")
@@ -51,9 +63,11 @@ def make(settings: Settings, file: Path) -> str:
     """
     state = StateFolder(settings.state)
     place = control_place(settings, state)
-    if isinstance(place, Path) and not place.exists():
-        raise BackupError(f"there is no {place}: name the daemon's folder with --state, its settings with --config")
-    count = backup(place, state.secrets, file, settings.database.password_file)
+    if isinstance(place.where, Path) and not place.where.exists():
+        raise BackupError(
+            f"there is no {place.where}: name the daemon's folder with --state, its settings with --config"
+        )
+    count = backup(place.where, state.secrets, file, place.password_file)
     return f"{count} records and the keys are in {file}: keep it as safe as the state folder"
 
 
@@ -71,11 +85,11 @@ def put_back(settings: Settings, file: Path, *, replace: bool) -> str:
     for lock in locks:
         if holder := lock.take():
             raise BackupError(f"a daemon runs on {state.path} (process {holder}): stop it first")
-    place, password_file = control_place(settings, state), settings.database.password_file
-    if isinstance(place, Path):
-        check(place)
-    migrate(place, password_file)
-    restore(content, place, state.secrets, password_file, replace=replace)
+    place = settle_place(settings, state)
+    if isinstance(place.where, Path):
+        check(place.where)
+    migrate(place.where, place.password_file)
+    restore(content, place.where, state.secrets, place.password_file, replace=replace)
     for lock in locks:
         lock.release()
     made = datetime.fromtimestamp(content.made_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from cloudd.control import GenerationStatus, Health, IControlled, Status, Trace, WorkerStatus, plain
 from cloudd.interfaces.application import OperationRefused
 
+from ._database_move import DatabaseMoves
 from ._host import HostView
 from ._link import Callee, LinkError, LinkLost, LinkTimeout, RemoteError
 from ._slot import Slot
@@ -39,6 +40,7 @@ class Controlled:
     _urls: Mapping[str, str]
     _began: float
     _traces: Traces
+    database: DatabaseMoves
 
     def status(self) -> Deferred[Status]:
         """The host with all its workers; a worker that does not answer is listed as not ready."""

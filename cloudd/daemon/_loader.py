@@ -57,6 +57,9 @@ SHARED_LIBRARIES = (
 )
 """What generations and the kernel import anyway."""
 
+SERVER_LIBRARIES = ("psycopg", "sqlalchemy.dialects.postgresql.psycopg")
+"""What they import where the control database is on a server."""
+
 
 @contextlib.contextmanager
 def without_reactor() -> Iterator[None]:
@@ -75,13 +78,14 @@ def without_reactor() -> Iterator[None]:
         del twisted.internet.reactor
 
 
-def import_shared() -> None:
+def import_shared(*, server: bool) -> None:
     """
     Import the libraries and the kernel.
 
+    :param server: the control database is on one
     :raises ImportError: a library is missing
     """
-    for name in SHARED_LIBRARIES:
+    for name in (*SHARED_LIBRARIES, *(SERVER_LIBRARIES if server else ())):
         importlib.import_module(name)
     importlib.import_module("cloudd.daemon._worker")
 
@@ -176,7 +180,7 @@ def main(arguments: list[str]) -> int:
     The process: set up, import, serve.
 
     :param arguments: number of the generation to load from this process's own tree, if any; ``polite``: at a low
-        priority, since others serve meanwhile
+        priority, since others serve meanwhile; ``server``: the control database is on one
     """
     began = time.monotonic()
     with contextlib.suppress(PermissionError):
@@ -191,7 +195,7 @@ def main(arguments: list[str]) -> int:
     channel = socket.socket(fileno=CHANNEL_DESCRIPTOR)
     preloaded = None
     with without_reactor():
-        import_shared()
+        import_shared(server="server" in arguments)
         guard_plain_imports(BOUNDARIES)
         numbers = [int(word) for word in arguments if word.isdigit()]
         if numbers:

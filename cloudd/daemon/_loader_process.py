@@ -51,6 +51,7 @@ class LoaderProcess:
     :param interpreter: path of the Python that runs it
     :param preload: number of the generation that it loads before it forks; 0: none
     :param polite: it boots at a low priority, as do its workers until they serve; for ``POLITE_S`` at most
+    :param server: the control database is on one
     :param output: descriptor for its standard output and error, and those of its workers; None: those of the anchor
     :param exited: called with the number of a worker that ended and its status (negative: the signal)
     :param lost: called once when the loader has ended
@@ -61,6 +62,7 @@ class LoaderProcess:
     _interpreter: str
     _preload: int
     is_polite: bool
+    _server: bool
     _output: int | None
     _exited: Callable[[int, int], None]
     _lost: Callable[[], None]
@@ -94,6 +96,7 @@ class LoaderProcess:
                     "cloudd.daemon._loader",
                     *([str(self._preload)] if self._preload else []),
                     *(["polite"] if self.is_polite else []),
+                    *(["server"] if self._server else []),
                 ],
                 env=inherited,
                 childFDs={0: stdin, 1: output, 2: errors, CHANNEL_DESCRIPTOR: theirs.fileno()},

@@ -12,9 +12,10 @@ from cloudd.interfaces.application import Resources, Threads
 
 from ._code_source import APPLICATION, CodeSource
 from ._credentials import write_credentials
+from ._database_settle import settle_place
 from ._generations import settled
 from ._spec import WorkerSpec
-from ._state_folder import StateFolder, control_place
+from ._state_folder import StateFolder
 
 
 async def prepare_host(
@@ -33,11 +34,11 @@ async def prepare_host(
     :return: paths of the credential files that were written
     """
     settings = resources.settings
-    place = control_place(settings, state)
-    for file in (place, state.object_index):
+    place = await threads.run(settle_place, settings, state)
+    for file in (place.where, state.object_index):
         if isinstance(file, Path):
             await threads.run(check, file)
-    await threads.run(migrate, place, settings.database.password_file)
+    await threads.run(migrate, place.where, place.password_file)
     generation = await threads.run(source.open, spec.generation, spec.tree_hash)
     application: Any = await threads.run(generation.load, APPLICATION)
     prepared: Mapping[str, Any] = await application.prepare(resources)

@@ -16,8 +16,6 @@ from pathlib import Path
 
 from attrs import frozen
 
-from cloudd.interfaces.settings import Settings
-
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux
 
 
@@ -103,11 +101,6 @@ class StateFolder:
                 f"the state folder {self.path} cannot be used ({error.strerror}: {error.filename}): "
                 f"name another one with --state"
             ) from error
-
-
-def control_place(settings: Settings, state: StateFolder) -> Path | str:
-    """Where the control database is: the path of a SQLite file, or a server's URL."""
-    return settings.database.url or state.control_database
 
 
 class ProcessLock:

@@ -29,7 +29,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger, LogLevel, globalLogBeginner, textFileLogObserver
 
-from cloudd.database import DatabaseDamaged, open_control_database, open_object_index
+from cloudd.database import DatabaseDamaged, open_object_index
 from cloudd.interfaces.application import OperationRefused, PartHealth, Resources
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.http import HTTPServerFactory, install_lean, listen, listen_handed
@@ -39,6 +39,8 @@ from ._access_log import AccessLog, access_log_file
 from ._anchor_link import AnchorLink, LinkedHost
 from ._checkup import Checked, check_databases
 from ._code_source import CodeSource
+from ._database_part import DatabasePart, noted_place, open_place
+from ._database_place import control_place
 from ._following import Following
 from ._gauges import add_worker_gauges, connections_by_generation
 from ._generations import FREE_DELAY_S, Generations, PrepareFailed, place_and_words
@@ -53,7 +55,7 @@ from ._priority import POLITE, be_normal
 from ._rendezvous import Rendezvous, Visit, Welcome
 from ._site import WorkerSite
 from ._spec import WorkerSpec
-from ._state_folder import ProcessLock, StateFolder, control_place
+from ._state_folder import ProcessLock, StateFolder
 from ._threads import WorkerThreads
 from ._unix_port import listen_unix
 from ._worker_canary import WorkerCanary
@@ -93,12 +95,7 @@ class Worker:
         self._source = CodeSource(self._state.code, preloaded)
         self._threads = WorkerThreads(reactor, self._settings.workers.threads)
         readers = spec.database_readers
-        self._database = open_control_database(
-            control_place(self._settings, self._state),
-            reactor=reactor,
-            threads=readers,
-            password_file=self._settings.database.password_file,
-        )
+        self._database = open_place(control_place(self._settings, self._state), reactor, readers)
         self._object_index = open_object_index(self._state.object_index, reactor=reactor, threads=readers)
         self._metrics = WorkerMetrics()
         self._switches = self._metrics.histogram(
@@ -168,6 +165,7 @@ class Worker:
             "end_window": self._moving.end_window,
             "note": self._note,
             "operate": self._operate,
+            **DatabasePart(self._database, self._threads).callees(),
         }
         self._anchor = AnchorLink(callees, reactor, self._anchor_has_gone)
         self._host = LinkedHost(self._anchor)
@@ -355,6 +353,7 @@ class Worker:
             parts.append(PartHealth("access log", False, self._access_log.failure))
         databases: dict[str, Checked] = {"database": self._database, "object index": self._object_index}
         parts += await check_databases(databases, self._reactor)
+        parts = noted_place(parts, self._database, self._settings)
         return [attrs.asdict(part) for part in parts]
 
     def _status(self) -> dict[str, Any]:

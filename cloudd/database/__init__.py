@@ -21,30 +21,42 @@ nothing here keeps a function after it ran.
 
 from ._backup import BackupError, backup, read_backup, restore
 from ._clock import now_us
-from ._control import control_url, open_control_database
+from ._control import ControlDatabase, control_url, open_control_database
 from ._damage import DatabaseDamaged, check
 from ._driver import CommitUnknown, DatabaseAway, DatabaseBusy, DatabaseClosed
+from ._facts import database_facts
+from ._fence import moved_from
 from ._group_commit import GroupCommit
 from ._index import open_object_index
 from ._migrate import HEAD, MigrationFailed, migrate
+from ._move import Move, Moved, MoveFailed, examine_server, finish_move, settle_move
 
 __all__ = [
     "HEAD",
     "BackupError",
     "CommitUnknown",
+    "ControlDatabase",
     "DatabaseAway",
     "DatabaseBusy",
     "DatabaseClosed",
     "DatabaseDamaged",
     "GroupCommit",
     "MigrationFailed",
+    "Move",
+    "MoveFailed",
+    "Moved",
     "backup",
     "check",
     "control_url",
+    "database_facts",
+    "examine_server",
+    "finish_move",
     "migrate",
+    "moved_from",
     "now_us",
     "open_control_database",
     "open_object_index",
     "read_backup",
     "restore",
+    "settle_move",
 ]

@@ -45,7 +45,7 @@ class BackupError(Exception):
 
 
 @define
-class _Digest:
+class Digest:
     """Of the rows of one table, in whatever order they come."""
 
     rows: int = 0
@@ -119,15 +119,15 @@ def _write(packed: gzip.GzipFile, engine: Engine, secrets: Path) -> int:
         whole.update(line)
         packed.write(line)
 
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         revision = current_revision(connection)
         if revision != HEAD:
             raise BackupError(f"the database has revision {revision}, this release writes {HEAD}: start it once first")
-        counters = {name: _counter(connection, name) for name in COUNTED_TABLES}
+        counters = {name: counter(connection, name) for name in COUNTED_TABLES}
         put({"kind": KIND, "format": FORMAT, "revision": HEAD, "made_at": time.time(), "counters": counters})
         for table in metadata.sorted_tables:
-            digest = digests[table.name] = _Digest()
-            for row in _rows(connection, table):
+            digest = digests[table.name] = Digest()
+            for row in rows_in(connection, table):
                 digest.add(row)
                 put([table.name, *row])
     # Behind the rows: a key is made before something is sealed with it, so whatever is in the rows can be opened.
@@ -217,7 +217,7 @@ def _is_used(connection: Connection) -> bool:
 
 
 def _replace(connection: Connection, content: Content) -> None:
-    counters = {name: max(count, _counter(connection, name)) for name, count in content.counters.items()}
+    counters = {name: max(count, counter(connection, name)) for name, count in content.counters.items()}
     events = metadata.tables["events"]
     for table in reversed(metadata.sorted_tables):
         connection.execute(delete(table))
@@ -254,8 +254,8 @@ def _parents_first(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _compare(connection: Connection, content: Content) -> None:
     for table in metadata.sorted_tables:
-        digest = _Digest()
-        for row in _rows(connection, table):
+        digest = Digest()
+        for row in rows_in(connection, table):
             digest.add(row)
         if digest.told() != content.digests[table.name]:
             raise BackupError(f"{table.name} is not what the backup has: nothing was changed")
@@ -278,20 +278,20 @@ def _write_keys(secrets: Path, keys: dict[str, bytes]) -> list[tuple[Path, Path]
     return written
 
 
-def _reading(engine: Engine) -> Connection:
+def reading(engine: Engine) -> Connection:
     options: dict[str, Any] = {WRITES: False}
     if engine.dialect.name == "postgresql":
         options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     return engine.connect().execution_options(**options)
 
 
-def _rows(connection: Connection, table: Table) -> Iterator[Row]:
+def rows_in(connection: Connection, table: Table) -> Iterator[Row]:
     found = connection.execute(select(table).execution_options(yield_per=CHUNK))
     for row in found:
         yield tuple(row)
 
 
-def _counter(connection: Connection, table: str) -> int:
+def counter(connection: Connection, table: str) -> int:
     """The highest id that was ever given."""
     if connection.dialect.name == "sqlite":
         given = connection.execute(text("SELECT seq FROM sqlite_sequence WHERE name = :name"), {"name": table}).scalar()

@@ -96,8 +96,8 @@ class ControlDriver:
 
 
 @define(eq=False)
-class _FileDriver(ControlDriver):
-    """On a SQLite file."""
+class FileDriver(ControlDriver):
+    """On a SQLite file that stays what it is; see ``_movable``."""
 
     file: Path
     _log: Log = field(init=False, default=Factory(lambda self: Log(self.file), takes_self=True))
@@ -142,11 +142,33 @@ def _raw(connection: Connection) -> sqlite3.Connection:
 class ControlDatabase(GroupCommit[Connection]):
     """The control database of one process."""
 
+    @property
+    def server(self) -> Server | None:
+        """The server that the records are on; ``None``: they are in a SQLite file, as far as this process knows."""
+        found: Server | None = getattr(self._driver, "server", None)
+        return found
+
+    def expect(self, server: Server) -> None:
+        """
+        The records may be moved there soon: get ready.  Blocks; in any thread.
+
+        :raises DatabaseAway: the server cannot be reached
+        """
+        expect = getattr(self._driver, "expect", None)
+        if expect is not None:
+            expect(server)
+
+    def version(self) -> int | None:
+        """``None`` for good when the records were moved: what was kept by a number of the file is void."""
+        if self._watch is not None and self.server is not None:
+            self._watch.close()
+            self._watch = None
+        return super().version()
+
     def forget_statements(self) -> None:
         """Empty the cache of compiled statements: it can hold values of a generation that is to be freed."""
-        driver = self._driver
-        assert isinstance(driver, ControlDriver)
-        driver.engine.clear_compiled_cache()
+        engine: Engine = getattr(self._driver, "engine")  # noqa: B009
+        engine.clear_compiled_cache()
 
 
 def open_control_database(
@@ -154,6 +176,8 @@ def open_control_database(
 ) -> ControlDatabase:
     """
     The control database, already migrated (``migrate``); nothing is opened before the first call.
+
+    A SQLite file's records may be moved to a server meanwhile (``Move``): the object stays, and goes on there.
 
     :param database: path of a SQLite file, or a database URL
     :param threads: most reads at one time, each on its own connection
@@ -164,7 +188,10 @@ def open_control_database(
     file = sqlite_file(url)
     engine = make_engine(url, password_file)
     if file is not None:
-        return ControlDatabase(_FileDriver(engine, file), reactor, "control database", threads, str(file))
+        from ._movable import MovableDriver
+
+        driver = MovableDriver(FileDriver(engine, file))
+        return ControlDatabase(driver, reactor, "control database", threads, str(file))
     from ._postgres import ServerDriver
 
     return ControlDatabase(ServerDriver(engine, Server(url, password_file)), reactor, "control database", threads)

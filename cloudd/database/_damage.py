@@ -1,6 +1,8 @@
 # -*- test-case-name: tests.database.test_damage -*-
 """
-A damaged SQLite file: noticed by whoever meets it, and looked for once per start.
+A damaged database: noticed by whoever meets it; a SQLite file is also looked into once per start.
+
+A PostgreSQL server says of itself that its data are damaged (SQLSTATE XX001 and XX002): that is seen, and sticks, too.
 
 SQLite finds damage only where it reads, and a query elsewhere succeeds: so the first error of that kind sticks until
 the process ends.  Nothing mends it but a backup.
@@ -27,6 +29,10 @@ from . import _sqlite
 from ._patience import Patience
 
 QUICK_CHECK_LIMIT = 24 << 20
+SERVER_DAMAGE = frozenset({"XX001", "XX002"})  # data_corrupted, index_corrupted
+SERVER_ADVICE = (
+    "look at the server's log and disk; REINDEX mends an index, a standby or a backup the rest, then restart the daemon"
+)
 
 log = Logger()
 
@@ -61,10 +67,26 @@ class Damage:
 
     def note(self, error: BaseException | None) -> None:
         """Keep the first error that tells of damage; called in any thread."""
-        if self.cause or error is None or not _sqlite.is_damaged(error):
+        if self.cause or error is None:
             return
-        self.cause = f"{self._file} is damaged ({_sqlite.origin(error)}): {advice(self._file)}"
+        if _state(error) in SERVER_DAMAGE:
+            self.cause = f"the database server says that its data are damaged ({_line(error)}): {SERVER_ADVICE}"
+        elif _sqlite.is_damaged(error):
+            self.cause = f"{self._file} is damaged ({_sqlite.origin(error)}): {advice(self._file)}"
+        else:
+            return
         log.critical("the {name} is damaged: {cause}", name=self._name, cause=self.cause)
+
+
+def _state(error: BaseException) -> str | None:
+    """The SQLSTATE, where it is a server's error."""
+    state: str | None = getattr(_sqlite.origin(error), "sqlstate", None)
+    return state
+
+
+def _line(error: BaseException) -> str:
+    """The first line of what an error says."""
+    return str(_sqlite.origin(error)).strip().partition("\n")[0]
 
 
 def needs_quick_check(size: int, log_size: int | None) -> bool:

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from cloudd.interfaces.database import Server
+
 from ._control import control_url, make_engine, sqlite_file
 from ._driver import DatabaseAway
+from ._fence import REVISION
 from ._patience import Patience
 from ._sqlite import is_busy, origin
 from ._turn import Turn, TurnTaken
@@ -76,7 +79,11 @@ def migrate(database: Path | str, password_file: str = "") -> bool:
 
 def _migrate(engine: Engine) -> bool:
     with engine.connect() as connection:
-        if _serves(connection, current_revision(connection)):
+        revision = current_revision(connection)
+        if revision == REVISION:
+            where = connection.exec_driver_sql("SELECT url FROM moved_to").scalar_one()
+            raise MigrationFailed(f"its records were moved to {Server(where).name}: move the file away to begin anew")
+        if _serves(connection, revision):
             return False
         connection.rollback()
         return _upgrade(connection)

@@ -317,7 +317,7 @@ function showProgress() {
 }
 
 function showLast() {
-  const entry = known.audit?.entries.findLast((one) => one.action !== "start");
+  const entry = known.audit?.entries.findLast((one) => !["start", "migrate"].includes(one.action));
   const code = known.status?.code;
   show($("last"), [entry, known.audit === null], () => {
     if (!entry) return [make("p", { class: "muted" }, known.audit ? "No upgrade is in the log yet." : "–")];

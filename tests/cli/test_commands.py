@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from cloudd.cli import Exit, _commands, main
+from cloudd.cli import Exit, _change, _commands, main
 from cloudd.cli._client import ControlClient
 from cloudd.control import Health
 from cloudd.protocols.control import ControlFactory
@@ -35,7 +35,7 @@ class CommandCase(DaemonCase):
 
     def run_it(self, *arguments: str, code: int = Exit.OK, answer: str | None = None, terminal: bool = False) -> Result:
         """One ``cloudctl`` that must end with ``code``."""
-        with mock.patch.object(_commands, "is_terminal", lambda: terminal):
+        with mock.patch.object(_change, "is_terminal", lambda: terminal):
             result = CliRunner().invoke(main, list(arguments), input=answer, catch_exceptions=False)
         self.assertEqual(result.exit_code, code, result.output)
         return result

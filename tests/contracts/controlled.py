@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from zope.interface.verify import verifyObject
 
-from cloudd.control import Health, IControlled, IUpgrades, Status, Trace, to_json
+from cloudd.control import Health, IControlled, IDatabaseMoves, IUpgrades, Status, Trace, to_json
 from cloudd.interfaces.application import OperationRefused
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class ControlledContract(Base):
         controlled = self.make()
         verifyObject(IControlled, controlled)
         verifyObject(IUpgrades, controlled.upgrades)
+        verifyObject(IDatabaseMoves, controlled.database)
 
     async def test_status(self) -> None:
         """It tells of the code that was decided for, of each worker once, and survives the wire."""

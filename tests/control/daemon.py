@@ -17,13 +17,50 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cloudd.control import GenerationStatus, Health, IControlled, Status, Trace, WorkerStatus
+from cloudd.control import (
+    Actor,
+    DatabaseStatus,
+    GenerationStatus,
+    Health,
+    IControlled,
+    IDatabaseMoves,
+    Listener,
+    Outcome,
+    Progress,
+    Status,
+    Trace,
+    WorkerStatus,
+)
 from cloudd.daemon._trace import Traces
 from cloudd.daemon._upgrade import Upgrades
 from cloudd.interfaces.application import OperationRefused
 from cloudd.protocols.control import ControlFactory
 from tests.daemon.code_trees import ThreadsAtOnce
 from tests.daemon.test_upgrade import UpgradeCase
+
+
+@implementer(IDatabaseMoves)
+class FakeMoves:
+    """Records on SQLite that can be moved to any server but one that is called ``full``."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, bool, str]] = []
+        self.found = DatabaseStatus(
+            kind="sqlite", name="", version="3.40.1", size_bytes=4096, revision="0004", round_trip_ms=0.25,
+            rows={"events": 7}, workers={"front-1": "sqlite"}, standbys={"second": 12, "hidden": None},
+        )  # fmt: skip
+
+    def status(self) -> Deferred[DatabaseStatus]:
+        return succeed(self.found)
+
+    def move(self, url: str, password_file: str, check: bool, actor: Actor, listener: Listener) -> Deferred[Outcome]:
+        self.asked.append((url, password_file, check, actor.user))
+        listener(Progress(step="check", text="it is looked at"))
+        if url.endswith("/full"):
+            return succeed(Outcome(action="migrate", result="refused", cause="records are there already"))
+        if check:
+            return succeed(Outcome(action="migrate", result="unchanged", cause="nothing is against it"))
+        return succeed(Outcome(action="migrate", result="committed", rows={"events": 7}, pause_s=0.125, warnings=["w"]))
 
 
 @implementer(IControlled)
@@ -38,6 +75,7 @@ class FakeHost:
         self.found_health = Health(status="ok", parts={"database": {"status": "ok"}})
         self.error: Exception | None = None
         self.pid = 7
+        self.database = FakeMoves()
         self.operations: dict[str, Any] = {}  # what the application answers, or raises
         self.operated: list[tuple[str, dict[str, Any]]] = []
 

@@ -9,9 +9,12 @@ from attrs import define, field
 from twisted.internet.task import Clock
 
 from cloudd.control import IControlled, plain
+from cloudd.daemon._audit import AuditLog
 from cloudd.daemon._controlled import Controlled
+from cloudd.daemon._database_move import DatabaseMoves
 from cloudd.daemon._link import LinkTimeout, RemoteError
 from cloudd.daemon._rates import Rates
+from cloudd.daemon._state_folder import StateFolder
 from cloudd.daemon._trace import Traces
 from cloudd.daemon._workers import NobodyAsked
 from cloudd.interfaces.application import OperationRefused
@@ -79,7 +82,9 @@ class ControlledTests(ControlledContract, UpgradeCase):
         host: Any = TalkingHost(self.state, pool)
         talking: Any = pool
         traces = Traces(self.state / "log" / "access.log", ThreadsAtOnce(), self.upgrades)
-        controlled: IControlled = Controlled(self.upgrades, talking, host, {"api": "http://x"}, 7.0, traces)
+        audit = AuditLog(self.state / "log" / "audit.log", ThreadsAtOnce())
+        moves = DatabaseMoves(Clock(), StateFolder(self.state), talking, self.upgrades, audit, {}, None)
+        controlled: IControlled = Controlled(self.upgrades, talking, host, {"api": "http://x"}, 7.0, traces, moves)
         return controlled
 
     async def test_silent_workers_are_listed_as_not_ready(self) -> None:

@@ -37,7 +37,7 @@ class RecordingReactor(Clock):
 
 def make_loader(over: Any, *, polite: bool) -> LoaderProcess:
     """A loader of this checkout, which preloads nothing."""
-    return LoaderProcess(over, CHECKOUT, sys.executable, 0, polite, None, lambda *_: None, lambda: None)
+    return LoaderProcess(over, CHECKOUT, sys.executable, 0, polite, False, None, lambda *_: None, lambda: None)
 
 
 def nice_of(pid: int) -> int:

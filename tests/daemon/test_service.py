@@ -67,7 +67,7 @@ class OptionsTests(SynchronousTestCase):
         """What the anchor and the loader import is kernel only: another copy of swappable code would never change."""
         code = (
             "import sys, cloudd.daemon._anchor, cloudd.daemon._loader as loader\n"
-            "with loader.without_reactor(): loader.import_shared()\n"
+            "with loader.without_reactor(): loader.import_shared(server=False)\n"
             "from cloudd.control import BOUNDARIES\n"
             "found = [name for name in sys.modules if BOUNDARIES.is_swappable(name)]\n"
             "print(sorted(set(found) - {'cloudd', 'cloudd.protocols'}))\n"

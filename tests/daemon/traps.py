@@ -117,6 +117,9 @@ _STEPS = {
         ("Generations", "prepare", "load"),
         ("Generations", "commit", "switch"),
     ],
+    "cloudd/database/_move.py": [("Move", "_copy", "move_copy"), ("Move", "_decide", "move_decide")],
+    "cloudd/database/_target.py": [("Target", "commit", "move_commit")],
+    "cloudd/daemon/_database_settle.py": [("", "record_move", "move_record")],
     "cloudd/daemon/_worker.py": [("Worker", "take_over", "take_over")],
 }
 

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.database import DatabaseDamaged, check, migrate, open_control_database, open_object_index
 from cloudd.database._damage import QUICK_CHECK_LIMIT, needs_quick_check
+from tests.database.choice import new_database
 from tests.database.test_group_commit import add, names
 
 PAGE = 4096
@@ -136,3 +137,21 @@ class CheckTests(SynchronousTestCase):
         """The header is looked at always."""
         self.path.write_bytes(b"this is not a database" * 100)
         self.assertIn("not a database", str(self.assertRaises(DatabaseDamaged, check, self.path)))
+
+
+class ServerTests(TestCase):
+    async def test_a_server_that_says_so(self) -> None:
+        """Damage that PostgreSQL reports sticks as that of a file does; another error does not."""
+        url = new_database(self, "postgresql")
+        database = open_control_database(url, reactor=reactor)
+        self.addCleanup(database.close)
+
+        def fail(connection: Any, state: str) -> None:
+            connection.exec_driver_sql(f"DO $$ BEGIN RAISE 'page 7 is bad' USING ERRCODE = '{state}'; END $$")
+
+        for state in ("P0001", "XX001"):
+            self.assertEqual(database.damage, "")
+            with self.assertRaises(Exception):  # noqa: B017 - which one is SQLAlchemy's business
+                await database.read(fail, state)
+        self.assertIn("page 7 is bad", database.damage)
+        self.assertIn("REINDEX", database.damage)

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 
 from cloudd.control import (
     Actor,
+    DatabaseMoveRequest,
     IControlled,
     IUpgrades,
     Listener,
@@ -82,6 +83,8 @@ class ControlSite:
             b"/v1/task/cancel": (b"POST", self._cancel_task),
             b"/v1/task/retry": (b"POST", self._retry_task),
             b"/v1/objects/purge": (b"POST", self._purge),
+            b"/v1/database": (b"GET", self._database),
+            b"/v1/database/move": (b"POST", self._move_database),
             b"/v1/plan": (b"POST", self._plan),
             b"/v1/upgrade": (b"POST", self._upgrade),
             b"/v1/rollback": (b"POST", self._rollback),
@@ -160,6 +163,17 @@ class ControlSite:
     @property
     def _who(self) -> str:
         return f"{self._actor.user} (process {self._actor.pid})"
+
+    async def _database(self, request: Request) -> None:
+        _answer(request, await self._controlled.database.status())
+
+    async def _move_database(self, request: Request) -> None:
+        body = await _read(request, DatabaseMoveRequest)
+        moves = self._controlled.database
+        await self._stream(
+            request,
+            lambda listener: moves.move(body.url, body.password_file, body.check, self._actor, listener),
+        )
 
     async def _plan(self, request: Request) -> None:
         body = await _read(request, PlanRequest)

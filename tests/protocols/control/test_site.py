@@ -83,6 +83,16 @@ class SiteTests(DaemonCase):
             self.assertEqual(self.call("POST", f"/v1/{path}", {})[0], 400)
             self.assertEqual(self.call("GET", f"/v1/{path}")[0], 405)
 
+    def test_the_database(self) -> None:
+        """Its facts, and a move as a stream of lines; a body with other fields is none."""
+        status, found = self.call("GET", "/v1/database")
+        self.assertEqual((status, found["kind"]), (200, "sqlite"))
+        *steps, outcome = self.stream("/v1/database/move", {"url": "postgresql://a@b/c", "check": True})
+        self.assertEqual([step["step"] for step in steps], ["check"])
+        self.assertEqual((outcome["action"], outcome["result"]), ("migrate", "unchanged"))
+        self.assertEqual(self.host.database.asked, [("postgresql://a@b/c", "", True, "root")])
+        self.assertEqual(self.call("POST", "/v1/database/move", {"password": "x"})[0], 400)
+
     def test_a_plan(self) -> None:
         """With and without a tree; an empty body means the start tree."""
         self.version(2)
