@@ -27,7 +27,7 @@ class StateTests(SynchronousTestCase):
 
     def greetings(self, new: States) -> tuple[str, ...]:
         """Causes why this code, as the old one, and code with these states cannot hand over to each other."""
-        old, other = (http_kinds(lambda states=states: Spoken([states])) for states in (HANDLER_STATES, new))
+        old, other = http_kinds(lambda: Spoken([HANDLER_STATES])), http_kinds(lambda: Spoken([new]))
         agreement = old.agree(other.hello())
         return agreement.unsendable + agreement.unreadable
 
