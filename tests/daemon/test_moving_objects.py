@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,21 @@ class MovingObjectsTests(SynchronousTestCase):
         return outcome
 
     def control(self, *words: str) -> dict[str, Any]:
+        """The last line that ``cloudctl`` writes."""
+        outcome: dict[str, Any] = json.loads(self.cloudctl(*words).splitlines()[-1])
+        return outcome
+
+    def trace(self, request_id: str, count: int) -> list[dict[str, Any]]:
+        """The parts of a request that has ended; its lines are there soon."""
+        parts: list[dict[str, Any]] = []
+        for _ in range(20):
+            parts = json.loads(self.cloudctl("trace", request_id))["requests"]
+            if len(parts) >= count:
+                break
+            time.sleep(0.2)
+        return parts
+
+    def cloudctl(self, *words: str) -> str:
         command = [
             sys.executable,
             "-c",
@@ -134,8 +150,7 @@ class MovingObjectsTests(SynchronousTestCase):
             [*command, *words], capture_output=True, text=True, timeout=120, check=False, cwd=CHECKOUT
         )
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr + self.cloud.log())
-        outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return outcome
+        return done.stdout
 
     def begin(self) -> dict[str, Stream]:
         """Five uploads and three downloads, each in its middle."""
@@ -222,7 +237,7 @@ class MovingObjectsTests(SynchronousTestCase):
         self.assertEqual(outcome["follow"], {}, outcome)
         self.go_on(streams, 2, 3)
         self.check(streams)
-        parts = self.control("trace", self.upload_id)["requests"]
+        parts = self.trace(self.upload_id, 3)
         self.assertEqual([part["generation"] for part in parts], [1, 2, 3])
         self.assertEqual([part["moved"] for part in parts], [True, True, False])
         self.assertEqual((parts[0]["hash"], parts[0]["hash"] == parts[1]["hash"]), (parts[2]["hash"], False))
