@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import ProcessProtocol
 
 from cloudd.interfaces.settings import HTTPSettings
@@ -165,13 +165,13 @@ def main(arguments: list[str]) -> None:
         Server(int(arguments[2]), arguments[1]).receive()
     else:
         server = Server(1, arguments[1])
-        if server.store is not None:
-            Deferred.fromCoroutine(prepare(server.store))
+        ready: Deferred[None] = succeed(None) if server.store is None else Deferred.fromCoroutine(prepare(server.store))
         server.accept(listening_socket("127.0.0.1", 0).detach())
         signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(server.hand_over))
         signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(server.take_back))
         server.window_s = float(arguments[2])
-        reactor.callWhenRunning(say, f"port {server.port.getHost().port}")
+        # Whoever knows the port may ask at once.
+        reactor.callWhenRunning(ready.addCallback, lambda _: say(f"port {server.port.getHost().port}"))
     reactor.callLater(120, os._exit, 3)
     reactor.run()
 
