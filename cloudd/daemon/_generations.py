@@ -168,6 +168,10 @@ class Generations:
         if old is not None:
             self._retire(old)
         self._let_lead(new)
+        return self.trees()
+
+    def trees(self) -> list[str]:
+        """Hashes of the trees that have a generation here; told at once, whatever there are of connections."""
         return sorted({running.tree_hash for _state, running in self._all()})
 
     def snapshot(self) -> dict[str, Any]:

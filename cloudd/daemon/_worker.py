@@ -146,6 +146,7 @@ class Worker:
             "counts": self._metrics.requests.totals,
             "answers": self._metrics.requests.answers,
             "status": self._status,
+            "trees": self._generations.trees,
             "prepare": self._generations.prepare,
             "commit": self._commit,
             "abort": self._generations.abort,

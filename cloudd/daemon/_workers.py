@@ -359,9 +359,9 @@ class WorkerPool:
         """Hashes of the trees of which a worker may have a generation, also one that ends; or somebody starts one."""
         former = self._former.slots if self._former is not None else []
         slots = [slot for slot in (*self.slots, *former, *self.leaving) if slot.runs]
-        for slot, answer in await ask_each(slots, "status", ASK_TIMEOUT_S, {}):
+        for slot, answer in await ask_each(slots, "trees", ASK_TIMEOUT_S, {}):
             if not isinstance(answer, LinkError):
-                self._trees[slot.pid] = {generation["hash"] for generation in answer["generations"]}
+                self._trees[slot.pid] = set(answer)
         running = {slot.pid for slot in slots}
         self._trees = {pid: trees for pid, trees in self._trees.items() if pid in running}
         decided = {self.decided.tree_hash, *([self._former.decided.tree_hash] if self._former is not None else [])}

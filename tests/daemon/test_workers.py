@@ -167,12 +167,12 @@ class PoolTests(TestCase):
             slot.pid = 100 + number
         self.swap()
         for slot in self.slots[:2]:
-            slot.link.answers["status"] = {"generations": [{"hash": TREE.hash}]}
-        self.slots[2].link.answers["status"] = LinkTimeout("no answer")
+            slot.link.answers["trees"] = [TREE.hash]
+        self.slots[2].link.answers["trees"] = LinkTimeout("no answer")
         self.assertEqual(self.trees(), {OLD, TREE.hash})
         self.slots[2].pid = 200  # another process in its place
         self.assertEqual(self.trees(), {TREE.hash})
-        leaving = FakeSlot("front-1", FakeLink({"status": {"generations": [{"hash": "2" * 64}]}}), pid=99)
+        leaving = FakeSlot("front-1", FakeLink({"trees": ["2" * 64]}), pid=99)
         self.pool.leaving.append(cast(Any, leaving))
         self.assertEqual(self.trees(), {TREE.hash, "2" * 64})
 
