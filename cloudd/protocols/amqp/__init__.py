@@ -10,7 +10,7 @@ from ._address import Address, BadAddress
 from ._channel import Channel, Delivery
 from ._connection import Connection, connect
 from ._errors import AMQPError, ConnectionLost, LoginRefused, NotRouted, NotTaken, Refused, Saturated
-from ._session import Binding, Exchange, Queue, Session, Topology
+from ._session import Binding, Consumer, Exchange, Queue, Session, Topology
 from ._values import Malformed, Unencodable
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Channel",
     "Connection",
     "ConnectionLost",
+    "Consumer",
     "Delivery",
     "Exchange",
     "LoginRefused",

@@ -19,7 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ._address import Address
-from ._channel import Channel, OnDelivery
+from ._channel import Channel, Delivery, OnCancelled, OnDelivery
 from ._connection import Connection, connect
 from ._errors import AMQPError, ConnectionLost, Refused
 
@@ -43,12 +43,13 @@ class Exchange:
 
 @frozen
 class Queue:
-    """To be declared; an exclusive one is this connection's own and goes with it."""
+    """To be declared; an exclusive one is this connection's own and goes with it, ``auto_delete`` with its last consumer."""
 
     name: str
     durable: bool = True
     exclusive: bool = False
     arguments: Mapping[str, Any] = field(factory=dict)
+    auto_delete: bool = False
 
 
 @frozen
@@ -78,20 +79,75 @@ class Topology:
             await channel.exchange_declare(exchange=exchange.name, type=exchange.kind, durable=exchange.durable)
         for queue in self.queues:
             await channel.queue_declare(
-                queue=queue.name, durable=queue.durable, exclusive=queue.exclusive, arguments=dict(queue.arguments)
+                queue=queue.name,
+                durable=queue.durable,
+                exclusive=queue.exclusive,
+                auto_delete=queue.auto_delete,
+                arguments=dict(queue.arguments),
             )
         for binding in self.bindings:
             await channel.queue_bind(queue=binding.queue, exchange=binding.exchange, routing_key=binding.routing_key)
 
 
 @define(eq=False)
-class _Consumer:
-    queue: str
-    on_delivery: OnDelivery
+class Consumer:
+    """
+    Messages of a queue that come, on each connection anew; made by ``Session.consume``.
+
+    :ivar is_consuming: whether the broker has agreed that messages come, on the connection of now
+    """
+
+    _queue: str | Callable[[], str]
+    _on_delivery: OnDelivery
     prefetch: int
+    on_consuming: Callable[[], object]
     channel: Channel | None = None
     stopped: bool = False
     patience_s: float = FIRST_PATIENCE_S
+    _tag: str = ""
+    _deaf: bool = False
+
+    @property
+    def queue(self) -> str:
+        """Its name on the connection of now."""
+        return self._queue if isinstance(self._queue, str) else self._queue()
+
+    @property
+    def is_consuming(self) -> bool:
+        """See the class."""
+        return bool(self._tag) and self.channel is not None and not self.channel.closed
+
+    async def begin(self, channel: Channel, on_cancelled: OnCancelled) -> None:
+        """On a channel that is prepared."""
+        self.channel, self._tag = channel, ""
+        await channel.basic_qos(prefetch_count=self.prefetch)
+        self._tag = await channel.consume(self.queue, self._take, on_cancelled)
+        if not self.stopped:
+            self.on_consuming()
+
+    def _take(self, delivery: Delivery) -> None:
+        if not self._deaf:  # the broker gets it back with the channel
+            self._on_delivery(delivery)
+
+    async def cancel(self) -> None:
+        """No further message comes when this is done; those that have come can still be acknowledged, until ``end``."""
+        self.stopped = True
+        if not self.is_consuming or self.channel is None:
+            self._deaf = True
+            return
+        try:
+            await self.channel.basic_cancel(consumer_tag=self._tag)
+        except AMQPError:
+            return  # nothing comes on a channel that is closed
+
+    async def end(self) -> None:
+        """No further message comes; those that were not acknowledged are delivered to others."""
+        self.stopped = True
+        if self.channel is not None:
+            try:
+                await self.channel.leave()
+            except AMQPError:
+                return  # the connection went first
 
 
 @define(eq=False)
@@ -114,7 +170,7 @@ class Session:
     connections: int = 0
     _connection: Connection | None = None
     _publishing: Channel | None = None
-    _consumers: list[_Consumer] = field(factory=list)
+    _consumers: list[Consumer] = field(factory=list)
     _running: Deferred[None] | None = None
     _waiting: Deferred[None] | None = None
     _stopping: bool = False
@@ -129,6 +185,21 @@ class Session:
     def start(self) -> None:
         """Be connected from now on; ``stop`` ends it."""
         self._running = Deferred.fromCoroutine(self._run())
+
+    @property
+    def blocked(self) -> str:
+        """Why the broker takes no messages though it is there, as short of memory; empty: it does."""
+        return "" if self._connection is None else str(self._connection.blocked)
+
+    async def open_channel(self) -> Channel:
+        """
+        One of one's own on the connection of now, to be left after use.
+
+        :raises ConnectionLost: there is none
+        """
+        if self._connection is None or not self.is_connected:
+            raise ConnectionLost(f"not connected to the broker: {self.cause}")
+        return await self._connection.open_channel()
 
     async def stop(self) -> None:
         """Leave in order; messages that were not acknowledged are delivered to others."""
@@ -155,25 +226,25 @@ class Session:
             return fail(ConnectionLost(f"not connected to the broker: {self.cause}"))
         return channel.publish(exchange, routing_key, body, properties, mandatory=mandatory)
 
-    def consume(self, queue: str, on_delivery: OnDelivery, prefetch: int = 10) -> Callable[[], Deferred[None]]:
+    def consume(
+        self,
+        queue: str | Callable[[], str],
+        on_delivery: OnDelivery,
+        prefetch: int = 10,
+        on_consuming: Callable[[], object] = lambda: None,
+    ) -> Consumer:
         """
         Let messages of a queue come, on each connection anew.
 
+        :param queue: its name, or what gives it on each connection, when what there has to be was declared
         :param prefetch: so many at a time that are not acknowledged
-        :return: ends it: no further message comes when its Deferred has fired
+        :param on_consuming: called each time the broker has agreed
         """
-        consumer = _Consumer(queue, on_delivery, prefetch)
-        self._consumers.append(consumer)
+        consumer = Consumer(queue, on_delivery, prefetch, on_consuming)
+        self._consumers = [each for each in self._consumers if not each.stopped] + [consumer]
         if self._connection is not None and self.is_connected:
             self._keep_consuming(self._connection, consumer)
-
-        async def end() -> None:
-            consumer.stopped = True
-            self._consumers.remove(consumer)
-            if consumer.channel is not None:
-                await consumer.channel.leave()
-
-        return lambda: Deferred.fromCoroutine(end())
+        return consumer
 
     async def _run(self) -> None:
         delay_s = FIRST_DELAY_S
@@ -206,7 +277,7 @@ class Session:
         self._publishing, self.cause = channel, ""
         self.connections += 1
         self.log.info("connected to {address}", address=str(self._address))
-        for consumer in list(self._consumers):
+        for consumer in [each for each in self._consumers if not each.stopped]:
             self._keep_consuming(connection, consumer)
         self._on_change()
         cause: Exception = await connection.lost
@@ -227,11 +298,11 @@ class Session:
             if timer.active():
                 timer.cancel()
 
-    def _keep_consuming(self, connection: Connection, consumer: _Consumer) -> None:
+    def _keep_consuming(self, connection: Connection, consumer: Consumer) -> None:
         task = Deferred.fromCoroutine(self._consume(connection, consumer))
         task.addErrback(lambda failure: self.log.failure("a consumer has ended", failure=failure))
 
-    async def _consume(self, connection: Connection, consumer: _Consumer) -> None:
+    async def _consume(self, connection: Connection, consumer: Consumer) -> None:
         """Until the connection ends; also when the queue is deleted, or the broker closes the channel."""
         while not (connection.closed or consumer.stopped):
             try:
@@ -243,18 +314,19 @@ class Session:
             if not (connection.closed or consumer.stopped):
                 await deferLater(self._reactor, FIRST_DELAY_S * (1 + self._jitter()))
 
-    async def _consume_once(self, connection: Connection, consumer: _Consumer) -> None:
+    async def _consume_once(self, connection: Connection, consumer: Consumer) -> None:
         ended: Deferred[None] = Deferred()
 
         async def begin() -> Channel:
-            channel = consumer.channel = await self._prepare(connection)
-            await channel.basic_qos(prefetch_count=consumer.prefetch)
-            await channel.consume(consumer.queue, consumer.on_delivery, lambda: ended.callback(None))
+            channel = await self._prepare(connection)
+            await consumer.begin(channel, lambda: ended.callback(None))
             return channel
 
         patience_s, consumer.patience_s = consumer.patience_s, min(consumer.patience_s * 2, LONGEST_PATIENCE_S)
         channel = await self._within(patience_s, connection, begin())
         consumer.patience_s = FIRST_PATIENCE_S
+        if consumer.stopped and not ended.called:
+            await consumer.end()  # while it began
         await ended
         if not channel.closed:
             await channel.leave()

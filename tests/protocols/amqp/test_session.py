@@ -78,15 +78,33 @@ class LastingTests(SessionCase):
         """No further message comes; another consumer gets it."""
         session = self.session(self.broker)
         await self.until(lambda: session.is_connected)
-        end = session.consume(self.queue, self.take)
+        consumer = session.consume(self.queue, self.take)
         await self.say(session, b"one")
         await self.until(lambda: self.got == [b"one"])
-        await end()
+        await consumer.end()
         await self.say(session, b"two")
         others: list[bytes] = []
         session.consume(self.queue, lambda delivery: others.append(delivery.body))
         await self.until(lambda: others == [b"two"])
         self.assertEqual(self.got, [b"one"])
+
+    async def test_cancelling_a_consumer(self) -> None:
+        """No further message comes, and what has come can still be acknowledged: nobody gets it again."""
+        session = self.session(self.broker)
+        await self.until(lambda: session.is_connected)
+        held: list[Delivery] = []
+        consumer = session.consume(self.queue, held.append)
+        await self.until(lambda: consumer.is_consuming)
+        await self.say(session, b"one")
+        await self.until(lambda: held)
+        await consumer.cancel()
+        await self.say(session, b"two")
+        session.consume(self.queue, self.take)
+        await self.until(lambda: self.got == [b"two"])
+        held[0].ack()
+        await consumer.end()
+        await deferLater(reactor, 0.3)
+        self.assertEqual((self.got, [each.body for each in held]), ([b"two"], [b"one"]))
 
     async def test_connection_closed(self) -> None:
         """By an operator: it is there again, with its consumers."""
