@@ -43,7 +43,7 @@ class Exchange:
 
 @frozen
 class Queue:
-    """To be declared; an exclusive one is this connection's own and goes with it, ``auto_delete`` with its last consumer."""
+    """To be declared; an exclusive one goes with this connection, an ``auto_delete`` one with its last consumer."""
 
     name: str
     durable: bool = True
@@ -174,6 +174,7 @@ class Session:
     _running: Deferred[None] | None = None
     _waiting: Deferred[None] | None = None
     _stopping: bool = False
+    _reopening: bool = False
 
     log = Logger()
 
@@ -223,6 +224,7 @@ class Session:
         """As ``Channel.publish``, with confirms; fails with ``ConnectionLost`` at once when there is no connection."""
         channel = self._publishing
         if channel is None or channel.closed:
+            self._reopen()
             return fail(ConnectionLost(f"not connected to the broker: {self.cause}"))
         return channel.publish(exchange, routing_key, body, properties, mandatory=mandatory)
 
@@ -330,6 +332,25 @@ class Session:
         await ended
         if not channel.closed:
             await channel.leave()
+
+    def _reopen(self) -> None:
+        """The broker has closed the channel on which we publish, over a message, and nothing else."""
+        connection = self._connection
+        if connection is None or connection.closed or self._publishing is None or self._reopening:
+            return
+        self._reopening = True
+
+        async def open_again() -> None:
+            channel = await self._within(LONGEST_PATIENCE_S, connection, self._prepare(connection))
+            await channel.confirm()
+            self._publishing = channel
+
+        def opened(_: Any) -> None:
+            self._reopening = False
+
+        task = Deferred.fromCoroutine(open_again())
+        task.addErrback(lambda failure: self.log.warn("publishing: {cause}", cause=failure.getErrorMessage()))
+        task.addBoth(opened)
 
     async def _pause(self, seconds: float) -> None:
         """Not all sessions at the same moment, or a broker that comes back meets them all at once."""
