@@ -220,7 +220,9 @@ class MessagingContract(MessagingHouse):
         bus = await self.bus()
         await self.served(bus, Worker())
         error = await self.fails(NoSpace, bus.call(self.topic, ECHO, {"say": "full"}, 5.0))
-        self.assertEqual((error.name, error.cause, error.detail), ("no-space", "there is no space", {"largest_gib": 12}))
+        self.assertEqual(
+            (error.name, error.cause, error.detail), ("no-space", "there is no space", {"largest_gib": 12})
+        )
         plain = Form(name=ECHO.name)
         error = await self.fails(Fault, bus.call(self.topic, plain, {"say": "full"}, 5.0))
         self.assertEqual((type(error), error.name), (Fault, "no-space"))

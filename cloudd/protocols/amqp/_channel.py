@@ -205,6 +205,8 @@ class Channel(AMQChannel):  # type: ignore[misc]
 
     def _complete(self, method: Any, arguments: list[Any], content: _Content | None) -> None:
         if method.response:
+            if method is _CLOSE_OK:
+                self._drop_unanswered()
             if not self._answers or method not in self._answers[0][0].responses:
                 raise Malformed(f"{method.klass.name}.{method.name} answers nothing that was asked")
             _asked, answer = self._answers.popleft()
@@ -215,6 +217,11 @@ class Channel(AMQChannel):  # type: ignore[misc]
             self.confirmed(arguments[0], multiple=arguments[1], taken=True)
         else:
             self.client.delegate.dispatch(self, Message(method, arguments, content))
+
+    def _drop_unanswered(self) -> None:
+        """What was asked before the channel's end: RabbitMQ leaves a ``basic.cancel`` without an answer then."""
+        while self._answers and _CLOSE_OK not in self._answers[0][0].responses:
+            self._answers.popleft()[1].errback(Refused(200, "the channel was closed before the broker answered"))
 
     def _deliver(self, arguments: list[Any], content: _Content) -> None:
         consumer = self._consumers.get(arguments[0])
@@ -312,6 +319,7 @@ class _Content:
 
 
 _PUBLISH, _DELIVER = find_method("basic.publish"), find_method("basic.deliver")
+_CLOSE_OK = find_method("channel.close-ok")
 _ACK, _NACK = find_method("basic.ack"), find_method("basic.nack")
 
 

@@ -94,6 +94,7 @@ class Consumer:
     """
     Messages of a queue that come, on each connection anew; made by ``Session.consume``.
 
+    :ivar is_deaf: what comes is not taken, the broker gets it back with the channel
     :ivar is_consuming: whether the broker has agreed that messages come, on the connection of now
     """
 
@@ -105,7 +106,7 @@ class Consumer:
     stopped: bool = False
     patience_s: float = FIRST_PATIENCE_S
     _tag: str = ""
-    _deaf: bool = False
+    is_deaf: bool = False
 
     @property
     def queue(self) -> str:
@@ -126,14 +127,14 @@ class Consumer:
             self.on_consuming()
 
     def _take(self, delivery: Delivery) -> None:
-        if not self._deaf:  # the broker gets it back with the channel
+        if not self.is_deaf:
             self._on_delivery(delivery)
 
     async def cancel(self) -> None:
         """No further message comes when this is done; those that have come can still be acknowledged, until ``end``."""
         self.stopped = True
         if not self.is_consuming or self.channel is None:
-            self._deaf = True
+            self.is_deaf = True
             return
         try:
             await self.channel.basic_cancel(consumer_tag=self._tag)
@@ -141,11 +142,12 @@ class Consumer:
             return  # nothing comes on a channel that is closed
 
     async def end(self) -> None:
-        """No further message comes; those that were not acknowledged are delivered to others."""
-        self.stopped = True
-        if self.channel is not None:
+        """No further message comes; those that were not acknowledged are delivered to others.  Safe to call again."""
+        self.stopped = self.is_deaf = True
+        channel, self.channel = self.channel, None
+        if channel is not None:
             try:
-                await self.channel.leave()
+                await channel.leave()
             except AMQPError:
                 return  # the connection went first
 
@@ -327,8 +329,8 @@ class Session:
         patience_s, consumer.patience_s = consumer.patience_s, min(consumer.patience_s * 2, LONGEST_PATIENCE_S)
         channel = await self._within(patience_s, connection, begin())
         consumer.patience_s = FIRST_PATIENCE_S
-        if consumer.stopped and not ended.called:
-            await consumer.end()  # while it began
+        if consumer.is_deaf and not ended.called:
+            await consumer.end()  # cancelled while it began
         await ended
         if not channel.closed:
             await channel.leave()

@@ -22,7 +22,9 @@ async def empty(broker: Broker) -> None:
     connection = await connect(reactor, Address(port=broker.port))
     for queue in (PARKED, DEAD):
         channel = await connection.open_channel()
-        await channel.queue_declare(queue=queue, durable=True, arguments={"x-queue-type": "quorum", "x-max-length": 10_000})
+        await channel.queue_declare(
+            queue=queue, durable=True, arguments={"x-queue-type": "quorum", "x-max-length": 10_000}
+        )
         await channel.queue_purge(queue=queue)
     await connection.leave()
 
