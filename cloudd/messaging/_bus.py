@@ -77,7 +77,7 @@ class Bus:
 
     def call(
         self, topic: str, form: Form, fields: Fields, deadline_s: float, *, node: str = "", request_id: str = ""
-    ) -> Deferred[Fields | None]:
+    ) -> Deferred[Fields]:
         """
         Have a method done, by any who serves the topic, and get its answer.
 

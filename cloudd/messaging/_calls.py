@@ -26,7 +26,7 @@ _KINDS: dict[str, type[MessagingError]] = {
 
 @define(eq=False)
 class _Waiting:
-    answer: Deferred[Fields | None]
+    answer: Deferred[Fields]
     form: Form
     topic: str
     version: int
@@ -57,15 +57,13 @@ class Calls:
         if len(self._waiting) >= self._most:
             raise Overloaded(f"{len(self._waiting)} calls wait for answers already")
 
-    def begin(
-        self, message_id: str, form: Form, topic: str, version: int, deadline_s: float
-    ) -> Deferred[Fields | None]:
+    def begin(self, message_id: str, form: Form, topic: str, version: int, deadline_s: float) -> Deferred[Fields]:
         """
         Wait for an answer.
 
         :return: fires with the answer's fields; fails with one of ``_errors``; cancelling ends the wait alone
         """
-        answer: Deferred[Fields | None] = Deferred(lambda _: self._give_up(message_id))
+        answer: Deferred[Fields] = Deferred(lambda _: self._give_up(message_id))
         waiting = self._waiting[message_id] = _Waiting(answer, form, topic, version, self._clock.seconds())
         waiting.timer = self._clock.callLater(deadline_s, self._be_late, message_id, deadline_s)
         return answer
@@ -84,7 +82,7 @@ class Calls:
         if waiting is None:
             return
         try:
-            fields = None if answer.fields is None else waiting.form.answer_read(answer.fields, waiting.version)
+            fields = waiting.form.answer_read(answer.fields, waiting.version)
         except (MessagingError, NotPlainData) as error:
             waiting.answer.errback(error)
             return

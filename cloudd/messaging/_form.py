@@ -108,7 +108,7 @@ class Method:
     """
     A form, and what does it.
 
-    :param run: gets a ``Call``; what it returns is the answer.  It is cancelled when the deadline has passed
+    :param run: gets a ``Call``; what it returns is the answer (None: ``{}``).  It is cancelled at the deadline
     :param repeatable: a call may be begun again elsewhere when its process died over it; others are answered with
         ``Interrupted`` then, since they may have been done.  Casts are always begun again
     """

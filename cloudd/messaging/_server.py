@@ -371,6 +371,5 @@ def _answer_to(question: Question, result: Fields | MessagingError | None, metho
         return Failed(question.id, "fault", result.cause, result.name, dict(result.detail), True)
     if isinstance(result, MessagingError):
         return Failed(question.id, type(result).__name__, str(result), begun=result.begun)
-    if result is not None and method is not None:
-        result = method.form.answer_written(result, question.version)
-    return Answer(question.id, result)
+    fields: Fields = result or {}
+    return Answer(question.id, fields if method is None else method.form.answer_written(fields, question.version))

@@ -44,7 +44,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, tag="answer/1"):
     """What a method gave, in the version of the question."""
 
     id: str
-    fields: dict[str, Any] | None = None
+    fields: dict[str, Any] = {}
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed/1"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import reactor
@@ -34,7 +34,6 @@ from cloudd.messaging import (
     Interrupted,
     ITransport,
     Limits,
-    MessagingError,
     Method,
     NobodyThere,
     NoSuchMethod,
@@ -505,7 +504,6 @@ class MessagingContract(MessagingHouse):
                 number = len(answered)
                 answered.append(number)
                 answer = await asking.call(self.topic, ECHO, {"say": number}, 10.0)
-                assert answer is not None
                 self.assertEqual(answer["say"], number)
                 await asking.call(self.topic, ECHO, {"say": number}, 10.0, node="host-1")
                 casts += 1
@@ -594,6 +592,3 @@ class MessagingContract(MessagingHouse):
         self.assertFalse(part.ok)
         self.assertIn("stopped", part.cause)
         worker.let_go()
-
-    def errors_of(self, results: Iterable[tuple[bool, Any]]) -> list[MessagingError]:
-        return [result.value for succeeded, result in results if not succeeded]

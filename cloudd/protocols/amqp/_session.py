@@ -102,6 +102,7 @@ class Consumer:
     _on_delivery: OnDelivery
     prefetch: int
     on_consuming: Callable[[], object]
+    no_ack: bool = False
     channel: Channel | None = None
     stopped: bool = False
     patience_s: float = FIRST_PATIENCE_S
@@ -122,7 +123,7 @@ class Consumer:
         """On a channel that is prepared."""
         self.channel, self._tag = channel, ""
         await channel.basic_qos(prefetch_count=self.prefetch)
-        self._tag = await channel.consume(self.queue, self._take, on_cancelled)
+        self._tag = await channel.consume(self.queue, self._take, on_cancelled, no_ack=self.no_ack)
         if not self.stopped:
             self.on_consuming()
 
@@ -236,6 +237,8 @@ class Session:
         on_delivery: OnDelivery,
         prefetch: int = 10,
         on_consuming: Callable[[], object] = lambda: None,
+        *,
+        no_ack: bool = False,
     ) -> Consumer:
         """
         Let messages of a queue come, on each connection anew.
@@ -243,8 +246,9 @@ class Session:
         :param queue: its name, or what gives it on each connection, when what there has to be was declared
         :param prefetch: so many at a time that are not acknowledged
         :param on_consuming: called each time the broker has agreed
+        :param no_ack: messages count as acknowledged when the broker has sent them, and ``prefetch`` bounds nothing
         """
-        consumer = Consumer(queue, on_delivery, prefetch, on_consuming)
+        consumer = Consumer(queue, on_delivery, prefetch, on_consuming, no_ack)
         self._consumers = [each for each in self._consumers if not each.stopped] + [consumer]
         if self._connection is not None and self.is_connected:
             self._keep_consuming(self._connection, consumer)

@@ -143,11 +143,10 @@ class BrokerTransport:
         self._on_change = on_change
         self.since = self._reactor.seconds()
 
-        def take(delivery: Any) -> None:
-            delivery.ack()
-            on_answer(delivery.body)
-
-        self._session.consume(lambda: self.reply_to, take, ANSWERS_AT_A_TIME)
+        # Nobody else could have an answer that this process did not take: its queue goes with the connection.
+        self._session.consume(
+            lambda: self.reply_to, lambda delivery: on_answer(delivery.body), ANSWERS_AT_A_TIME, no_ack=True
+        )
         self._session.start()
         self._timer = self._reactor.callLater(LOOK_EVERY_S, self._look)
 

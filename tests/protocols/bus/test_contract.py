@@ -10,7 +10,7 @@ from twisted.trial.unittest import TestCase
 from cloudd.messaging import ITransport, Limits
 from cloudd.protocols.amqp import Address, connect
 from cloudd.protocols.bus import BrokerTransport, _transport
-from cloudd.protocols.bus._topology import DEAD, PARKED
+from cloudd.protocols.bus._topology import DEAD, PARKED, lasting
 from tests.contracts.messaging import MessagingContract
 from tests.protocols.amqp.broker import PROGRAMS, Broker, shared_broker
 
@@ -22,9 +22,7 @@ async def empty(broker: Broker) -> None:
     connection = await connect(reactor, Address(port=broker.port))
     for queue in (PARKED, DEAD):
         channel = await connection.open_channel()
-        await channel.queue_declare(
-            queue=queue, durable=True, arguments={"x-queue-type": "quorum", "x-max-length": 10_000}
-        )
+        await lasting(Limits()).declare(channel)
         await channel.queue_purge(queue=queue)
     await connection.leave()
 
