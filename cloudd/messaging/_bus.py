@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.messaging.test_bus -*-
+# -*- test-case-name: tests.messaging.test_inprocess -*-
 """The face of messaging: one for each process."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.messaging.test_calls -*-
+# -*- test-case-name: tests.messaging.test_server -*-
 """Calls that wait for an answer: each ends once, by an answer, a deadline, a loss, or its caller's leaving."""
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from attrs import Factory, field, frozen
 
 from reload import Converters, NotPlainData, Snapshot, SnapshotError
 
-from ._errors import Fault, NoSuchVersion
+from ._errors import Fault, NoSuchVersion, RemoteFailure
 
 if TYPE_CHECKING:
     from ._server import Call
@@ -82,7 +82,7 @@ class Form:
 
     def fault(self, name: str, cause: str, detail: Fields) -> Fault:
         """What a remote fault is here."""
-        found = next((each for each in self.faults if each.name == name), Fault)
+        found = next((each for each in (*self.faults, RemoteFailure) if each.name == name), Fault)
         return found(cause, detail, name)
 
     def _answer(self, fields: Fields, version: int, wanted: int) -> Fields:

@@ -257,7 +257,7 @@ class Server:
             self.log.failure("{topic} {method}", failure=why, topic=self.topic, method=work.question.method)
             error = RemoteFailure(f"{type(why.value).__name__}: {why.getErrorMessage()}")
         if work.is_call:
-            self._world.counts.served(self.topic, "fault" if type(error) is not RemoteFailure else "failed")
+            self._world.counts.served(self.topic, _HOW.get(type(error), "fault"))
             return self._answer(work.question, error)
         self._cast_failed(work, error)
         return None
@@ -364,6 +364,9 @@ class Server:
             if work.running is not None:
                 work.running.cancel()
         self._tell_idle()
+
+
+_HOW: dict[type[MessagingError], str] = {RemoteFailure: "failed", Interrupted: "interrupted"}
 
 
 def _answer_to(question: Question, result: Fields | MessagingError | None, method: Method | None) -> Answer | Failed:

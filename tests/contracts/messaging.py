@@ -225,8 +225,8 @@ class MessagingContract(MessagingHouse):
         plain = Form(name=ECHO.name)
         error = await self.fails(Fault, bus.call(self.topic, plain, {"say": "full"}, 5.0))
         self.assertEqual((type(error), error.name), (Fault, "no-space"))
-        error = await self.fails(Fault, bus.call(self.topic, ECHO, {"say": "crash"}, 5.0))
-        self.assertEqual((error.name, error.cause), (RemoteFailure.name, "ZeroDivisionError: by zero"))
+        error = await self.fails(RemoteFailure, bus.call(self.topic, ECHO, {"say": "crash"}, 5.0))
+        self.assertEqual(error.cause, "ZeroDivisionError: by zero")
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     async def test_no_such_method(self) -> None:

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.bus.test_transport -*-
+# -*- test-case-name: tests.protocols.bus.test_faults -*-
 """One process's connection to the broker, as a transport of messaging."""
 
 from __future__ import annotations
