@@ -82,7 +82,8 @@ class Form:
 
     def fault(self, name: str, cause: str, detail: Fields) -> Fault:
         """What a remote fault is here."""
-        found = next((each for each in (*self.faults, RemoteFailure) if each.name == name), Fault)
+        known: tuple[type[Fault], ...] = (*self.faults, RemoteFailure)
+        found = next((each for each in known if each.name == name), Fault)
         return found(cause, detail, name)
 
     def _answer(self, fields: Fields, version: int, wanted: int) -> Fields:
