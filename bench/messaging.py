@@ -11,19 +11,22 @@ Starts a RabbitMQ of its own, and one process that serves a topic.  In each roun
   other one publishes it back, transient, both with ``cloudd.protocols.amqp`` and neither with confirms; round trips a
   second.  That is what the broker and this client allow.
 
-Prints one JSON object with the medians of the rounds, microseconds of CPU for each call in the process that asks and in
-the one that serves, and ``ratio``: calls in raw round trips.  Exits with 1 when a call failed.
+Prints one JSON object with the medians of the rounds, microseconds of CPU for each call in the process that asks, in
+the one that serves and in the broker (which are the same on a busy machine), and ``ratio``: calls in raw round trips.
+Exits with 1 when a call failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -55,6 +58,19 @@ async def make_bus(port: int, node: str) -> Bus:
     while transport.cause:
         await wait(0.01)
     return bus
+
+
+def group_cpu_s(group: int) -> float:
+    """CPU seconds of the broker's processes so far."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parts = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has just ended
+        if int(parts[2]) == group:
+            ticks += int(parts[11]) + int(parts[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def wait(seconds: float) -> Deferred[None]:
@@ -103,22 +119,27 @@ async def measure(port: int, options: argparse.Namespace) -> dict[str, Any]:
         began = time.perf_counter()
         await call()
         singles.append((time.perf_counter() - began) * 1000)
-    began, cpu, there = time.perf_counter(), time.process_time(), await server_cpu_s()
+    there, broker = await server_cpu_s(), group_cpu_s(options.broker)
+    began, cpu = time.perf_counter(), time.process_time()
     await keep_window(call, options.calls, options.window)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    there = await server_cpu_s() - there
+    broker, there = group_cpu_s(options.broker) - broker, await server_cpu_s() - there
     await bus.stop()
+    raw_per_s, raw_broker = await measure_raw(port, options, body)
     return {
         "p50_ms": quantile(singles, 0.5),
         "p99_ms": quantile(singles, 0.99),
         "calls_per_s": options.calls / seconds,
         "asking_cpu_us": cpu / options.calls * 1e6,
         "serving_cpu_us": there / options.calls * 1e6,
-        "raw_per_s": await measure_raw(port, options, body),
+        "broker_cpu_us": broker / options.calls * 1e6,
+        "raw_per_s": raw_per_s,
+        "raw_broker_cpu_us": raw_broker / options.calls * 1e6,
     }
 
 
-async def measure_raw(port: int, options: argparse.Namespace, body: bytes) -> float:
+async def measure_raw(port: int, options: argparse.Namespace, body: bytes) -> tuple[float, float]:
+    """Round trips a second, and CPU seconds of the broker."""
     connection = await connect(reactor, Address(port=port))
     channel = await connection.open_channel()
     await channel.basic_qos(prefetch_count=200)
@@ -134,11 +155,11 @@ async def measure_raw(port: int, options: argparse.Namespace, body: bytes) -> fl
         return waiting[-1]
 
     await channel.consume(BACK, come)
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), group_cpu_s(options.broker)
     await keep_window(trip, options.calls, options.window)
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, group_cpu_s(options.broker) - cpu
     await connection.leave()
-    return float(options.calls / seconds)
+    return float(options.calls / seconds), cpu
 
 
 def play(doing: Callable[[], Any]) -> None:
@@ -165,6 +186,7 @@ def run_rounds(options: argparse.Namespace) -> dict[str, Any]:
         if serving.stdout.readline().strip() != "ready":
             raise SystemExit("the serving process did not begin")
         words = ["ask", str(broker.port), str(options.calls), str(options.window), str(options.bytes)]
+        words.append(str(broker.group))
         rounds = []
         for _ in range(options.rounds):
             done = subprocess.run(child(words), capture_output=True, text=True, check=False, timeout=500)
@@ -188,7 +210,7 @@ def main() -> int:
         return 0
     if words[:2] == ["--child", "ask"]:
         numbers = [int(word) for word in words[2:]]
-        options = argparse.Namespace(calls=numbers[1], window=numbers[2], bytes=numbers[3])
+        options = argparse.Namespace(calls=numbers[1], window=numbers[2], bytes=numbers[3], broker=numbers[4])
         play(lambda: measure(numbers[0], options))
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -102,6 +102,12 @@ class Broker:
             os.killpg(process.pid, sign)
             process.wait(60)
 
+    @property
+    def group(self) -> int:
+        """Number of its group of processes, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def pause(self) -> None:
         """Let it hang."""
         self._signal(signal.SIGSTOP)

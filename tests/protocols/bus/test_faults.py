@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import Counter
 from typing import Any
 from unittest import SkipTest
@@ -11,6 +12,7 @@ from unittest import SkipTest
 from attrs import define, field
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
@@ -347,3 +349,121 @@ class RestartTests(FaultCase):
     async def test_killed_and_started(self) -> None:
         """Under load, by kill -9."""
         await self.restarted(signal.SIGKILL)
+
+
+class RightsTests(FaultCase):
+    async def test_stated_rights(self) -> None:
+        """Those of docs/messaging.md are enough for all of it."""
+        user = f"u{os.urandom(4).hex()}"
+        self.broker.control("add_user", user, "secret")
+        self.addCleanup(self.broker.control, "delete_user", user)
+        self.broker.control("set_permissions", user, r"^cloudd\.", r"^(cloudd\.|amq\.default$)", r"^cloudd\.")
+        address = Address(port=self.broker.port, user=user, password="secret")
+        self.make_transport = lambda node, limits: BrokerTransport(  # type: ignore[method-assign]
+            reactor, [address], node, limits
+        )
+        bus = await self.bus("host-1")
+        await self.served(bus, worker := Worker())
+        got: list[Any] = []
+        await bus.subscribe("a.*", [NOTE], got.append).ready
+        self.assertEqual((await bus.call(self.topic, ECHO, {"say": 1}, 5.0))["say"], 1)
+        await bus.cast(self.topic, NOTE, {"number": 1})
+        await bus.fan_out(self.topic, NOTE, {"number": 2})
+        await bus.publish("a.b", NOTE, {})
+        await bus.cast(self.topic, NOTE, {"number": 3, "bad": True})
+        await self.until(lambda: sorted(worker.noted) == [1, 2] and got and bus._transport.set_aside().parked == 1)
+
+
+SERVING = """
+import sys
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater, react
+from cloudd.daemon._metrics import WorkerMetrics
+from cloudd.messaging import Bus, Method
+from cloudd.protocols.amqp import Address
+from cloudd.protocols.bus import BrokerTransport
+from tests.contracts.messaging import ECHO, NOTE
+
+async def main(port, topic, node):
+    bus = Bus(reactor, BrokerTransport(reactor, [Address(port=port)], node), WorkerMetrics())
+    async def echo(call):
+        print("call", call.fields["say"], flush=True)
+        await deferLater(reactor, 0.01)
+        return dict(call.fields)
+    async def note(call):
+        await deferLater(reactor, 0.01)
+        print("cast", call.fields["number"], flush=True)
+    bus.start()
+    await bus.serve(topic, [Method(ECHO, echo), Method(NOTE, note)], 8).ready
+    print("ready", flush=True)
+    await Deferred()
+
+react(lambda _: Deferred.fromCoroutine(main(int(sys.argv[1]), *sys.argv[2:])))
+"""
+
+
+class KilledProcess(ProcessProtocol):
+    """
+    One that serves, to be killed.
+
+    :ivar calls: numbers of calls that it began, ``casts`` that it did
+    """
+
+    def __init__(self) -> None:
+        self.ready: Deferred[None] = Deferred()
+        self.ended: Deferred[None] = Deferred()
+        self.calls: list[int] = []
+        self.casts: list[int] = []
+        self._rest = b""
+
+    def outReceived(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if line == b"ready":
+                self.ready.callback(None)
+            else:
+                what, number = line.split()
+                (self.calls if what == b"call" else self.casts).append(int(number))
+
+    async def kill(self) -> None:
+        """And wait for its end."""
+        self.transport.signalProcess("KILL")  # type: ignore[union-attr]
+        await self.ended
+
+    def processEnded(self, reason: Any) -> None:
+        self.ended.callback(None)
+
+
+class KillTests(FaultCase):
+    async def spawned(self, node: str) -> KilledProcess:
+        process = KilledProcess()
+        words = [sys.executable, "-c", SERVING, str(self.broker.port), self.topic, node]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        reactor.spawnProcess(process, sys.executable, words, environment)
+        await process.ready
+        return process
+
+    async def test_servers_killed(self) -> None:
+        """By kill -9 under load, five times: accepted casts are done, and no call is begun twice."""
+        load = Load(await self.bus("asking"), self.topic)
+        processes = [await self.spawned("host-1"), await self.spawned("host-2")]
+        load.start()
+        for number in range(5):
+            await deferLater(reactor, 1.0)
+            dying = processes[-2]
+            processes.append(await self.spawned(f"host-{number + 3}"))
+            await dying.kill()
+        await load.stop()
+
+        def lost() -> set[int]:
+            return load.accepted - {number for process in processes for number in process.casts}
+
+        await self.until(lambda: not lost(), what=lost)
+        for process in processes[-2:]:
+            await process.kill()
+        begun = Counter(number for process in processes for number in process.calls)
+        self.assertEqual({number: times for number, times in begun.items() if times > 1}, {})
+        self.assertEqual([error for error in load.errors if not error.retryable], [])
+        self.assertEqual(load.unknown, [])
+        self.assertGreater(load.answered, 100)
