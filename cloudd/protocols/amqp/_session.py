@@ -178,6 +178,7 @@ class Session:
     _waiting: Deferred[None] | None = None
     _stopping: bool = False
     _reopening: bool = False
+    _pauses: set[Deferred[None]] = field(factory=set)  # of consumers that begin again soon
 
     log = Logger()
 
@@ -210,6 +211,8 @@ class Session:
         self._stopping = True
         if self._waiting is not None:
             self._waiting.cancel()
+        for pause in list(self._pauses):
+            pause.cancel()
         if self._connection is not None:
             await self._connection.leave()
         if self._running is not None:
@@ -319,8 +322,12 @@ class Session:
                 return
             except Refused as error:
                 self.log.warn("consuming {queue}: {error}", queue=consumer.queue, error=error)
-            if not (connection.closed or consumer.stopped):
-                await deferLater(self._reactor, FIRST_DELAY_S * (1 + self._jitter()))
+            if connection.closed or consumer.stopped or self._stopping:
+                return
+            pause: Deferred[None] = deferLater(self._reactor, FIRST_DELAY_S * (1 + self._jitter()))
+            self._pauses.add(pause)
+            await pause.addErrback(lambda _: None)
+            self._pauses.discard(pause)
 
     async def _consume_once(self, connection: Connection, consumer: Consumer) -> None:
         ended: Deferred[None] = Deferred()
