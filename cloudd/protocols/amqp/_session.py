@@ -103,6 +103,7 @@ class Consumer:
     prefetch: int
     on_consuming: Callable[[], object]
     no_ack: bool = False
+    topology: Topology | None = None
     channel: Channel | None = None
     stopped: bool = False
     patience_s: float = FIRST_PATIENCE_S
@@ -242,6 +243,7 @@ class Session:
         on_consuming: Callable[[], object] = lambda: None,
         *,
         no_ack: bool = False,
+        topology: Topology | None = None,
     ) -> Consumer:
         """
         Let messages of a queue come, on each connection anew.
@@ -250,8 +252,9 @@ class Session:
         :param prefetch: so many at a time that are not acknowledged
         :param on_consuming: called each time the broker has agreed
         :param no_ack: messages count as acknowledged when the broker has sent them, and ``prefetch`` bounds nothing
+        :param topology: what this consumer needs, instead of all that the session does
         """
-        consumer = Consumer(queue, on_delivery, prefetch, on_consuming, no_ack)
+        consumer = Consumer(queue, on_delivery, prefetch, on_consuming, no_ack, topology)
         self._consumers = [each for each in self._consumers if not each.stopped] + [consumer]
         if self._connection is not None and self.is_connected:
             self._keep_consuming(self._connection, consumer)
@@ -294,9 +297,9 @@ class Session:
         cause: Exception = await connection.lost
         return cause
 
-    async def _prepare(self, connection: Connection) -> Channel:
+    async def _prepare(self, connection: Connection, topology: Topology | None = None) -> Channel:
         channel = await connection.open_channel()
-        await self._topology.declare(channel)
+        await (topology or self._topology).declare(channel)
         return channel
 
     async def _within(self, seconds: float, connection: Connection, doing: Coroutine[Any, Any, Result]) -> Result:
@@ -333,7 +336,7 @@ class Session:
         ended: Deferred[None] = Deferred()
 
         async def begin() -> Channel:
-            channel = await self._prepare(connection)
+            channel = await self._prepare(connection, consumer.topology)
             await consumer.begin(channel, lambda: ended.callback(None))
             return channel
 

@@ -57,7 +57,7 @@ def route(parcel: Parcel) -> tuple[str, str]:
     return "", calls_queue(parcel.topic) if parcel.way is Way.CALL else work_queue(parcel.topic)
 
 
-def lasting(limits: Limits) -> Topology:
+def lasting() -> Topology:
     """What is there whoever comes."""
     quorum: dict[str, Any] = {"x-queue-type": "quorum", "x-max-length": MOST_APART}
     return Topology(
@@ -67,8 +67,8 @@ def lasting(limits: Limits) -> Topology:
     )
 
 
-def of_topic(topic: str, node: str, limits: Limits) -> Topology:
-    """What is there because somebody serves a topic on this host."""
+def of_topic(topic: str, node: str, limits: Limits) -> dict[str, Topology]:
+    """What is there because somebody serves a topic on this host: by each queue, what its consumer needs."""
     work = {
         "x-queue-type": "quorum",
         "x-delivery-limit": DELIVERY_LIMIT,
@@ -78,12 +78,16 @@ def of_topic(topic: str, node: str, limits: Limits) -> Topology:
         "x-overflow": "reject-publish",
     }
     transient = {"x-max-length": limits.queued, "x-overflow": "reject-publish", "x-expires": UNUSED_MS}
-    queues = (
-        Queue(calls_queue(topic), durable=False, auto_delete=True, arguments=transient),
-        Queue(node_queue(topic, node), durable=False, auto_delete=True, arguments=transient),
-        Queue(work_queue(topic), arguments=work),
-    )
-    return Topology(queues=queues, bindings=(Binding(node_queue(topic, node), ALL, topic),))
+    kept, calls, mine = work_queue(topic), calls_queue(topic), node_queue(topic, node)
+    return {
+        kept: Topology(queues=(Queue(kept, arguments=work),)),
+        mine: Topology(
+            exchanges=(Exchange(ALL, "direct"),),
+            queues=(Queue(mine, durable=False, auto_delete=True, arguments=transient),),
+            bindings=(Binding(mine, ALL, topic),),
+        ),
+        calls: Topology(queues=(Queue(calls, durable=False, auto_delete=True, arguments=transient),)),
+    }
 
 
 def of_one(name: str) -> Queue:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,6 +36,7 @@ from cloudd.protocols.amqp import (
     Channel,
     Connection,
     Consumer,
+    Exchange,
     NotRouted,
     NotTaken,
     Saturated,
@@ -48,7 +48,7 @@ from cloudd.protocols.amqp import (
 
 from . import _apart
 from ._delivery import BrokerDelivery
-from ._topology import EVENTS, Live, calls_queue, lasting, node_queue, of_one, of_topic, route, work_queue
+from ._topology import EVENTS, Live, lasting, of_one, of_topic, route
 
 LOOK_EVERY_S = 5.0
 ANSWERS_AT_A_TIME = 1_000
@@ -61,18 +61,13 @@ PERSISTENT = 2
 class _Listening:
     _consumers: list[Consumer]
     ready: Deferred[None]
-    _forget: Callable[[], object]
 
     def cancel(self) -> Deferred[None]:
         """See ``IListening``."""
-        forget, self._forget = self._forget, lambda: None
-        forget()
         return self._of_all(Consumer.cancel)
 
     def close(self) -> Deferred[None]:
         """See ``IListening``."""
-        forget, self._forget = self._forget, lambda: None
-        forget()
         return self._of_all(Consumer.end)
 
     def _of_all(self, deed: Callable[[Consumer], Any]) -> Deferred[None]:
@@ -98,8 +93,6 @@ class BrokerTransport:
     _at: int = field(init=False, default=0)
     _client: Any = field(init=False, default=None)  # the connection whose queues have the number below
     _number: int = field(init=False, default=0)
-    _topics: Counter[str] = field(init=False, factory=Counter)
-    _subscriptions: dict[int, str] = field(init=False, factory=dict)  # its number -> pattern
     _subscribed: int = field(init=False, default=0)
     _outgoing: int = field(init=False, default=0)  # bytes that the broker has not answered for
     _apart: SetAside = field(init=False, factory=SetAside)
@@ -174,16 +167,8 @@ class BrokerTransport:
         if channel.client is not self._client:
             self._client = channel.client
             self._number += 1
-        await lasting(self._limits).declare(channel)
-        for topic in list(self._topics):
-            await of_topic(topic, self.node, self._limits).declare(channel)
+        await lasting().declare(channel)
         await Topology(queues=(of_one(self.reply_to),)).declare(channel)
-        for number, pattern in list(self._subscriptions.items()):
-            name = self._events_queue(number)
-            await Topology(queues=(of_one(name),), bindings=(Binding(name, EVENTS, pattern),)).declare(channel)
-
-    def _events_queue(self, number: int) -> str:
-        return f"cloudd.events.{self.node}.{self._own}.{self._number}.{number}"
 
     # ---- what goes out
 
@@ -244,28 +229,23 @@ class BrokerTransport:
 
     def listen(self, topic: str, take: Take, most: int) -> IListening:
         """See ``ITransport``."""
-        self._topics[topic] += 1
-
-        def forget() -> None:
-            self._topics[topic] -= 1
-            if not self._topics[topic]:
-                del self._topics[topic]
-
-        queues = (work_queue(topic), node_queue(topic, self.node), calls_queue(topic))
-        return self._consume(queues, take, most, forget)
+        return self._consume(list(of_topic(topic, self.node, self._limits).items()), take, most)
 
     def subscribe(self, pattern: str, take: Take, most: int) -> IListening:
         """See ``ITransport``."""
         self._subscribed += 1
         number = self._subscribed
-        self._subscriptions[number] = pattern
-        return self._consume(
-            (lambda: self._events_queue(number),), take, most, lambda: self._subscriptions.pop(number, None)
-        )
 
-    def _consume(
-        self, queues: Sequence[str | Callable[[], str]], take: Take, most: int, forget: Callable[[], object]
-    ) -> IListening:
+        def name() -> str:
+            return f"cloudd.events.{self.node}.{self._own}.{self._number}.{number}"
+
+        async def declare(channel: Channel) -> None:
+            queue, bindings = of_one(name()), (Binding(name(), EVENTS, pattern),)
+            await Topology((Exchange(EVENTS, "topic"),), (queue,), bindings).declare(channel)
+
+        return self._consume([(name, Live(ask=declare))], take, most)
+
+    def _consume(self, queues: Sequence[tuple[str | Callable[[], str], Topology]], take: Take, most: int) -> IListening:
         ready: Deferred[None] = Deferred()
 
         def consuming() -> None:
@@ -276,8 +256,9 @@ class BrokerTransport:
             take(BrokerDelivery(self._reactor, self._session, delivery))
 
         consumers: list[Consumer] = []
-        consumers += [self._session.consume(queue, taken, most, consuming) for queue in queues]
-        return _Listening(consumers, ready, forget)
+        for queue, topology in queues:
+            consumers.append(self._session.consume(queue, taken, most, consuming, topology=topology))
+        return _Listening(consumers, ready)
 
     # ---- what lies apart
 

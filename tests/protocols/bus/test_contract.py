@@ -22,7 +22,7 @@ async def empty(broker: Broker) -> None:
     connection = await connect(reactor, Address(port=broker.port))
     for queue in (PARKED, DEAD):
         channel = await connection.open_channel()
-        await lasting(Limits()).declare(channel)
+        await lasting().declare(channel)
         await channel.queue_purge(queue=queue)
     await connection.leave()
 
