@@ -178,7 +178,6 @@ class Session:
     _running: Deferred[None] | None = None
     _waiting: Deferred[None] | None = None
     _stopping: bool = False
-    _reopening: bool = False
     _pauses: set[Deferred[None]] = field(factory=set)  # of consumers that begin again soon
 
     log = Logger()
@@ -231,7 +230,7 @@ class Session:
         """As ``Channel.publish``, with confirms; fails with ``ConnectionLost`` at once when there is no connection."""
         channel = self._publishing
         if channel is None or channel.closed:
-            self._reopen()
+            self._renew()
             return fail(ConnectionLost(f"not connected to the broker: {self.cause}"))
         return channel.publish(exchange, routing_key, body, properties, mandatory=mandatory)
 
@@ -349,24 +348,18 @@ class Session:
         if not channel.closed:
             await channel.leave()
 
-    def _reopen(self) -> None:
-        """The broker has closed the channel on which we publish, over a message, and nothing else."""
-        connection = self._connection
-        if connection is None or connection.closed or self._publishing is None or self._reopening:
-            return
-        self._reopening = True
+    def _renew(self) -> None:
+        """
+        Begin anew when the broker has closed the channel for messages, over one to an exchange that is gone.
 
-        async def open_again() -> None:
-            channel = await self._within(LONGEST_PATIENCE_S, connection, self._prepare(connection))
-            await channel.confirm()
-            self._publishing = channel
-
-        def opened(_: Any) -> None:
-            self._reopening = False
-
-        task = Deferred.fromCoroutine(open_again())
-        task.addErrback(lambda failure: self.log.warn("publishing: {cause}", cause=failure.getErrorMessage()))
-        task.addBoth(opened)
+        Another channel would do for messages, but bindings went with the exchange, and all that is declared is
+        declared with a connection.
+        """
+        channel, connection = self._publishing, self._connection
+        if channel is not None and channel.closed and connection is not None and not connection.closed:
+            connection.end(
+                ConnectionLost(f"the broker closed the channel for messages: {channel.reason}"), politely=True
+            )
 
     async def _pause(self, seconds: float) -> None:
         """Not all sessions at the same moment, or a broker that comes back meets them all at once."""

@@ -18,7 +18,9 @@ from cloudd.protocols.amqp import (
     ConnectionLost,
     Delivery,
     Exchange,
+    NotRouted,
     Queue,
+    Refused,
     Session,
     Topology,
 )
@@ -105,6 +107,49 @@ class LastingTests(SessionCase):
         await consumer.end()
         await deferLater(reactor, 0.3)
         self.assertEqual((self.got, [each.body for each in held]), ([b"two"], [b"one"]))
+
+    async def test_no_ack(self) -> None:
+        """What has come counts as acknowledged: nobody gets it again."""
+        session = self.session(self.broker)
+        await self.until(lambda: session.is_connected)
+        held: list[bytes] = []
+        consumer = session.consume(self.queue, lambda delivery: held.append(delivery.body), no_ack=True)
+        await self.say(session, b"one")
+        await self.until(lambda: held == [b"one"])
+        await consumer.end()
+        session.consume(self.queue, self.take)
+        await self.say(session, b"two")
+        await self.until(lambda: self.got == [b"two"])
+
+    async def test_own_topology(self) -> None:
+        """Of a consumer: it is declared for it, on each connection."""
+        session = self.session(self.broker)
+        name = f"{self.queue}-own"
+        own = Queue(name, durable=False, auto_delete=True)
+        consumer = session.consume(name, self.take, topology=Topology(queues=(own,)))
+        await self.until(lambda: consumer.is_consuming)
+        self.broker.control("close_all_connections", "maintenance")
+        await self.until(lambda: session.connections == 2 and consumer.is_consuming)
+        await session.publish("", name, b"one")
+        await self.until(lambda: self.got == [b"one"])
+        await consumer.end()  # and the queue goes with it
+        with self.assertRaises(NotRouted):
+            await session.publish("", name, b"two", {"message-id": "m"}, mandatory=True)
+
+    async def test_exchange_deleted(self) -> None:
+        """A message to it fails, and the next begins everything anew, with its bindings."""
+        session = self.session(self.broker)
+        session.consume(self.queue, self.take)
+        await self.until(lambda: session.is_connected)
+        channel = await session.open_channel()
+        await channel.exchange_delete(exchange=f"x-{self.queue}")
+        with self.assertRaises(Refused):
+            await self.say(session, b"lost")
+        with self.assertRaises(ConnectionLost):
+            await self.say(session, b"refused")
+        await self.until(lambda: session.connections == 2)
+        await self.say(session, b"again")
+        await self.until(lambda: self.got == [b"again"])
 
     async def test_connection_closed(self) -> None:
         """By an operator: it is there again, with its consumers."""
