@@ -103,7 +103,6 @@ class Consumer:
     prefetch: int
     on_consuming: Callable[[], object]
     no_ack: bool = False
-    topology: Topology | None = None
     channel: Channel | None = None
     stopped: bool = False
     patience_s: float = FIRST_PATIENCE_S
@@ -242,7 +241,6 @@ class Session:
         on_consuming: Callable[[], object] = lambda: None,
         *,
         no_ack: bool = False,
-        topology: Topology | None = None,
     ) -> Consumer:
         """
         Let messages of a queue come, on each connection anew.
@@ -251,9 +249,8 @@ class Session:
         :param prefetch: so many at a time that are not acknowledged
         :param on_consuming: called each time the broker has agreed
         :param no_ack: messages count as acknowledged when the broker has sent them, and ``prefetch`` bounds nothing
-        :param topology: what this consumer needs, instead of all that the session does
         """
-        consumer = Consumer(queue, on_delivery, prefetch, on_consuming, no_ack, topology)
+        consumer = Consumer(queue, on_delivery, prefetch, on_consuming, no_ack)
         self._consumers = [each for each in self._consumers if not each.stopped] + [consumer]
         if self._connection is not None and self.is_connected:
             self._keep_consuming(self._connection, consumer)
@@ -296,9 +293,9 @@ class Session:
         cause: Exception = await connection.lost
         return cause
 
-    async def _prepare(self, connection: Connection, topology: Topology | None = None) -> Channel:
+    async def _prepare(self, connection: Connection) -> Channel:
         channel = await connection.open_channel()
-        await (topology or self._topology).declare(channel)
+        await self._topology.declare(channel)
         return channel
 
     async def _within(self, seconds: float, connection: Connection, doing: Coroutine[Any, Any, Result]) -> Result:
@@ -335,7 +332,7 @@ class Session:
         ended: Deferred[None] = Deferred()
 
         async def begin() -> Channel:
-            channel = await self._prepare(connection, consumer.topology)
+            channel = await self._prepare(connection)
             await consumer.begin(channel, lambda: ended.callback(None))
             return channel
 

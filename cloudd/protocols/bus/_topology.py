@@ -67,8 +67,8 @@ def lasting() -> Topology:
     )
 
 
-def of_topic(topic: str, node: str, limits: Limits) -> dict[str, Topology]:
-    """What is there because somebody serves a topic on this host: by each queue, what its consumer needs."""
+def of_topic(topic: str, node: str, limits: Limits) -> Topology:
+    """What is there because somebody serves a topic on this host."""
     work = {
         "x-queue-type": "quorum",
         "x-delivery-limit": DELIVERY_LIMIT,
@@ -78,16 +78,12 @@ def of_topic(topic: str, node: str, limits: Limits) -> dict[str, Topology]:
         "x-overflow": "reject-publish",
     }
     transient = {"x-max-length": limits.queued, "x-overflow": "reject-publish", "x-expires": UNUSED_MS}
-    kept, calls, mine = work_queue(topic), calls_queue(topic), node_queue(topic, node)
-    return {
-        kept: Topology(queues=(Queue(kept, arguments=work),)),
-        mine: Topology(
-            exchanges=(Exchange(ALL, "direct"),),
-            queues=(Queue(mine, durable=False, auto_delete=True, arguments=transient),),
-            bindings=(Binding(mine, ALL, topic),),
-        ),
-        calls: Topology(queues=(Queue(calls, durable=False, auto_delete=True, arguments=transient),)),
-    }
+    queues = (
+        Queue(work_queue(topic), arguments=work),
+        Queue(calls_queue(topic), durable=False, auto_delete=True, arguments=transient),
+        Queue(node_queue(topic, node), durable=False, auto_delete=True, arguments=transient),
+    )
+    return Topology(queues=queues, bindings=(Binding(node_queue(topic, node), ALL, topic),))
 
 
 def of_one(name: str) -> Queue:

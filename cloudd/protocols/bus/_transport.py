@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -36,9 +37,9 @@ from cloudd.protocols.amqp import (
     Channel,
     Connection,
     Consumer,
-    Exchange,
     NotRouted,
     NotTaken,
+    Refused,
     Saturated,
     Session,
     Topology,
@@ -48,7 +49,7 @@ from cloudd.protocols.amqp import (
 
 from . import _apart
 from ._delivery import BrokerDelivery
-from ._topology import EVENTS, Live, lasting, of_one, of_topic, route
+from ._topology import EVENTS, Live, calls_queue, lasting, node_queue, of_one, of_topic, route, work_queue
 
 LOOK_EVERY_S = 5.0
 ANSWERS_AT_A_TIME = 1_000
@@ -62,12 +63,18 @@ class _Listening:
     _consumers: list[Consumer]
     ready: Deferred[None]
 
+    _forget: Callable[[], object]  # what there has to be because of it
+
     def cancel(self) -> Deferred[None]:
         """See ``IListening``."""
+        forget, self._forget = self._forget, lambda: None
+        forget()
         return self._of_all(Consumer.cancel)
 
     def close(self) -> Deferred[None]:
         """See ``IListening``."""
+        forget, self._forget = self._forget, lambda: None
+        forget()
         return self._of_all(Consumer.end)
 
     def _of_all(self, deed: Callable[[Consumer], Any]) -> Deferred[None]:
@@ -93,6 +100,8 @@ class BrokerTransport:
     _at: int = field(init=False, default=0)
     _client: Any = field(init=False, default=None)  # the connection whose queues have the number below
     _number: int = field(init=False, default=0)
+    _topics: Counter[str] = field(init=False, factory=Counter)
+    _subscriptions: dict[int, str] = field(init=False, factory=dict)  # its number -> pattern
     _subscribed: int = field(init=False, default=0)
     _outgoing: int = field(init=False, default=0)  # bytes that the broker has not answered for
     _apart: SetAside = field(init=False, factory=SetAside)
@@ -169,6 +178,31 @@ class BrokerTransport:
             self._number += 1
         await lasting().declare(channel)
         await Topology(queues=(of_one(self.reply_to),)).declare(channel)
+        for topology in self._asked_for():
+            await self._try_to_declare(channel.client, topology)
+
+    def _asked_for(self) -> list[Topology]:
+        asked = [of_topic(topic, self.node, self._limits) for topic in self._topics]
+        for number, pattern in self._subscriptions.items():
+            name = self._events_queue(number)
+            asked.append(Topology(queues=(of_one(name),), bindings=(Binding(name, EVENTS, pattern),)))
+        return asked
+
+    async def _try_to_declare(self, connection: Connection, topology: Topology) -> None:
+        """
+        Each on a channel of its own: a queue whose last consumer leaves may go before it is bound.
+
+        Whoever needs it finds out when it consumes, and all is declared again then; the others go on.
+        """
+        channel = await connection.open_channel()
+        try:
+            await topology.declare(channel)
+            await channel.leave()
+        except Refused as error:
+            self.log.info("declaring: {error}", error=error)
+
+    def _events_queue(self, number: int) -> str:
+        return f"cloudd.events.{self.node}.{self._own}.{self._number}.{number}"
 
     # ---- what goes out
 
@@ -229,23 +263,27 @@ class BrokerTransport:
 
     def listen(self, topic: str, take: Take, most: int) -> IListening:
         """See ``ITransport``."""
-        return self._consume(list(of_topic(topic, self.node, self._limits).items()), take, most)
+        self._topics[topic] += 1
+
+        def forget() -> None:
+            self._topics[topic] -= 1
+            if not self._topics[topic]:
+                del self._topics[topic]
+
+        queues = (work_queue(topic), node_queue(topic, self.node), calls_queue(topic))
+        return self._consume(queues, take, most, forget)
 
     def subscribe(self, pattern: str, take: Take, most: int) -> IListening:
         """See ``ITransport``."""
         self._subscribed += 1
         number = self._subscribed
+        self._subscriptions[number] = pattern
+        name, forget = lambda: self._events_queue(number), lambda: self._subscriptions.pop(number, None)
+        return self._consume((name,), take, most, forget)
 
-        def name() -> str:
-            return f"cloudd.events.{self.node}.{self._own}.{self._number}.{number}"
-
-        async def declare(channel: Channel) -> None:
-            queue, bindings = of_one(name()), (Binding(name(), EVENTS, pattern),)
-            await Topology((Exchange(EVENTS, "topic"),), (queue,), bindings).declare(channel)
-
-        return self._consume([(name, Live(ask=declare))], take, most)
-
-    def _consume(self, queues: Sequence[tuple[str | Callable[[], str], Topology]], take: Take, most: int) -> IListening:
+    def _consume(
+        self, queues: Sequence[str | Callable[[], str]], take: Take, most: int, forget: Callable[[], object]
+    ) -> IListening:
         ready: Deferred[None] = Deferred()
 
         def consuming() -> None:
@@ -256,9 +294,8 @@ class BrokerTransport:
             take(BrokerDelivery(self._reactor, self._session, delivery))
 
         consumers: list[Consumer] = []
-        for queue, topology in queues:
-            consumers.append(self._session.consume(queue, taken, most, consuming, topology=topology))
-        return _Listening(consumers, ready)
+        consumers += [self._session.consume(queue, taken, most, consuming) for queue in queues]
+        return _Listening(consumers, ready, forget)
 
     # ---- what lies apart
 

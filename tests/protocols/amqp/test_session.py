@@ -18,7 +18,6 @@ from cloudd.protocols.amqp import (
     ConnectionLost,
     Delivery,
     Exchange,
-    NotRouted,
     Queue,
     Refused,
     Session,
@@ -120,21 +119,6 @@ class LastingTests(SessionCase):
         session.consume(self.queue, self.take)
         await self.say(session, b"two")
         await self.until(lambda: self.got == [b"two"])
-
-    async def test_own_topology(self) -> None:
-        """Of a consumer: it is declared for it, on each connection."""
-        session = self.session(self.broker)
-        name = f"{self.queue}-own"
-        own = Queue(name, durable=False, auto_delete=True)
-        consumer = session.consume(name, self.take, topology=Topology(queues=(own,)))
-        await self.until(lambda: consumer.is_consuming)
-        self.broker.control("close_all_connections", "maintenance")
-        await self.until(lambda: session.connections == 2 and consumer.is_consuming)
-        await session.publish("", name, b"one")
-        await self.until(lambda: self.got == [b"one"])
-        await consumer.end()  # and the queue goes with it
-        with self.assertRaises(NotRouted):
-            await session.publish("", name, b"two", {"message-id": "m"}, mandatory=True)
 
     async def test_exchange_deleted(self) -> None:
         """A message to it fails, and the next begins everything anew, with its bindings."""

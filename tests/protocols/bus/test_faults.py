@@ -204,7 +204,8 @@ class CutTests(FaultCase):
                     await bus.cast(self.topic, NOTE, {"number": 1})
                     await bus.fan_out(self.topic, NOTE, {"number": 2})
                     return
-                except NobodyThere:
+                except MessagingError as error:
+                    self.assertTrue(error.retryable, error)
                     await deferLater(reactor, 0.05)
 
         await works()
