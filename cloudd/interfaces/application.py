@@ -1,11 +1,11 @@
 """
 Between the kernel and a generation: what each gives the other.
 
-The kernel (``reload``, ``cloudd.interfaces``, ``cloudd.daemon``, ``cloudd.database``, ``cloudd.protocols.http``) lives
-as long as its process.  A generation is one loaded copy of everything else.  The kernel loads it, calls
-``cloudd.application.build(resources)`` in it, in a thread, and gets an ``IApplication``; requests that begin afterwards
-go there.  A generation borrows what is in ``Resources`` and never opens such things itself, so that nothing is lost
-when it goes.
+The kernel (``reload``, ``cloudd.interfaces``, ``cloudd.daemon``, ``cloudd.database``, ``cloudd.messaging``,
+``cloudd.protocols.http``) lives as long as its process.  A generation is one loaded copy of everything else.  The
+kernel loads it, calls ``cloudd.application.build(resources)`` in it, in a thread, and gets an ``IApplication``;
+requests that begin afterwards go there.  A generation borrows what is in ``Resources`` and never opens such things
+itself, so that nothing is lost when it goes.
 """
 
 from __future__ import annotations

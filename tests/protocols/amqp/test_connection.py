@@ -242,6 +242,21 @@ class EndTests(SynchronousTestCase):
         self.assertTrue(wire.transport.disconnecting)
 
 
+class LeaveTests(SynchronousTestCase):
+    def test_unanswered(self) -> None:
+        """RabbitMQ does not answer what was asked of a channel before its end: it fails, the connection goes on."""
+        wire = Wire()
+        wire.let_in()
+        channel = wire.channel()
+        asked = Deferred.fromCoroutine(channel.cancel("c"))
+        left = Deferred.fromCoroutine(channel.leave())
+        self.assertEqual(wire.methods(), ["basic.cancel", "channel.close"])
+        wire.say("channel.close-ok", channel=1)
+        self.assertEqual(self.failureResultOf(asked, Refused).value.code, 200)
+        self.successResultOf(left)
+        self.assertEqual((channel.closed, wire.lost), (True, []))
+
+
 class ConfirmTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.wire = Wire()

@@ -92,6 +92,19 @@ class LastingTests(SessionCase):
         await self.until(lambda: others == [b"two"])
         self.assertEqual(self.got, [b"one"])
 
+    async def test_no_ack(self) -> None:
+        """What has come counts as acknowledged: nobody gets it again."""
+        session = self.session(self.broker)
+        await self.until(lambda: session.is_connected)
+        held: list[bytes] = []
+        consumer = session.consume(self.queue, lambda delivery: held.append(delivery.body), no_ack=True)
+        await self.say(session, b"one")
+        await self.until(lambda: held == [b"one"])
+        await consumer.end()
+        session.consume(self.queue, self.take)
+        await self.say(session, b"two")
+        await self.until(lambda: self.got == [b"two"])
+
     async def test_cancelling_a_consumer(self) -> None:
         """No further message comes, and what has come can still be acknowledged: nobody gets it again."""
         session = self.session(self.broker)
