@@ -21,6 +21,7 @@ from ._backup import backup, restore
 from ._client import ControlClient, RefusedByDaemon, Unreachable
 from ._context import Context, Exit, ask, fail
 from ._manifest import manifest
+from ._nodes import node
 from ._steps import Steps
 from ._tables import audit_view, health_view, outcome_view, plan_view, short, status_view
 from ._tasks import objects, task
@@ -193,6 +194,7 @@ def is_terminal() -> bool:
 
 main.add_command(backup)
 main.add_command(manifest)
+main.add_command(node)
 main.add_command(restore)
 main.add_command(trace)
 main.add_command(task)

@@ -11,6 +11,8 @@ daemon's anchor provides ``IControlled``::
 Version 1 of the API, all below ``/v1``: ``GET status``, ``GET health``, ``GET audit?limit=N``,
 ``GET trace?request_id=ID``, ``GET tasks`` (a ``TaskList``), ``GET task?id=ID``, ``POST task/cancel``, ``task/retry``
 (``TaskRequest``) and ``objects/purge`` (``PurgeRequest``) give ``TaskFacts``;
+``GET nodes`` (a ``NodeList``), ``GET node?node=NAME``, ``POST node/drain``, ``node/return`` and ``node/remove``
+(``NodeRequest``) give ``NodeFacts``, ``POST node/token`` (``TokenRequest``) a ``NodeToken``;
 ``POST plan`` with a ``PlanRequest`` gives a ``Plan``; ``POST upgrade``
 (``UpgradeRequest``) and ``POST rollback`` stream ``Progress`` lines and end with an ``Outcome``.
 """
@@ -30,10 +32,15 @@ from ._messages import (
     Audit,
     AuditEntry,
     CodeStatus,
+    DutyFacts,
     GenerationStatus,
     Health,
     How,
     Message,
+    NodeFacts,
+    NodeList,
+    NodeRequest,
+    NodeToken,
     Outcome,
     Plan,
     PlanRequest,
@@ -46,6 +53,7 @@ from ._messages import (
     TaskFacts,
     TaskList,
     TaskRequest,
+    TokenRequest,
     Trace,
     TracedRequest,
     UpgradeRequest,
@@ -79,6 +87,7 @@ __all__ = [
     "Audit",
     "AuditEntry",
     "CodeStatus",
+    "DutyFacts",
     "GenerationStatus",
     "Health",
     "How",
@@ -86,6 +95,10 @@ __all__ = [
     "IUpgrades",
     "Listener",
     "Message",
+    "NodeFacts",
+    "NodeList",
+    "NodeRequest",
+    "NodeToken",
     "Outcome",
     "Plan",
     "PlanRequest",
@@ -99,6 +112,7 @@ __all__ = [
     "TaskFacts",
     "TaskList",
     "TaskRequest",
+    "TokenRequest",
     "Trace",
     "TracedRequest",
     "TreeError",
