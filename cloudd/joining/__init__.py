@@ -18,6 +18,7 @@ from ._folder import NodeFolder, NodeFolderError
 from ._keys import certificate_facts, new_request
 from ._messages import (
     AUTHORITY_NAME,
+    INTERNAL,
     MAX_MESSAGE_BYTES,
     AuthorityAnswer,
     JoinAnswer,
@@ -32,6 +33,7 @@ from ._token import BadToken, JoinToken, fingerprint
 
 __all__ = [
     "AUTHORITY_NAME",
+    "INTERNAL",
     "MAX_MESSAGE_BYTES",
     "AuthorityAnswer",
     "BadToken",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import uuid
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class NodeFolder:
         self._make()
         place = self.path / "id"
         if not place.exists():
-            fresh = self.path / f".id-{os.getpid()}"
+            fresh = self.path / f".id-{secrets.token_hex(8)}"
             _write(fresh, uuid.uuid4().hex + "\n")
             try:
                 os.link(fresh, place)
@@ -157,7 +158,7 @@ def _write(place: Path, content: str) -> None:
 
 def _replace(place: Path, content: str) -> None:
     """A file as a whole, on disk."""
-    fresh = place.with_name(f".{place.name}.{os.getpid()}.new")
+    fresh = place.with_name(f".{place.name}.{secrets.token_hex(8)}.new")
     _write(fresh, content)
     fresh.replace(place)
     _sync(place.parent)

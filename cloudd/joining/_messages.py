@@ -10,7 +10,9 @@ from typing import Annotated
 
 import msgspec
 
-#: In the certificates of nodes that let others in; a node that may not issue certificates cannot pose as one.
+#: The end of the names that say who somebody is.  ``AUTHORITY_NAME`` is in the certificates of nodes that let others in:
+#: one that may not issue certificates cannot pose as one that may.
+INTERNAL = ".cloudd.internal"
 AUTHORITY_NAME = "authority.cloudd.internal"
 _NODE_SUFFIX = ".node.cloudd.internal"
 

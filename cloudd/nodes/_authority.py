@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import secrets as randomness
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +35,7 @@ from sqlalchemy import Connection, insert, select
 
 from cloudd.database import now_us, tables
 from cloudd.interfaces.application import Threads, Transactions
-from cloudd.joining import AUTHORITY_NAME, node_name
+from cloudd.joining import AUTHORITY_NAME, INTERNAL, node_name
 
 from . import _rows
 from ._errors import AuthorityUnavailable, JoinRefused
@@ -213,7 +214,8 @@ def _addresses(hosts: Iterable[str]) -> list[x509.GeneralName]:
         try:
             found.append(x509.IPAddress(ipaddress.ip_address(host)))
         except ValueError:
-            if host.isascii():
+            # A machine chooses its name: none of those that say who it is.
+            if host.isascii() and not host.lower().rstrip(".").endswith(INTERNAL):
                 found.append(x509.DNSName(host))
     return found
 
@@ -243,7 +245,7 @@ def _ring(folder: Path) -> MultiFernet:
 def _seal(folder: Path) -> MultiFernet:
     """The keys, with a first one where there is none."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = folder / f".new-{os.getpid()}"
+    fresh = folder / f".new-{randomness.token_hex(8)}"
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(Fernet.generate_key() + b"\n")
         file.flush()

@@ -45,6 +45,7 @@ class Credentials:
         try:
             serves = _context(ssl.PROTOCOL_TLS_SERVER, identity, authority)
             serves.verify_mode = ssl.CERT_OPTIONAL  # who joins has none yet
+            serves.num_tickets = 0  # a session that is taken up again would be of the certificate before
             connects = _context(ssl.PROTOCOL_TLS_CLIENT, identity, authority)
         except ssl.SSLError as error:
             raise ValueError(f"OpenSSL does not take the node's certificate: {error.reason or error}") from None
@@ -59,7 +60,6 @@ def _context(side: int, identity: str, authority: str) -> ssl.SSLContext:
     context = ssl.SSLContext(side)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_verify_locations(cadata=authority)
-    context.num_tickets = 0  # a session that goes on would be of the certificate before
     descriptor = os.memfd_create("identity", os.MFD_CLOEXEC)  # OpenSSL reads by name
     try:
         os.write(descriptor, identity.encode())
