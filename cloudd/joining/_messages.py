@@ -10,8 +10,8 @@ from typing import Annotated
 
 import msgspec
 
-#: The end of the names that say who somebody is.  ``AUTHORITY_NAME`` is in the certificates of nodes that let others in:
-#: one that may not issue certificates cannot pose as one that may.
+#: The end of the names that say who somebody is.  ``AUTHORITY_NAME`` is in the certificates of nodes that let others
+#: in: one that may not issue certificates cannot pose as one that may.
 INTERNAL = ".cloudd.internal"
 AUTHORITY_NAME = "authority.cloudd.internal"
 _NODE_SUFFIX = ".node.cloudd.internal"

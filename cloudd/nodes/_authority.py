@@ -39,9 +39,9 @@ from cloudd.joining import AUTHORITY_NAME, INTERNAL, node_name
 
 from . import _rows
 from ._errors import AuthorityUnavailable, JoinRefused
+from ._tls import EARLY_S
 
 ROOT_YEARS = 20
-EARLY_S = 3_600
 FOLDER = "authority"
 
 _table = tables.node_authority

@@ -61,7 +61,7 @@ class OwnCertificate:
             self.cause = ""
         except Exception as error:
             left_s = 0.0 if found is None else found.ends - now
-            if found is None or left_s < LATE * (found.ends - found.begins):
+            if found is None or left_s < LATE * found.lasts_s:
                 self.cause = f"the node's certificate ends in {max(0.0, left_s):.0f} s and cannot be renewed: {error}"
             log.warn("the node's certificate cannot be renewed; it is tried again: {cause}", cause=str(error))
 

@@ -31,7 +31,8 @@ from ._presence import Presence, Work
 from ._rows import Node
 from ._tls import Credentials
 
-LOOK_S = 30.0  # at the certificate
+LOOK_S = 2.0  # whether to look at the certificate
+MOST_LOOK_S = 30.0
 ALONE_LEASE_S = 300.0  # on a file: an idle machine hardly writes
 UPKEEP_S = 3_600.0
 KEEP_TOKENS_S = 604_800.0
@@ -64,6 +65,7 @@ class Nodes:
     _place: Place | None = field(init=False, default=None)
     _bad_place: str = field(init=False, default="")
     _duties: list[Duty] = field(init=False, factory=list)
+    _looked_at: float = field(init=False, default=-MOST_LOOK_S)  # never; by a clock that may begin at 0
     _timers: list[LoopingCall] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -236,7 +238,7 @@ class Nodes:
             return
         self._work.hold(True)  # until the registry has said that this node works
         self._every(self._presence.beat_s, self._beat)
-        self._every(min(LOOK_S, self._resources.settings.nodes.certificate_s / 20), self._look)
+        self._every(LOOK_S, self._look)
         for duty in self._duties:
             duty.start()
 
@@ -288,6 +290,9 @@ class Nodes:
             duty.willing = presence.works
 
     async def _look(self) -> None:
+        found, now = self._certificate.credentials, time.monotonic()
+        if now < self._looked_at + (MOST_LOOK_S if found is None else min(MOST_LOOK_S, found.lasts_s / 20)):
+            return
         try:
             if self._presence.node is None:
                 await self._beat()
@@ -295,6 +300,7 @@ class Nodes:
             if node is not None:
                 others = [each for each in self._presence.nodes if each.id != node.id]
                 await self._certificate.look(node, others, needed=self._place is not None)
+                self._looked_at = now
         except Exception as error:
             log.warn("the node's certificate cannot be looked at; it is tried again: {cause}", cause=str(error))
 

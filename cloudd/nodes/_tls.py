@@ -16,6 +16,7 @@ from attrs import frozen
 from cloudd.joining import certificate_facts
 
 DUE = 1 / 3  # of its life is left
+EARLY_S = 3_600  # so long before it was issued it begins: hosts' clocks differ
 
 
 @frozen
@@ -51,9 +52,14 @@ class Credentials:
             raise ValueError(f"OpenSSL does not take the node's certificate: {error.reason or error}") from None
         return cls(facts.node_id, facts.serial, facts.begins, facts.ends, serves, connects)
 
+    @property
+    def lasts_s(self) -> float:
+        """Its life from when it was issued."""
+        return self.ends - self.begins - EARLY_S
+
     def is_due(self, now: float) -> bool:
         """Whether it is time for the next one."""
-        return self.ends - now < DUE * (self.ends - self.begins)
+        return self.ends - now < DUE * self.lasts_s
 
 
 def _context(side: int, identity: str, authority: str) -> ssl.SSLContext:

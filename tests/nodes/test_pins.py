@@ -36,9 +36,11 @@ class PinTests(SynchronousTestCase):
 
     def test_who_counts(self) -> None:
         """Silent nodes and drained ones do, lost and removed ones, and those that never said a word, do not."""
-        for facts in ({"age_s": 30}, {"state": "drained"}, {"state": "draining"}):
+        present: list[dict[str, Any]] = [{"age_s": 30}, {"state": "drained"}, {"state": "draining"}]
+        for facts in present:
             self.assertEqual(self.emits(reading(2, 3), reading(1, 2, **facts)), 2, facts)
-        for facts in ({"age_s": 61}, {"state": "removed"}, {"age_s": None}):
+        gone: list[dict[str, Any]] = [{"age_s": 61}, {"state": "removed"}, {"age_s": None}]
+        for facts in gone:
             self.assertEqual(self.emits(reading(2, 3), reading(1, 2, **facts)), 3, facts)
         self.assertEqual(self.emits(reading(2, 3), NODE), 3)  # does not know this payload at all
 

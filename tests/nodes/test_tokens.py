@@ -76,9 +76,9 @@ class TokenRules:
         self.assertEqual(await self.write(_tokens.forget, 10), 1)
 
 
-class SqliteTokenTests(TokenRules, TestCase):
+class SqliteTokenTests(TokenRules, TestCase):  # type: ignore[misc]
     kind = "sqlite"
 
 
-class PostgresTokenTests(TokenRules, TestCase):
+class PostgresTokenTests(TokenRules, TestCase):  # type: ignore[misc]
     kind = "postgresql"
