@@ -84,8 +84,9 @@ def token(context: Context, roles: str, valid_s: float) -> None:
 @node.command("join")
 @click.argument("text", metavar="TOKEN")
 @click.option("--name", default="", help="What this node is called.  Default: the host's name.")
+@click.option("--again", is_flag=True, help="It is one already, and its certificate has ended: it stays the one it is.")
 @click.pass_obj
-def join_cloud(context: Context, text: str, name: str) -> None:
+def join_cloud(context: Context, text: str, name: str, again: bool) -> None:
     """
     Make this machine a node of the cloud that TOKEN is from; with "-" it is read from standard input.
 
@@ -96,8 +97,9 @@ def join_cloud(context: Context, text: str, name: str) -> None:
         text = sys.stdin.read(4_096)
     try:
         token = JoinToken.read(text)
-        folder.check_free()
-        answer = join(token, folder, name=name or socket.gethostname().partition(".")[0], version=_own_version())
+        (folder.check_node if again else folder.check_free)()
+        called = name or socket.gethostname().partition(".")[0]
+        answer = join(token, folder, name=called, version=_own_version(), again=again)
     except BadToken as error:
         fail(context, Exit.USAGE, str(error))
     except (JoinFailed, NodeFolderError, OSError) as error:

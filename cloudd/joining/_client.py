@@ -44,10 +44,11 @@ class JoinFailed(Exception):
     """The exchange did not succeed; the text says why and what to do."""
 
 
-def join(token: JoinToken, folder: NodeFolder, *, name: str, version: str) -> JoinAnswer:
+def join(token: JoinToken, folder: NodeFolder, *, name: str, version: str, again: bool = False) -> JoinAnswer:
     """
     Become a node: afterwards all that one needs is in the folder.
 
+    :param again: stay the node that the folder says
     :raises JoinFailed: nobody answers, or not the right one, or the answer is no
     :raises NodeFolderError: the answer is odd; nothing was kept
     """
@@ -64,7 +65,14 @@ def join(token: JoinToken, folder: NodeFolder, *, name: str, version: str) -> Jo
             "somebody may be listening in between; nothing was told"
         )
     key, request = new_request()
-    asked = JoinRequest(token_id=token.token_id, secret=token.secret, name=name, request=request, version=version)
+    asked = JoinRequest(
+        token_id=token.token_id,
+        secret=token.secret,
+        name=name,
+        request=request,
+        version=version,
+        node_id=folder.node_id() if again else "",
+    )
     trusted = trusting(authority)
     # Once and no more: whether it was done is not known when the answer is lost, and the token is used then.
     answer = _exchange(token.address, trusted, "POST", "/v1/join", asked, JoinAnswer, attempts=1)

@@ -57,6 +57,15 @@ class NodeFolder:
                     "name an empty state folder with --state"
                 )
 
+    def check_node(self) -> None:
+        """
+        A machine is a node here.
+
+        :raises NodeFolderError: it is none yet
+        """
+        if not (self.path / "id").exists():
+            raise NodeFolderError(f"{self.state} belongs to no node yet: leave --again out, or name another --state")
+
     def node_id(self) -> str:
         """The node's id; made when there is none yet.  Safe to call from two processes."""
         self._make()

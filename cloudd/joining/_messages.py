@@ -27,7 +27,8 @@ class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
     """
     A machine asks to become a node.
 
-    ``request`` is a certificate signing request (PEM), of which nothing but the key counts.
+    ``request`` is a certificate signing request (PEM), of which nothing but the key counts; ``node_id`` is there
+    where a node that has one asks again, since its certificate has ended.
     """
 
     token_id: ShortText
@@ -35,6 +36,7 @@ class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
     name: ShortText
     request: Pem
     version: ShortText = ""
+    node_id: ShortText = ""
 
 
 class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):

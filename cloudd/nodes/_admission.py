@@ -63,17 +63,19 @@ class Admission:
         if not _NAME.fullmatch(asked.name):
             raise JoinRefused("a node's name has 1 to 63 letters, digits, points and dashes", 400)
         node_id = uuid.uuid4().hex
-        issued = await self._authority.issue(asked.request, node_id, issues=ROLE in roles, hosts=(asked.name, peer))
+        name = asked.name
+        if asked.node_id:
+            known = await self._known(asked.node_id, peer)
+            node_id, name, roles = known.id, known.name, known.roles
+        issued = await self._authority.issue(asked.request, node_id, issues=ROLE in roles, hosts=(name, peer))
         folders = (*KEY_FOLDERS, FOLDER) if ROLE in roles else KEY_FOLDERS
         secrets = await self._resources.threads.run(_key_files, self._resources.secrets, folders)
         password = await self._resources.threads.run(_password, self._resources.settings.database.password_file)
-        made_by = await database.write(
-            _tokens.redeem, asked.token_id, asked.secret, node_id, asked.name, issued.ends_us
-        )
-        log.info("{peer} has joined as {name}, by a token of {who}", peer=peer, name=asked.name, who=made_by)
+        made_by = await database.write(_tokens.redeem, asked.token_id, asked.secret, node_id, name, issued.ends_us)
+        log.info("{peer} has joined as {name}, by a token of {who}", peer=peer, name=name, who=made_by)
         return JoinAnswer(
             node_id=node_id,
-            name=asked.name,
+            name=name,
             roles=list(roles),
             certificate=issued.certificate,
             authority=issued.authority,
@@ -90,17 +92,21 @@ class Admission:
         :raises JoinRefused: the registry has no such node, or it was removed
         """
         database = self._resources.database
-        try:
-            node = await database.read(_rows.find, node_id)
-        except NoSuchNode:
-            raise JoinRefused("this node is not known: join again") from None
-        if node.id != node_id or node.state == "removed":
-            log.warn("{peer}: node {name} was removed, and asks for a certificate", peer=peer, name=node.name)
-            raise JoinRefused(f"node {node.name} was removed from the cloud: join again")
+        node = await self._known(node_id, peer)
         hosts = (node.name, peer, node.address.rpartition(":")[0].strip("[]"))
         issued = await self._authority.issue(asked.request, node_id, issues=ROLE in node.roles, hosts=hosts)
         await database.write(_rows.certified, node_id, issued.ends_us)
         return RenewAnswer(certificate=issued.certificate, authority=issued.authority)
+
+    async def _known(self, node_id: str, peer: str) -> _rows.Node:
+        try:
+            node: _rows.Node = await self._resources.database.read(_rows.find, node_id)
+        except NoSuchNode:
+            raise JoinRefused("this node is not known: join with an empty state folder") from None
+        if node.id != node_id or node.state == "removed":
+            log.warn("{peer}: node {name} was removed, and asks for a certificate", peer=peer, name=node.name)
+            raise JoinRefused(f"node {node.name} was removed from the cloud: join with an empty state folder")
+        return node
 
     def _shared(self) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}

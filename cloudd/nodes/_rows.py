@@ -196,6 +196,12 @@ def remove(connection: Connection, named: str, by: str, lost_s: float, *, force:
     return find(connection, node.id)
 
 
+def is_node(connection: Connection, node_id: str) -> bool:
+    """Whether there is one of that id that was not removed."""
+    query = select(_c.id).where(_c.id == node_id, _c.state != "removed")
+    return connection.execute(query).first() is not None
+
+
 def certified(connection: Connection, node_id: str, ends_us: int) -> None:
     """A node got a certificate that ends then."""
     connection.execute(update(_table).where(_c.id == node_id).values(certificate_us=ends_us))

@@ -74,7 +74,11 @@ def redeem(connection: Connection, token_id: str, secret: str, node_id: str, nam
     used = update(_table).where(_c.id == token_id, _c.used_us.is_(None)).values(used_us=now_us(), node_id=node_id)
     if connection.execute(used).rowcount != 1:
         raise JoinRefused(REFUSED)
-    _rows.enter(connection, node_id, name, json.loads(row.roles), "joining", f"a token of {row.made_by}")
+    by = f"a token of {row.made_by}"
+    if _rows.is_node(connection, node_id):  # it comes again
+        _rows.note(connection, "node.joined", node_id, name, by)
+    else:
+        _rows.enter(connection, node_id, name, json.loads(row.roles), "joining", by)
     _rows.certified(connection, node_id, ends_us)
     made_by: str = row.made_by
     return made_by

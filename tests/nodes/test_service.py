@@ -49,7 +49,7 @@ class ServiceCase(TestCase):
         for _ in range(400):
             if await self.state(name) == state:
                 return
-            await deferLater(reactor, 0.05)  # type: ignore[arg-type]
+            await deferLater(reactor, 0.05)
         raise AssertionError(f"{name} is {await self.state(name)}, not {state}")
 
 
@@ -116,7 +116,7 @@ class PresenceTests(ServiceCase):
         def away(*_args: Any, **_kwargs: Any) -> Any:
             raise DatabaseAway("nobody answers")
 
-        self.house.database.write = away  # type: ignore[method-assign, assignment]
+        self.house.database.write = away  # type: ignore[method-assign]
         await machine.nodes._beat()
         [part] = machine.nodes.health()
         self.assertEqual((part.ok, "nobody answers" in part.cause), (False, True))

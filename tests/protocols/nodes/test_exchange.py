@@ -15,7 +15,7 @@ class ExchangeTests(SynchronousTestCase):
     def refused(self, data: bytes) -> int:
         with self.assertRaises(BadExchange) as caught:
             Exchange().feed(data)
-        return caught.exception.status
+        return int(caught.exception.status)
 
     def test_any_pieces(self) -> None:
         """Byte by byte and cut in two anywhere it is the same."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
@@ -122,6 +122,27 @@ class JoinTests(ListenerCase):
         self.assertEqual(list(answer.secrets), ["authority/1"])
         answer = await self.join(await self.token("tasks"), name="three")
         self.assertEqual(answer.secrets, {})
+
+    async def test_again(self) -> None:
+        """A node whose certificate has ended stays who it is, by a new token; one that was removed does not."""
+        folder = self.folder()
+        answer = await self.join(await self.token("compute"), folder)
+        (folder.path / "identity.pem").write_text("ended long ago")
+
+        async def again() -> Any:
+            token = await self.token("tasks")
+            return await deferToThread(join, token, folder, name="other", version="1", again=True)
+
+        found = await again()
+        self.assertEqual((found.node_id, found.name, found.roles), (answer.node_id, "two", ["compute"]))
+        await deferToThread(renew, f"127.0.0.1:{self.port}", folder)
+        self.assertEqual(len(await self.house.database.read(_rows.nodes)), 2)
+        await self.house.database.write(_rows.remove, answer.node_id, "me", 60, force=True)
+        failed = await self.assertFailure(Deferred.fromCoroutine(again()), JoinFailed)
+        self.assertIn("was removed", str(failed))
+        (folder.path / "id").write_text("e" * 32)
+        failed = await self.assertFailure(Deferred.fromCoroutine(again()), JoinFailed)
+        self.assertIn("is not known", str(failed))
 
     async def test_replay(self) -> None:
         """A token is for one machine; a wrong secret does not use it up."""
@@ -335,10 +356,7 @@ class LifeTests(ListenerCase):
                 tls.sendall(AUTHORITY[10:])
                 return b"%d %b" % (before, until_end(tls))
 
-        talking = self.talk(slowly)
-        from twisted.internet.defer import Deferred
-
-        waiting = Deferred.fromCoroutine(talking)
+        waiting = Deferred.fromCoroutine(self.talk(slowly))
         await self.house.until(lambda: begun[0])
         node = nodes._presence.node
         assert node is not None
@@ -363,6 +381,3 @@ def serial(tls: ssl.SSLSocket) -> int:
     der = tls.getpeercert(binary_form=True)
     assert der is not None
     return certificate_facts(ssl.DER_cert_to_PEM_cert(der)).serial
-
-
-assert reactor
