@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.swap import copy_tree
 from tests.database.choice import new_template
 from tests.database.postgres import shared_postgres
 from tests.event_stream import ask, log_in
@@ -78,10 +81,13 @@ class AloneTests(SynchronousTestCase):
 
 class TwoTests(SynchronousTestCase):
     def setUp(self) -> None:
+        self.trees = Path(tempfile.mkdtemp(prefix="cloudd-nodes-"))
+        self.addCleanup(shutil.rmtree, self.trees)
         name, self.url = new_template()
         self.addCleanup(shared_postgres().drop, name)
         self.port = free_port()
-        listen = f'listen = "tcp:{self.port}:interface=127.0.0.1"\n[database]\nurl = "{self.url}"'
+        listen = f'listen = "tcp:{self.port}:interface=127.0.0.1"\n[database]\nurl = "{self.url}"\n'
+        listen += f"[upgrade]\ncanary_percent = 0\ntrees = {json.dumps([str(self.trees)])}"
         self.first = RunningCloud(SETTINGS.format(name="one", more=listen))
         self.addCleanup(self.first.remove)
         self.first.start()
@@ -163,8 +169,22 @@ class TwoTests(SynchronousTestCase):
         """Who has the one that all nodes want."""
         return str(self.one.json("node", "list")["duties"][0]["node"])
 
-    def test_killed_agent_and_upgraded_listener(self) -> None:
-        """An agent that is killed listens again, one more machine joins through the new one."""
+    def test_swapped(self) -> None:
+        """New code takes the port over, and issues certificates for who joined under the old."""
+        second, two = self.joined()
+        tree = copy_tree(self.trees / "new")
+        module = tree / "cloudd" / "nodes" / "_admission.py"
+        module.write_text(module.read_text() + "\n# other code\n")
+        self.one.run("upgrade", "--to", str(tree), "--how", "swap", "--yes")
+        certificate = second.state / "node" / "identity.pem"
+        before = certificate.read_text()
+        wait(lambda: certificate.read_text() != before, 120)
+        wait(lambda: self.one.node("one")["hash"] != self.one.node("two")["hash"])
+        self.assertEqual(self.one.json("health")["parts"]["nodes listener"]["status"], "ok")
+        self.assertEqual(two.json("health")["status"], "ok")
+
+    def test_killed_agent(self) -> None:
+        """An agent that is killed listens again: a machine joins through the new one."""
         status = self.one.json("status")
         [agent] = [worker["pid"] for worker in status["workers"] if worker["role"] == "agent"]
         os.kill(agent, signal.SIGKILL)
