@@ -96,6 +96,15 @@ class Presence:
         saying.addBoth(_passed_on, waiting)
         await waiting
 
+    async def watch(self) -> None:
+        """
+        Follow what the registry says of this node without saying anything; one that is not there yet works.
+
+        :raises Exception: whatever the database raises
+        """
+        await self._read(await self._resources.threads.run(NodeFolder(self._resources.settings.state).node_id))
+        self._work.hold(self.node is not None and not self.works)
+
     def _has_said(self, result: Any) -> Any:
         self._saying = None
         return result

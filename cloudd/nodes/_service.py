@@ -65,6 +65,7 @@ class Nodes:
     _place: Place | None = field(init=False, default=None)
     _bad_place: str = field(init=False, default="")
     _duties: list[Duty] = field(init=False, factory=list)
+    _led: bool = field(init=False, default=False)
     _looked_at: float = field(init=False, default=-MOST_LOOK_S)  # never; by a clock that may begin at 0
     _timers: list[LoopingCall] = field(init=False, factory=list)
 
@@ -232,11 +233,20 @@ class Nodes:
     def start(self, state: Mapping[str, Any]) -> None:
         """Nothing yet: code that only tries itself does not speak for its node."""
 
-    def lead(self) -> None:
-        """In the agent's worker: say that the node is there, keep its certificate, do duties."""
-        if not self._leads:
+    def lead(self, on_trial: bool = False) -> None:
+        """
+        In the agent's worker: say that the node is there, keep its certificate, do duties.  Safe to call again.
+
+        :param on_trial: as code in a canary: find out whether this node works, and say nothing
+        """
+        if not self._leads or self._led or (on_trial and self._timers):
             return
+        self._stop_timers()
         self._work.hold(True)  # until the registry has said that this node works
+        if on_trial:
+            self._every(self._presence.beat_s, self._watch)
+            return
+        self._led = True
         self._every(self._presence.beat_s, self._beat)
         self._every(LOOK_S, self._look)
         for duty in self._duties:
@@ -248,10 +258,7 @@ class Nodes:
 
     def retire(self) -> None:
         """Say nothing more.  The kernel waits for ``rest`` before it lets go of this generation."""
-        for timer in self._timers:
-            if timer.running:
-                timer.stop()
-        self._timers.clear()
+        self._stop_timers()
         self.rest()
 
     def rest(self) -> Deferred[None]:
@@ -289,6 +296,12 @@ class Nodes:
             duty.node_id = presence.node.id if presence.node is not None else ""
             duty.willing = presence.works
 
+    async def _watch(self) -> None:
+        try:
+            await self._presence.watch()
+        except Exception as error:
+            log.warn("whether this node works is not known; it is asked again: {cause}", cause=str(error))
+
     async def _look(self) -> None:
         found, now = self._certificate.credentials, time.monotonic()
         if now < self._looked_at + (MOST_LOOK_S if found is None else min(MOST_LOOK_S, found.lasts_s / 20)):
@@ -306,6 +319,12 @@ class Nodes:
 
     async def _keep_up(self, holder: Holder) -> None:
         await holder.write(_tokens.forget, KEEP_TOKENS_S)
+
+    def _stop_timers(self) -> None:
+        for timer in self._timers:
+            if timer.running:
+                timer.stop()
+        self._timers.clear()
 
     def _every(self, seconds: float, work: Callable[[], Any]) -> None:
         timer = LoopingCall(lambda: Deferred.fromCoroutine(work()))

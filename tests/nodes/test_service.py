@@ -185,6 +185,37 @@ class DrainTests(ServiceCase):
         self.assertEqual((shown["state"], shown["silent"]), ("ready", True))
 
 
+class TrialTests(ServiceCase):
+    async def test_on_trial(self) -> None:
+        """Code in a canary learns whether this node works, and says and takes nothing; it leads when it was chosen."""
+        first = await self.leading("one")
+        await self.house.until(lambda: first.nodes._duties[0].is_held)
+        tried = self.house.machine("one", resources=evolve(first.resources, generation=4))
+        for _ in range(2):
+            tried.nodes.lead(on_trial=True)
+        self.assertEqual((tried.work.held, len(tried.nodes._timers)), (True, 1))
+        await self.house.until(lambda: not tried.work.held)
+        await self.ask(first, "nodes.drain", node="one", who="me")
+        await self.house.until(lambda: tried.work.held)
+        await self.ask(first, "nodes.return", node="one", who="me")
+        await self.house.until(lambda: not tried.work.held)
+        self.assertEqual((await self.house.database.read(_rows.find, "one")).generation, 3)
+        self.assertIsNone(tried.nodes._duties[0]._timer)
+        first.nodes.retire()
+        for trial in (False, True, False):
+            tried.nodes.lead(trial)
+        self.assertEqual(len(tried.nodes._timers), 2)
+        await self.house.until(lambda: tried.nodes._duties[0].is_held)
+        self.assertEqual((await self.house.database.read(_rows.find, "one")).generation, 4)
+
+    async def test_before_any_beat(self) -> None:
+        """A node that nobody has entered yet works on trial."""
+        tried = self.house.machine("one")
+        tried.nodes.lead(on_trial=True)
+        await self.house.until(lambda: not tried.work.held)
+        self.assertEqual(await self.house.database.read(_rows.nodes), [])
+
+
 class DutyTests(ServiceCase):
     async def test_pins_and_duties(self) -> None:
         """A duty of another part is done by one of two nodes; what is written is what both read."""

@@ -60,8 +60,9 @@ class NodeListener:
         """Nothing yet."""
 
     def lead(self) -> None:
-        """In the agent's worker: listen, now or as soon as the port is free."""
-        if self._nodes.place is not None and self._resources.role in ("agent", "all") and not self._resting:
+        """In the agent's worker: listen, now or as soon as the port is free.  Safe to call again."""
+        leads = self._resources.role in ("agent", "all") and not self._resting
+        if leads and self._nodes.place is not None and self._port is None and self._timer is None:
             self._listen()
 
     def snapshot(self) -> dict[str, Any]:
