@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -26,10 +26,12 @@ from cloudd.interfaces.application import (
     WorkForm,
     WorkReport,
 )
+from cloudd.nodes import NodeError, Nodes
 from cloudd.objects import Objects, ObjectsError
 from cloudd.protocols.events import EVENT_STATES, events_face
 from cloudd.protocols.http import Handler, Request
 from cloudd.protocols.monitoring import monitoring_face
+from cloudd.protocols.nodes import NodeListener
 from cloudd.protocols.rest.identity import identity_face
 from cloudd.protocols.s3 import S3_STATES, s3_face
 from cloudd.protocols.swift import SWIFT_STATES, swift_face
@@ -91,14 +93,19 @@ class Application:
         self.identity = Identity(resources, self.objects.project_deleted)
         self.events = Events(resources, self.identity, store)
         self.tasks = Tasks(resources, self.objects.task_kinds())
-        self._parts: dict[str, Identity | Objects | Events | Tasks] = {
+        self.nodes = Nodes(resources, self.tasks, self.tasks.readable)
+        self.node_listener = NodeListener(resources, self.nodes)
+        self._parts: dict[str, Identity | Objects | Events | Tasks | Nodes | NodeListener] = {
             "identity": self.identity,
             "objects": self.objects,
             "events": self.events,
             "tasks": self.tasks,
+            "nodes": self.nodes,
+            "node listener": self.node_listener,
         }
         self._calls: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
             **self.tasks.calls(),
+            **self.nodes.calls(),
             "objects.purge": self._purge,
         }
         monitoring = monitoring_face(resources, self.health)
@@ -133,9 +140,10 @@ class Application:
             part.start(state.get(name, {}))
 
     def lead(self, kinds: Collection[str] | None = None, on_trial: bool = False) -> None:
+        self.nodes.lead(on_trial)  # holds tasks back until the registry has been asked
         self.tasks.lead(kinds, on_trial)
         if not on_trial:
-            for part in (self.identity, self.objects, self.events):
+            for part in (self.identity, self.objects, self.events, self.node_listener):
                 part.lead()
 
     def work(self) -> dict[str, WorkForm]:
@@ -169,7 +177,7 @@ class Application:
             raise OperationRefused(f"the code that runs has no {name}")
         try:
             return await call(**arguments)
-        except (TaskError, ObjectsError) as error:
+        except (TaskError, ObjectsError, NodeError) as error:
             raise OperationRefused(error.cause) from None
 
     async def _purge(self, project_id: str, container: str, request_id: str) -> dict[str, Any]:
@@ -185,7 +193,8 @@ class Application:
             part.retire()
 
     def rest(self) -> Deferred[None]:
-        return self.tasks.rest()
+        resting: Deferred[Any] = gatherResults([part.rest() for part in (self.tasks, self.nodes, self.node_listener)])
+        return resting.addCallback(lambda _: None)
 
 
 def api_port(by_path: Mapping[bytes, Handler], by_start: Mapping[bytes, Handler], rest: Handler) -> Handler:

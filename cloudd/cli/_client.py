@@ -24,6 +24,10 @@ from cloudd.control import (
     Health,
     How,
     Message,
+    NodeFacts,
+    NodeList,
+    NodeRequest,
+    NodeToken,
     Outcome,
     Plan,
     PlanRequest,
@@ -34,6 +38,7 @@ from cloudd.control import (
     TaskFacts,
     TaskList,
     TaskRequest,
+    TokenRequest,
     Trace,
     UpgradeRequest,
     to_json,
@@ -96,6 +101,25 @@ class ControlClient:
         """Order it; the answer is the task."""
         request = PurgeRequest(project_id=project_id, container=container)
         return self._ask("POST", "/v1/objects/purge", TaskFacts, request)
+
+    def nodes(self) -> NodeList:
+        return self._ask("GET", "/v1/nodes", NodeList)
+
+    def node(self, node: str) -> NodeFacts:
+        """By name or id, as are all nodes."""
+        return self._ask("GET", f"/v1/node?node={quote(node, safe='')}", NodeFacts)
+
+    def node_token(self, roles: list[str], valid_s: float) -> NodeToken:
+        return self._ask("POST", "/v1/node/token", NodeToken, TokenRequest(roles=roles, valid_s=valid_s))
+
+    def drain_node(self, node: str) -> NodeFacts:
+        return self._ask("POST", "/v1/node/drain", NodeFacts, NodeRequest(node=node))
+
+    def return_node(self, node: str) -> NodeFacts:
+        return self._ask("POST", "/v1/node/return", NodeFacts, NodeRequest(node=node))
+
+    def remove_node(self, node: str, *, force: bool) -> NodeFacts:
+        return self._ask("POST", "/v1/node/remove", NodeFacts, NodeRequest(node=node, force=force))
 
     def plan(self, tree: str, how: How = "", canary: float | None = None) -> Plan:
         return self._ask("POST", "/v1/plan", Plan, PlanRequest(tree=tree, how=how, canary=canary))

@@ -21,6 +21,7 @@ from ._client import ControlClient
 from ._context import Context, Exit, ask
 from ._database import database
 from ._manifest import manifest
+from ._nodes import node
 from ._tables import audit_view, health_view, plan_view, short, status_view
 from ._tasks import objects, task
 from ._trace import trace
@@ -156,6 +157,7 @@ def rollback(context: Context, yes: bool) -> None:
 main.add_command(backup)
 main.add_command(database)
 main.add_command(manifest)
+main.add_command(node)
 main.add_command(restore)
 main.add_command(trace)
 main.add_command(task)

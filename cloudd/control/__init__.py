@@ -12,6 +12,8 @@ Version 1 of the API, all below ``/v1``: ``GET status``, ``GET health``, ``GET a
 ``GET trace?request_id=ID``, ``GET tasks`` (a ``TaskList``), ``GET task?id=ID``, ``POST task/cancel``, ``task/retry``
 (``TaskRequest``) and ``objects/purge`` (``PurgeRequest``) give ``TaskFacts``;
 ``GET database`` gives a ``DatabaseStatus``, ``POST database/move`` (``DatabaseMoveRequest``) streams as an upgrade;
+``GET nodes`` (a ``NodeList``), ``GET node?node=NAME``, ``POST node/drain``, ``node/return`` and ``node/remove``
+(``NodeRequest``) give ``NodeFacts``, ``POST node/token`` (``TokenRequest``) a ``NodeToken``;
 ``POST plan`` with a ``PlanRequest`` gives a ``Plan``; ``POST upgrade``
 (``UpgradeRequest``) and ``POST rollback`` stream ``Progress`` lines and end with an ``Outcome``.
 """
@@ -34,10 +36,15 @@ from ._messages import (
     CodeStatus,
     DatabaseMoveRequest,
     DatabaseStatus,
+    DutyFacts,
     GenerationStatus,
     Health,
     How,
     Message,
+    NodeFacts,
+    NodeList,
+    NodeRequest,
+    NodeToken,
     Outcome,
     Plan,
     PlanRequest,
@@ -50,6 +57,7 @@ from ._messages import (
     TaskFacts,
     TaskList,
     TaskRequest,
+    TokenRequest,
     Trace,
     TracedRequest,
     UpgradeRequest,
@@ -85,6 +93,7 @@ __all__ = [
     "CodeStatus",
     "DatabaseMoveRequest",
     "DatabaseStatus",
+    "DutyFacts",
     "GenerationStatus",
     "Health",
     "How",
@@ -93,6 +102,10 @@ __all__ = [
     "IUpgrades",
     "Listener",
     "Message",
+    "NodeFacts",
+    "NodeList",
+    "NodeRequest",
+    "NodeToken",
     "Outcome",
     "Plan",
     "PlanRequest",
@@ -106,6 +119,7 @@ __all__ = [
     "TaskFacts",
     "TaskList",
     "TaskRequest",
+    "TokenRequest",
     "Trace",
     "TracedRequest",
     "TreeError",

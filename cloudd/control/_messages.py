@@ -343,6 +343,73 @@ class DatabaseMoveRequest(Message, frozen=True, kw_only=True, forbid_unknown_fie
     check: bool = False
 
 
+class NodeFacts(Message, frozen=True, kw_only=True):
+    """
+    One machine of the cloud.
+
+    ``state`` is ``joining``, ``ready``, ``draining``, ``drained``, ``removed`` or ``lost``, since ``state_s`` by
+    ``state_by``; ``silent`` when it should have said something by now; ``age_s`` since it last did, none when it never
+    did, by the database's clock.  ``certificate`` is when that ends, 0 when it has none; ``own`` is who answers.
+    """
+
+    id: str
+    name: str
+    state: str
+    roles: list[str] = []
+    address: str = ""
+    silent: bool = False
+    state_s: float = 0.0
+    state_by: str = ""
+    version: str = ""
+    hash: str = ""
+    generation: int = 0
+    payloads: dict[str, list[int]] = {}
+    load: dict[str, Any] = {}
+    age_s: float | None = None
+    certificate: float = 0.0
+    created: float = 0.0
+    own: bool = False
+
+
+class DutyFacts(Message, frozen=True, kw_only=True):
+    """What one node does for all, which (empty: none now), and when another may take it over."""
+
+    name: str
+    node: str = ""
+    owner: str = ""
+    ends_s: float = 0.0
+
+
+class NodeList(Message, frozen=True, kw_only=True):
+    """All nodes by name, removed ones too."""
+
+    nodes: list[NodeFacts]
+    duties: list[DutyFacts] = []
+
+
+class NodeRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which node, by name or id; ``force`` removes one that is at work."""
+
+    node: str
+    force: bool = False
+
+
+class TokenRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For a machine that shall join; no roles: the usual ones."""
+
+    roles: list[str] = []
+    valid_s: float = 3_600.0
+
+
+class NodeToken(Message, frozen=True, kw_only=True):
+    """What lets one machine join, once; the other machine asks at ``address``."""
+
+    token: str
+    roles: list[str]
+    valid_s: float
+    address: str
+
+
 class PlanRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
     An empty ``tree`` means the one that the daemon was started from; ``how`` the way that must be taken, empty: any.

@@ -19,7 +19,7 @@ import attrs
 
 from cloudd.control import SignatureError, TreeError, is_public_key, public_key_in
 from cloudd.interfaces.database import BadDatabaseURL, check_url
-from cloudd.interfaces.settings import DatabaseSettings, Settings
+from cloudd.interfaces.settings import JOINED_SETTINGS, DatabaseSettings, Settings
 
 from ._allowed import check_file_owner
 
@@ -59,6 +59,7 @@ def read_settings(file: Path | None, state: Path | None, default: Path, listen: 
         table["state"] = str(state)
     elif "state" not in table:
         table["state"] = str(default)
+    table = _over_joined(table)
     section = table.setdefault("listen", {})
     if listen and isinstance(section, dict):
         section.update(listen)
@@ -124,6 +125,18 @@ def apply_reloadable(old: Settings, new: Settings) -> Settings:
         hot = {key.name: getattr(after, key.name) for key in attrs.fields(section) if key.metadata["reload"]}
         sections[name] = attrs.evolve(getattr(old, name), **hot)
     return attrs.evolve(old, **sections)
+
+
+def _over_joined(table: dict[str, Any]) -> dict[str, Any]:
+    """The operator's settings over those that the machine was given when it joined a cloud."""
+    file = _state_path(table["state"]) / JOINED_SETTINGS
+    if not file.exists():
+        return table
+    joined = _load(file)
+    for name, section in joined.items():
+        own = table.get(name, {})
+        table[name] = {**section, **own} if isinstance(section, dict) and isinstance(own, dict) else own
+    return table
 
 
 def _load(file: Path) -> dict[str, Any]:

@@ -229,5 +229,68 @@ task = Table(
     Index(None, "resource"),
 )
 
+# The machines of the cloud: see `cloudd.nodes`.  Times are those of the database's own clock (`now_us`).
+node = Table(
+    "nodes",
+    metadata,
+    _id(),
+    Column("name", String(255), nullable=False),  # of one node that is not removed: `cloudd.nodes` sees to it
+    Column("roles", Text, nullable=False, server_default="[]"),  # a JSON list of words
+    Column("address", String(255), nullable=False, server_default=""),  # where other nodes reach it, HOST:PORT
+    Column("state", String(16), nullable=False),  # joining, ready, draining, drained, removed
+    Column("state_us", BigInteger, nullable=False),  # since when
+    Column("state_by", String(255), nullable=False, server_default=""),  # who wanted that
+    Column("version", String(64), nullable=False, server_default=""),
+    Column("code_hash", String(64), nullable=False, server_default=""),
+    Column("generation", BigInteger, nullable=False, server_default="0"),
+    Column("payloads", Text, nullable=False, server_default="{}"),  # JSON: kind -> versions that it reads
+    Column("load", Text, nullable=False, server_default="{}"),  # JSON: what it said of itself last
+    Column("beat_us", BigInteger, nullable=False, server_default="0"),  # how often it says something
+    Column("contact_us", BigInteger, nullable=True),  # when it last did; null: never yet
+    Column("certificate_us", BigInteger, nullable=True),  # when its certificate ends; null: it has none
+    Column("created_us", BigInteger, nullable=False),
+    CheckConstraint("state IN ('joining', 'ready', 'draining', 'drained', 'removed')", name="state"),
+    Index(None, "name"),
+    Index(None, "state", "contact_us"),
+)
+
+# What lets a machine join, once.  The secret is nowhere but with who was given it.
+node_token = Table(
+    "node_tokens",
+    metadata,
+    _id(),
+    Column("secret_hash", String(64), nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("made_by", String(255), nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+    Column("used_us", BigInteger, nullable=True),
+    Column("node_id", String(64), nullable=True),  # who used it
+    Index(None, "expires_us"),
+)
+
+# What one node of the cloud does for all, and which: see `cloudd.nodes._leases`.
+duty = Table(
+    "duties",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("owner", String(128), nullable=True),
+    Column("node_id", String(64), nullable=True),
+    Column("token", String(64), nullable=True),  # null: nobody has it
+    Column("until_us", BigInteger, nullable=True),
+    Column("term", BigInteger, nullable=False, server_default="0"),  # how often it went to somebody
+    Column("since_us", BigInteger, nullable=True),
+)
+
+# The internal certificate authority; one row, id 1.
+node_authority = Table(
+    "node_authority",
+    metadata,
+    Column("id", COUNTED, primary_key=True, autoincrement=False),
+    Column("certificate", Text, nullable=False),  # PEM
+    Column("sealed_key", Text, nullable=False),  # encrypted with the keys in SECRETS/authority
+    Column("created_us", BigInteger, nullable=False),
+)
+
 # One row: the revision of the oldest release that may still run on the tables as they are; see `_migrate`.
 oldest_reader = Table("oldest_reader", metadata, Column("revision", String(32), primary_key=True))

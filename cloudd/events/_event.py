@@ -39,6 +39,12 @@ TYPES = (
         )
         for verb in ("created", "updated", "deleted")
     ),
+    "node.token",
+    "node.joined",
+    "node.draining",
+    "node.drained",
+    "node.ready",
+    "node.removed",
     "upgrade.progress",
     "upgrade.ended",
 )

@@ -14,6 +14,9 @@ from typing import Any
 
 from attrs import Factory, field, frozen
 
+#: In the state folder: what `cloudctl node join` wrote for the daemon, below the operator's own file.
+JOINED_SETTINGS = Path("node") / "settings.toml"
+
 
 def setting(
     default: Any,
@@ -231,6 +234,41 @@ class TaskSettings:
 
 
 @frozen(kw_only=True)
+class NodeSettings:
+    """This machine among those of the cloud: see docs/nodes.md."""
+
+    name: str = setting("", "what this node is called; empty: the host's name", unit="name")
+    listen: str = setting(
+        "",
+        "where other machines join and nodes renew their certificates; empty: nowhere",
+        unit="endpoint string, tcp:PORT:interface=ADDRESS",
+    )
+    address: str = setting(
+        "", "where other machines reach that; empty: made from the endpoint", unit="HOST:PORT, IPv6 in brackets"
+    )
+    heartbeat_s: float = setting(
+        5.0, "how often a node says that it is there, on PostgreSQL", unit="seconds", minimum=0.5, maximum=300
+    )
+    lost_s: float = setting(
+        60.0, "age of its last contact from which a node is taken for lost", unit="seconds", minimum=2, maximum=86_400
+    )
+    lease_s: float = setting(
+        15.0,
+        "how long a duty that one node does for all waits when that was killed",
+        unit="seconds",
+        minimum=1,
+        maximum=3600,
+    )
+    certificate_s: int = setting(
+        259_200,
+        "life of a node's certificate; it is renewed when a third is left",
+        unit="seconds",
+        minimum=60,
+        maximum=7_776_000,
+    )
+
+
+@frozen(kw_only=True)
 class LogSettings:
     """Access lines and the daemon's own log."""
 
@@ -304,5 +342,6 @@ class Settings:
     objects: ObjectSettings = Factory(ObjectSettings)
     events: EventSettings = Factory(EventSettings)
     tasks: TaskSettings = Factory(TaskSettings)
+    nodes: NodeSettings = Factory(NodeSettings)
     log: LogSettings = Factory(LogSettings)
     upgrade: UpgradeSettings = Factory(UpgradeSettings)

@@ -62,6 +62,7 @@ class Runner:
     :param ended: told how each execution ended
     :param moment: see ``_execution``
     :ivar cause: why no tasks can be looked for; empty: they can
+    :ivar held: claim nothing for now; what runs goes on
     """
 
     _reactor: Any
@@ -74,6 +75,7 @@ class Runner:
     _moment: Moment = _unwatched
     _chance: Callable[[], float] = random.random
     cause: str = field(init=False, default="")
+    held: bool = field(init=False, default=False)
     _readable: dict[str, tuple[int, ...]] = field(init=False)
     _running: set[Execution] = field(init=False, factory=set)
     _timers: list[LoopingCall] = field(init=False, factory=list)
@@ -134,9 +136,9 @@ class Runner:
             self._rests = True
             for execution in self._running:
                 execution.rest()
-            if self._is_busy:
+            if self.is_busy:
                 self._cutting = self._reactor.callLater(REST_S, self._cut_off)
-        if not self._is_busy:
+        if not self.is_busy:
             self._stop()
             return succeed(None)
         waiting: Deferred[None] = Deferred()
@@ -144,7 +146,8 @@ class Runner:
         return waiting
 
     @property
-    def _is_busy(self) -> bool:
+    def is_busy(self) -> bool:
+        """Whether a task runs here, or one may just be claimed."""
         return self._looks or bool(self._running)
 
     # ---- looking
@@ -152,7 +155,7 @@ class Runner:
     def _tick(self) -> None:
         self._fence()
         now = self._reactor.seconds()
-        if self._looks or self._rests or len(self._running) >= self._parallel:
+        if self._looks or self._rests or self.held or len(self._running) >= self._parallel:
             return
         version = self._database.version()
         if not self._poked and version == self._seen and now < self._look_at:
@@ -248,7 +251,7 @@ class Runner:
             execution.cut_off()
 
     def _end_rest(self) -> None:
-        if self._rests and not self._is_busy:
+        if self._rests and not self.is_busy:
             self._stop()
             waiting, self._waiting = self._waiting, []
             for each in waiting:

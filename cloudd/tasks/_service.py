@@ -88,6 +88,27 @@ class Tasks:
         if self._runner is not None:
             self._runner.poke()
 
+    @property
+    def running(self) -> int:
+        """Tasks that run in this worker."""
+        return 0 if self._runner is None else self._runner.running
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task runs in this worker, or one may just be claimed."""
+        return self._runner is not None and self._runner.is_busy
+
+    @property
+    def readable(self) -> dict[str, tuple[int, ...]]:
+        """Names of kinds -> versions of rows that this code reads."""
+        return {name: kind.form.readable for name, kind in self._kinds.items()}
+
+    def hold(self, held: bool) -> None:
+        """Claim no tasks for now, or claim them again; what runs goes on."""
+        if self._runner is not None and self._runner.held != held:
+            self._runner.held = held
+            self._runner.poke()
+
     # ---- operators
 
     def calls(self) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
@@ -197,6 +218,8 @@ class Tasks:
     def _stuck(self) -> str:
         settings = self._resources.settings.tasks
         if self._runner is None or self._overdue_s < STUCK_S or self._runner.running >= settings.parallel:
+            return ""
+        if self._runner.held:  # a node that is drained need not take them up
             return ""
         return (
             f"a task has been due for {self._overdue_s:.0f} s and is not taken up, since this code has no kind of its "

@@ -12,7 +12,8 @@ from twisted.trial.unittest import TestCase
 
 from cloudd.database import BackupError, backup, migrate, open_control_database, read_backup, restore
 from cloudd.database._control import control_url, make_engine
-from cloudd.database.tables import metadata, task
+from cloudd.database.tables import metadata, node_authority, task
+from cloudd.nodes import _leases, _rows, _tokens
 from tests.database.choice import KINDS, new_database
 from tests.identity.house import House
 
@@ -46,6 +47,18 @@ def note_task(place: Path | str) -> None:
     engine.dispose()
 
 
+def note_node(place: Path | str) -> None:
+    """One node, its duty, the authority and what let it in."""
+    engine = make_engine(control_url(place))
+    with engine.begin() as connection:
+        _rows.enter(connection, "a" * 32, "one", ("tasks",), "ready", "somebody")
+        _leases.take(connection, "sweep", "one", "a" * 32, 1_000_000)
+        _tokens.make(connection, ("tasks",), 60, "somebody")
+        values = {"id": 1, "certificate": "a certificate", "sealed_key": "a key", "created_us": 1}
+        connection.execute(insert(node_authority).values(**values))
+    engine.dispose()
+
+
 class BackupTests(TestCase):
     async def saved(self) -> Path:
         """A backup of a cloud with some of everything; ``self.token`` was given by it."""
@@ -61,6 +74,7 @@ class BackupTests(TestCase):
         await identity.projects.update(admin, child.id, {"enabled": False})
         self.token = demo.token
         note_task(self.house.place)
+        note_node(self.house.place)
         file = Path(self.mktemp())
         self.count = backup(self.house.place, self.house.folder / "secrets", file)
         return file

@@ -25,6 +25,10 @@ from cloudd.control import (
     IUpgrades,
     Listener,
     Message,
+    NodeFacts,
+    NodeList,
+    NodeRequest,
+    NodeToken,
     Outcome,
     PlanRequest,
     Progress,
@@ -33,6 +37,7 @@ from cloudd.control import (
     TaskFacts,
     TaskList,
     TaskRequest,
+    TokenRequest,
     UpgradeRequest,
     limit_in,
     to_json,
@@ -85,6 +90,12 @@ class ControlSite:
             b"/v1/objects/purge": (b"POST", self._purge),
             b"/v1/database": (b"GET", self._database),
             b"/v1/database/move": (b"POST", self._move_database),
+            b"/v1/nodes": (b"GET", self._nodes),
+            b"/v1/node": (b"GET", self._node),
+            b"/v1/node/token": (b"POST", self._node_token),
+            b"/v1/node/drain": (b"POST", self._drain_node),
+            b"/v1/node/return": (b"POST", self._return_node),
+            b"/v1/node/remove": (b"POST", self._remove_node),
             b"/v1/plan": (b"POST", self._plan),
             b"/v1/upgrade": (b"POST", self._upgrade),
             b"/v1/rollback": (b"POST", self._rollback),
@@ -159,6 +170,32 @@ class ControlSite:
 
     async def _answer_task(self, request: Request, call: str, **arguments: Any) -> None:
         _answer(request, msgspec.convert(await self._controlled.operate(call, arguments), TaskFacts))
+
+    async def _nodes(self, request: Request) -> None:
+        _answer(request, msgspec.convert(await self._controlled.operate("nodes.list", {}), NodeList))
+
+    async def _node(self, request: Request) -> None:
+        await self._answer_node(request, "nodes.show", node=_parameter(request.query, "node", ""))
+
+    async def _node_token(self, request: Request) -> None:
+        body = await _read(request, TokenRequest)
+        arguments = {"who": self._who, "roles": body.roles, "valid_s": body.valid_s}
+        _answer(request, msgspec.convert(await self._controlled.operate("nodes.token", arguments), NodeToken))
+
+    async def _drain_node(self, request: Request) -> None:
+        body = await _read(request, NodeRequest)
+        await self._answer_node(request, "nodes.drain", node=body.node, who=self._who)
+
+    async def _return_node(self, request: Request) -> None:
+        body = await _read(request, NodeRequest)
+        await self._answer_node(request, "nodes.return", node=body.node, who=self._who)
+
+    async def _remove_node(self, request: Request) -> None:
+        body = await _read(request, NodeRequest)
+        await self._answer_node(request, "nodes.remove", node=body.node, who=self._who, force=body.force)
+
+    async def _answer_node(self, request: Request, call: str, **arguments: Any) -> None:
+        _answer(request, msgspec.convert(await self._controlled.operate(call, arguments), NodeFacts))
 
     @property
     def _who(self) -> str:

@@ -1,0 +1,51 @@
+"""
+Nodes: the machines of a cloud, who of them does what, and whom they let in.
+
+Each machine's agent says every few seconds that it is there, in a row of the control database; there is no other
+consensus.  Every time is the database's::
+
+    nodes = Nodes(resources, tasks, tasks.readable)           # in each worker; the agent's speaks for its machine
+
+    async def sweep(holder: Holder) -> None:                  # by one node at a time, whatever is killed
+        while names := await find():
+            await holder.write(delete, names)                 # fenced: refused once the duty is somebody else's
+
+    nodes.duty("objects.sweep", sweep, every_s=60.0)          # before lead()
+    nodes.start({})
+    nodes.lead()
+
+    version = (await nodes.read_pins()).emits(form.name, form.emits, form.readable)
+
+``docs/nodes.md`` has states, times and how a machine joins.  This package knows no service.
+"""
+
+from ._address import Place
+from ._admission import Admission
+from ._duty import Duty, Holder
+from ._errors import (
+    AuthorityUnavailable,
+    DutyLost,
+    JoinRefused,
+    NodeError,
+    NoSuchNode,
+    WrongNodeState,
+)
+from ._pins import Pins
+from ._service import Nodes
+from ._tls import Credentials
+
+__all__ = [
+    "Admission",
+    "AuthorityUnavailable",
+    "Credentials",
+    "Duty",
+    "DutyLost",
+    "Holder",
+    "JoinRefused",
+    "NoSuchNode",
+    "NodeError",
+    "Nodes",
+    "Pins",
+    "Place",
+    "WrongNodeState",
+]
