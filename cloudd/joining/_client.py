@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.joining.test_client -*-
+# -*- test-case-name: tests.protocols.nodes.test_listener -*-
 """
 The asking side: one short HTTPS exchange a call.  Blocks.
 

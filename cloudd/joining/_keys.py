@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.joining.test_keys -*-
+# -*- test-case-name: tests.nodes.test_authority -*-
 """A node's key, and asking for a certificate for it.  The key never leaves its machine."""
 
 from __future__ import annotations

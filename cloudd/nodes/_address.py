@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.nodes.test_address -*-
+# -*- test-case-name: tests.nodes.test_service -*-
 """Where a node listens for others, and where they reach it."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.nodes.test_admission -*-
+# -*- test-case-name: tests.nodes.test_service -*-
 """
 Who is let in, and what a new node is given; the listener in front is ``cloudd.protocols.nodes``.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.nodes.test_certificate -*-
+# -*- test-case-name: tests.nodes.test_service -*-
 """
 This node's own certificate: made or renewed when it is time, taken from the folder when another process renewed it.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.nodes.test_presence -*-
+# -*- test-case-name: tests.nodes.test_service -*-
 """
 One node's own row: said anew every few seconds, and what an operator has written there is followed.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.nodes.test_tls -*-
+# -*- test-case-name: tests.nodes.test_authority -*-
 """
 A node's certificate in use: contexts for what it listens on and for where it connects to.
 
