@@ -322,7 +322,7 @@ class KilledTests(MoveCase):
         os.kill(mover, signal.SIGKILL)
         running.communicate(timeout=60)
         self.cloud.start()
-        self.assertEqual(self.audited(), ["failed"])
+        self.until(lambda: self.audited() == ["failed"])  # the control socket answers while it tidies up
         self.assertIsNone(moved_from(self.file))
         # Once more, behind the decision.
         self.traps.clear()
@@ -333,7 +333,7 @@ class KilledTests(MoveCase):
         os.kill(mover, signal.SIGKILL)
         running.communicate(timeout=60)
         self.cloud.start()
-        self.assertEqual(self.audited(), ["failed", "committed"])
+        self.until(lambda: self.audited() == ["failed", "committed"])
         self.assertTrue((self.cloud.state / "database.json").exists())
         self.assertFalse((self.cloud.state / "database-move").exists())
         self.assert_nothing_lost(clients)
