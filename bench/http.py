@@ -31,7 +31,8 @@ from typing import Any
 
 from bench.memory import children
 from bench.swap import log_in, put
-from tests.running_cloud import CHECKOUT, RunningCloud, free_port
+from tests.ports import free_port
+from tests.running_cloud import CHECKOUT, RunningCloud
 
 DOCUMENT = b'{"version": "v3.14", "status": "stable", "a": 1}'
 FILE_BYTES = 1_024

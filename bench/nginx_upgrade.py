@@ -19,7 +19,7 @@ from os import kill
 from pathlib import Path
 
 from bench.clients import Window
-from tests.running_cloud import free_port
+from tests.ports import free_port
 
 SETTINGS = """
 worker_processes {workers};

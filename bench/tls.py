@@ -33,7 +33,8 @@ from typing import Any
 from bench.http import DOCUMENT, cpu_seconds, load, wait_for
 from bench.memory import children, pss_kib
 from cloudd.tls_front import receive_message, send_message
-from tests.running_cloud import CHECKOUT, free_port
+from tests.ports import free_port
+from tests.running_cloud import CHECKOUT
 from tests.tls_front import certificates
 
 STREAMS = 4

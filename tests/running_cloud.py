@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -24,18 +23,12 @@ from functools import cache
 from pathlib import Path
 
 from tests.database.choice import DaemonDatabase
+from tests.ports import free_port
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CLIENTS = CHECKOUT / ".venv-clients" / "bin"
 READY_TIMEOUT_S = 60
 SOMEBODYS = "CLOUDD_TEST_CLOUD"  # in the environment: a daemon that runs already
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RunningCloud:

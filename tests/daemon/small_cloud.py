@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.database.choice import DaemonDatabase
-from tests.running_cloud import CHECKOUT, free_port
+from tests.ports import free_port
+from tests.running_cloud import CHECKOUT
 
 KERNEL = ("interfaces", "daemon", "database", "control", "protocols/http", "protocols/control", "tls_front")
 PATIENCE_S = 40.0

@@ -20,7 +20,8 @@ from bench.swap import copy_tree
 from tests.database.choice import new_template
 from tests.database.postgres import shared_postgres
 from tests.event_stream import ask, log_in
-from tests.running_cloud import RunningCloud, free_port
+from tests.ports import free_port
+from tests.running_cloud import RunningCloud
 
 SETTINGS = """
 [workers]

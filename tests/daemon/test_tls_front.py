@@ -32,7 +32,8 @@ from cloudd.tls_front import MAX_ORIGIN_BYTES, PROTOCOL, Origin, receive_message
 from cloudd.tls_front._messages import receive_packet
 from reload import Boundaries, CodeTree
 from tests.daemon.small_cloud import PATIENCE_S, SmallCloud
-from tests.running_cloud import CHECKOUT, free_port
+from tests.ports import free_port
+from tests.running_cloud import CHECKOUT
 from tests.tls_front import certificates
 
 NOW = 1_800_000_000.0

@@ -13,7 +13,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,8 @@ from typing import Any
 
 import psycopg
 from attrs import define, field
+
+from tests.ports import free_port
 
 START_S = 60.0
 SERVANT = "postgres"  # the user that Debian's package makes
@@ -41,13 +42,6 @@ def programs() -> Path:
     if not found:
         raise AssertionError("the tests need PostgreSQL: script/setup test, or apt-get install postgresql")
     return found[-1].parent
-
-
-def free_port() -> int:
-    """One that nobody listened on a moment ago."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 @define(eq=False)

@@ -27,8 +27,9 @@ from cloudd.database._control import ControlDatabase
 from cloudd.database._postgres import ServerDriver
 from cloudd.interfaces.database import Server
 from tests.database.choice import new_database
-from tests.database.postgres import GUARDED, PASSWORD, Postgres, free_port, shared_postgres
+from tests.database.postgres import GUARDED, PASSWORD, Postgres, shared_postgres
 from tests.database.test_control import add, count
+from tests.ports import free_port
 
 
 def own_session(connection: Connection) -> int:

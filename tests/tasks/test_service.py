@@ -162,9 +162,9 @@ class StatusTests(ServiceCase):
         self.assertIn("1 queued, 0 running, 1 failed; the oldest that is not done was ordered", part.cause)
         self.assertIn("cloudctl task list", part.cause)
         self.assertEqual(self.metric("cloudd_tasks", kind=FORM.name, state="failed"), 1)
+        await self.house.until(lambda: self.metric("cloudd_task_seconds_count", kind=FORM.name) == 2)
         for how in ("done", "failed"):
             self.assertEqual(self.metric("cloudd_task_ends_total", kind=FORM.name, how=how), 1)
-        self.assertEqual(self.metric("cloudd_task_seconds_count", kind=FORM.name), 2)
         self.answer = None
         for task in (await tasks.calls()["tasks.list"]())["tasks"]:
             if task["state"] != "done":

@@ -15,17 +15,12 @@ from pathlib import Path
 
 from attrs import define, field
 
+from tests.ports import free_port
+
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 START_S = 60.0
 EPMD = "epmd"
 COOKIE = ".erlang.cookie"
-
-
-def free_port() -> int:
-    """One that nobody listened on a moment ago."""
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 @define

@@ -19,9 +19,10 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.trial.unittest import TestCase
 
+from tests.ports import free_port
 from tests.tls_front.certificates import make, write
 
-from .broker import PROGRAMS, Broker, free_port
+from .broker import PROGRAMS, Broker
 from .parties import Ours, Party
 from .peer import Peers
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from typing import Any
 
 from twisted.internet import reactor
@@ -19,7 +18,6 @@ from cloudd.protocols.amqp import (
     Topology,
 )
 
-from .broker import Broker
 from .proxy import Proxy
 from .test_session import SessionCase
 
@@ -107,43 +105,3 @@ class CutTests(SessionCase):
     async def test_what_publishes_hears(self) -> None:
         """The broker's side of it: confirms."""
         await self.cut_everywhere(1, "broker")
-
-
-class ClusterTests(SessionCase):
-    """Three nodes on one machine."""
-
-    timeout = 300
-
-    async def setUp(self) -> None:  # type: ignore[override]
-        await SessionCase.setUp(self)
-        first = Broker()
-        self.nodes = {node.port: node for node in (first, Broker(seed=first), Broker(seed=first))}
-        for node in self.nodes.values():
-            self.addCleanup(node.remove)
-            node.start()
-
-    async def test_node_killed(self) -> None:
-        """The session is at another one within 5 s; nothing that was confirmed is lost, and it goes on."""
-        session = self.session(*self.nodes.values())
-        session.consume(self.queue, self.take, prefetch=1)
-        await self.until(lambda: session.is_connected)
-        await gatherResults([Deferred.fromCoroutine(self.say(session, b"%d" % each)) for each in range(20)])
-        await self.until(lambda: len(set(self.got)) == 20)
-        await deferLater(reactor, 6)  # RabbitMQ itself loses a quorum queue that is younger than some seconds
-        victim = self.nodes[session.address.port]
-        waiting = [Deferred.fromCoroutine(self.say_until_confirmed(session, 20 + each)) for each in range(20)]
-        victim.stop(signal.SIGKILL)
-        await self.until(lambda: not session.is_connected, 5)
-        await self.until(lambda: session.is_connected, 5)
-        self.assertNotEqual(session.address.port, victim.port)
-        await gatherResults(waiting).addTimeout(40, reactor)
-        await self.until(lambda: set(self.got) == {b"%d" % each for each in range(40)})
-
-    async def say_until_confirmed(self, session: Session, number: int) -> None:
-        while True:
-            try:
-                await self.say(session, b"%d" % number)
-            except AMQPError:
-                await deferLater(reactor, 0.05)
-            else:
-                return

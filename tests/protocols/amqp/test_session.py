@@ -25,8 +25,9 @@ from cloudd.protocols.amqp import (
     Session,
     Topology,
 )
+from tests.ports import free_port
 
-from .broker import PROGRAMS, Broker, free_port, shared_broker
+from .broker import PROGRAMS, Broker, shared_broker
 
 PATIENCE_S = 40.0
 

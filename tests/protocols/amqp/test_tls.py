@@ -17,9 +17,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.protocols.amqp import Address, ConnectionLost, connect
 from cloudd.protocols.amqp._tls import TLSClient
+from tests.ports import free_port
 from tests.tls_front.certificates import make, write
 
-from .broker import PROGRAMS, Broker, free_port
+from .broker import PROGRAMS, Broker
 
 NAME = "127.0.0.1"
 

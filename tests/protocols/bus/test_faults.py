@@ -34,7 +34,8 @@ from cloudd.messaging import (
 from cloudd.protocols.amqp import Address
 from cloudd.protocols.bus import BrokerTransport, _transport
 from tests.contracts.messaging import ECHO, HOLD, NOTE, MessagingHouse, Worker
-from tests.protocols.amqp.broker import PROGRAMS, Broker, free_port, shared_broker
+from tests.ports import free_port
+from tests.protocols.amqp.broker import PROGRAMS, Broker, shared_broker
 
 from .test_contract import HEARTBEAT_S, empty
 

@@ -25,7 +25,7 @@ from cloudd.joining._client import trusting, with_identity
 from cloudd.nodes import _rows, _tokens
 from cloudd.protocols.nodes import NodeListener, _connection
 from tests.nodes.house import House, Machine
-from tests.running_cloud import free_port
+from tests.ports import free_port
 
 AUTHORITY = b"GET /v1/authority HTTP/1.1\r\n\r\n"
 
