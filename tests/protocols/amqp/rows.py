@@ -87,7 +87,7 @@ class RowCase(TestCase):
     timeout = 60
     party: Party
     expects_failure = False
-    patience_s = 10.0
+    patience_s = 40.0
 
     async def setUp(self) -> None:  # type: ignore[override]
         if not PROGRAMS.is_dir():
