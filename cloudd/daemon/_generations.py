@@ -21,7 +21,6 @@ from twisted.logger import Logger
 
 from cloudd.interfaces.application import IApplication, PartHealth, Resources, SelfCheckFailed, Threads
 from reload import (
-    FEW_OBJECTS,
     Generation,
     Load,
     LoadGivenUp,
@@ -40,6 +39,7 @@ from ._work_trial import WorkTrial
 
 FREE_DELAY_S = 0.3
 LOOKS_BEFORE_HOLDERS = 5
+FEW_OBJECTS = 40_000  # a full collection of so many takes 10 to 20 ms
 CANARY_SILENCE_S = 5.0  # a canary that nobody looks after for so long is ended
 
 
@@ -344,9 +344,9 @@ class Generations:
 
     @property
     def is_changing(self) -> bool:
-        """Whether a generation is being loaded, or an old one has ended and waits to be freed, if it can be."""
+        """Whether a generation is loaded or tried, or an old one has ended and waits to be freed, if it can be."""
         freeing = (old.application is None and number not in self.leaks for number, old in self.retired.items())
-        return bool(self._preparing) or any(freeing)
+        return bool(self._preparing) or self.prepared is not None or any(freeing)
 
     def health(self) -> list[PartHealth]:
         """What the current generation says of its parts."""

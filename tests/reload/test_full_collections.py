@@ -25,15 +25,16 @@ class FullCollectionsTests(SynchronousTestCase):
         self.addCleanup(gc.set_threshold, *self.usual)
         self.clock = Clock()
         self.is_changing = False
-        self.collections = FullCollections(self.clock, lambda: self.is_changing)
+        self.connections = 0
+        self.collections = FullCollections(self.clock, lambda: self.is_changing, lambda: self.connections)
         self.collections.start()
         gc.collect()
-        self.patch(_full_collections, "FEW_OBJECTS", old_objects() + 1000)
+        self.patch(_full_collections, "USUAL_OBJECTS", old_objects() + 1000)
 
     def old_knot(self) -> weakref.ref[Knot]:
         """A knot of garbage that only a full collection finds."""
         knot = Knot()
-        for _ in range(6):
+        for _ in range(_full_collections._FEW_MIDDLE_COLLECTIONS + 1):
             gc.collect(1)
         return weakref.ref(knot)
 
@@ -60,6 +61,18 @@ class FullCollectionsTests(SynchronousTestCase):
         kept += self.grow(old_objects() // 2)
         self.look()
         self.assertIsNone(knot())
+
+    def test_connections_are_no_garbage(self) -> None:
+        """They explain some of the objects."""
+        knot = self.old_knot()
+        kept = self.grow(2000)
+        self.connections = 1000
+        self.look()
+        self.assertIsNotNone(knot())
+        self.connections = 10
+        self.look()
+        self.assertIsNone(knot())
+        self.assertEqual(len(kept), 2000)
 
     def test_it_never_begins_by_itself(self) -> None:
         """However much gets old between two looks; afterwards it may again."""
@@ -90,7 +103,7 @@ class FullCollectionsTests(SynchronousTestCase):
         with QuietLoading():
             self.look()
             self.assertIsNotNone(knot())
-        for _ in range(6):
+        for _ in range(_full_collections._FEW_MIDDLE_COLLECTIONS + 1):
             gc.collect(1)
         self.look()
         self.assertIsNone(knot())
