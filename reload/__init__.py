@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 from ._boundaries import Boundaries
 from ._collecting import QuietLoading
 from ._environment import Environment, environment_of, is_environment
-from ._full_collections import FullCollections, old_objects
+from ._full_collections import FEW_OBJECTS, FullCollections, old_objects
 from ._generation import Generation, GenerationReleased
 from ._guard import PlainImportRefused, guard_plain_imports
 from ._origin import CodeOrigin
@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from ._loading import Load, LoadGivenUp
 
 __all__ = [
+    "FEW_OBJECTS",
     "AdoptedConnection",
     "BadSnapshot",
     "Boundaries",

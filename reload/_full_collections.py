@@ -16,6 +16,8 @@ from typing import Any
 
 LOOK_S = 10.0
 GROWTH = 1.5
+FEW_OBJECTS = 40_000  # a full collection of so many takes 10 to 20 ms
+GROWTH_OF_FEW = 1.1
 USUAL_OBJECTS = 100_000  # three generations and what a daemon has: no sign of garbage
 OBJECTS_EACH = 20  # of a connection; it has 8 when it is idle, 13 as a stream
 _NEVER = 1_000_000_000
@@ -25,7 +27,8 @@ _FEW_MIDDLE_COLLECTIONS = 20  # since the last full one: then hardly anything ha
 class FullCollections:
     """
     The collector's own full collections are off; instead there is one when there are many old objects, and half as many
-    again as after the last one.
+    again as after the last one; where there are few, when a tenth has come: each load lets some get old that are
+    garbage soon after, such as statements on their way to the database.
 
     What is frozen (``gc.freeze``) is neither counted nor looked at.
 
@@ -67,9 +70,14 @@ class FullCollections:
             return  # a collector that is off rests for a load
         if gc.get_count()[2] < _FEW_MIDDLE_COLLECTIONS:
             return  # to count the objects takes milliseconds, too
-        if old_objects() > max(self._left * GROWTH, USUAL_OBJECTS + OBJECTS_EACH * self._held()):
+        if self._is_due(old_objects()):
             gc.collect()
             self._left = old_objects()
+
+    def _is_due(self, objects: int) -> bool:
+        if objects <= FEW_OBJECTS:
+            return objects > self._left * GROWTH_OF_FEW
+        return objects > max(self._left * GROWTH, USUAL_OBJECTS + OBJECTS_EACH * self._held())
 
 
 def old_objects() -> int:

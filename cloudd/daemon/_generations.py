@@ -21,6 +21,7 @@ from twisted.logger import Logger
 
 from cloudd.interfaces.application import IApplication, PartHealth, Resources, SelfCheckFailed, Threads
 from reload import (
+    FEW_OBJECTS,
     Generation,
     Load,
     LoadGivenUp,
@@ -39,7 +40,6 @@ from ._work_trial import WorkTrial
 
 FREE_DELAY_S = 0.3
 LOOKS_BEFORE_HOLDERS = 5
-FEW_OBJECTS = 40_000  # a full collection of so many takes 10 to 20 ms
 CANARY_SILENCE_S = 5.0  # a canary that nobody looks after for so long is ended
 
 

@@ -30,6 +30,7 @@ class FullCollectionsTests(SynchronousTestCase):
         self.collections.start()
         gc.collect()
         self.patch(_full_collections, "USUAL_OBJECTS", old_objects() + 1000)
+        self.patch(_full_collections, "FEW_OBJECTS", 0)
 
     def old_knot(self) -> weakref.ref[Knot]:
         """A knot of garbage that only a full collection finds."""
@@ -73,6 +74,21 @@ class FullCollectionsTests(SynchronousTestCase):
         self.look()
         self.assertIsNone(knot())
         self.assertEqual(len(kept), 2000)
+
+    def test_few_objects(self) -> None:
+        """Then it takes no time: there is one at once, and when a tenth has come."""
+        self.patch(_full_collections, "FEW_OBJECTS", 10 * old_objects())
+        knot = self.old_knot()
+        self.look()
+        self.assertIsNone(knot())
+        knot = self.old_knot()
+        kept = self.grow(old_objects() // 40)
+        self.look()
+        self.assertIsNotNone(knot())
+        kept += self.grow(old_objects() // 20)
+        self.look()
+        self.assertIsNone(knot())
+        self.assertGreater(len(kept), 1)
 
     def test_it_never_begins_by_itself(self) -> None:
         """However much gets old between two looks; afterwards it may again."""
