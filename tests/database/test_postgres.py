@@ -96,7 +96,8 @@ class LossTests(Case):
         await database.write(go_on, "a")
         self.assertEqual(await database.read(count), 1)
         ended.clear()
-        await gatherResults([database.write(go_on, "b"), *(database.write(add, name) for name in "cd")])
+        writes: list[Deferred[Any]] = [database.write(go_on, "b"), *(database.write(add, name) for name in "cd")]
+        await gatherResults(writes)
         self.assertEqual(await database.read(count), 4)
 
     async def test_in_a_group(self) -> None:
