@@ -6,8 +6,9 @@ Hosts on this machine: network namespaces with an address each, on a bridge that
 table of neighbours).  Its packets vanish, without an answer, as in a network that has come apart; those of the other
 side still arrive.  Connections that were open stay open.  That needs no packet filter, and works on every kernel.
 
-**Nothing stays.**  Whatever is made has a name with the number of its process.  A guard, a process of its own, waits at
-a pipe for that process to end, however it ends, and removes everything then; ``sweep`` removes what a killed guard left.
+**Nothing stays.**  Whatever is made has a name with the number of its process.  A guard, a process of its own, waits
+at a pipe for that process to end, however it ends, and removes everything then; ``sweep`` removes what a killed guard
+left.
 """
 
 from __future__ import annotations

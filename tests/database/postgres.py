@@ -131,6 +131,17 @@ class Postgres:
                     raise AssertionError(f"PostgreSQL did not start ({error}):\n{text}") from error
             time.sleep(0.05)
 
+    @property
+    def has_ended(self) -> bool:
+        """By itself, or killed; not by ``stop``."""
+        return self._process is not None and self._process.poll() is not None
+
+    @property
+    def pid(self) -> int:
+        """Of the server, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self, sign: signal.Signals = signal.SIGINT) -> None:
         """
         End it.

@@ -68,6 +68,14 @@ class Broker:
     def start(self) -> None:
         """Until it answers."""
         joins = self.seed is not None and not (self.folder / "mnesia").exists()
+        self.launch()
+        self._await_start()
+        if joins and self.seed is not None:
+            for words in (("stop_app",), ("join_cluster", self.seed.name), ("start_app",)):
+                self.control(*words)
+
+    def launch(self) -> None:
+        """The same without the wait."""
         if self.seed is not None:
             shutil.copy(self.seed.folder / COOKIE, self.folder / COOKIE)
         elif self._names is None:
@@ -82,14 +90,19 @@ class Broker:
                 stderr=console,
                 start_new_session=True,
             )
+
+    def _await_start(self) -> None:
+        assert self._process is not None
         deadline = time.monotonic() + START_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"RabbitMQ did not start:\n{(self.folder / 'console').read_text()[-3000:]}")
             time.sleep(0.1)
-        if joins and self.seed is not None:
-            for words in (("stop_app",), ("join_cluster", self.seed.name), ("start_app",)):
-                self.control(*words)
+
+    @property
+    def has_ended(self) -> bool:
+        """By itself, or killed; not by ``stop``."""
+        return self._process is not None and self._process.poll() is not None
 
     @property
     def name(self) -> str:
