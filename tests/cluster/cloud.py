@@ -18,14 +18,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from attrs import define, field
 
+from cloudd.cli._client import ControlClient, RefusedByDaemon, Unreachable
 from tests.database.postgres import Postgres
 from tests.protocols.amqp.broker import Broker
 from tests.running_cloud import RunningCloud
+from tests.tls_front import certificates
 
 from . import counted
 from .history import Effect, Ending, TaskRow
@@ -66,6 +70,16 @@ class Node(RunningCloud):
         self.ports = dict(PORTS)
         self.database.enter = lambda settings_file: None  # type: ignore[method-assign]
         self.known: dict[int, str] = {}
+        self.files = ""
+
+    def be_secure(self) -> None:
+        """Have its S3 port speak TLS."""
+        self.files = ":privateKey={}:certKey={}".format(*certificates.write(self.folder, certificates.make()))
+
+    def endpoint(self, face: str) -> str:
+        if face == "s3" and self.files:
+            return super().endpoint(face).replace("tcp:", "ssl:") + self.files
+        return super().endpoint(face)
 
     def tried(self, *words: str) -> subprocess.CompletedProcess[str]:
         """``cloudctl`` on its host."""
@@ -92,10 +106,9 @@ class Node(RunningCloud):
 
     def workers(self) -> dict[int, str]:
         """Pid -> role of those that run; asks the anchor, and remembers where it does not answer."""
-        done = self.tried("--json", "status")
-        if done.returncode == 0:
-            status = json.loads(done.stdout)
-            self.known |= {each["pid"]: each["role"] for each in (*status["workers"], *status["leaving"])}
+        with suppress(Unreachable, RefusedByDaemon):
+            status = ControlClient(self.state).status()
+            self.known |= {each.pid: each.role for each in (*status.workers, *status.leaving)}
         running = set(self.host.processes())
         return {pid: role for pid, role in self.known.items() if pid in running}
 
@@ -113,13 +126,15 @@ class Cluster:
     """
     :param more: settings of every node besides
     :param names: of the nodes
-    :param broker: with RabbitMQ
+    :param with_broker: with RabbitMQ
+    :param secure: the S3 port of the second node speaks TLS
     :ivar nodes: the first made the cloud
     """
 
     more: str = ""
     names: tuple[str, ...] = ("n1", "n2", "n3")
     with_broker: bool = True
+    secure: bool = False
     folder: Path = field(factory=lambda: Path(tempfile.mkdtemp(prefix="cloudd-cluster-")))
     network: Network = field(factory=Network)
     nodes: list[Node] = field(factory=list)
@@ -149,14 +164,14 @@ class Cluster:
         self.database = self._postgres.create()
         with self._postgres.connect(self.database, user="cloudd") as connection:
             connection.execute(counted.TABLE)
-        self._broker = Broker(
-            address=broker.address, enter=broker.enter, port=5672, settings="loopback_users = none\n"
-        )
+        self._broker = Broker(address=broker.address, enter=broker.enter, port=5672, settings="loopback_users = none\n")
         if self.with_broker:
             self._broker.start()
         tree = counted_tree(self.folder / "trees" / "0")
         for name in self.names:
             self.nodes.append(Node(self.hosts[name], tree, self._settings(self.hosts[name])))
+        if self.secure:
+            self.nodes[1].be_secure()
 
     def _settings(self, host: Host) -> str:
         trees = json.dumps([str(self.folder / "trees")])
@@ -228,14 +243,18 @@ class Cluster:
         with self.postgres.connect(self.database, user="cloudd") as connection:
             return connection.execute(query.encode()).fetchall()
 
-    def open_tasks(self) -> int:
-        return int(self.rows("SELECT count(*) FROM tasks WHERE state IN ('queued', 'running')")[0][0])
+    def count_open(self) -> int:
+        """Tasks that have not ended; -1: the database cannot be asked now."""
+        try:
+            return int(self.rows("SELECT count(*) FROM tasks WHERE state IN ('queued', 'running')")[0][0])
+        except psycopg.OperationalError:
+            return -1
 
     def ending(self) -> Ending:
         """For the judge."""
         tasks = self.rows(f"SELECT id, resource, state, cause FROM tasks WHERE kind = '{counted.FORM.name}'")
         effects = self.rows("SELECT task_id, number, what FROM test_effects")
-        records = self.rows("SELECT name FROM projects WHERE name LIKE 'record-%'")
+        records = self.rows("SELECT name FROM identity_project WHERE name LIKE 'record-%'")
         return Ending(
             tasks=[TaskRow(id=row[0], key=row[1], state=row[2], cause=row[3] or "") for row in tasks],
             effects=[Effect(task_id=row[0], key=str(row[1]), what=row[2]) for row in effects],

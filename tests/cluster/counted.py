@@ -1,9 +1,9 @@
 """
 A kind of task whose effects can be counted, and the path that orders one: put into copies of the code by ``tree``.
 
-It is ``cloudd.counted`` there.  ``POST /counted/NUMBER`` on the API port orders a task for a number and answers 202 with
-its id, 503 when nothing was done, 500 when that cannot be told.  The task has two steps; each waits a little and writes
-one row into ``test_effects``, which has no key: whatever is done twice is there twice.
+It is ``cloudd.counted`` there.  ``POST /counted/NUMBER`` on the API port orders a task for a number and answers 202
+with its id, 503 when nothing was done, 500 when that cannot be told.  The task has two steps; each waits a little and
+writes one row into ``test_effects``, which has no key: whatever is done twice is there twice.
 """
 
 from __future__ import annotations

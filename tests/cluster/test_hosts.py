@@ -54,7 +54,8 @@ class NetworkTests(SynchronousTestCase):
         server = subprocess.Popen(
             [*host.enter, sys.executable, "-c", ECHO, host.address], stdout=subprocess.PIPE, text=True
         )
-        self.addCleanup(lambda: (server.kill(), server.communicate()))
+        self.addCleanup(server.communicate)
+        self.addCleanup(server.kill)
         assert server.stdout is not None
         self.assertEqual(server.stdout.readline(), "ready\n")
         connection = socket.create_connection((host.address, 7), timeout=5)
