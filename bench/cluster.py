@@ -3,10 +3,14 @@ A cloud of three nodes on hosts of their own (network namespaces), with PostgreS
 
     python -m bench.cluster tasks [--tasks 1000] [--kill-every 1] [--kinds KIND ...] [--seed 1]
 
+    python -m bench.cluster faults [--only NAME ...]
+
 ``tasks`` orders tasks through all nodes while a random process is killed with signal 9 every second: anchors, loaders,
 workers, TLS fronts, sessions of the database, the broker.  Other clients make projects through one node and look for
 them at the next.  Kills stop when ``--tasks`` are accepted and half of them have ended, or after ``--kill-for``; 60 s
 later nothing may be open.  Then what clients were told is compared with what is there (``tests/cluster/history.py``).
+
+``faults`` plays faults between the nodes, one after the other, under clients (``tests/cluster/faults.py``).
 
 Prints one JSON object; exits with 1 when anything is lost, doubled, stuck, failed, torn, stale or there without an
 order.  Needs root.
@@ -25,6 +29,7 @@ from typing import Any
 from bench.upgrading import ended_by_signals, log
 from tests.cluster.clients import Clients, answers
 from tests.cluster.cloud import Cluster
+from tests.cluster.faults import FAULTS, play
 from tests.cluster.history import History, judge
 from tests.cluster.kills import KINDS, Killer
 from tests.event_stream import log_in
@@ -89,6 +94,31 @@ def _tasks(cluster: Cluster, options: argparse.Namespace) -> tuple[dict[str, Any
     return told, good
 
 
+def faults(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Each on the cloud that the one before has left; on a new one where it has not left it well."""
+    rows: list[dict[str, Any]] = []
+    cluster: Cluster | None = None
+    try:
+        for fault in FAULTS:
+            if fault.__name__ not in options.only:
+                continue
+            if cluster is None:
+                cluster = Cluster(more=options.settings)
+                cluster.make()
+                cluster.start()
+            try:
+                rows.append(play(cluster, fault, cluster.folder / f"history-{fault.__name__}").told())
+            except (AssertionError, OSError) as error:
+                rows.append({"fault": fault.__name__, "good": False, "error": str(error)[-6000:]})
+                cluster.remove()
+                cluster = None
+            log(json.dumps(rows[-1]))
+    finally:
+        if cluster is not None:
+            cluster.remove()
+    return {"faults": rows}, all(row["good"] for row in rows)
+
+
 def _drain(cluster: Cluster) -> float:
     """Until what was ordered last has ended, for as long as a task may be stuck."""
     began = time.monotonic()
@@ -110,13 +140,17 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     bar.add_argument("--seed", type=int, default=1)
     bar.add_argument("--settings", default="", help="more settings of each node, TOML")
     bar.add_argument("--history", default="", help="a file in which what clients asked for and were told is kept")
+    names = [fault.__name__ for fault in FAULTS]
+    played = commands.add_parser("faults", help="faults between the nodes, one after the other")
+    played.add_argument("--only", nargs="+", choices=names, default=names)
+    played.add_argument("--settings", default="", help="more settings of each node, TOML")
     return parser.parse_args(words)
 
 
 def main(words: list[str] | None = None) -> int:
     options = arguments(words)
     ended_by_signals()
-    told, good = {"tasks": tasks}[options.command](options)
+    told, good = {"tasks": tasks, "faults": faults}[options.command](options)
     print(json.dumps(told, indent=1))
     return 0 if good else 1
 

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 from typing import Any
 from urllib.parse import quote
 
@@ -91,7 +90,6 @@ class Clients:
     records: bool = True
     token: str = ""
     accepted: int = field(init=False, default=0)
-    _numbers: Any = field(init=False, factory=lambda: count(1))
     _ended: threading.Event = field(init=False, factory=threading.Event)
     _threads: list[threading.Thread] = field(init=False, factory=list)
     _lock: threading.Lock = field(init=False, factory=threading.Lock)
@@ -127,7 +125,7 @@ class Clients:
         ask.close()
 
     def _next(self) -> str:
-        return "" if self.is_done else str(next(self._numbers))
+        return "" if self.is_done else str(next(self.cluster.numbers))
 
     @staticmethod
     def _send_order(ask: Asking, key: str) -> tuple[Fate, str]:
@@ -139,7 +137,7 @@ class Clients:
         ask = Asking(node)
         others = [(other.name, Asking(other)) for other in self.cluster.nodes if other is not node]
         while not self._ended.is_set():
-            key = f"record-{node.name}-{next(self._numbers)}"
+            key = f"record-{node.name}-{next(self.cluster.numbers)}"
             self.history.ask("record", key, node.name, lambda key=key: self._make(ask, key))  # type: ignore[misc]
             name, other = random.choice(others or [(node.name, ask)])
             self.history.ask("look", key, name, lambda key=key, other=other: self._look(other, key))  # type: ignore[misc]

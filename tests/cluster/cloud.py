@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from attrs import define, field
+from attrs import define, evolve, field
 
 from cloudd.cli._client import ControlClient, RefusedByDaemon, Unreachable
 from tests.database.postgres import Postgres
@@ -32,7 +33,7 @@ from tests.running_cloud import RunningCloud
 from tests.tls_front import certificates
 
 from . import counted
-from .history import Effect, Ending, TaskRow
+from .history import Effect, Ending, Entry, TaskRow
 from .hosts import Host, Network
 from .tree import counted_tree
 
@@ -129,6 +130,7 @@ class Cluster:
     :param with_broker: with RabbitMQ
     :param secure: the S3 port of the second node speaks TLS
     :ivar nodes: the first made the cloud
+    :ivar numbers: for clients; each is taken once
     """
 
     more: str = ""
@@ -138,6 +140,7 @@ class Cluster:
     folder: Path = field(factory=lambda: Path(tempfile.mkdtemp(prefix="cloudd-cluster-")))
     network: Network = field(factory=Network)
     nodes: list[Node] = field(factory=list)
+    numbers: Iterator[int] = field(factory=lambda: count(1))
     hosts: dict[str, Host] = field(factory=dict)
     _postgres: Postgres | None = field(init=False, default=None)
     _broker: Broker | None = field(init=False, default=None)
@@ -261,6 +264,21 @@ class Cluster:
             expected=frozenset(counted.EFFECTS),
             records=[row[0] for row in records],
         )
+
+    def ending_of(self, entries: Collection[Entry]) -> Ending:
+        """The same without what earlier rounds of clients left."""
+        numbers = [int(entry.key.rpartition("-")[2]) for entry in entries if entry.what != "look"]
+        first, ending = min(numbers, default=0), self.ending()
+        return evolve(
+            ending,
+            tasks=[row for row in ending.tasks if int(row.key) >= first],
+            effects=[effect for effect in ending.effects if int(effect.key) >= first],
+            records=[name for name in ending.records if int(name.rpartition("-")[2]) >= first],
+        )
+
+    def hashes(self) -> dict[str, str]:
+        """Of the code that each node runs, as the registry has it."""
+        return {each["name"]: each["hash"] for each in self.nodes[0].ctl("node", "list")["nodes"]}
 
     def remove(self) -> None:
         """End everything and remove it."""
