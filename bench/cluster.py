@@ -4,6 +4,7 @@ A cloud of three nodes on hosts of their own (network namespaces), with PostgreS
     python -m bench.cluster tasks [--tasks 1000] [--kill-every 1] [--kinds KIND ...] [--seed 1]
 
     python -m bench.cluster faults [--only NAME ...]
+    python -m bench.cluster walks [--walks openstack swift rclone aws boto3] [--held 20] [--every 2]
 
 ``tasks`` orders tasks through all nodes while a random process is killed with signal 9 every second: anchors, loaders,
 workers, TLS fronts, sessions of the database, the broker.  Other clients make projects through one node and look for
@@ -11,6 +12,9 @@ them at the next.  Kills stop when ``--tasks`` are accepted and half of them hav
 later nothing may be open.  Then what clients were told is compared with what is there (``tests/cluster/history.py``).
 
 ``faults`` plays faults between the nodes, one after the other, under clients (``tests/cluster/faults.py``).
+
+``walks`` lets the client walks of ``tests/clients`` go through each node in turn while node after node is upgraded by
+its own ``cloudctl upgrade`` (swaps, hand-overs, ways back) under keep-alive connections and orders: none may fail.
 
 Prints one JSON object; exits with 1 when anything is lost, doubled, stuck, failed, torn, stale or there without an
 order.  Needs root.
@@ -26,7 +30,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench._cluster_walks import walk_through
 from bench.upgrading import ended_by_signals, log
+from bench.walks_under_upgrades import WALKS
 from tests.cluster.clients import Clients, answers
 from tests.cluster.cloud import Cluster
 from tests.cluster.faults import FAULTS, play
@@ -94,6 +100,17 @@ def _tasks(cluster: Cluster, options: argparse.Namespace) -> tuple[dict[str, Any
     return told, good
 
 
+def walks(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Bar 3."""
+    cluster = Cluster(more=options.settings)
+    try:
+        cluster.make()
+        cluster.start()
+        return walk_through(cluster, options)
+    finally:
+        cluster.remove()
+
+
 def faults(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
     """Each on the cloud that the one before has left; on a new one where it has not left it well."""
     rows: list[dict[str, Any]] = []
@@ -144,13 +161,19 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     played = commands.add_parser("faults", help="faults between the nodes, one after the other")
     played.add_argument("--only", nargs="+", choices=names, default=names)
     played.add_argument("--settings", default="", help="more settings of each node, TOML")
+    walk = commands.add_parser("walks", help="all clients through each node, under upgrades of all")
+    walk.add_argument("--walks", nargs="+", choices=WALKS, default=list(WALKS), help="s3cmd is in aws")
+    walk.add_argument("--held", type=int, default=20, help="keep-alive connections to each node")
+    walk.add_argument("--rate", type=float, default=6.0, help="orders of tasks a second")
+    walk.add_argument("--every", type=float, default=2.0, help="seconds between two upgrades")
+    walk.add_argument("--settings", default="", help="more settings of each node, TOML")
     return parser.parse_args(words)
 
 
 def main(words: list[str] | None = None) -> int:
     options = arguments(words)
     ended_by_signals()
-    told, good = {"tasks": tasks, "faults": faults}[options.command](options)
+    told, good = {"tasks": tasks, "faults": faults, "walks": walks}[options.command](options)
     print(json.dumps(told, indent=1))
     return 0 if good else 1
 

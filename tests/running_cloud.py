@@ -170,7 +170,7 @@ class SomebodysCloud(RunningCloud):
 
     def __init__(self, description: str) -> None:
         known = json.loads(description)
-        self.folder, self.ports = Path(known["folder"]), known["ports"]
+        self.folder, self.ports, self.address = Path(known["folder"]), known["ports"], known["address"]
         self.tree, self.state, self.database = CHECKOUT, self.folder / "state", DaemonDatabase()
         self.process = None
 
@@ -180,7 +180,7 @@ class SomebodysCloud(RunningCloud):
 
 def described(cloud: RunningCloud) -> dict[str, str]:
     """What another process has to have in its environment, so that its ``running_cloud()`` is this one."""
-    return {SOMEBODYS: json.dumps({"folder": str(cloud.folder), "ports": cloud.ports})}
+    return {SOMEBODYS: json.dumps({"folder": str(cloud.folder), "ports": cloud.ports, "address": cloud.address})}
 
 
 @cache

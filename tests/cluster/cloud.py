@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.cluster.test_cloud -*-
+# -*- test-case-name: tests.cluster.test_faults -*-
 """
 A cloud of several nodes, each on a host of its own, with PostgreSQL and RabbitMQ on theirs.
 
