@@ -9,9 +9,11 @@ clients, and has what they were told judged.
 from __future__ import annotations
 
 import json
+import secrets
 import signal
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -231,6 +233,7 @@ def _with_clock(cluster: Cluster, shift: str) -> Figures:
         apart = round(_seen_clock(node) - time.time())
         cluster.wait(lambda: cluster.states() == dict.fromkeys(cluster.names, "ready"), "its row is young")
         tokens = _tokens_cross(node, first)
+        _password_changed(first, node)
         time.sleep(10)
         assert cluster.states()[node.name] == "ready", "a clock that is off has made it silent"
     finally:
@@ -242,8 +245,6 @@ def _with_clock(cluster: Cluster, shift: str) -> Figures:
 
 def _seen_clock(node: Node) -> float:
     """What time it is there, by its own processes."""
-    from email.utils import parsedate_to_datetime
-
     _status, headers, _body = ask(node, "api", "GET", "/health")
     return parsedate_to_datetime(headers["date"]).timestamp()
 
@@ -269,11 +270,35 @@ def _tokens_cross(node: Node, other: Node) -> Figures:
     return found
 
 
+def _password_changed(here: Node, there: Node) -> None:
+    """Who has got a new password through one node can log in through the other, and work with it."""
+    status, headers, text = ask(here, "api", "POST", "/identity/v3/auth/tokens", _login_body(here), _JSON)
+    assert status == 201, text
+    admin = {**_JSON, "X-Auth-Token": headers["x-subject-token"]}
+    name = f"user-{secrets.token_hex(4)}"
+    made = {"user": {"name": name, "domain_id": "default", "password": "one"}}
+    status, _, text = ask(here, "api", "POST", "/identity/v3/users", json.dumps(made), admin)
+    assert status == 201, text
+    path = f"/identity/v3/users/{json.loads(text)['user']['id']}"
+    status, _, text = ask(here, "api", "PATCH", path, json.dumps({"user": {"password": "two"}}), admin)
+    assert status == 200, text
+    status, headers, text = ask(there, "api", "POST", "/identity/v3/auth/tokens", _login(name, "two"), _JSON)
+    assert status == 201, text
+    token = headers["x-subject-token"]
+    fields = {"X-Auth-Token": token, "X-Subject-Token": token}
+    for node in (there, here):
+        status, _, text = ask(node, "api", "GET", "/identity/v3/auth/tokens", None, fields)
+        assert status == 200, (node.name, text)
+
+
 _JSON = {"Content-Type": "application/json"}
 
 
 def _login_body(first: Node) -> str:
-    name, password = first.login("cloudd-admin")
+    return _login(*first.login("cloudd-admin"))
+
+
+def _login(name: str, password: str) -> str:
     user = {"name": name, "domain": {"name": "Default"}, "password": password}
     return json.dumps({"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}})
 
