@@ -33,7 +33,7 @@ from typing import Any
 from bench._cluster_walks import walk_through
 from bench.upgrading import ended_by_signals, log
 from bench.walks_under_upgrades import WALKS
-from tests.cluster.clients import Clients, answers
+from tests.cluster.clients import Clients, answers, unwell
 from tests.cluster.cloud import Cluster
 from tests.cluster.faults import FAULTS, play
 from tests.cluster.history import History, judge
@@ -41,6 +41,7 @@ from tests.cluster.kills import KINDS, Killer
 from tests.event_stream import log_in
 
 STUCK_S = 60.0
+WELL_S = 100.0  # a worker that was killed often waits 30 s, and is well when it has served for 60 s
 
 
 def tasks(options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
@@ -82,7 +83,7 @@ def _tasks(cluster: Cluster, options: argparse.Namespace) -> tuple[dict[str, Any
     clients.stop()
     ended_s = _drain(cluster)
     verdict = judge(history.entries, cluster.ending())
-    well = {node.name: answers(node) for node in cluster.nodes}
+    well = {node.name: answers(node, WELL_S) for node in cluster.nodes}
     slowest = max((entry.ended - entry.began for entry in history.entries), default=0.0)
     told = {
         "tasks": options.tasks,
@@ -93,6 +94,7 @@ def _tasks(cluster: Cluster, options: argparse.Namespace) -> tuple[dict[str, Any
         "open_after_last_kill_s": round(drained_s, 1),
         "slowest_request_s": round(slowest, 1),
         "well_afterwards": well,
+        "unwell": {node.name: unwell(node) for node in cluster.nodes if not well[node.name]},
         **verdict.told(),
         "late_orders_ended_s": round(ended_s, 1),
     }

@@ -169,3 +169,13 @@ def answers(node: Node, seconds: float = 30.0) -> bool:
                 return True
         time.sleep(0.2)
     return False
+
+
+def unwell(node: Node) -> dict[str, str]:
+    """Which parts of a node say that they are not well, and why; ``node``: it does not answer."""
+    try:
+        _status, answer = Asking(node)("GET", "/health")
+    except (OSError, http.client.HTTPException) as error:
+        return {"node": f"{type(error).__name__}: {error}"}
+    parts = answer.get("parts", {}) if isinstance(answer, dict) else {"answer": {"cause": str(answer)}}
+    return {name: part.get("cause", "") for name, part in parts.items() if part.get("status") != "ok"}
