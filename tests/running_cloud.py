@@ -37,9 +37,15 @@ class RunningCloud:
 
     :param tree: the code tree it is started from
     :ivar context: what clients verify its certificates by, where its ports speak TLS
+    :ivar address: where its faces listen
+    :ivar enter: words before its command, which lead to another network namespace
+    :ivar more: what its environment has besides the test's
     """
 
     context: ssl.SSLContext | None = None
+    address = "127.0.0.1"
+    enter: tuple[str, ...] = ()
+    more: dict[str, str] = {}
 
     def __init__(self, settings: str = "", tree: Path = CHECKOUT) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cloudd-test-"))
@@ -52,21 +58,27 @@ class RunningCloud:
         self.process: subprocess.Popen[bytes] | None = None
 
     def url(self, face: str) -> str:
-        return f"http{'s' if self.context else ''}://127.0.0.1:{self.ports[face]}"
+        return f"http{'s' if self.context else ''}://{self.address}:{self.ports[face]}"
 
     def endpoint(self, face: str) -> str:
-        return f"tcp:{self.ports[face]}:interface=127.0.0.1"
+        return f"tcp:{self.ports[face]}:interface={self.address}"
 
     def connect(self, face: str, timeout_s: float = 30.0) -> http.client.HTTPConnection:
         """A client's connection, not open yet."""
         if self.context is None:
-            return http.client.HTTPConnection("127.0.0.1", self.ports[face], timeout=timeout_s)
-        return http.client.HTTPSConnection("127.0.0.1", self.ports[face], timeout=timeout_s, context=self.context)
+            return http.client.HTTPConnection(self.address, self.ports[face], timeout=timeout_s)
+        return http.client.HTTPSConnection(self.address, self.ports[face], timeout=timeout_s, context=self.context)
 
     def start(self) -> None:
         """Start twistd from the tree in the foreground and wait until ``/health`` says 200."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """The same without the wait."""
         self.database.enter(self.settings_file)
         command = [
+            *self.enter,
             str(Path(sys.executable).parent / "twistd"),
             "--nodaemon",
             "--pidfile=",
@@ -82,13 +94,12 @@ class RunningCloud:
             self.process = subprocess.Popen(
                 command,
                 cwd=self.tree,
-                env={**os.environ, "PYTHONPATH": str(self.tree)},
+                env={**os.environ, "PYTHONPATH": str(self.tree), **self.more},
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self.wait_ready()
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
@@ -159,7 +170,7 @@ class SomebodysCloud(RunningCloud):
 
     def __init__(self, description: str) -> None:
         known = json.loads(description)
-        self.folder, self.ports = Path(known["folder"]), known["ports"]
+        self.folder, self.ports, self.address = Path(known["folder"]), known["ports"], known["address"]
         self.tree, self.state, self.database = CHECKOUT, self.folder / "state", DaemonDatabase()
         self.process = None
 
@@ -169,7 +180,7 @@ class SomebodysCloud(RunningCloud):
 
 def described(cloud: RunningCloud) -> dict[str, str]:
     """What another process has to have in its environment, so that its ``running_cloud()`` is this one."""
-    return {SOMEBODYS: json.dumps({"folder": str(cloud.folder), "ports": cloud.ports})}
+    return {SOMEBODYS: json.dumps({"folder": str(cloud.folder), "ports": cloud.ports, "address": cloud.address})}
 
 
 @cache

@@ -18,6 +18,9 @@ that were revoked a moment ago.
 
 **When a commit is not answered**, its transaction's id tells: ``pg_xact_status`` on another connection.  It counts only
 on the same history (system identifier and timeline), since after a failover the id may belong to another transaction.
+So it may after a crash, be it of one session: ids of which nothing had come to the disk are given again.  Then an id
+that counts proves nothing, one that does not still does.  A crash shows in statistics that begin anew; that an
+administrator can make them do so, too, costs no more than an answer.
 """
 
 from __future__ import annotations
@@ -81,9 +84,10 @@ _BEGIN = f"SELECT pg_advisory_xact_lock({TURN}), pg_current_xact_id()::text"
 # What a writer must know of the server: durability, and whose transaction ids these are.
 _FACTS = (
     "SELECT current_setting('synchronous_commit'),"
-    " (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+    " (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8),"
+    " (SELECT stats_reset::text FROM pg_stat_bgwriter)"
 )
-_TICKET, _HISTORY = "cloudd_transaction", "cloudd_history"
+_TICKET, _HISTORY, _RUN = "cloudd_transaction", "cloudd_history", "cloudd_run"
 
 
 def make_engine(server: Server) -> Engine:
@@ -160,7 +164,7 @@ class ServerDriver(ControlDriver):
         if facts[0] == "off":  # a write is acknowledged when it is on disk, whatever the server's habit is
             raw.execute("SET synchronous_commit = on")
         raw.commit()
-        connection.info[_HISTORY] = facts[1:]
+        connection.info[_HISTORY], connection.info[_RUN] = facts[1:3], facts[3]
 
     def begin(self, connection: Connection, /, *, writes: bool) -> None:
         try:
@@ -186,18 +190,17 @@ class ServerDriver(ControlDriver):
         # Without a code the error is the client's own: the connection is broken, or was before.
         return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) and cause.sqlstate is None
 
-    def ticket(self, connection: Connection, /) -> tuple[Any, str]:
-        return connection.info[_HISTORY], connection.info[_TICKET]
+    def ticket(self, connection: Connection, /) -> tuple[Any, Any, str]:
+        return connection.info[_HISTORY], connection.info[_RUN], connection.info[_TICKET]
 
-    def fate(self, connection: Connection, ticket: tuple[Any, str], /) -> Fate:
-        history, transaction = ticket
+    def fate(self, connection: Connection, ticket: tuple[Any, Any, str], /) -> Fate:
+        history, run, transaction = ticket
         if connection.info[_HISTORY] != history:
             return "unknown"
-        raw = _raw(connection)
-        found = raw.execute("SELECT pg_xact_status(%s::xid8)", (transaction,)).fetchone()
-        raw.rollback()
         fates: dict[str | None, Fate] = {"committed": "committed", "aborted": "undone", "in progress": "open"}
-        return fates.get(found and found[0], "unknown")
+        if connection.info[_RUN] != run:  # all sessions ended in the crash, so what has this id now is another one
+            fates = {"committed": "unknown", "aborted": "undone", "in progress": "undone", "future": "undone"}
+        return fates.get(_status(_raw(connection), transaction), "unknown")
 
     def turn(self) -> None:
         return None
@@ -211,6 +214,18 @@ class ServerDriver(ControlDriver):
     def commit_watch(self) -> None:
         """A number that is right at once would be a question to the server: who needs it may as well read."""
         return
+
+
+def _status(raw: psycopg.Connection[Any], transaction: str) -> str | None:
+    """What the server says of a transaction's id; ``future``: it was not given yet, or is to be given again."""
+    try:
+        found = raw.execute("SELECT pg_xact_status(%s::xid8)", (transaction,)).fetchone()
+    except psycopg.errors.InvalidParameterValue:
+        return "future"
+    finally:
+        if not raw.closed:
+            raw.rollback()
+    return found and found[0]
 
 
 def _raw(connection: Connection) -> psycopg.Connection[Any]:

@@ -33,7 +33,7 @@ PASSWORD = "say friend"
 
 # Whatever makes a throw-away server quick.
 _CARELESS = "fsync = off\nfull_page_writes = off\nautovacuum = off\nwal_level = minimal\nmax_wal_senders = 0\n"
-_ENTRIES = f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
+_ENTRIES = f"host all {GUARDED} samenet scram-sha-256\nhost all all samenet trust\n"
 
 
 def programs() -> Path:
@@ -50,11 +50,15 @@ class Postgres:
     One server.
 
     :param durable: as a server of one's own would be; else nothing is synced
-    :ivar port: on loopback
+    :param address: where it listens
+    :param enter: words before its command, which lead to another network namespace
+    :ivar port: at that address
     """
 
     durable: bool = False
     settings: str = ""
+    address: str = "127.0.0.1"
+    enter: tuple[str, ...] = ()
     folder: Path = field(factory=lambda: Path(tempfile.mkdtemp(prefix="cloudd-postgres-")))
     port: int = field(factory=free_port)
     _process: subprocess.Popen[bytes] | None = field(init=False, default=None)
@@ -69,7 +73,7 @@ class Postgres:
             servant = pwd.getpwnam(SERVANT)
             os.chown(self.folder, servant.pw_uid, servant.pw_gid)
         self.run("initdb", "-D", self.data, "--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "-U", SERVANT)
-        (self.data / "pg_hba.conf").write_text(_ENTRIES + "host replication all 127.0.0.1/32 trust\n")
+        (self.data / "pg_hba.conf").write_text(_ENTRIES + "host replication all samenet trust\n")
         self.configure()
         self.start()
         with self.connect() as connection:
@@ -81,7 +85,7 @@ class Postgres:
         if os.geteuid() == 0:
             servant = pwd.getpwnam(SERVANT)
             os.chown(self.folder, servant.pw_uid, servant.pw_gid)
-        source = f"host=127.0.0.1 port={primary.port} user={SERVANT}"
+        source = f"host={primary.address} port={primary.port} user={SERVANT}"
         self.run(
             "pg_basebackup", "-D", self.data, "-d", source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"
         )
@@ -101,7 +105,7 @@ class Postgres:
         """Write what this server needs behind PostgreSQL's own settings."""
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(
-                f"port = {self.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
+                f"port = {self.port}\nlisten_addresses = '{self.address}'\nunix_socket_directories = ''\n"
                 f"max_connections = 300\nshared_buffers = 32MB\n{'' if self.durable else _CARELESS}{self.settings}\n"
             )
 
@@ -127,6 +131,17 @@ class Postgres:
                     raise AssertionError(f"PostgreSQL did not start ({error}):\n{text}") from error
             time.sleep(0.05)
 
+    @property
+    def has_ended(self) -> bool:
+        """By itself, or killed; not by ``stop``."""
+        return self._process is not None and self._process.poll() is not None
+
+    @property
+    def pid(self) -> int:
+        """Of the server, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self, sign: signal.Signals = signal.SIGINT) -> None:
         """
         End it.
@@ -146,12 +161,12 @@ class Postgres:
     def connect(self, database: str = "postgres", user: str = SERVANT) -> psycopg.Connection[Any]:
         """As the superuser, in autocommit."""
         return psycopg.connect(
-            host="127.0.0.1", port=self.port, user=user, dbname=database, connect_timeout=10, autocommit=True
+            host=self.address, port=self.port, user=user, dbname=database, connect_timeout=10, autocommit=True
         )
 
     def url(self, database: str, user: str = USER) -> str:
         """For the daemon."""
-        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}@{self.address}:{self.port}/{database}"
 
     def create(self, template: str = "template0") -> str:
         """
@@ -187,7 +202,7 @@ class Postgres:
         """PostgreSQL refuses to run as root; it ends with whoever started it, also when that was killed."""
         words = [str(word) for word in command]
         servant = ["--reuid", SERVANT, "--regid", SERVANT, "--clear-groups"] if os.geteuid() == 0 else []
-        return ["setpriv", *servant, "--pdeathsig", "INT", *words]
+        return [*self.enter, "setpriv", *servant, "--pdeathsig", "INT", *words]
 
 
 @cache

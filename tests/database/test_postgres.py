@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import time
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -29,7 +31,7 @@ from cloudd.database._control import ControlDatabase
 from cloudd.database._postgres import ServerDriver
 from cloudd.interfaces.database import Server
 from tests.database.choice import new_database
-from tests.database.postgres import GUARDED, PASSWORD, Postgres, shared_postgres
+from tests.database.postgres import GUARDED, PASSWORD, START_S, Postgres, shared_postgres
 from tests.database.test_control import add, count
 from tests.ports import free_port
 
@@ -201,6 +203,45 @@ class ServerTests(Case):
         await gatherResults(waiting)
         self.assertEqual(await database.read(count), 2)
         self.assertEqual(database.away, "")
+
+    async def test_number_that_comes_again(self) -> None:
+        """
+        After a crash PostgreSQL gives numbers of transactions again of which nothing was on disk.
+
+        So one that was lost is never taken for another one that has its number and counts; what did not come to its
+        commit can be told, what may have is unknown.
+        """
+        server = self.server()
+        url = server.url(server.create())
+        migrate(url)
+        driver: Any = self.opened(url)._driver
+        lost = driver.connect(writes=True)
+        driver.begin(lost, writes=True)
+        ticket = driver.ticket(lost)
+        with server.connect() as administrator:
+            os.kill(own_session(lost), signal.SIGKILL)
+            with self.assertRaises(psycopg.OperationalError):  # the server ends all sessions then
+                while True:
+                    administrator.execute("SELECT 1")
+        driver.close(lost)
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                server.connect().close()
+                break
+            except psycopg.OperationalError:
+                self.assertLess(time.monotonic(), deadline)
+        following = driver.connect(writes=True)
+        self.assertNotEqual(driver.fate(following, ticket), "committed")
+        number, numbers = 0, []
+        while number < int(ticket[-1]):
+            driver.begin(following, writes=True)
+            number = int(driver.ticket(following)[-1])
+            numbers.append(number)
+            driver.commit(following)
+        self.assertIn(int(ticket[-1]), numbers)
+        self.assertEqual(driver.fate(following, ticket), "unknown")
+        driver.close(following)
 
     async def test_gone_for_good(self) -> None:
         """The error names the server and the cause, and later calls do not wait."""

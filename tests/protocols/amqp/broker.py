@@ -29,20 +29,24 @@ class Broker:
     One node.
 
     :param seed: of which cluster it becomes a member when it is started for the first time
-    :ivar port: of AMQP, on loopback
+    :param address: where it listens
+    :param enter: words before its command, which lead to another network namespace
+    :ivar port: of AMQP, at that address
     """
 
     folder: Path = field(factory=lambda: Path(tempfile.mkdtemp(prefix="cloudd-broker-")))
     port: int = field(factory=free_port)
     settings: str = ""
     seed: Broker | None = None
+    address: str = "127.0.0.1"
+    enter: tuple[str, ...] = ()
     _process: subprocess.Popen[bytes] | None = None
     _names: subprocess.Popen[bytes] | None = None  # Erlang's own name server, which would outlive its nodes
     _environment: dict[str, str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         (self.folder / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nlog.file = log\nlog.console = false\n{self.settings}"
+            f"listeners.tcp.1 = {self.address}:{self.port}\nlog.file = log\nlog.console = false\n{self.settings}"
         )
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -50,7 +54,7 @@ class Broker:
             "ERL_CRASH_DUMP": os.devnull,
             "HOME": str(self.folder),
             "ERL_EPMD_PORT": str(free_port()) if self.seed is None else self.seed._environment["ERL_EPMD_PORT"],
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_ADDRESS": self.address,
             "RABBITMQ_NODENAME": f"cloudd-{self.port}@localhost",
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "mnesia"),
@@ -64,28 +68,41 @@ class Broker:
     def start(self) -> None:
         """Until it answers."""
         joins = self.seed is not None and not (self.folder / "mnesia").exists()
+        self.launch()
+        self._await_start()
+        if joins and self.seed is not None:
+            for words in (("stop_app",), ("join_cluster", self.seed.name), ("start_app",)):
+                self.control(*words)
+
+    def launch(self) -> None:
+        """The same without the wait."""
         if self.seed is not None:
             shutil.copy(self.seed.folder / COOKIE, self.folder / COOKIE)
         elif self._names is None:
-            self._names = subprocess.Popen([EPMD], env=self._environment, stdin=subprocess.DEVNULL)
+            self._names = subprocess.Popen([*self.enter, EPMD], env=self._environment, stdin=subprocess.DEVNULL)
             self._await_names()
         with (self.folder / "console").open("ab") as console:
             self._process = subprocess.Popen(
-                [PROGRAMS / "rabbitmq-server"],
+                [*self.enter, PROGRAMS / "rabbitmq-server"],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
                 start_new_session=True,
             )
+
+    def _await_start(self) -> None:
+        assert self._process is not None
         deadline = time.monotonic() + START_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"RabbitMQ did not start:\n{(self.folder / 'console').read_text()[-3000:]}")
             time.sleep(0.1)
-        if joins and self.seed is not None:
-            for words in (("stop_app",), ("join_cluster", self.seed.name), ("start_app",)):
-                self.control(*words)
+
+    @property
+    def has_ended(self) -> bool:
+        """By itself, or killed; not by ``stop``."""
+        return self._process is not None and self._process.poll() is not None
 
     @property
     def name(self) -> str:
@@ -97,7 +114,7 @@ class Broker:
         deadline = time.monotonic() + START_S
         while True:
             try:
-                socket.create_connection(("127.0.0.1", int(self._environment["ERL_EPMD_PORT"])), timeout=5).close()
+                socket.create_connection((self.address, int(self._environment["ERL_EPMD_PORT"])), timeout=5).close()
                 return
             except OSError:
                 if time.monotonic() > deadline:
@@ -132,7 +149,7 @@ class Broker:
     def control(self, *words: str) -> str:
         """``rabbitmqctl``; what it prints."""
         done = subprocess.run(
-            [PROGRAMS / "rabbitmqctl", "--quiet", *words],
+            [*self.enter, PROGRAMS / "rabbitmqctl", "--quiet", *words],
             env=self._environment,
             capture_output=True,
             text=True,
@@ -153,7 +170,7 @@ class Broker:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as trial:
+            with socket.create_connection((self.address, self.port), timeout=5) as trial:
                 trial.sendall(b"AMQP\x00\x00\x09\x01")
                 return trial.recv(1) == b"\x01"
         except OSError:

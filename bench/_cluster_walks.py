@@ -1,0 +1,130 @@
+"""``bench.cluster walks``: all clients through each node in turn, while node after node is upgraded."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from bench.upgrading import log
+from bench.walks_under_upgrades import ROUND_TIMEOUT_S, Walked
+from tests.cluster.clients import Clients
+from tests.cluster.cloud import Cluster, Node
+from tests.cluster.history import History, judge
+from tests.cluster.walking import Held, let_log_in
+from tests.event_stream import log_in
+from tests.running_cloud import CHECKOUT, described
+
+
+@define
+class Upgrades:
+    """
+    Upgrades and ways back, one node after the other, in a thread.
+
+    :ivar made: how each ended
+    """
+
+    cluster: Cluster
+    every_s: float
+    made: dict[str, int] = field(factory=dict)
+    failures: list[str] = field(factory=list)
+    _ended: threading.Event = field(factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """After the one that is under way."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        number = 0
+        while not self._ended.is_set():
+            tree = str(self.cluster.tree())
+            how = ("swap", "hand-over")[number % 2]
+            number += 1
+            self._all(how, "upgrade", "--to", tree, "--how", how, "--yes")
+            if number % 3 == 0:
+                self._all("rollback", "rollback", "--yes")
+
+    def _all(self, how: str, *words: str) -> None:
+        for node in self.cluster.nodes:
+            if self._ended.wait(self.every_s):
+                return
+            self._one(node, how, *words)
+
+    def _one(self, node: Node, how: str, *words: str) -> None:
+        try:
+            result = node.ctl(*words)["result"]
+        except (AssertionError, ValueError, subprocess.SubprocessError) as error:
+            self.failures.append(f"{node.name}, {how}: {error}"[:3000])
+            return
+        self.made[f"{how} {result}"] = self.made.get(f"{how} {result}", 0) + 1
+
+
+def walk_through(cluster: Cluster, options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
+    """Bar 3, with each node's own ``cloudctl upgrade``."""
+    token, _project = log_in(cluster.nodes[0], "cloudd-admin")
+    for node in cluster.nodes:
+        let_log_in(node, cluster.nodes[0])
+    clients = Clients(cluster, History(cluster.folder / "history"), options.rate, 10**6, token=token)
+    held, upgrades, walked = Held(cluster, options.held), Upgrades(cluster, options.every), {}
+    began = time.monotonic()
+    for each in (held, clients, upgrades):
+        each.start()
+    for node in cluster.nodes:
+        walked[node.name] = _walk(node, options)
+        log(f"{node.name}: {walked[node.name].passed}, not: {walked[node.name].others}; upgrades {upgrades.made}")
+    for each in (upgrades, clients, held):
+        each.stop()
+    cluster.wait(lambda: cluster.count_open() == 0, "all tasks have ended")
+    verdict = judge(clients.history.entries, cluster.ending())
+    unanswered = [entry for entry in clients.history.entries if entry.fate == "unknown"]
+    told = {
+        "seconds": round(time.monotonic() - began, 1),
+        "walks_passed": {name: sum(one.passed.values()) for name, one in walked.items()},
+        "walks_not_passed": {name: one.others for name, one in walked.items()},
+        "problems": [problem for one in walked.values() for problem in one.problems][:10],
+        "upgrades": upgrades.made,
+        "upgrades_failed": upgrades.failures,
+        "connections_held": options.held * len(cluster.nodes),
+        "connections_opened": held.opened,
+        "requests_on_them": dict(held.seen),
+        "requests_on_them_wrong": held.wrong[:5],
+        "slowest_s": round(held.slowest_s, 3),
+        "requests_without_an_answer": [f"{entry.what} {entry.node} {entry.said}" for entry in unanswered][:5],
+        **verdict.told(),
+    }
+    passed = all(one.passed and not one.others for one in walked.values())
+    return told, passed and held.is_good and verdict.is_good and not (upgrades.failures or unanswered)
+
+
+def _walk(node: Node, options: argparse.Namespace) -> Walked:
+    """All clients, through one node."""
+    walked = Walked()
+    with tempfile.TemporaryDirectory(prefix="cloudd-walks-") as folder:
+        program = str(Path(sys.executable).parent / "trial")
+        result = subprocess.run(
+            [program, "--reporter=verbose", f"--temp-directory={folder}/trial"]
+            + [f"tests.clients.test_{walk}" for walk in options.walks],
+            cwd=CHECKOUT,
+            env={**os.environ, **described(node), "PYTHONPATH": str(CHECKOUT)},
+            capture_output=True,
+            text=True,
+            timeout=ROUND_TIMEOUT_S,
+            check=False,
+        )
+    walked.add(result.stdout + result.stderr)
+    return walked

@@ -1,0 +1,1 @@
+"""Several hosts on one machine, faults between them, and a judge of what clients were told."""
