@@ -17,7 +17,7 @@ The order goes over messaging to the agent's worker of the node (topic ``node``:
 
 **An order is done at most once.**  Its id is chosen by who orders; the node writes it down before it begins, so that
 the same order sent again, to whichever process of that node, gives how the first one goes on or has ended.
-It outlives a swap, a hand-over and a kill of the agent's worker, and of the anchor as far as the change itself does: see
+It outlives a swap, a hand-over and a kill of the agent's worker, and the anchor as far as the change does: see
 ``OrderStatus.result``.
 """
 
