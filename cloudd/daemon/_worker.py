@@ -66,7 +66,8 @@ LONGEST_CHECK_S = 90
 WINDOW_SLACK_S = 30.0  # the anchor ends the time of supervision; only where it is gone does the worker itself
 FREE_SPREAD_S = 0.1
 SETTLE_S = 2.0  # until messages come here, which takes some milliseconds; a broker may hang
-_CHATTER = frozenset({"log_legacy", "twisted.internet.base"})  # Twisted's notes on every port and loop
+# Twisted's notes on every port, loop and connection.
+_CHATTER = frozenset({"log_legacy", "twisted.internet.base", "twisted.internet.endpoints.OneShotFactory"})
 
 
 class Worker:

@@ -117,13 +117,13 @@ class NodeFolder:
             password = self.path / "database.password"
             _replace(password, answer.database_password)
             settings.setdefault("database", {})["password_file"] = str(password.absolute())
-        for name, key, content in (
+        for name, setting, content in (
             ("broker.password", "password_file", answer.broker_password),
             ("broker.pem", "ca_file", answer.broker_authority),
         ):
             if content:
                 _replace(self.path / name, content)
-                settings.setdefault("messaging", {})[key] = str((self.path / name).absolute())
+                settings.setdefault("messaging", {})[setting] = str((self.path / name).absolute())
         settings.setdefault("nodes", {})["name"] = answer.name
         _replace(self.path / "settings.toml", _toml(settings))
         self.keep_certificate(key, answer.certificate, answer.authority)

@@ -185,6 +185,9 @@ class Nodes:
             )
         if _is_local(database.url) and not _LOOPBACK.fullmatch(place.host):
             raise NodeError("[database] url names this machine as others cannot reach it: name its host in there")
+        broker = self._resources.settings.messaging.url
+        if broker and all(map(_is_local, broker.split())) and not _LOOPBACK.fullmatch(place.host):
+            raise NodeError("[messaging] url names this machine as others cannot reach it: name its host in there")
         if not all(_ROLE.fullmatch(role) for role in wanted):
             raise NodeError("a role is a word of small letters, digits and dashes")
         if not MIN_VALID_S <= valid_s <= MAX_VALID_S:

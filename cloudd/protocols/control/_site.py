@@ -27,6 +27,7 @@ from cloudd.control import (
     Message,
     NodeFacts,
     NodeList,
+    NodeLiveList,
     NodeRequest,
     NodeToken,
     Outcome,
@@ -91,6 +92,7 @@ class ControlSite:
             b"/v1/database": (b"GET", self._database),
             b"/v1/database/move": (b"POST", self._move_database),
             b"/v1/nodes": (b"GET", self._nodes),
+            b"/v1/nodes/live": (b"GET", self._live_nodes),
             b"/v1/node": (b"GET", self._node),
             b"/v1/node/token": (b"POST", self._node_token),
             b"/v1/node/drain": (b"POST", self._drain_node),
@@ -173,6 +175,10 @@ class ControlSite:
 
     async def _nodes(self, request: Request) -> None:
         _answer(request, msgspec.convert(await self._controlled.operate("nodes.list", {}), NodeList))
+
+    async def _live_nodes(self, request: Request) -> None:
+        asked = {"node": _parameter(request.query, "node", "")}
+        _answer(request, msgspec.convert(await self._controlled.operate("nodes.live", asked), NodeLiveList))
 
     async def _node(self, request: Request) -> None:
         await self._answer_node(request, "nodes.show", node=_parameter(request.query, "node", ""))
