@@ -77,6 +77,7 @@ class BusCase(NodesCase):
         file = tree / module
         file.write_text(file.read_text() + "\n# other code\n")
         found = self.caller.ask("plan", self.ids["one"], tree=str(tree))
+        assert "target_hash" in found, found
         return tree, found["target_hash"]
 
 

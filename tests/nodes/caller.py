@@ -69,6 +69,7 @@ class Caller(LineReceiver):
     def __init__(self, bus: Bus) -> None:
         self.bus, self.orders = bus, Orders(bus)
         self.heard = 0
+        self.connected_once = False
         self.streams: list[Stream] = []
         bus.subscribe(KEY, [SUBMITTED], self.hear)
 
@@ -82,6 +83,9 @@ class Caller(LineReceiver):
         reactor.stop()
 
     async def answer(self, asked: dict[str, Any]) -> None:
+        while not self.bus.health()[0].ok and not self.connected_once:
+            await deferLater(reactor, 0.01)
+        self.connected_once = True
         try:
             said = await self.do(asked)
         except NodeSilent as error:
