@@ -207,7 +207,7 @@ def become_worker(
     install_lean()
     reactor: Any = importlib.import_module("twisted.internet.reactor")
     worker = Worker(spec, reactor, link, listeners, preloaded)
-    FullCollections(reactor, lambda: worker._generations.is_changing).start()
+    FullCollections(reactor, lambda: worker._generations.is_changing, worker.count_connections).start()
     reactor.callWhenRunning(worker.start)
     if drive is not None:
         signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(begin))

@@ -1,10 +1,10 @@
 # -*- test-case-name: tests.reload.test_full_collections -*-
 """
-Full garbage collections at times that have nothing to do with upgrades.
+Full garbage collections seldom, and at times that have nothing to do with upgrades.
 
 CPython begins one by itself when a quarter more objects have got old than the last one left (``gc.set_threshold``).  A
-generation is some 20,000 objects that get old at once, and a full collection takes some 5 µs for each connection that
-is held: with 10,000 of them every second swap would stop the reactor for 60 ms.
+generation is some 20,000 objects that get old at once, and a full collection stops the reactor for 30 ms with 60,000
+objects on a busy machine: with some connections every second swap would have one.
 """
 
 from __future__ import annotations
@@ -16,25 +16,34 @@ from typing import Any
 
 LOOK_S = 10.0
 GROWTH = 1.5
-FEW_OBJECTS = 50_000  # a full collection of so many takes less than 10 ms
+FEW_OBJECTS = 40_000  # a full collection of so many takes 10 to 20 ms
+GROWTH_OF_FEW = 1.1
+USUAL_OBJECTS = 100_000  # three generations and what a daemon has: no sign of garbage
+OBJECTS_EACH = 20  # of a connection; it has 8 when it is idle, 13 as a stream
 _NEVER = 1_000_000_000
-_FEW_MIDDLE_COLLECTIONS = 5  # since the last full one: then hardly anything has got old
+_FEW_MIDDLE_COLLECTIONS = 20  # since the last full one: then hardly anything has got old
 
 
 class FullCollections:
     """
-    The collector's own full collections are off; instead there is one when half as many old objects have come.
+    The collector's own full collections are off; instead there is one when there are many old objects, and half as many
+    again as after the last one; where there are few, when a tenth has come: each load lets some get old that are
+    garbage soon after, such as statements on their way to the database.
 
     What is frozen (``gc.freeze``) is neither counted nor looked at.
 
     :param reactor: whose timer looks every ``LOOK_S``, or a little sooner
-    :param is_changing: whether a generation is being loaded, when clients wait already, or is being freed in steps,
-        which a full collection would do in one
+    :param is_changing: whether a generation is being loaded or tried, when clients wait already, or is being freed in
+        steps, which a full collection would do in one
+    :param held: how many connections there are, whose objects are no garbage
     """
 
-    def __init__(self, reactor: Any, is_changing: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, reactor: Any, is_changing: Callable[[], bool] = lambda: False, held: Callable[[], int] = lambda: 0
+    ) -> None:
         self._reactor = reactor
         self._is_changing = is_changing
+        self._held = held
         self._left = 0  # old objects after the last one
         self._look_later: Any = None
         self._usual = gc.get_threshold()
@@ -59,14 +68,18 @@ class FullCollections:
         self._wait()
         if not gc.isenabled() or self._is_changing():
             return  # a collector that is off rests for a load
-        # The first comes soon: what boot and the first connections have left gets old at once.
-        if gc.get_count()[2] < (_FEW_MIDDLE_COLLECTIONS if self._left else 1):
-            return
-        if old_objects() > max(self._left * GROWTH, FEW_OBJECTS):
+        if gc.get_count()[2] < _FEW_MIDDLE_COLLECTIONS:
+            return  # to count the objects takes milliseconds, too
+        if self._is_due(old_objects()):
             gc.collect()
             self._left = old_objects()
 
+    def _is_due(self, objects: int) -> bool:
+        if objects <= FEW_OBJECTS:
+            return objects > self._left * GROWTH_OF_FEW
+        return objects > max(self._left * GROWTH, USUAL_OBJECTS + OBJECTS_EACH * self._held())
+
 
 def old_objects() -> int:
-    """How many objects only a full collection looks at.  Takes a millisecond for each 100,000."""
+    """How many objects only a full collection looks at.  Takes up to 10 ms for 100,000."""
     return len(gc.get_objects(generation=2))

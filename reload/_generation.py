@@ -105,9 +105,8 @@ class Generation:
 
     def modules(self) -> dict[str, str]:
         """What is loaded: public name -> SHA-256 of the source."""
-        known = self.tree.modules()
-        loaded = (name.removeprefix(self.name + ".") for name in self._loaded_names())
-        return {name: known.get(name, "") for name in sorted(loaded)}
+        prefix = self.name + "."
+        return {name: digest for name, digest in sorted(self.tree.modules().items()) if prefix + name in sys.modules}
 
     def release(self) -> None:
         """
@@ -194,7 +193,8 @@ class Generation:
         return importlib.util.spec_from_file_location(full_name, path, loader=loader, submodule_search_locations=search)
 
     def _loaded_names(self) -> list[str]:
-        return [name for name in list(sys.modules) if name.startswith(self.name + ".")]
+        prefix = self.name + "."
+        return [name for name in list(sys.modules) if name.startswith(prefix)]
 
 
 class _GenerationFinder:

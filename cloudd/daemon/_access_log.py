@@ -198,6 +198,7 @@ class AccessLog:
             if not self._stopping and not self._reopen:
                 time.sleep(FLUSH_S)  # let a batch gather
             self._write_batch()
+        self._write_batch()  # what came while the last one was written
 
     def _write_batch(self) -> None:
         try:

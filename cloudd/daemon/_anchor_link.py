@@ -100,6 +100,10 @@ class LinkedHost:
         """Code, workers and their generations, and the change under way."""
         return self._ask("host_status", PAGE_TIMEOUT_S)
 
+    def code(self) -> Deferred[dict[str, Any]]:
+        """Version and code of the host."""
+        return self._ask("host_code")
+
     def audit(self, limit: int) -> Deferred[dict[str, Any]]:
         """The last entries of the audit log."""
         return self._ask("host_audit", PAGE_TIMEOUT_S, limit=limit)

@@ -4,7 +4,7 @@ The work of a canary: kinds of tasks go over to the new code one after the other
 
 **Turns.**  Each kind has an equal part of the canary's period, in which the new code alone does the work of that kind;
 it keeps it afterwards.  A turn ends early when nothing of its kind is there to be done, and is longer by up to
-``REPEAT_S`` while an attempt that failed is about to be repeated.
+``REPEAT_S`` while the old code has not saved what runs of the kind, or an attempt that failed is about to be repeated.
 
 **Worse.**  In any kind that has gone over at least ``MIN_TROUBLES`` attempts of the new code failed (raised, hung, or
 lost their lease) and, as a part of all its attempts, ``MIN_FACTOR`` times as many as of the last hundred of the old
@@ -114,11 +114,14 @@ class WorkTurns:
         if measure is None:
             return False  # not heard of yet
         new, lasted_s = measure.new, now - turn.began
-        if turn.looks >= IDLE_LOOKS and not new.attempts and not new.running:
+        comes = measure.old.running > 0
+        if comes:
+            turn.looks = 0  # what it saves has yet to be taken up
+        elif turn.looks >= IDLE_LOOKS and not new.attempts and not new.running:
             return True
         part_s = self._period_s / self.number
         may_be_worse = 0 < new.troubles < MIN_TROUBLES and new.troubles * 2 >= new.attempts
-        return lasted_s >= part_s + (REPEAT_S if may_be_worse else 0.0)
+        return lasted_s >= part_s + (REPEAT_S if comes or may_be_worse else 0.0)
 
     def worse(self) -> str:
         """In which kind the new code does worse, with figures; empty: in none."""

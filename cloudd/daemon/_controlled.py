@@ -62,6 +62,7 @@ class Controlled:
         """What workers ask: rates, and the answers of the control socket as plain data; nothing is changed."""
         return {
             "host_status": self._plain_status,
+            "host_code": self._plain_code,
             "host_rates": self._host.rates.told,
             "host_audit": self._plain_audit,
             "host_plan": self._plain_plan,
@@ -83,6 +84,9 @@ class Controlled:
 
     async def _plain_status(self) -> Any:
         return plain(await self._status())
+
+    def _plain_code(self) -> Any:
+        return {"version": own_version(), "code": plain(self.upgrades.code_status())}
 
     async def _plain_audit(self, limit: int) -> Any:
         return plain(await self.upgrades.audit(limit))

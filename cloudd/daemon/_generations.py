@@ -344,9 +344,9 @@ class Generations:
 
     @property
     def is_changing(self) -> bool:
-        """Whether a generation is being loaded, or an old one has ended and waits to be freed, if it can be."""
+        """Whether a generation is loaded or tried, or an old one has ended and waits to be freed, if it can be."""
         freeing = (old.application is None and number not in self.leaks for number, old in self.retired.items())
-        return bool(self._preparing) or any(freeing)
+        return bool(self._preparing) or self.prepared is not None or any(freeing)
 
     def health(self) -> list[PartHealth]:
         """What the current generation says of its parts."""

@@ -388,6 +388,10 @@ class Worker:
         finally:
             self._switches.observe(time.perf_counter() - began)
 
+    def count_connections(self) -> int:
+        """Of all faces."""
+        return sum(len(factory.connections) for factory in self._factories.values())
+
     def _connections_by_generation(self) -> dict[int, int]:
         """Where the request of each connection is answered, or, of an idle one, the next will be."""
         counts: Counter[int] = Counter()
@@ -534,7 +538,7 @@ def run_worker(
     install_lean()
     reactor: Any = importlib.import_module("twisted.internet.reactor")
     worker = Worker(spec, reactor, link, listeners, preloaded)
-    FullCollections(reactor, lambda: worker._generations.is_changing).start()
+    FullCollections(reactor, lambda: worker._generations.is_changing, worker.count_connections).start()
     reactor.callWhenRunning(worker.start)
     reactor.run(installSignalHandlers=False)
     return worker.status

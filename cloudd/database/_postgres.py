@@ -30,6 +30,7 @@ from attrs import define
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import PendingRollbackError
 from sqlalchemy.pool import NullPool
 
 from cloudd.interfaces.database import Server
@@ -179,8 +180,8 @@ class ServerDriver(ControlDriver):
         return _state(error) in _BUSY
 
     def is_lost(self, error: BaseException, /) -> bool:
-        if isinstance(error, DatabaseAway) or _state(error) in _LOST:
-            return True
+        if isinstance(error, DatabaseAway | PendingRollbackError) or _state(error) in _LOST:
+            return True  # SQLAlchemy's own: it was lost before, and a call went on all the same
         cause = getattr(error, "orig", None) or error
         # Without a code the error is the client's own: the connection is broken, or was before.
         return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError) and cause.sqlstate is None

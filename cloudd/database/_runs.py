@@ -211,7 +211,12 @@ class Writer(_Connected[Connection]):
         patience_s = self._driver.needs_tending() if self._turn is not None else None
         if self._turn is not None and patience_s is not None:
             self._turn.take(patience_s)
-        ticket = self._driver.ticket(connection)
+        try:
+            ticket = self._driver.ticket(connection)
+        except Exception as error:
+            if not self._driver.is_lost(error):
+                raise
+            raise _GroupLost("the connection was lost before the commit") from error
         try:
             self._driver.commit(connection)
         except Exception as error:

@@ -101,6 +101,9 @@ class Host(Protocol):
     def status(self) -> Deferred[dict[str, Any]]:
         """Code, workers and their generations, and the change under way: ``cloudd.control.Status`` as plain data."""
 
+    def code(self) -> Deferred[dict[str, Any]]:
+        """``version``, and ``code``: ``cloudd.control.CodeStatus`` as plain data; no other worker is asked for it."""
+
     def rates(self, without: str = "") -> Deferred[dict[str, Any]]:
         """
         Requests, server errors and milliseconds of the last minutes, over all workers.

@@ -151,8 +151,8 @@ class Presence:
 
     async def _ask_code(self) -> None:
         try:
-            status = await self._resources.host.status()
-            self._code = {"version": status["version"], "hash": status["code"]["hash"]}
+            told = await self._resources.host.code()
+            self._code = {"version": told["version"], "hash": told["code"]["hash"]}
         except Exception as error:  # an anchor that is away: the rest is worth saying
             log.info("the code's version is not known for now: {cause}", cause=str(error))
 

@@ -103,6 +103,23 @@ class WriterTests(SynchronousTestCase):
         self.assertIn("new", self.path.read_text())
         self.assertEqual((rotated.read_text() + self.path.read_text()).split(), ["old", "new"])
 
+    def test_stopped_meanwhile(self) -> None:
+        """What comes while a batch is written is written too, though the end comes with it."""
+        write_batch = self.log._write_batch
+
+        def interrupted() -> None:
+            write_batch()
+            if not self.log._stopping:
+                self.log.write(b"late\n")
+                self.log._stopping = True
+
+        self.patch(self.log, "_write_batch", interrupted)
+        self.log.start()
+        self.log.write(b"early\n")
+        self.log._thread.join()
+        self.log.stop()
+        self.assertEqual(self.path.read_text().split(), ["early", "late"])
+
     def test_no_line_is_lost(self) -> None:
         """Also one that comes while the thread takes those before it; and it is written without another one."""
         taken: list[bytes] = []

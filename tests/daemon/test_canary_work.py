@@ -12,8 +12,8 @@ class TurnTests(SynchronousTestCase):
         self.turns = WorkTurns(10.0)
         self.turns.add(["a", "b"])
 
-    def tell(self, kind: str, attempts: int = 0, troubles: int = 0, running: int = 0) -> None:
-        self.turns.note({kind: WorkMeasure(Report(attempts, troubles, running), Report())})
+    def tell(self, kind: str, attempts: int = 0, troubles: int = 0, running: int = 0, old_running: int = 0) -> None:
+        self.turns.note({kind: WorkMeasure(Report(attempts, troubles, running), Report(running=old_running))})
 
     def test_equal_parts(self) -> None:
         """One after the other, each for its part of the period, and then it is through."""
@@ -38,6 +38,21 @@ class TurnTests(SynchronousTestCase):
         self.assertIsNone(self.turns.following(1.25))
         self.assertFalse(self.turns.is_through)
         self.assertIsNone(self.turns.following(1.5))
+        self.assertTrue(self.turns.is_through)
+
+    def test_what_the_old_code_still_does(self) -> None:
+        """As long as it has not saved, there is something to be done: no turn ends early, and it may be longer."""
+        self.turns.following(0.0)
+        self.tell("a", old_running=1)
+        for now in (1.0, 4.0, 5.0 + REPEAT_S - 0.1):
+            self.assertIsNone(self.turns.following(now))
+        self.tell("a")
+        self.assertEqual(self.turns.following(5.0 + REPEAT_S), "b")
+        self.tell("b", old_running=1)
+        self.assertIsNone(self.turns.following(9.0))
+        self.tell("b")
+        self.assertIsNone(self.turns.following(9.25))
+        self.assertIsNone(self.turns.following(9.5 - 0.01))
         self.assertTrue(self.turns.is_through)
 
     def test_a_failure_is_repeated(self) -> None:

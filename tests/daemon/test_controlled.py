@@ -45,7 +45,8 @@ class TalkingPool:
     operated: Any = field(factory=lambda: RemoteError("OperationRefused", "the code that runs has no no.such"))
     asked: list[Any] = field(factory=list)
 
-    async def ask_all(self, _call: str) -> dict[str, Any]:
+    async def ask_all(self, call: str) -> dict[str, Any]:
+        self.asked.append(call)
         return self.answers
 
     async def ask_agent(self, call: str, /, timeout_s: float, **body: Any) -> Any:
@@ -124,5 +125,8 @@ class ControlledTests(ControlledContract, UpgradeCase):
         for name, (told, message) in asked.items():
             self.assertEqual(told, plain(message), name)
             self.assertEqual(json.loads(json.dumps(told)), told, name)
+        told, status = callees["host_code"](), await controlled.status()
+        self.assertEqual(told, {"version": status.version, "code": plain(status.code)})
+        self.assertEqual(self.pool.asked, ["status"] * 3, "a worker was asked for what the anchor knows")
         self.assertEqual(callees["host_rates"](without="/ui"), {"every_s": 5.0, "samples": [], "routes": []})
-        self.assertEqual(set(callees), {*asked, "host_rates"})
+        self.assertEqual(set(callees), {*asked, "host_code", "host_rates"})

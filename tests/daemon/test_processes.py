@@ -411,7 +411,7 @@ class CrashTests(RunningCase):
 
 
 class StopTests(RunningCase):
-    settings = "[workers]\nfront = 2\nstop_timeout_s = 3\n"
+    settings = "[workers]\nfront = 2\nstop_timeout_s = 6\n"
 
     def test_requests_in_flight_end(self) -> None:
         """SIGTERM: the port is closed to newcomers, a slow request gets its answer, then all end with success."""
@@ -437,7 +437,7 @@ class StopTests(RunningCase):
         thread, answers = self.slow_request("/stuck")
         began = time.monotonic()
         self.cloud.stop()
-        self.assertLess(time.monotonic() - began, 8)
+        self.assertLess(time.monotonic() - began, 16)
         thread.join()
         self.assertNotIsInstance(answers[0], tuple)
         self.assertEqual(self.cloud.processes(), [])
@@ -451,7 +451,7 @@ class StopTests(RunningCase):
         time.sleep(0.3)
         self.cloud.process.send_signal(signal.SIGTERM)
         self.cloud.process.wait(10)
-        self.assertLess(time.monotonic() - began, 2.5)
+        self.assertLess(time.monotonic() - began, 5.5)
         thread.join()
 
     def test_signal_to_all(self) -> None:

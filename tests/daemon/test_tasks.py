@@ -33,24 +33,32 @@ lease_s = 2
 [objects]
 purge_delay_s = 1
 """
-COUNT = 80
+COUNT = 100
 DELETE = "await self.store.delete_objects(account, container, names)"
 REST = """
 
-def rest() -> object:
+async def rest() -> None:
+    from pathlib import Path
+
     from twisted.internet import reactor, task
 
-    return task.deferLater(reactor, 0.1)
+    for _ in range(20):
+        if Path({slow!r}).exists():
+            await task.deferLater(reactor, 0.05)
 """
 PATIENCE_S = 60.0
 
 
 class PurgeTests(SynchronousTestCase):
-    """The code is this checkout's with small pages and a rest after each, so that a purge can be interrupted."""
+    """
+    The code is this checkout's with small pages and, while ``self.slow`` exists, a rest of a second after each: a purge
+    can be interrupted however long the interruption takes to come.
+    """
 
     def setUp(self) -> None:
         self.trees = Path(tempfile.mkdtemp(prefix="cloudd-tasks-"))
         self.addCleanup(shutil.rmtree, self.trees)
+        self.slow = self.trees / "slow"
         self.made = 0
         self.cloud = RunningCloud(SETTINGS.format(trees=json.dumps([str(self.trees)])), tree=self.tree())
         self.addCleanup(self.cloud.remove)
@@ -69,7 +77,7 @@ class PurgeTests(SynchronousTestCase):
         ):
             self.assertEqual(source.count(text), 1)
             source = source.replace(text, slower)
-        module.write_text(source + REST)
+        module.write_text(source + REST.format(slow=str(self.slow)))
         return tree
 
     def cloudctl(self, *words: str) -> Any:
@@ -95,6 +103,14 @@ class PurgeTests(SynchronousTestCase):
         task_id: str = self.cloudctl("objects", "purge", self.project, container, "--yes")["id"]
         return task_id
 
+    def begun_purge(self, container: str) -> str:
+        """One that goes on slowly, and has done a page."""
+        self.slow.touch()
+        task_id = self.purge(container)
+        task = self.until(task_id, lambda task: task["progress"] > 0)
+        self.assertEqual(task["state"], "running", "it was over before it could be interrupted")
+        return task_id
+
     def task(self, task_id: str) -> Any:
         return self.cloudctl("task", "show", task_id)
 
@@ -110,10 +126,9 @@ class PurgeTests(SynchronousTestCase):
     def interrupted(self, container: str, interrupt: Callable[[], object]) -> Any:
         """A purge in the middle of which something happens; gives how long it took afterwards."""
         self.fill(container)
-        task_id = self.purge(container)
-        before = self.until(task_id, lambda task: task["progress"] > 4)
-        self.assertEqual(before["state"], "running", "it was over before it could be interrupted")
+        task_id = self.begun_purge(container)
         interrupt()
+        self.slow.unlink()
         after = self.until(task_id, lambda task: task["state"] not in {"queued", "running"})
         self.assertEqual((after["state"], after["result"], after["cause"]), ("done", {"deleted": COUNT}, ""))
         self.assertEqual(self.request("GET", f"/v1/AUTH_{self.project}/{container}"), 404)
@@ -147,8 +162,7 @@ class PurgeTests(SynchronousTestCase):
     def test_on_trial(self) -> None:
         """In a canary new code does the purges: bad code is found out by them, and harms none; good code ends them."""
         self.fill("box")
-        task_id = self.purge("box")
-        self.until(task_id, lambda task: task["progress"] > 4)
+        task_id = self.begun_purge("box")
         bad = self.tree()
         module = bad / "cloudd" / "objects" / "_purge.py"
         module.write_text(module.read_text().replace(DELETE, "raise ValueError('bad code')"))
@@ -156,16 +170,18 @@ class PurgeTests(SynchronousTestCase):
         self.assertEqual(outcome["result"], "failed", outcome)
         self.assertIn("tasks of the kind objects.purge_container failed in 3 of 3 attempts", outcome["cause"])
         self.assertIn("the last one with: ValueError: bad code", outcome["cause"])
+        self.slow.unlink()
         after = self.until(task_id, lambda task: task["state"] not in {"queued", "running"})
         self.assertEqual((after["state"], after["result"], after["cause"]), ("done", {"deleted": COUNT}, ""))
-        self.fill("crate", 300)
-        second = self.purge("crate")
+        self.fill("crate")
+        second = self.begun_purge("crate")
         outcome = self.upgrade_in_canary(self.tree())
         self.assertEqual(outcome["result"], "committed", outcome)
         self.assertRegex(outcome["canary"], r"; tasks of 2 of 2 kinds went over: \d ended, 0 failed, 1 running$")
         self.assertIn(f"generation {outcome['generation']}", self.task(second)["owner"])
+        self.slow.unlink()
         after = self.until(second, lambda task: task["state"] not in {"queued", "running"})
-        self.assertEqual((after["state"], after["result"]), ("done", {"deleted": 300}))
+        self.assertEqual((after["state"], after["result"]), ("done", {"deleted": COUNT}))
 
     def upgrade(self, how: str) -> None:
         outcome = self.cloudctl("upgrade", "--to", str(self.tree()), "--how", how, "--yes")
@@ -178,8 +194,7 @@ class PurgeTests(SynchronousTestCase):
     def test_cancelled_and_tried_again(self) -> None:
         """A cancelled purge has failed and leaves the rest; another try goes on. Health tells of it, and is well."""
         self.fill("box")
-        task_id = self.purge("box")
-        self.until(task_id, lambda task: task["progress"] > 4)
+        task_id = self.begun_purge("box")
         self.assertEqual(self.cloudctl("task", "cancel", task_id)["id"], task_id)
         task = self.until_failed(task_id)
         self.assertIn("cancelled by", task["cause"])
@@ -188,6 +203,7 @@ class PurgeTests(SynchronousTestCase):
         while "1 failed" not in (part := self.cloudctl("health")["parts"]["tasks"])["cause"]:
             self.assertLess(time.monotonic(), deadline)
         self.assertEqual(part["status"], "ok")
+        self.slow.unlink()
         self.cloudctl("task", "retry", task_id)
         done = self.until(task_id, lambda task: task["state"] == "done")
         self.assertEqual(done["result"], {"deleted": COUNT})

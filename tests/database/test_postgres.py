@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from pathlib import Path
 from threading import Event
@@ -9,6 +10,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
@@ -77,6 +79,26 @@ class LossTests(Case):
 
         self.assertEqual(await database.write(lose, "a"), 1)
         self.assertEqual(await database.read(lose, ""), 1)
+
+    async def test_a_call_that_goes_on(self) -> None:
+        """One that does not mind that the connection has ended is done again all the same: it left nothing."""
+        database = self.opened()
+        ended: list[int] = []
+
+        def go_on(connection: Connection, name: str) -> None:
+            add(connection, name)
+            if not ended:
+                ended.append(own_session(connection))
+                end_sessions(self.url)
+                with contextlib.suppress(OperationalError):
+                    count(connection)
+
+        await database.write(go_on, "a")
+        self.assertEqual(await database.read(count), 1)
+        ended.clear()
+        writes: list[Deferred[Any]] = [database.write(go_on, "b"), *(database.write(add, name) for name in "cd")]
+        await gatherResults(writes)
+        self.assertEqual(await database.read(count), 4)
 
     async def test_in_a_group(self) -> None:
         database = self.opened()

@@ -293,7 +293,7 @@ class HostileDocuments(S3Siege):
                 began = time.monotonic()
                 fields = {"content-md5": b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()}
                 answer = self.demo.s3("POST", f"/{box}?delete", body, fields)
-                self.assertLess(time.monotonic() - began, 3, body[:60])
+                self.assertLess(time.monotonic() - began, 10, body[:60])
                 self.assertEqual(answer.status, 400, f"{body[:60]!r}: {answer.text[:200]}")
                 self.assertIn(code(answer), ("MalformedXML", "MissingRequestBodyError", "InvalidRequest"), body[:60])
                 self.assertNotIn("root:", answer.text)

@@ -52,7 +52,7 @@ class FakeWork:
 class FakeHost:
     """An anchor that says which code runs."""
 
-    def status(self) -> Deferred[dict[str, Any]]:
+    def code(self) -> Deferred[dict[str, Any]]:
         return succeed({"version": "0.1.0", "code": {"hash": "c" * 64}})
 
 

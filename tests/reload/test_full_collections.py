@@ -25,15 +25,17 @@ class FullCollectionsTests(SynchronousTestCase):
         self.addCleanup(gc.set_threshold, *self.usual)
         self.clock = Clock()
         self.is_changing = False
-        self.collections = FullCollections(self.clock, lambda: self.is_changing)
+        self.connections = 0
+        self.collections = FullCollections(self.clock, lambda: self.is_changing, lambda: self.connections)
         self.collections.start()
         gc.collect()
-        self.patch(_full_collections, "FEW_OBJECTS", old_objects() + 1000)
+        self.patch(_full_collections, "USUAL_OBJECTS", old_objects() + 1000)
+        self.patch(_full_collections, "FEW_OBJECTS", 0)
 
     def old_knot(self) -> weakref.ref[Knot]:
         """A knot of garbage that only a full collection finds."""
         knot = Knot()
-        for _ in range(6):
+        for _ in range(_full_collections._FEW_MIDDLE_COLLECTIONS + 1):
             gc.collect(1)
         return weakref.ref(knot)
 
@@ -60,6 +62,33 @@ class FullCollectionsTests(SynchronousTestCase):
         kept += self.grow(old_objects() // 2)
         self.look()
         self.assertIsNone(knot())
+
+    def test_connections_are_no_garbage(self) -> None:
+        """They explain some of the objects."""
+        knot = self.old_knot()
+        kept = self.grow(2000)
+        self.connections = 1000
+        self.look()
+        self.assertIsNotNone(knot())
+        self.connections = 10
+        self.look()
+        self.assertIsNone(knot())
+        self.assertEqual(len(kept), 2000)
+
+    def test_few_objects(self) -> None:
+        """Then it takes no time: there is one at once, and when a tenth has come."""
+        self.patch(_full_collections, "FEW_OBJECTS", 10 * old_objects())
+        knot = self.old_knot()
+        self.look()
+        self.assertIsNone(knot())
+        knot = self.old_knot()
+        kept = self.grow(old_objects() // 40)
+        self.look()
+        self.assertIsNotNone(knot())
+        kept += self.grow(old_objects() // 20)
+        self.look()
+        self.assertIsNone(knot())
+        self.assertGreater(len(kept), 1)
 
     def test_it_never_begins_by_itself(self) -> None:
         """However much gets old between two looks; afterwards it may again."""
@@ -90,7 +119,7 @@ class FullCollectionsTests(SynchronousTestCase):
         with QuietLoading():
             self.look()
             self.assertIsNotNone(knot())
-        for _ in range(6):
+        for _ in range(_full_collections._FEW_MIDDLE_COLLECTIONS + 1):
             gc.collect(1)
         self.look()
         self.assertIsNone(knot())

@@ -37,6 +37,9 @@ class ToldHost:
     def status(self) -> Deferred[dict[str, Any]]:
         return self._answer("status")
 
+    def code(self) -> Deferred[dict[str, Any]]:
+        return self._answer("code")
+
     def rates(self, without: str = "") -> Deferred[dict[str, Any]]:
         return self._answer("rates", without)
 
