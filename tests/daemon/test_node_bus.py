@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ class OrderTests(BusCase):
         ended = self.ended(one, "roll-1.one")
         self.assertEqual((ended["result"], ended["how"], ended["new_hash"]), ("committed", "swap", digest), ended)
         self.assertEqual(caller.ask("status", one, order_id="none")["as"], "NoSuchOrder")
+        wait(lambda: len(self.generations()) == 1)  # the bus keeps nothing of the old one
 
         refused = caller.ask("rollback", one, order={"id": "b", "expected_hash": "0" * 64})
         self.assertIn("a rollback would load", refused["refused"])
@@ -125,6 +127,11 @@ class OrderTests(BusCase):
         )
         shown = self.live(self.two, "one")
         self.assertEqual(shown["status"]["code"]["hash"], digest)
+
+    def generations(self) -> list[Any]:
+        """Of the agent's worker."""
+        [agent] = [each for each in self.one.json("status")["workers"] if each["role"] == "agent"]
+        return list(agent["generations"])
 
     def ended(self, node: str, order_id: str) -> Any:
         """How it has; its node may not answer for a moment."""
@@ -184,6 +191,9 @@ class FaultTests(BusCase):
         wait(lambda: self.live(self.one, "two")["answers"] and self.live(self.two, "one")["answers"], 15)
         self.assertLess(time.monotonic() - began, 8)  # 5, and cloudctl's own time
         wait(lambda: self.messaging(self.first, "ok") and self.messaging(self.second, "ok"), 15)
+        with urllib.request.urlopen(self.first.url("api") + "/metrics", timeout=30) as answer:
+            served = [line for line in answer.read().decode().splitlines() if line.startswith("cloudd_messages_served")]
+        self.assertTrue(any('topic="node"' in line and 'how="done"' in line for line in served), served)
 
     def messaging(self, cloud: RunningCloud, status: str) -> Any:
         """The part of ``/health``, where that is its status."""
