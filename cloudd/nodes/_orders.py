@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.nodes.test_orders -*-
+# -*- test-case-name: tests.nodes.test_topic -*-
 """Orders to other nodes, over messaging."""
 
 from __future__ import annotations

@@ -100,6 +100,15 @@ class NodeTests(CommandCase):
         nodes = json.loads(self.run_it("--json", "node", "list", "--live").output)["nodes"]
         self.assertEqual([each["live"]["answers"] for each in nodes], [True, False])
 
+    def test_live_of_other_code(self) -> None:
+        """A node whose answer cannot be read here is told of with the cause, and hides no other one."""
+        odd = self.live(id="b" * 32, name="two", status={"version": 2})
+        self.host.operations["nodes.list"] = {"nodes": [facts(), facts(id="b" * 32, name="two", own=False)]}
+        self.host.operations["nodes.live"] = {"nodes": [self.live(), odd]}
+        nodes = json.loads(self.run_it("--json", "node", "list", "--live").output)["nodes"]
+        self.assertEqual([each["live"]["answers"] for each in nodes], [True, False])
+        self.assertIn("cannot be read here: Expected `str`, got `int`", nodes[1]["live"]["cause"])
+
     def test_show(self) -> None:
         """All facts; a name with anything in it reaches the application."""
         self.host.operations["nodes.show"] = facts(state="drained", state_s=130.0, state_by="root (process 8)")

@@ -75,12 +75,16 @@ class BusTests(TestCase):
         self.assertEqual(transport._password(), "two")
 
     async def test_broker_that_cannot_be_reached(self) -> None:
-        """Health says why, and since when; the end does not wait for it."""
+        """Health says why, and since when; neither a hand-over nor the end waits for it."""
         bus = self.made(url="amqp://cloudd@127.0.0.1:1", password_file="/nowhere/password")
         bus.start()
         while "/nowhere/password" not in bus.health()[0].cause:
             await _soon()
         self.assertIn("since 20", bus.health()[0].cause)
+        bus.serve("node", [])
+        began = reactor.seconds()
+        self.assertFalse(await bus.settled(20.0))
+        self.assertLess(reactor.seconds() - began, 5.0)
         await leave(bus, reactor)
 
     def test_end_that_hangs(self) -> None:

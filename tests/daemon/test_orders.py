@@ -222,7 +222,7 @@ class CutOffTests(OrderCase):
             self.clock.advance(1)
             self.begin(id=f"o-{number}")
         kept = msgspec.json.decode((self.state / FILE_NAME).read_bytes(), type=list[Kept])
-        self.assertLessEqual(len(kept), KEPT + 1)
+        self.assertEqual(len(kept), KEPT)
         self.assertEqual(self.status(f"o-{KEPT + 2}").result, "unchanged")
         with self.assertRaises(NoSuchOrder):
             self.status("o-0")

@@ -6,8 +6,7 @@ Each line of its input is JSON, ``{"do", "node", …}``, and each line of its ou
 - ``stream``: call ``node.status`` of a node again and again, from now on;
 - ``stop``: end that; the answer is ``answered``, ``failed`` (causes) and ``longest_s``;
 - ``upgrade``, ``rollback``: with the fields of an ``Order`` in ``order``; ``status``: with ``order_id``; ``plan``: with
-  ``tree``: the answer is that of ``NodeOrders``, or ``refused``, or ``silent``;
-- ``hear``: how many tasks nodes have told of so far.
+  ``tree``: the answer is that of ``NodeOrders``, or ``refused``, or ``silent``.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ from cloudd.nodes import Orders
 from cloudd.nodes._forms import STATUS, TOPIC
 from cloudd.protocols.amqp import Address
 from cloudd.protocols.bus import BrokerTransport
-from cloudd.tasks._told import KEY, SUBMITTED
 
 reactor = cast(Any, installed)
 DEADLINE_S = 15.0
@@ -68,13 +66,8 @@ class Caller(LineReceiver):
 
     def __init__(self, bus: Bus) -> None:
         self.bus, self.orders = bus, Orders(bus)
-        self.heard = 0
         self.connected_once = False
         self.streams: list[Stream] = []
-        bus.subscribe(KEY, [SUBMITTED], self.hear)
-
-    def hear(self, _event: object) -> None:
-        self.heard += 1
 
     def lineReceived(self, line: bytes) -> None:
         Deferred.fromCoroutine(self.answer(json.loads(line)))
@@ -105,8 +98,6 @@ class Caller(LineReceiver):
             stream.going = False
             await stream.ended
             return {"answered": stream.answered, "failed": stream.failed, "longest_s": stream.longest_s}
-        if what == "hear":
-            return {"heard": self.heard}
         if what == "plan":
             return await self.orders.plan(node, asked["tree"])
         if what == "status":
