@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -201,7 +202,7 @@ class Orders:
         asked, own = order.asked, os.getpid()
         origin = f"order {asked.id} over messaging from node {order.sender}"
         actor = Actor(uid=os.geteuid(), pid=own, user=asked.who or order.sender, origin=origin)
-        listener: Listener = lambda progress: self._progress.__setitem__(asked.id, progress)  # noqa: E731
+        listener: Listener = partial(self._progress.__setitem__, asked.id)
         try:
             if order.action == "rollback":
                 outcome = await self._upgrades.rollback(actor, listener)
