@@ -107,7 +107,7 @@ class OrderTests(BusCase):
         caller.ask("upgrade", one, order={"id": "roll-2.one", "tree": str(tree), "expected_hash": digest})
         ended = self.ended(one, "roll-2.one")
         self.assertEqual((ended["result"], ended["how"], ended["new_hash"]), ("committed", "hand-over", digest), ended)
-        time.sleep(3)  # the old agent has ended, the anchor has become the new code
+        wait(lambda: f"the anchor becomes {digest[:12]}" in self.first.log())  # its next self reads what it wrote
         again = caller.ask("upgrade", one, order={"id": "roll-2.one", "tree": str(tree), "expected_hash": digest})
         self.assertEqual(again, ended)
 
