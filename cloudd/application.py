@@ -26,7 +26,8 @@ from cloudd.interfaces.application import (
     WorkForm,
     WorkReport,
 )
-from cloudd.nodes import NodeError, Nodes
+from cloudd.joining import NodeFolder
+from cloudd.nodes import NodeError, Nodes, NodeTopic
 from cloudd.objects import Objects, ObjectsError
 from cloudd.protocols.events import EVENT_STATES, events_face
 from cloudd.protocols.http import Handler, Request
@@ -60,6 +61,8 @@ async def prepare(resources: Resources) -> dict[str, Any]:
     """
     credentials = await bootstrap(resources.database, resources.settings, resources.secrets)
     orphans = await open_store(resources).recover()
+    # Messaging calls this machine by its id from the first start on.
+    await resources.threads.run(NodeFolder(resources.settings.state).node_id)
     return {"identity": credentials, "orphans": orphans}
 
 
@@ -95,17 +98,20 @@ class Application:
         self.tasks = Tasks(resources, self.objects.task_kinds())
         self.nodes = Nodes(resources, self.tasks, self.tasks.readable)
         self.node_listener = NodeListener(resources, self.nodes)
-        self._parts: dict[str, Identity | Objects | Events | Tasks | Nodes | NodeListener] = {
+        self.node_topic = NodeTopic(resources, self.nodes)
+        self._parts: dict[str, Identity | Objects | Events | Tasks | Nodes | NodeListener | NodeTopic] = {
             "identity": self.identity,
             "objects": self.objects,
             "events": self.events,
             "tasks": self.tasks,
             "nodes": self.nodes,
             "node listener": self.node_listener,
+            "node topic": self.node_topic,
         }
         self._calls: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
             **self.tasks.calls(),
             **self.nodes.calls(),
+            **self.node_topic.calls(),
             "objects.purge": self._purge,
         }
         monitoring = monitoring_face(resources, self.health)
@@ -143,7 +149,7 @@ class Application:
         self.nodes.lead(on_trial)  # holds tasks back until the registry has been asked
         self.tasks.lead(kinds, on_trial)
         if not on_trial:
-            for part in (self.identity, self.objects, self.events, self.node_listener):
+            for part in (self.identity, self.objects, self.events, self.node_listener, self.node_topic):
                 part.lead()
 
     def work(self) -> dict[str, WorkForm]:
@@ -193,7 +199,9 @@ class Application:
             part.retire()
 
     def rest(self) -> Deferred[None]:
-        resting: Deferred[Any] = gatherResults([part.rest() for part in (self.tasks, self.nodes, self.node_listener)])
+        resting: Deferred[Any] = gatherResults(
+            [part.rest() for part in (self.tasks, self.nodes, self.node_listener, self.node_topic)]
+        )
         return resting.addCallback(lambda _: None)
 
 

@@ -26,6 +26,7 @@ from cloudd.control import (
     Message,
     NodeFacts,
     NodeList,
+    NodeLiveList,
     NodeRequest,
     NodeToken,
     Outcome,
@@ -108,6 +109,10 @@ class ControlClient:
     def node(self, node: str) -> NodeFacts:
         """By name or id, as are all nodes."""
         return self._ask("GET", f"/v1/node?node={quote(node, safe='')}", NodeFacts)
+
+    def live_nodes(self, node: str = "") -> NodeLiveList:
+        """What nodes, or the one of this name, say of themselves now."""
+        return self._ask("GET", f"/v1/nodes/live?node={quote(node, safe='')}", NodeLiveList)
 
     def node_token(self, roles: list[str], valid_s: float) -> NodeToken:
         return self._ask("POST", "/v1/node/token", NodeToken, TokenRequest(roles=roles, valid_s=valid_s))

@@ -11,13 +11,15 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 
 import click
+import msgspec
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cloudd.control import NodeFacts, NodeList
+from cloudd.control import NodeFacts, NodeList, NodeLive
 from cloudd.joining import BadToken, JoinFailed, JoinToken, NodeFolder, NodeFolderError, join
 
+from ._client import RefusedByDaemon
 from ._context import Context, Exit, ask, fail
 
 _STYLES = {"ready": "green", "lost": "red", "removed": "dim", "draining": "yellow", "drained": "yellow"}
@@ -45,10 +47,15 @@ def node() -> None:
 
 @node.command("list")
 @click.option("--all", "with_removed", is_flag=True, help="Those that were removed as well.")
+@click.option("--live", "with_live", is_flag=True, help="Ask each what it runs and how it does, now.")
 @click.pass_obj
-def list_nodes(context: Context, with_removed: bool) -> None:
+def list_nodes(context: Context, with_removed: bool, with_live: bool) -> None:
     """All nodes: state, roles, version, load, last contact; and who has which duty."""
     found = ask(context, context.client.nodes)
+    if with_live:
+        live = {each.id: each for each in ask(context, context.client.live_nodes).nodes}
+        nodes = [msgspec.structs.replace(each, live=live.get(each.id)) for each in found.nodes]
+        found = NodeList(nodes=nodes, duties=found.duties)
     if not with_removed:
         kept = [each for each in found.nodes if each.state != "removed"]
         found = NodeList(nodes=kept, duties=found.duties)
@@ -59,8 +66,13 @@ def list_nodes(context: Context, with_removed: bool) -> None:
 @click.argument("named", metavar="NODE")
 @click.pass_obj
 def show_node(context: Context, named: str) -> None:
-    """All that is known of NODE, by name or id."""
+    """All that is known of NODE, by name or id, and what it says itself."""
     found = ask(context, lambda: context.client.node(named))
+    try:
+        [live] = context.client.live_nodes(found.id).nodes
+    except RefusedByDaemon as error:  # one of before there was such a question
+        live = NodeLive(id=found.id, name=found.name, answers=False, cause=str(error))
+    found = msgspec.structs.replace(found, live=live)
     context.show(found, node_view(found, time.time()))
 
 
@@ -154,7 +166,8 @@ def remove(context: Context, named: str, force: bool, yes: bool) -> None:
 def nodes_view(found: NodeList) -> RenderableType:
     """A line each; below, who has which duty."""
     table = Table(box=None, pad_edge=False)
-    for name in ("node", "state", "roles", "version", "code", "load", "tasks", "last contact"):
+    asked = any(each.live is not None for each in found.nodes)
+    for name in ("node", "state", "roles", "version", "code", "load", "tasks", "last contact", *(["now"] * asked)):
         table.add_column(name, overflow="fold")
     for each in found.nodes:
         table.add_row(
@@ -166,6 +179,7 @@ def nodes_view(found: NodeList) -> RenderableType:
             Text(_load(each)),
             Text(str(each.load.get("tasks", ""))),
             Text(_contact(each)),
+            *([_now(each.live)] if asked else []),
         )
     duties = [
         Text(f"duty {duty.name}: {duty.node or 'nobody now'}" + (f" ({duty.owner})" if duty.owner else ""))
@@ -197,7 +211,24 @@ def node_view(found: NodeFacts, now: float) -> RenderableType:
     for name, value in facts.items():
         if value:
             grid.add_row(name, Text(value))
+    if found.live is not None:
+        grid.add_row("now", _now(found.live))
     return grid
+
+
+def _now(live: NodeLive | None) -> Text:
+    """What a node says itself, or why it says nothing."""
+    if live is None:
+        return Text("")
+    if not live.answers or live.status is None or live.health is None:
+        return Text(live.cause, style="red")
+    code, change = live.status.code, live.status.upgrade
+    lines = [f"answers in {live.took_ms:.1f} ms: code {code.hash[:12]}, generation {code.generation}"]
+    if change is not None:
+        lines.append(f"under way: {change.step}: {change.text}")
+    failing = {name: part.get("cause", "") for name, part in live.health.parts.items() if part.get("status") != "ok"}
+    lines += [f"{name} fails: {cause}" for name, cause in sorted(failing.items())] or ["its health is ok"]
+    return Text("\n".join(lines), style="red" if failing else "")
 
 
 def _state(found: NodeFacts) -> str:

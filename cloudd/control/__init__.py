@@ -12,7 +12,8 @@ Version 1 of the API, all below ``/v1``: ``GET status``, ``GET health``, ``GET a
 ``GET trace?request_id=ID``, ``GET tasks`` (a ``TaskList``), ``GET task?id=ID``, ``POST task/cancel``, ``task/retry``
 (``TaskRequest``) and ``objects/purge`` (``PurgeRequest``) give ``TaskFacts``;
 ``GET database`` gives a ``DatabaseStatus``, ``POST database/move`` (``DatabaseMoveRequest``) streams as an upgrade;
-``GET nodes`` (a ``NodeList``), ``GET node?node=NAME``, ``POST node/drain``, ``node/return`` and ``node/remove``
+``GET nodes`` (a ``NodeList``), ``GET nodes/live?node=NAME`` (a ``NodeLiveList``), ``GET node?node=NAME``,
+``POST node/drain``, ``node/return`` and ``node/remove``
 (``NodeRequest``) give ``NodeFacts``, ``POST node/token`` (``TokenRequest``) a ``NodeToken``;
 ``POST plan`` with a ``PlanRequest`` gives a ``Plan``; ``POST upgrade``
 (``UpgradeRequest``) and ``POST rollback`` stream ``Progress`` lines and end with an ``Outcome``.
@@ -40,12 +41,16 @@ from ._messages import (
     GenerationStatus,
     Health,
     How,
+    LiveCode,
     Message,
     NodeFacts,
     NodeList,
+    NodeLive,
+    NodeLiveList,
     NodeRequest,
     NodeToken,
     Outcome,
+    Percent,
     Plan,
     PlanRequest,
     Progress,
@@ -101,12 +106,16 @@ __all__ = [
     "IDatabaseMoves",
     "IUpgrades",
     "Listener",
+    "LiveCode",
     "Message",
     "NodeFacts",
     "NodeList",
+    "NodeLive",
+    "NodeLiveList",
     "NodeRequest",
     "NodeToken",
     "Outcome",
+    "Percent",
     "Plan",
     "PlanRequest",
     "Progress",

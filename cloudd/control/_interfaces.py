@@ -90,8 +90,8 @@ class IControlled(Interface):
         Have the application of one worker do what an operator asks for.
 
         :param call: ``tasks.list``, ``tasks.show``, ``tasks.cancel``, ``tasks.retry``, ``objects.purge``,
-            ``nodes.list``, ``nodes.show``, ``nodes.token``, ``nodes.drain``, ``nodes.return``, ``nodes.remove``, or
-            what else the application has
+            ``nodes.list``, ``nodes.live``, ``nodes.show``, ``nodes.token``, ``nodes.drain``, ``nodes.return``,
+            ``nodes.remove``, or what else the application has
         :param arguments: plain data by name
         :return: plain data
         :raises cloudd.interfaces.application.OperationRefused: it is not done, or there is no answer; with the cause

@@ -343,6 +343,37 @@ class DatabaseMoveRequest(Message, frozen=True, kw_only=True, forbid_unknown_fie
     check: bool = False
 
 
+class LiveCode(Message, frozen=True, kw_only=True):
+    """Which code a node runs, and the change under way, as it says itself."""
+
+    version: str
+    started_at: float
+    code: CodeStatus
+    upgrade: Progress | None = None
+
+
+class NodeLive(Message, frozen=True, kw_only=True):
+    """
+    What a node says of itself at this moment, over messaging; ``took_ms`` from the question to its answer.
+
+    One that does not answer has a ``cause`` instead.
+    """
+
+    id: str
+    name: str
+    answers: bool
+    cause: str = ""
+    took_ms: float = 0.0
+    status: LiveCode | None = None
+    health: Health | None = None
+
+
+class NodeLiveList(Message, frozen=True, kw_only=True):
+    """Nodes that were asked."""
+
+    nodes: list[NodeLive]
+
+
 class NodeFacts(Message, frozen=True, kw_only=True):
     """
     One machine of the cloud.
@@ -350,6 +381,7 @@ class NodeFacts(Message, frozen=True, kw_only=True):
     ``state`` is ``joining``, ``ready``, ``draining``, ``drained``, ``removed`` or ``lost``, since ``state_s`` by
     ``state_by``; ``silent`` when it should have said something by now; ``age_s`` since it last did, none when it never
     did, by the database's clock.  ``certificate`` is when that ends, 0 when it has none; ``own`` is who answers.
+    ``live`` is what it says itself, where it was asked.
     """
 
     id: str
@@ -369,6 +401,7 @@ class NodeFacts(Message, frozen=True, kw_only=True):
     certificate: float = 0.0
     created: float = 0.0
     own: bool = False
+    live: NodeLive | None = None
 
 
 class DutyFacts(Message, frozen=True, kw_only=True):

@@ -48,6 +48,7 @@ from ._inheritance import Inheritance, Launch, Session, try_next
 from ._link import Callee
 from ._listening import ListenError
 from ._loader_process import LoaderProcess
+from ._orders import Orders
 from ._ready import notify_systemd, ready_lines, say
 from ._slot import reap
 from ._spec import WorkerSpec
@@ -177,13 +178,15 @@ class Anchor(Service):
         traces = Traces(access_log_file(self._state.path, self._settings.log.access_file), self._threads, upgrades)
         moves = DatabaseMoves(self._reactor, self._state, pool, upgrades, self._audit, self._environment, self._output)
         controlled = Controlled(upgrades, pool, self._host, self._holdings.urls, self._began, traces, moves)
-        callees.update(controlled.callees())  # no worker is linked before the pool starts
+        orders = Orders(upgrades, self._state.path, self._threads, self._reactor.seconds)
+        callees.update({**controlled.callees(), **orders.callees()})  # no worker is linked before the pool starts
         self._accept_control(controlled)
         pool.boot_loader()
         written = await self._take_workers_over(pool, upgrades) if self._holdings.found.workers else None
         if written is None:
             await self._holdings.await_old_workers()
             written = await self._prove(pool, upgrades)
+        await orders.settle()
         marks["preparation"] = self._reactor.seconds()
         self._tls.start(
             self._boot.tree,

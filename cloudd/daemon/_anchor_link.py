@@ -9,12 +9,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
-from ._link import Callee, Link, LinkLost
+from cloudd.interfaces.orders import NoSuchOrder, OrderAction, OrderRefused
+
+from ._link import Callee, Link, LinkLost, RemoteError
 
 HOST_TIMEOUT_S = 3.0
 PAGE_TIMEOUT_S = 6.0  # people wait longer than probes, and workers may be loaded
 PLAN_TIMEOUT_S = 30.0  # a tree is read and copied for it
+ORDER_TIMEOUT_S = 15.0  # an anchor that becomes other code is away for a second
+
+_REFUSALS = {refusal.__name__: refusal for refusal in (OrderRefused, NoSuchOrder)}
 
 
 class AnchorLink:
@@ -112,3 +118,36 @@ class LinkedHost:
 
     def _ask(self, name: str, timeout_s: float = HOST_TIMEOUT_S, **body: Any) -> Deferred[Any]:
         return Deferred.fromCoroutine(self._anchor.call(name, timeout_s=timeout_s, **body))
+
+
+class LinkedOrders:
+    """``cloudd.interfaces.application.OrderTaker``.  An order is known by its id, so the next anchor may be asked."""
+
+    def __init__(self, anchor: AnchorLink) -> None:
+        self._anchor = anchor
+
+    def plan(self, tree: str, how: str = "", canary: float | None = None) -> Deferred[dict[str, Any]]:
+        """What an upgrade would do."""
+        return self._ask("order_plan", PLAN_TIMEOUT_S, tree=tree, how=how, canary=canary)
+
+    def begin(self, action: OrderAction, order: Mapping[str, Any], sender: str) -> Deferred[dict[str, Any]]:
+        """Change the code of this host."""
+        return self._ask("order_begin", ORDER_TIMEOUT_S, action=action, order=dict(order), sender=sender)
+
+    def status(self, order_id: str) -> Deferred[dict[str, Any]]:
+        """What became of it."""
+        return self._ask("order_status", ORDER_TIMEOUT_S, order_id=order_id)
+
+    def _ask(self, name: str, timeout_s: float, **body: Any) -> Deferred[dict[str, Any]]:
+        asked = Deferred.fromCoroutine(self._anchor.call(name, timeout_s=timeout_s, **body))
+        return asked.addErrback(_as_refusal)
+
+
+def _as_refusal(failure: Failure) -> Failure:
+    """What the anchor has raised, as the same here."""
+    error = failure.value
+    if isinstance(error, RemoteError) and error.kind in _REFUSALS:
+        return Failure(_REFUSALS[error.kind](error.cause))
+    if isinstance(error, RemoteError) and error.kind == LookupError.__name__:
+        return Failure(OrderRefused("the code of this host's anchor takes no orders"))
+    return failure

@@ -254,10 +254,10 @@ class HandOver:
         self._report("move", "connections move", 0, len(self._pairs))
         with_new, with_old = {pair.new for pair in self._pairs}, {pair.old for pair in self._pairs}
         takers = _all(_call(new, "take_over") for new in self._crew if new not in with_new)
-        for old in self._old:
-            if old not in with_old:  # the agent; a front that was not ready
-                pool.end(old, pool.stop_timeout_s)
         warnings = [str(answer) for answer in await takers if isinstance(answer, SwapFailed)]
+        for old in self._old:
+            if old not in with_old:  # the agent, now that messages come to the new one; a front that was not ready
+                pool.end(old, pool.stop_timeout_s)
         # No more at once than there are cores: clients of all the others would wait for the slowest.
         turns = DeferredSemaphore(len(os.sched_getaffinity(0)))
         moved = await _all(turns.run(Deferred.fromCoroutine, self._move(pair)) for pair in self._pairs)

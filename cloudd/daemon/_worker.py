@@ -36,7 +36,7 @@ from cloudd.protocols.http import HTTPServerFactory, install_lean, listen, liste
 from reload import FullCollections, Generation
 
 from ._access_log import AccessLog, access_log_file
-from ._anchor_link import AnchorLink, LinkedHost
+from ._anchor_link import AnchorLink, LinkedHost, LinkedOrders
 from ._checkup import Checked, check_databases
 from ._code_source import CodeSource
 from ._database_part import DatabasePart, noted_place, open_place
@@ -46,6 +46,7 @@ from ._gauges import add_worker_gauges, connections_by_generation
 from ._generations import FREE_DELAY_S, Generations, PrepareFailed, place_and_words
 from ._heaps import use_few_heaps
 from ._link import Callee
+from ._messaging import bus_of, leave
 from ._metrics import WorkerMetrics
 from ._moving import Moving, read_state_file, state_file
 from ._naming import name_process
@@ -64,7 +65,9 @@ from .settings import settings_from_plain
 LONGEST_CHECK_S = 90
 WINDOW_SLACK_S = 30.0  # the anchor ends the time of supervision; only where it is gone does the worker itself
 FREE_SPREAD_S = 0.1
-_CHATTER = frozenset({"log_legacy", "twisted.internet.base"})  # Twisted's notes on every port and loop
+SETTLE_S = 2.0  # until messages come here, which takes some milliseconds; a broker may hang
+# Twisted's notes on every port, loop and connection.
+_CHATTER = frozenset({"log_legacy", "twisted.internet.base", "twisted.internet.endpoints.OneShotFactory"})
 
 
 class Worker:
@@ -101,6 +104,7 @@ class Worker:
         self._switches = self._metrics.histogram(
             "cloudd_switch_seconds", "Time in which a worker did nothing but switch to another generation"
         )
+        self._bus = bus_of(spec.role, self._settings, reactor, self._metrics)
         self._access_log = AccessLog(access_log_file(self._state.path, self._settings.log.access_file))
         self._generations = Generations(
             reactor,
@@ -157,7 +161,7 @@ class Worker:
             "stop": self.end_soon,
             "reload": self._reload,
             "anchor_changes": self._anchor_changes,
-            "take_over": self.take_over,
+            "take_over": self._take_over,
             "open_ports": self.open_ports,
             "survey": self._moving.survey,
             "decide": self._moving.decide,
@@ -208,6 +212,8 @@ class Worker:
             await self._end(0)
             return
         self._access_log.start()
+        if self._bus is not None:
+            self._bus.start()
         await self._generations.prepare(self._spec.generation, self._spec.tree_hash)
         if self._stopping:
             return
@@ -247,6 +253,12 @@ class Worker:
         return listen(self._reactor, listener.fileno(), factory)
 
     # hand-overs, and anchors that come
+
+    async def _take_over(self) -> None:
+        """The same for the anchor, which lets the old worker leave when this one gets messages."""
+        self.take_over()
+        if self._bus is not None:
+            await self._bus.settled(SETTLE_S)
 
     def take_over(self) -> None:
         """Serve from now on."""
@@ -344,6 +356,8 @@ class Worker:
             generation=generation,
             urls=dict(self._spec.urls),
             secrets=self._state.secrets,
+            bus=self._bus,
+            orders=LinkedOrders(self._anchor) if self._bus is not None else None,
         )
 
     # what the anchor asks
@@ -355,6 +369,8 @@ class Worker:
         databases: dict[str, Checked] = {"database": self._database, "object index": self._object_index}
         parts += await check_databases(databases, self._reactor)
         parts = noted_place(parts, self._database, self._settings)
+        if self._bus is not None:
+            parts += self._bus.health()
         return [attrs.asdict(part) for part in parts]
 
     def _status(self) -> dict[str, Any]:
@@ -485,6 +501,7 @@ class Worker:
         self._rendezvous.close()
         try:
             self._generations.stop()
+            await leave(self._bus, self._reactor)
             await self._database.close()
             await self._object_index.close()
         finally:

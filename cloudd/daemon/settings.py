@@ -18,8 +18,9 @@ from typing import Any, cast
 import attrs
 
 from cloudd.control import SignatureError, TreeError, is_public_key, public_key_in
+from cloudd.interfaces.broker import BadBrokerURL, broker_urls
 from cloudd.interfaces.database import BadDatabaseURL, check_url
-from cloudd.interfaces.settings import JOINED_SETTINGS, DatabaseSettings, Settings
+from cloudd.interfaces.settings import JOINED_SETTINGS, DatabaseSettings, MessagingSettings, Settings
 
 from ._allowed import check_file_owner
 
@@ -82,6 +83,7 @@ def settings_from_plain(table: Mapping[str, Any]) -> Settings:
             values[name] = _read_section(name, _section_class(section), table[name])
     settings = Settings(**values)
     _check_database(settings.database)
+    _check_messaging(settings.messaging)
     return settings
 
 
@@ -200,6 +202,24 @@ def _check_database(database: DatabaseSettings) -> None:
         raise SettingsError("database.url", f"cannot be used: {error}", remedy) from None
     if database.password_file and not Path(database.password_file).is_absolute():
         raise SettingsError("database.password_file", f"is {database.password_file!r:.60}", "write an absolute path")
+
+
+def _check_messaging(messaging: MessagingSettings) -> None:
+    try:
+        urls = broker_urls(messaging.url)
+    except BadBrokerURL as error:
+        remedy = 'write "amqp://user@host/vhost"; a password goes into a file that messaging.password_file names'
+        raise SettingsError("messaging.url", f"cannot be used: {error}", remedy) from None
+    with_tls = any(url.startswith("amqps:") for url in urls)
+    for key in ("password_file", "ca_file", "certificate_file", "key_file"):
+        named = getattr(messaging, key)
+        if named and not (urls if key == "password_file" else with_tls):
+            remedy = "name that in messaging.url, with amqps:// for TLS, or leave it out"
+            raise SettingsError(f"messaging.{key}", "is for a broker", remedy)
+        if named and not Path(named).is_absolute():
+            raise SettingsError(f"messaging.{key}", f"is {named!r:.60}", "write an absolute path")
+    if messaging.key_file and not messaging.certificate_file:
+        raise SettingsError("messaging.key_file", "is of no certificate", "name that in messaging.certificate_file")
 
 
 def _refuse_unknown(given: Iterable[str], known: Iterable[str], prefix: str) -> None:

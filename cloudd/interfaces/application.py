@@ -18,9 +18,11 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from .orders import OrderAction
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from cloudd.messaging import Bus
     from reload import States
 
 Result = TypeVar("Result")
@@ -119,6 +121,30 @@ class Host(Protocol):
         """What an upgrade to the start tree would do, which it reads: ``cloudd.control.Plan`` as plain data."""
 
 
+class OrderTaker(Protocol):
+    """What other nodes order of this host: see ``orders``.  The anchor carries it out."""
+
+    def plan(self, tree: str, how: str = "", canary: float | None = None) -> Deferred[dict[str, Any]]:
+        """``cloudd.control.Plan`` of an upgrade, as plain data; what stands against it is in there, not raised."""
+
+    def begin(self, action: OrderAction, order: Mapping[str, Any], sender: str) -> Deferred[dict[str, Any]]:
+        """
+        Change the code of this host.
+
+        :param order: an ``Order`` as plain data
+        :param sender: the name of the node that orders
+        :return: an ``OrderStatus`` as plain data
+        :raises OrderRefused: see there
+        """
+
+    def status(self, order_id: str) -> Deferred[dict[str, Any]]:
+        """
+        What became of it, likewise.
+
+        :raises NoSuchOrder: see there
+        """
+
+
 @frozen
 class PartHealth:
     """
@@ -178,6 +204,8 @@ class Resources:
     generation: int
     urls: Mapping[str, str]  # face ("api", "object", "s3") -> base URL without a slash at its end
     secrets: Path  # folder of key files, mode 0700
+    bus: Bus | None = None  # to other nodes; None in workers that have none
+    orders: OrderTaker | None = None  # of other nodes; as ``bus``
     extra: Mapping[str, Any] = field(factory=dict)
 
 

@@ -17,6 +17,9 @@ from attrs import Factory, field, frozen
 #: In the state folder: what `cloudctl node join` wrote for the daemon, below the operator's own file.
 JOINED_SETTINGS = Path("node") / "settings.toml"
 
+#: In the state folder: the id of this node, for good.
+NODE_ID = Path("node") / "id"
+
 
 def setting(
     default: Any,
@@ -150,6 +153,26 @@ class DatabaseSettings:
         "file with the password, read at each connect; empty: PGPASSWORD and ~/.pgpass are looked at, as by psql",
         unit="path",
     )
+
+
+@frozen(kw_only=True)
+class MessagingSettings:
+    """The message broker (RabbitMQ) between the nodes of a cloud: see docs/messaging.md."""
+
+    url: str = setting(
+        "",
+        "broker, with user and without a password, or several of one cluster with spaces between them; empty: "
+        "messages stay inside of this machine",
+        unit="URL, amqp://user@host/vhost or amqps://…",
+    )
+    password_file: str = setting("", "file with the password, read at each connect; empty: it is `guest`", unit="path")
+    ca_file: str = setting(
+        "", "file with whose certificates a broker of amqps must have; empty: whom the system trusts", unit="path, PEM"
+    )
+    certificate_file: str = setting(
+        "", "file with what this machine shows of itself to a broker of amqps; empty: nothing", unit="path, PEM"
+    )
+    key_file: str = setting("", "file with the key of that; empty: it is in the same file", unit="path, PEM")
 
 
 @frozen(kw_only=True)
@@ -338,6 +361,7 @@ class Settings:
     workers: WorkerSettings = Factory(WorkerSettings)
     http: HTTPSettings = Factory(HTTPSettings)
     database: DatabaseSettings = Factory(DatabaseSettings)
+    messaging: MessagingSettings = Factory(MessagingSettings)
     identity: IdentitySettings = Factory(IdentitySettings)
     objects: ObjectSettings = Factory(ObjectSettings)
     events: EventSettings = Factory(EventSettings)

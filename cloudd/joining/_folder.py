@@ -4,7 +4,8 @@ What a node keeps of itself, in ``STATE/node`` (mode 0700, files 0600).  Blocks.
 
 ``id``: who it is; written last, so a machine with it has joined as a whole.  ``identity.pem``: key and certificate in
 one file, replaced as a whole.  ``authority.pem``: whom it believes.  ``settings.toml``: settings of the cloud, which
-lie below those of the machine's own file.  ``database.password``, where one is needed.
+lie below those of the machine's own file.  ``database.password``, ``broker.password`` and ``broker.pem`` (whose
+certificates the brokers have), where they are needed.
 """
 
 from __future__ import annotations
@@ -116,6 +117,13 @@ class NodeFolder:
             password = self.path / "database.password"
             _replace(password, answer.database_password)
             settings.setdefault("database", {})["password_file"] = str(password.absolute())
+        for name, setting, content in (
+            ("broker.password", "password_file", answer.broker_password),
+            ("broker.pem", "ca_file", answer.broker_authority),
+        ):
+            if content:
+                _replace(self.path / name, content)
+                settings.setdefault("messaging", {})[setting] = str((self.path / name).absolute())
         settings.setdefault("nodes", {})["name"] = answer.name
         _replace(self.path / "settings.toml", _toml(settings))
         self.keep_certificate(key, answer.certificate, answer.authority)

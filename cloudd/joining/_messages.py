@@ -44,7 +44,8 @@ class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):
     It is a node from now on.
 
     ``settings`` by table and key, as a settings file has them; ``secrets`` are key files by their path below the
-    folder of secrets; ``database_password`` is empty where none is needed, or none is known.
+    folder of secrets; ``database_password`` is empty where none is needed, or none is known, and likewise
+    ``broker_password`` and ``broker_authority``, whose certificates (PEM) the brokers have.
     """
 
     node_id: str
@@ -55,6 +56,8 @@ class JoinAnswer(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, dict[str, str]] = {}
     secrets: dict[str, str] = {}
     database_password: str = ""
+    broker_password: str = ""
+    broker_authority: str = ""
 
 
 class RenewRequest(msgspec.Struct, frozen=True, kw_only=True):

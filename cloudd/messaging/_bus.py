@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import Metrics, PartHealth
@@ -27,6 +28,8 @@ from ._server import Server, World
 from ._subscription import Event, Subscription
 from ._transport import ITransport, Parcel, Way
 from ._words import Question, Told, packed
+
+LOOK_S = 0.005  # whether a server is ready; for some milliseconds, in a move
 
 
 @define(eq=False)
@@ -198,6 +201,37 @@ class Bus:
         await server.rest()
         if server in self._servers:
             self._servers.remove(server)
+
+    async def give_over(self, server: Server, patience_s: float) -> None:
+        """
+        Retire a server when another one of its topic gets messages on this bus: no call in between finds nobody.
+
+        :param patience_s: where none comes, as none may, it is retired all the same
+        """
+        ends_at = self._reactor.seconds() + patience_s
+        while not self._has_heir(server) and self._reactor.seconds() < ends_at:
+            await deferLater(self._reactor, LOOK_S)
+        await self.retire(server)
+
+    def _has_heir(self, server: Server) -> bool:
+        return any(
+            each is not server and each.topic == server.topic and each.is_open and each.ready.called
+            for each in self._servers
+        )
+
+    async def settled(self, patience_s: float) -> bool:
+        """
+        Wait until all that serve here get messages.
+
+        :param patience_s: no longer than this; without a connection not at all
+        :return: whether they do
+        """
+        ends_at = self._reactor.seconds() + patience_s
+        while not all(server.ready.called for server in self._servers if server.is_open):
+            if self._reactor.seconds() >= ends_at or self._transport.cause:
+                return False
+            await deferLater(self._reactor, LOOK_S)
+        return True
 
     def subscribe(self, pattern: str, forms: Iterable[Form], take: Callable[[Event], object]) -> Subscription:
         """

@@ -128,6 +128,11 @@ class Server:
         return ready
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is not leaving."""
+        return self._resting is None
+
+    @property
     def running(self) -> int:
         """Methods that run."""
         return len(self._running)

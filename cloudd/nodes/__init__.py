@@ -30,9 +30,11 @@ from ._errors import (
     NoSuchNode,
     WrongNodeState,
 )
+from ._orders import Orders
 from ._pins import Pins
 from ._service import Nodes
 from ._tls import Credentials
+from ._topic import NodeTopic
 
 __all__ = [
     "Admission",
@@ -44,7 +46,9 @@ __all__ = [
     "JoinRefused",
     "NoSuchNode",
     "NodeError",
+    "NodeTopic",
     "Nodes",
+    "Orders",
     "Pins",
     "Place",
     "WrongNodeState",

@@ -16,6 +16,7 @@ from attrs import define
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import Resources
+from cloudd.interfaces.settings import Settings
 from cloudd.joining import AuthorityAnswer, JoinAnswer, JoinRequest, RenewAnswer, RenewRequest
 
 from . import _rows, _tokens
@@ -70,7 +71,7 @@ class Admission:
         issued = await self._authority.issue(asked.request, node_id, issues=ROLE in roles, hosts=(name, peer))
         folders = (*KEY_FOLDERS, FOLDER) if ROLE in roles else KEY_FOLDERS
         secrets = await self._resources.threads.run(_key_files, self._resources.secrets, folders)
-        password = await self._resources.threads.run(_password, self._resources.settings.database.password_file)
+        files = await self._resources.threads.run(_files, self._resources.settings)
         made_by = await database.write(_tokens.redeem, asked.token_id, asked.secret, node_id, name, issued.ends_us)
         log.info("{peer} has joined as {name}, by a token of {who}", peer=peer, name=name, who=made_by)
         return JoinAnswer(
@@ -81,7 +82,7 @@ class Admission:
             authority=issued.authority,
             settings=self._shared(),
             secrets=secrets,
-            database_password=password,
+            **files,
         )
 
     async def renew(self, node_id: str, asked: RenewRequest, peer: str) -> RenewAnswer:
@@ -127,11 +128,22 @@ def _key_files(secrets: Path, folders: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-def _password(file: str) -> str:
+def _files(settings: Settings) -> dict[str, str]:
     """
-    :raises NodeError: it cannot be read
+    What a new node needs of what lies in files here, by its field in ``JoinAnswer``.
+
+    :raises NodeError: one cannot be read
     """
-    try:
-        return Path(file).read_text() if file else ""
-    except OSError as error:
-        raise NodeError(f"the password of the database cannot be read here: {error.strerror}") from None
+    database, messaging = settings.database, settings.messaging
+    wanted = {
+        "database_password": ("the password of the database", database.password_file),
+        "broker_password": ("the password of the broker", messaging.password_file),
+        "broker_authority": ("the certificate of the broker's authority", messaging.ca_file),
+    }
+    found = {}
+    for field, (what, file) in wanted.items():
+        try:
+            found[field] = Path(file).read_text() if file else ""
+        except OSError as error:
+            raise NodeError(f"{what} cannot be read here: {error.strerror}") from None
+    return found

@@ -108,6 +108,24 @@ class Nodes:
         nodes = await self._resources.database.read(_rows.nodes)
         return Pins.of(nodes, self._resources.settings.nodes.lost_s)
 
+    async def rows(self) -> list[Node]:
+        """All nodes, removed ones too, by name."""
+        found: list[Node] = await self._resources.database.read(_rows.nodes)
+        return found
+
+    async def find(self, named: str) -> Node:
+        """
+        One by name or id.
+
+        :raises NoSuchNode:
+        """
+        found: Node = await self._resources.database.read(_rows.find, named)
+        return found
+
+    def name_of(self, node_id: str) -> str:
+        """As of the last beat; the id itself where it is not known."""
+        return next((node.name for node in self._presence.nodes if node.id == node_id), node_id)
+
     def duty(self, name: str, work: Callable[[Holder], Awaitable[None]], every_s: float) -> Duty:
         """
         Have something done by one node for all; before ``lead``.
@@ -167,6 +185,9 @@ class Nodes:
             )
         if _is_local(database.url) and not _LOOPBACK.fullmatch(place.host):
             raise NodeError("[database] url names this machine as others cannot reach it: name its host in there")
+        broker = self._resources.settings.messaging.url
+        if broker and all(map(_is_local, broker.split())) and not _LOOPBACK.fullmatch(place.host):
+            raise NodeError("[messaging] url names this machine as others cannot reach it: name its host in there")
         if not all(_ROLE.fullmatch(role) for role in wanted):
             raise NodeError("a role is a word of small letters, digits and dashes")
         if not MIN_VALID_S <= valid_s <= MAX_VALID_S:

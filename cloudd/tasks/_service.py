@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed, WorkForm, WorkReport
 
@@ -23,6 +24,7 @@ from ._kind import Fields, Form, Kind
 from ._operators import STATES, Count
 from ._record import Record
 from ._runner import Runner, by_name
+from ._told import Told
 
 COUNT_EVERY_S = 5.0
 FORGET_EVERY_S = 60.0
@@ -44,6 +46,7 @@ class Tasks:
     _resources: Resources
     _kinds: dict[str, Kind] = field(converter=by_name)
     _runner: Runner | None = field(init=False, default=None)
+    _told: Told | None = field(init=False, default=None)
     _timers: list[LoopingCall] = field(init=False, factory=list)
     _counts: list[Count] = field(init=False, factory=list)
     _overdue_s: float = field(init=False, default=0.0)
@@ -71,6 +74,8 @@ class Tasks:
                 settings.lease_s,
                 self._note_end,
             )
+            if self._resources.bus is not None and self._resources.settings.messaging.url:
+                self._told = Told(self._resources.reactor, self._resources.bus, self._runner.poke)
 
     async def submit(self, form: Form, payload: Fields, **facts: Any) -> str:
         """
@@ -84,9 +89,11 @@ class Tasks:
         return task_id
 
     def poke(self) -> None:
-        """A task was submitted in this worker: begin it at once."""
+        """A task was submitted in this worker: begin it at once, here or on another node."""
         if self._runner is not None:
             self._runner.poke()
+        if self._told is not None:
+            self._told.tell()
 
     @property
     def running(self) -> int:
@@ -175,6 +182,8 @@ class Tasks:
             return
         self._runner.lead(self._kinds if kinds is None else kinds, on_trial)
         self._runner.start()
+        if self._told is not None:
+            self._told.start()
         if not on_trial and not self._timers:
             self._every(COUNT_EVERY_S, self._count)
             self._every(FORGET_EVERY_S, self._forget)
@@ -206,7 +215,11 @@ class Tasks:
 
     def rest(self) -> Deferred[None]:
         """Give all leases back; fires when nothing runs here any more."""
-        return succeed(None) if self._runner is None else self._runner.rest()
+        if self._runner is None:
+            return succeed(None)
+        unheard = succeed(None) if self._told is None else self._told.stop()
+        resting: Deferred[Any] = gatherResults([unheard.addErrback(_not_ended), self._runner.rest()])
+        return resting.addCallback(lambda _: None)
 
     def health(self) -> list[PartHealth]:
         """Of the agent's worker: counts, and whether tasks are taken up."""
@@ -267,6 +280,10 @@ class Tasks:
         self._timers.append(timer)
         # The calls catch everything, so the timer ends only by stop().
         timer.start(seconds, now=True).addErrback(lambda failure: log.failure("a timer of tasks ended", failure))
+
+
+def _not_ended(failure: Failure) -> None:
+    log.failure("a subscription to tasks does not end well", failure)
 
 
 def _told(counts: Iterable[Count]) -> str:

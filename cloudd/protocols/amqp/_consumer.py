@@ -83,5 +83,10 @@ class Consumer:
     async def end(self) -> None:
         """No further message comes; those that were not acknowledged are delivered to others.  Safe to call again."""
         self.stopped = self.is_deaf = True
+        self._on_delivery, self.on_consuming = _nothing, _nothing  # nobody keeps who listened alive
         if self.channel is not None:
             await self.channel.leave()
+
+
+def _nothing(_delivery: object = None) -> None:
+    """Has ended."""

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -88,12 +89,14 @@ class BrokerTransport:
     """
     :param addresses: of the brokers of one cluster; the next one is tried when one fails
     :param node: the name of this host
+    :param password: reads it, in a thread, before each connect; None: that of the address
     """
 
     _reactor: Any
     _addresses: Sequence[Address]
     node: str
     _limits: Limits = field(factory=Limits)
+    _password: Callable[[], str] | None = None
     since: float = field(init=False, default=0.0)
     _own: str = field(init=False, factory=lambda: os.urandom(6).hex())  # of this process, in names of its queues
     _session: Session = field(init=False)
@@ -160,8 +163,11 @@ class BrokerTransport:
         return Deferred.fromCoroutine(self._session.stop())
 
     async def _connect(self, reactor: Any, _address: Address, name: str) -> Connection:
+        address = self._addresses[self._at % len(self._addresses)]
         try:
-            return await connect(reactor, self._addresses[self._at % len(self._addresses)], name)
+            if self._password is not None:
+                address = evolve(address, password=await deferToThread(self._password))
+            return await connect(reactor, address, name)
         except (AMQPError, OSError):
             self._at += 1
             raise

@@ -27,6 +27,8 @@ from cloudd.control import (
     Message,
     NodeFacts,
     NodeList,
+    NodeLive,
+    NodeLiveList,
     NodeRequest,
     NodeToken,
     Outcome,
@@ -91,6 +93,7 @@ class ControlSite:
             b"/v1/database": (b"GET", self._database),
             b"/v1/database/move": (b"POST", self._move_database),
             b"/v1/nodes": (b"GET", self._nodes),
+            b"/v1/nodes/live": (b"GET", self._live_nodes),
             b"/v1/node": (b"GET", self._node),
             b"/v1/node/token": (b"POST", self._node_token),
             b"/v1/node/drain": (b"POST", self._drain_node),
@@ -174,6 +177,11 @@ class ControlSite:
     async def _nodes(self, request: Request) -> None:
         _answer(request, msgspec.convert(await self._controlled.operate("nodes.list", {}), NodeList))
 
+    async def _live_nodes(self, request: Request) -> None:
+        asked = {"node": _parameter(request.query, "node", "")}
+        found = await self._controlled.operate("nodes.live", asked)
+        _answer(request, NodeLiveList(nodes=[_live(each) for each in found["nodes"]]))
+
     async def _node(self, request: Request) -> None:
         await self._answer_node(request, "nodes.show", node=_parameter(request.query, "node", ""))
 
@@ -253,6 +261,15 @@ class ControlSite:
 
 def _answer(request: Request, message: Message) -> None:
     request.respond(200, [JSON], to_json(message))
+
+
+def _live(said: dict[str, Any]) -> NodeLive:
+    """What one node says: one of other code may say what nobody understands here, which must not hide the others."""
+    try:
+        return msgspec.convert(said, NodeLive)
+    except msgspec.ValidationError as error:
+        cause = f"it answers, but what it says cannot be read here: {error}"
+        return NodeLive(id=said["id"], name=said["name"], answers=False, cause=cause)
 
 
 def _refuse(request: Request, status: int, cause: str) -> None:
