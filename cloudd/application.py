@@ -118,7 +118,7 @@ class Application:
             "objects.purge": self._purge,
         }
         monitoring = monitoring_face(resources, self.health)
-        rest = identity_face(self.identity, resources, lambda name, ours: self.nodes.pins.served(name, ours))
+        rest = identity_face(self.identity, resources, self.nodes.served)
         web = web_face(self.identity, self.events, resources)
         self._faces: dict[str, Handler] = {
             "api": api_port(

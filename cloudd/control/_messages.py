@@ -445,7 +445,7 @@ class NodeToken(Message, frozen=True, kw_only=True):
 
 class RollingRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
-    Change the code of all nodes; ``tree``, ``expected_hash``, ``how`` and ``canary`` as in ``UpgradeRequest``, each node's.
+    Change the code of all nodes; ``tree``, ``expected_hash``, ``how`` and ``canary`` as in ``UpgradeRequest``.
 
     ``parallel`` nodes at a time; each must be well for ``settle_s`` before the next one's turn.
     """
@@ -474,7 +474,7 @@ class RollingNodePlan(Message, frozen=True, kw_only=True):
     """
     What a rolling upgrade would do on one node.
 
-    ``kind`` and ``reason`` are of its ``Plan``, empty where it could not be asked; ``trouble`` is what is wrong with it.
+    ``kind`` and ``reason`` are of its ``Plan``, empty where it could not be asked; ``trouble``: what is wrong with it.
     """
 
     id: str

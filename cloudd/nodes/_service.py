@@ -107,6 +107,10 @@ class Nodes:
         """Which versions may be written and are shown, as of some seconds ago; on a file, alone: all of ours."""
         return self._watch.pins
 
+    def served(self, name: str, ours: Sequence[int]) -> tuple[int, int]:
+        """Which versions of an API clients are shown now: see ``Pins.served``."""
+        return self.pins.served(name, ours)
+
     async def read_pins(self) -> Pins:
         """The same, from the database."""
         return await self._watch.read()

@@ -71,7 +71,7 @@ class Rules:
         self.assertNotEqual(self.standing().oldest, HEAD)
 
     def test_closes_the_tables_to_older_releases(self: Any) -> None:
-        """The release before, which has no scripts of this revision, does not start any more; before the step it does."""
+        """The release before, which has no scripts of this revision, starts before the step and not after it."""
         scripts = Path(self.mktemp())
         newest = shutil.ignore_patterns(f"{HEAD}_*", "__pycache__")
         shutil.copytree(_migrate._SCRIPTS, scripts, ignore=newest)
