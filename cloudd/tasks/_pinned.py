@@ -23,11 +23,11 @@ AWAY_US = 86_400_000_000
 
 def version_for(connection: Connection, form: Form) -> int:
     """In which a row of this form is written now."""
-    readable = form.readable
-    if len(readable) < 2:
+    if len(form.readable) < 2:
         return form.emits
+    writable = set(form.converters.reachable(form.name, form.version)).intersection(form.readable)
     nodes, releases = tables.node.c, tables.release.c
     alive = select(nodes.payloads).where(nodes.state != "removed", nodes.contact_us > now_us() - AWAY_US)
     kept = select(releases.payloads).where(releases.state == "open")
     texts = [*connection.execute(alive).scalars(), *connection.execute(kept).scalars()]
-    return newest_common(form.name, form.emits, readable, [json.loads(text) for text in texts])
+    return newest_common(form.name, form.emits, sorted(writable), [json.loads(text) for text in texts])

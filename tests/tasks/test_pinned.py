@@ -26,8 +26,7 @@ def down(fields: Fields) -> Fields:
 def form() -> Form:
     """Of version 2, which it would write."""
     converters = Converters()
-    converters.add("test.work", 1, up)
-    converters.add_down("test.work", 2, down)
+    converters.add("test.work", 1, up=up, down=down)
     return Form(name="test.work", version=2, converters=converters)
 
 
