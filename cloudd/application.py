@@ -26,6 +26,7 @@ from cloudd.interfaces.application import (
     WorkForm,
     WorkReport,
 )
+from cloudd.interfaces.settings import NODE_ID
 from cloudd.joining import NodeFolder
 from cloudd.nodes import NodeError, Nodes, NodeTopic, Orders
 from cloudd.objects import Objects, ObjectsError
@@ -83,6 +84,14 @@ def open_store(resources: Resources) -> IObjectStore:
     )
 
 
+def node_id_of(resources: Resources) -> str:
+    """Of this machine; empty: it has none yet, before its first start.  Blocks."""
+    try:
+        return (resources.settings.state / NODE_ID).read_text().strip()
+    except OSError:
+        return ""
+
+
 @implementer(IApplication)
 class Application:
     """
@@ -117,9 +126,9 @@ class Application:
             **self.rolling.calls(self.tasks.calls()["tasks.show"], self.tasks.poke),
             "objects.purge": self._purge,
         }
-        monitoring = monitoring_face(resources, self.health)
+        monitoring = monitoring_face(resources, self.health, node_id_of(resources))
         rest = identity_face(self.identity, resources, self.nodes.served)
-        web = web_face(self.identity, self.events, resources)
+        web = web_face(self.identity, self.events, resources, self._calls["rolling.status"])
         self._faces: dict[str, Handler] = {
             "api": api_port(
                 {

@@ -17,9 +17,9 @@ from attrs import frozen
 from sqlalchemy import Connection, Row, insert, select, update
 
 from cloudd.database import now_us, tables
+from cloudd.interfaces.payloads import Readable
 
 from ._errors import WrongNodeState
-from ._pins import Readable
 
 _table = tables.release
 _c = _table.c

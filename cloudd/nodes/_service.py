@@ -260,7 +260,7 @@ class Nodes:
 
     def start(self, state: Mapping[str, Any]) -> None:
         """Look at the other nodes.  Nothing more: code that only tries itself does not speak for its node."""
-        if self._resources.settings.database.url:
+        if self._resources.settings.database.url and not self._leads:  # the agent's looks at each beat
             self._looking = self._timer(self._resources.settings.nodes.heartbeat_s, self._watch.look)
 
     def lead(self, on_trial: bool = False) -> None:
@@ -320,6 +320,7 @@ class Nodes:
         presence = self._presence
         try:
             await presence.say()
+            await self._watch.look()
             presence.cause = ""
         except Exception as error:
             presence.cause = f"the node's registry cannot be written: {error}; it is tried again"
@@ -331,6 +332,7 @@ class Nodes:
     async def _follow(self) -> None:
         try:
             await self._presence.watch()
+            await self._watch.look()
         except Exception as error:
             log.warn("whether this node works is not known; it is asked again: {cause}", cause=str(error))
 

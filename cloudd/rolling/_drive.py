@@ -205,5 +205,5 @@ class Drive:
     def _answers(self, node: NodeProgress, status: OrderStatus) -> None:
         """What was waited for is over."""
         self._since.pop((node.id, "silent"), None)
-        if status.result != "busy":
+        if status.state == "ended" and status.result != "busy":
             self._since.pop((node.id, "busy"), None)

@@ -9,13 +9,16 @@ code of the open release; one that cannot go back does not stop the others.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from attrs import define
+from sqlalchemy import Connection, insert
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 
+from cloudd.database import now_us, tables
 from cloudd.nodes import NodeError, Release, begin_release, end_release, open_release
 from cloudd.tasks import Fields, Form, Kind, Retry, Step, Task, TaskFailed
 
@@ -178,10 +181,20 @@ async def _move(
     try:
         await gatherResults([Deferred.fromCoroutine(_awaited(bit(node, rows))) for node in batch], consumeErrors=True)
     except FirstError as error:
-        raise error.subFailure.value from None
-    await task.save({**task.state, **rollout.fields()}, progress=count(rollout))
-    if before == [node.state for node in batch]:
+        cause: Exception = error.subFailure.value
+        raise cause from None
+    state, figures = {**task.state, **rollout.fields()}, count(rollout)
+    if before != [node.state for node in batch]:
+        await task.write(tell, task.id, states(rollout.nodes), state=state, progress=figures)
+    else:
+        await task.save(state, progress=figures)
         await cloud.pause(LOOK_S)
+
+
+def tell(connection: Connection, task_id: str, nodes: dict[str, str]) -> None:
+    """Who follows the cloud's events, in the transaction that saves."""
+    data = json.dumps({"task_id": task_id, "nodes": nodes})
+    connection.execute(insert(tables.outbox).values(created_us=now_us(), type="upgrade.rolling", data=data))
 
 
 async def _awaited(waiting: Awaitable[None]) -> None:

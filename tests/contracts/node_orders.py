@@ -12,15 +12,15 @@ class NodeOrdersContract:
     Mix into a ``TestCase`` whose ``setUp`` sets these.
 
     :ivar orders: the provider
-    :ivar node: id of a node that runs ``old``
-    :ivar tree: where it finds other code, of the hash ``new``
+    :ivar node: id of a node that runs ``old_hash``
+    :ivar tree: where it finds other code, of the hash ``new_hash``
     """
 
     orders: Any
     node: str
     tree: str
-    old: str
-    new: str
+    old_hash: str
+    new_hash: str
 
     async def ended(self: Any, status: OrderStatus) -> OrderStatus:
         for _ in range(1_000):
@@ -30,17 +30,17 @@ class NodeOrdersContract:
         raise AssertionError("the order does not end")
 
     def order(self: Any, order_id: str = "o-1", **facts: Any) -> Order:
-        return Order(**{"id": order_id, "tree": self.tree, "expected_hash": self.new, "canary": 0.0, **facts})
+        return Order(**{"id": order_id, "tree": self.tree, "expected_hash": self.new_hash, "canary": 0.0, **facts})
 
     def back(self: Any, order_id: str = "o-1.back", expected: str | None = None) -> Order:
-        return Order(id=order_id, expected_hash=self.old if expected is None else expected)
+        return Order(id=order_id, expected_hash=self.old_hash if expected is None else expected)
 
     async def test_there_and_back(self: Any) -> None:
         """An upgrade, and a rollback to what ran before."""
         up = await self.ended(await self.orders.upgrade(self.node, self.order()))
-        self.assertEqual((up.action, up.result, up.new_hash), ("upgrade", "committed", self.new))
+        self.assertEqual((up.action, up.result, up.new_hash), ("upgrade", "committed", self.new_hash))
         down = await self.ended(await self.orders.rollback(self.node, self.back()))
-        self.assertEqual((down.action, down.result, down.new_hash), ("rollback", "committed", self.old))
+        self.assertEqual((down.action, down.result, down.new_hash), ("rollback", "committed", self.old_hash))
 
     async def test_done_once(self: Any) -> None:
         """The same order sent again tells how it has ended, also when that is no longer what runs."""
@@ -49,7 +49,7 @@ class NodeOrdersContract:
         again = await self.orders.upgrade(self.node, self.order())
         self.assertEqual((again.state, again.result), ("ended", "committed"))
         plan = await self.orders.plan(self.node, self.tree)
-        self.assertEqual(plan["running_hash"], self.old)
+        self.assertEqual(plan["running_hash"], self.old_hash)
 
     async def test_one_id_for_one_order(self: Any) -> None:
         await self.ended(await self.orders.upgrade(self.node, self.order()))
@@ -73,11 +73,13 @@ class NodeOrdersContract:
         wrong = self.orders.rollback(self.node, self.back(expected="f" * 64))
         await self.assertFailure(wrong, OrderRefused)
         plan = await self.orders.plan(self.node, self.tree)
-        self.assertEqual(plan["running_hash"], self.new)
+        self.assertEqual(plan["running_hash"], self.new_hash)
 
     async def test_plan(self: Any) -> None:
         """It says what would be loaded, and that there is nothing to do afterwards."""
         plan = await self.orders.plan(self.node, self.tree)
-        self.assertEqual((plan["kind"], plan["target_hash"], plan["running_hash"]), ("swap", self.new, self.old))
+        self.assertEqual(
+            (plan["kind"], plan["target_hash"], plan["running_hash"]), ("swap", self.new_hash, self.old_hash)
+        )
         await self.ended(await self.orders.upgrade(self.node, self.order()))
         self.assertEqual((await self.orders.plan(self.node, self.tree))["kind"], "nothing")

@@ -100,7 +100,11 @@ class ForwardTests(DriveCase):
         self.assertEqual(len(self.facts["orders"]), 3)
 
     async def test_busy_for_ever(self) -> None:
-        for facts in ({"results": ["busy"] * MOST_BITS}, {"refuses": "another change is under way"}):
+        cases: tuple[dict[str, Any], ...] = (
+            {"results": ["busy"] * MOST_BITS},
+            {"refuses": "another change is under way"},
+        )
+        for facts in cases:
             self.facts.update(facts)
             self.node.enter(WAITING)
             began = self.cloud.now
@@ -198,12 +202,13 @@ class BackTests(DriveCase):
 
     async def test_stuck(self) -> None:
         """One that cannot is told of with its cause: it was lost, its rollback failed, something else ran before."""
-        for words, facts in {
+        cases: dict[str, dict[str, Any]] = {
             "lost meanwhile": {"lost": True},
             "does not answer": {"silent": True},
             "failed on purpose": {"results": ["failed"]},
             "would load 2222": {"previous": "2" * 64},
-        }.items():
+        }
+        for words, facts in cases.items():
             self.setUp()
             await self.changed()
             self.facts.update(facts)

@@ -44,10 +44,12 @@ class Rules:
         await self.write(add_node, name, code, age_s)
 
     async def look(self: Any) -> Finality:
-        return await self.read(look, 60.0, [UPGRADE.name], self.folder)
+        found: Finality = await self.read(look, 60.0, [UPGRADE.name], self.folder)
+        return found
 
     async def finish(self: Any) -> Finality:
-        return await self.write(make_final, 60.0, [UPGRADE.name], "ann", self.folder)
+        found: Finality = await self.write(make_final, 60.0, [UPGRADE.name], "ann", self.folder)
+        return found
 
     async def refused(self: Any, *words: str) -> None:
         """Whatever stands against it is named, and nothing is changed."""

@@ -40,7 +40,8 @@ class Answering(Resource):
 class HealthTests(TestCase):
     def setUp(self) -> None:
         self.server = Answering()
-        port: Any = reactor.listenTCP(0, Site(self.server), interface="127.0.0.1")  # type: ignore[attr-defined]
+        clock: Any = reactor
+        port = clock.listenTCP(0, Site(self.server), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.row = evolve(ROW, load={"health": f"http://127.0.0.1:{port.getHost().port}/health"})
         self.live: Mapping[str, Any] = {"answers": True, "health": WELL}

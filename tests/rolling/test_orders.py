@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import asdict
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
@@ -19,7 +20,7 @@ from .small_cloud import NEW, OLD, SmallCloud
 
 class SmallCloudTests(NodeOrdersContract, TestCase):
     def setUp(self) -> None:
-        self.orders, self.node, self.tree, self.old, self.new = SmallCloud(["a"]), "a", "/srv/new", OLD, NEW
+        self.orders, self.node, self.tree, self.old_hash, self.new_hash = SmallCloud(["a"]), "a", "/srv/new", OLD, NEW
 
 
 class Direct:
@@ -41,8 +42,6 @@ class Direct:
         return Deferred.fromCoroutine(self._calls["order_status"](order_id)).addCallback(status_in)
 
     def _begin(self, action: str, order: Order) -> Deferred[OrderStatus]:
-        from attrs import asdict
-
         begun: Deferred[dict[str, Any]] = Deferred.fromCoroutine(
             self._calls["order_begin"](action, asdict(order), "node-1")
         )
@@ -53,9 +52,7 @@ class AnchorTests(NodeOrdersContract, UpgradeCase):
     def setUp(self) -> None:
         super().setUp()
         new = self.version(2)
-        self.node, self.tree, self.new = "", "", new.hash
+        self.node, self.tree, self.old_hash, self.new_hash = "", "", self.old.hash, new.hash
         orders = Orders(self.upgrades, self.state, ThreadsAtOnce(), lambda: 200.0)
         self.successResultOf(Deferred.fromCoroutine(orders.settle()))
         self.orders = Direct(orders)
-        self.old_tree = self.old
-        self.old = self.old_tree.hash  # type: ignore[assignment]

@@ -12,13 +12,12 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from attrs import field, frozen
+from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as NoAnswer
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import PartHealth, Resources
-from cloudd.interfaces.settings import NODE_ID
 from cloudd.protocols.http import Handler, Header, Request
 
 _log = Logger()
@@ -36,19 +35,20 @@ _PATIENCE_S = 4.0
 LocalHealth = Callable[[], Sequence[PartHealth]]
 
 
-def monitoring_face(resources: Resources, health: LocalHealth) -> Handler:
+def monitoring_face(resources: Resources, health: LocalHealth, node: str = "") -> Handler:
     """
     :param health: this worker's own parts, for when the host cannot be asked
+    :param node: who answers, for other nodes: an address may be a load balancer's; empty: it is not told
     :return: the handler of ``/health`` and ``/metrics``; anything else gets 404
     """
-    return _Monitoring(resources, health)
+    return _Monitoring(resources, health, ((b"X-Cloudd-Node", node.encode()),) if node else ())
 
 
 @frozen
 class _Monitoring:
     resources: Resources
     health: LocalHealth
-    known: list[Header] = field(init=False, factory=list)
+    who: tuple[Header, ...] = ()
 
     def __call__(self, request: Request) -> Coroutine[Any, Any, None] | None:
         answer = {b"/health": self.answer_health, b"/metrics": self.answer_metrics}.get(request.path)
@@ -70,7 +70,7 @@ class _Monitoring:
         except Exception as error:
             report = self._local_report(error)
         status = 200 if report.get("status") == "ok" else 503
-        request.respond(status, [_JSON, _FRESH, *await self._node()], msgspec.json.encode(report))
+        request.respond(status, [_JSON, _FRESH, *self.who], msgspec.json.encode(report))
 
     async def answer_metrics(self, request: Request) -> None:
         """The Prometheus text exposition; 503 when the host cannot be asked."""
@@ -82,16 +82,6 @@ class _Monitoring:
             request.respond(503, [_TEXT, _FRESH], f"Metrics could not be gathered: {_cause(error)}\n".encode())
             return
         request.respond(200, [_PROMETHEUS, _FRESH], text)
-
-    async def _node(self) -> list[Header]:
-        """Who answers, for other nodes: an address may be a load balancer's."""
-        if not self.known:
-            try:
-                found = await self.resources.threads.run((self.resources.settings.state / NODE_ID).read_bytes)
-            except OSError:  # a machine that has not started yet
-                return []
-            self.known.append((b"X-Cloudd-Node", found.strip()))
-        return self.known
 
     async def _patiently(self, waiting: Deferred[Any]) -> Any:
         return await waiting.addTimeout(_PATIENCE_S, self.resources.reactor)
