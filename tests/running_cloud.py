@@ -92,6 +92,7 @@ class RunningCloud:
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
+        said = ""
         while time.monotonic() < deadline:
             if self.process is not None and self.process.poll() is not None:
                 break
@@ -99,10 +100,12 @@ class RunningCloud:
                 with urllib.request.urlopen(self.url("api") + "/health", timeout=5, context=self.context) as answer:
                     if answer.status == 200:
                         return
+            except urllib.error.HTTPError as error:
+                said = error.read().decode(errors="replace")
             except (urllib.error.URLError, OSError):
                 pass
             time.sleep(0.05)
-        raise AssertionError(f"cloudd did not become ready:\n{self.log()}")
+        raise AssertionError(f"cloudd did not become ready: {said}\n{self.log()}")
 
     def log(self) -> str:
         return (self.folder / "daemon.log").read_text(errors="replace")[-8000:]

@@ -4,7 +4,8 @@ Which tasks a worker runs, and when it looks for them.
 
 **Looking.**  Several times a second, if anybody has committed since, and otherwise when the next task is due: a short
 read, and a claim only if something is due.  So a task that was submitted by another worker of the host begins within
-``LOOK_S``, and an idle host writes nothing.  Where commits cannot be seen (another host's), every ``POLL_S``.
+``LOOK_S``, and an idle host writes nothing.  Where commits cannot be seen (another host's), every ``POLL_S``, and when
+another node tells of a task (``_told``).
 
 **Leases** are renewed three times in their length, all of them in one write.  One that could not be renewed for
 ``FENCE`` of its length is taken for lost, and its step is cancelled, before the database lets somebody else have it.

@@ -55,13 +55,59 @@ class NodeTests(CommandCase):
         self.assertIn("four", self.run_it("node", "list", "--all").output)
         self.assertEqual(len(json.loads(self.run_it("--json", "node", "list").output)["nodes"]), 3)
 
+    def live(self, **changes: Any) -> dict[str, Any]:
+        """What a node says of itself, as the application tells it."""
+        code = {"start_tree": "/t", "started_from": "d" * 64, "hash": "c" * 64, "previous_hash": "", "generation": 4,
+                "since": 1.0}  # fmt: skip
+        change = {"type": "progress", "step": "canary", "text": "5 % of the connections"}
+        status = {"version": "0.1.0", "started_at": 1.0, "code": code, "upgrade": change}
+        parts = {"disk": {"status": "failing", "cause": "[bold]full"}, "tasks": {"status": "ok", "cause": ""}}
+        health = {"status": "failing", "parts": parts}
+        facts = {
+            "id": NODE_ID,
+            "name": "[red]one",
+            "answers": True,
+            "took_ms": 3.25,
+            "status": status,
+            "health": health,
+        }
+        return {**facts, **changes}
+
+    def test_live(self) -> None:
+        """What nodes say themselves, or why one says nothing; a daemon of before there was such a question as well."""
+        self.host.operations["nodes.show"] = facts()
+        self.host.operations["nodes.live"] = {"nodes": [self.live()]}
+        output = self.run_it("node", "show", "one").output
+        for text in ("answers in 3.2 ms: code cccccccccccc, generation 4", "under way: canary: 5 % of the connections",
+                     "disk fails: [bold]full"):  # fmt: skip
+            self.assertIn(text, output)
+        self.assertNotIn("tasks fails", output)
+        self.assertEqual(self.host.operated[-1], ("nodes.live", {"node": NODE_ID}))
+        found = json.loads(self.run_it("--json", "node", "show", "one").output)
+        self.assertEqual(found["live"]["status"]["upgrade"]["step"], "canary")
+
+        del self.host.operations["nodes.live"]
+        self.assertIn("the code that runs has no nodes.live", self.run_it("node", "show", "one").output)
+
+        silent = self.live(id="b" * 32, name="two", answers=False, cause="it does not answer", status=None, health=None)
+        well = self.live(health={"status": "ok", "parts": {}})
+        self.host.operations["nodes.list"] = {"nodes": [facts(), facts(id="b" * 32, name="two", own=False)]}
+        self.assertNotIn("answers", self.run_it("node", "list").output)
+        self.host.operations["nodes.live"] = {"nodes": [well, silent]}
+        output = self.run_it("node", "list", "--live").output
+        for text in ("answers in", "ok", "answer"):
+            self.assertIn(text, output)
+        nodes = json.loads(self.run_it("--json", "node", "list", "--live").output)["nodes"]
+        self.assertEqual([each["live"]["answers"] for each in nodes], [True, False])
+
     def test_show(self) -> None:
         """All facts; a name with anything in it reaches the application."""
         self.host.operations["nodes.show"] = facts(state="drained", state_s=130.0, state_by="root (process 8)")
         output = self.run_it("node", "show", "a&b=c d").output
         for text in (NODE_ID, "drained for 2 min, by root (process 8)", "generation 4", "objects.purge: 1, 2", "2 h"):
             self.assertIn(text, output)
-        self.assertEqual(self.host.operated, [("nodes.show", {"node": "a&b=c d"})])
+        asked = [("nodes.show", {"node": "a&b=c d"}), ("nodes.live", {"node": NODE_ID})]
+        self.assertEqual(self.host.operated, asked)
 
     def test_changes(self) -> None:
         """The application is told who asks; its refusals are shown."""

@@ -8,7 +8,9 @@ What messaging does over every ``ITransport``: a mixin of tests with one hook, `
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -108,6 +110,9 @@ class Worker:
         if call.fields.get("bad"):
             raise Fault("it is bad", {})
         self.noted.append(call.fields["number"])
+
+    def hear(self, event: Event) -> None:
+        self.noted.append(event.fields["number"])
 
     async def hold(self, _call: Call) -> Fields:
         self.held.append(Deferred())
@@ -523,6 +528,50 @@ class MessagingContract(MessagingHouse):
         self.assertEqual(sorted(worker.noted), list(range(1, casts + 1)))
         self.assertEqual(sum(call.fields.get("say") is not None for call in worker.calls), 2 * len(answered))
         self.assertGreater(casts, 20)
+
+    async def test_give_over(self) -> None:
+        """In one process a server leaves when another one gets messages; without another one after a while."""
+        asking, bus = await self.bus("a"), await self.bus("host-1")
+        first = await self.served(bus, Worker("first"))
+        giving = Deferred.fromCoroutine(bus.give_over(first, 20.0))
+        await deferLater(reactor, 0.05)
+        self.assertFalse(giving.called)
+        self.assertEqual((await asking.call(self.topic, ECHO, {"say": 1}, 5.0, node="host-1"))["by"], "first")
+        second = bus.serve(self.topic, Worker("second").methods)
+        self.assertTrue(await bus.settled(20.0))
+        await giving
+        self.assertEqual((await asking.call(self.topic, ECHO, {"say": 1}, 5.0, node="host-1"))["by"], "second")
+        await bus.give_over(second, 0.05)
+        await self.fails(NobodyThere, asking.call(self.topic, ECHO, {"say": 1}, 5.0, node="host-1"))
+
+    async def test_nothing_is_kept(self) -> None:
+        """A server and a subscription that have ended hold nothing alive: their code may be freed."""
+        bus = await self.bus("host-1")
+        kept = await self.come_and_gone(bus)
+        await self.until(lambda: gc.collect() >= 0 and not any(each() for each in kept))
+
+    async def come_and_gone(self, bus: Bus) -> list[weakref.ref[Worker]]:
+        """Who has served, and who has listened."""
+        worker, heard = Worker(), Worker()
+        server = await self.served(bus, worker)
+        subscription = bus.subscribe(self.topic, [NOTE], heard.hear)
+        await subscription.ready
+        await bus.call(self.topic, ECHO, {"say": 1}, 5.0)
+        await bus.cast(self.topic, NOTE, {"number": 1})
+        await bus.publish(self.topic, NOTE, {"number": 2})
+        await self.until(lambda: worker.noted == [1] and heard.noted == [2])
+        await bus.retire(server)
+        await subscription.end()
+        return [weakref.ref(worker), weakref.ref(heard)]
+
+    async def test_settled(self) -> None:
+        """At once where nothing serves; not at all without a connection."""
+        bus = await self.bus("host-1")
+        self.assertTrue(await bus.settled(0.0))
+        await bus.stop()
+        bus.serve(self.topic, Worker().methods)._listening.ready.addErrback(lambda _: None)
+        if not bus._servers[0].ready.called:
+            self.assertFalse(await bus.settled(20.0))
 
     async def test_rest(self) -> None:
         """What runs is finished; what has not begun goes to others; what takes too long is cut off and told so."""

@@ -26,7 +26,18 @@ from tests.database.choice import DaemonDatabase
 from tests.ports import free_port
 from tests.running_cloud import CHECKOUT
 
-KERNEL = ("interfaces", "daemon", "database", "control", "protocols/http", "protocols/control", "tls_front")
+KERNEL = (
+    "interfaces",
+    "daemon",
+    "database",
+    "control",
+    "messaging",
+    "protocols/amqp",
+    "protocols/bus",
+    "protocols/http",
+    "protocols/control",
+    "tls_front",
+)
 PATIENCE_S = 40.0
 
 APPLICATION = """

@@ -9,8 +9,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.daemon._anchor_link import HOST_TIMEOUT_S, AnchorLink, LinkedHost
-from cloudd.daemon._link import Frames, LinkLost, LinkTimeout, Message, frame
+from cloudd.daemon._anchor_link import HOST_TIMEOUT_S, AnchorLink, LinkedHost, LinkedOrders
+from cloudd.daemon._link import Frames, LinkLost, LinkTimeout, Message, RemoteError, frame
+from cloudd.interfaces.orders import NoSuchOrder, OrderRefused
 
 
 class AnchorLinkTests(SynchronousTestCase):
@@ -72,3 +73,37 @@ class AnchorLinkTests(SynchronousTestCase):
         health = self.host.health()
         self.clock.advance(HOST_TIMEOUT_S)
         self.failureResultOf(health, LinkTimeout)
+
+
+class OrderTests(AnchorLinkTests):
+    def setUp(self) -> None:
+        super().setUp()
+        self.orders = LinkedOrders(self.anchor)
+
+    def refuse(self, kind: str, cause: str) -> None:
+        (call,) = Frames().feed(self.wire.value())
+        self.wire.clear()
+        self.anchor.link.dataReceived(frame(Message(id=call.id, error=(kind, cause))))
+
+    def test_orders(self) -> None:
+        """They go to the anchor as they are, and its refusals are the same here."""
+        begun = self.orders.begin("upgrade", {"id": "o"}, "two")
+        (call,) = Frames().feed(self.wire.value())
+        self.assertEqual(call.body, {"action": "upgrade", "order": {"id": "o"}, "sender": "two"})
+        self.refuse("OrderRefused", "busy")
+        self.assertEqual(str(self.failureResultOf(begun, OrderRefused).value), "busy")
+        asked = self.orders.status("o")
+        self.refuse("NoSuchOrder", "none")
+        self.failureResultOf(asked, NoSuchOrder)
+        planned = self.orders.plan("/t")
+        self.assertEqual(self.answer(self.wire, {"kind": "swap"}), "order_plan")
+        self.assertEqual(self.successResultOf(planned), {"kind": "swap"})
+
+    def test_other_code(self) -> None:
+        """An anchor of before there were orders refuses them in words; what else it raises is not hidden."""
+        asked = self.orders.status("o")
+        self.refuse("LookupError", "order_status: this process knows no such call")
+        self.failureResultOf(asked, OrderRefused)
+        asked = self.orders.status("o")
+        self.refuse("KeyError", "a bug")
+        self.failureResultOf(asked, RemoteError)

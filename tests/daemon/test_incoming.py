@@ -95,6 +95,45 @@ class HandBackTests(SynchronousTestCase):
         self.assertIn("did not end", self.successResultOf(self.warnings)[0])
 
 
+class AgentTests(SynchronousTestCase):
+    def test_the_new_agent_serves_first(self) -> None:
+        """The old one is told to end when the new one has said that messages come to it: a call finds one of them."""
+        told: list[str] = []
+        gate: Deferred[Any] = Deferred()
+
+        class Agent:
+            name = role = "agent"
+
+            @property
+            def link(self) -> Agent:
+                return self
+
+            async def call(self, name: str, timeout_s: float) -> Any:
+                told.append(name)
+                return await gate
+
+        old, new = Agent(), Agent()
+
+        class AgentPool:
+            stop_timeout_s = 1.0
+
+            def promote(self, _decided: Any) -> list[Any]:
+                return [old]
+
+            def end(self, slot: Agent, _timeout_s: float) -> None:
+                told.append("end the old" if slot is old else "end the new")
+
+        pool: Any = AgentPool()
+        unused: Any = None
+        hand_over = HandOver(Clock(), pool, unused, Path(), unused, unused, lambda _: "", lambda *_: None)
+        hand_over._crew = [cast(Any, new)]
+        committed = Deferred.fromCoroutine(hand_over.commit())
+        self.assertEqual(told, ["take_over"])
+        gate.callback(None)
+        self.assertEqual(self.successResultOf(committed), [])
+        self.assertEqual(told, ["take_over", "end the old"])
+
+
 class SupervisionTests(SynchronousTestCase):
     """What ends it, and what comes in its last moment."""
 

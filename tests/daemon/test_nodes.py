@@ -80,15 +80,17 @@ class AloneTests(SynchronousTestCase):
         self.assertEqual(again["id"], node["id"])
 
 
-class TwoTests(SynchronousTestCase):
-    def setUp(self) -> None:
+class NodesCase(SynchronousTestCase):
+    """A first machine that lets others join; ``build`` starts it."""
+
+    def build(self, more: str = "") -> None:
         self.trees = Path(tempfile.mkdtemp(prefix="cloudd-nodes-"))
         self.addCleanup(shutil.rmtree, self.trees)
         name, self.url = new_template()
         self.addCleanup(shared_postgres().drop, name)
         self.port = free_port()
         listen = f'listen = "tcp:{self.port}:interface=127.0.0.1"\n[database]\nurl = "{self.url}"\n'
-        listen += f"[upgrade]\ncanary_percent = 0\ntrees = {json.dumps([str(self.trees)])}"
+        listen += f"[upgrade]\ncanary_percent = 0\nwindow_s = 2\ntrees = {json.dumps([str(self.trees)])}\n{more}"
         self.first = RunningCloud(SETTINGS.format(name="one", more=listen))
         self.addCleanup(self.first.remove)
         self.first.start()
@@ -107,6 +109,11 @@ class TwoTests(SynchronousTestCase):
         second.start()
         wait(lambda: self.one.node("two")["state"] == "ready")
         return second, two
+
+
+class TwoTests(NodesCase):
+    def setUp(self) -> None:
+        self.build()
 
     def test_joining(self) -> None:
         """The second is ready, shares users and keys, renews its certificate; the token is of no use again."""

@@ -20,7 +20,9 @@ from cloudd.daemon.settings import (
     settings_from_plain,
     settings_to_plain,
 )
+from cloudd.interfaces.broker import broker_urls
 from cloudd.interfaces.settings import Settings, default_state
+from cloudd.protocols.amqp import Address
 
 DEFAULT = Path("/var/lib/cloudd")
 
@@ -69,6 +71,37 @@ class ReadTests(SynchronousTestCase):
             error = self.refusal(f"[database]\n{text}\n")
             self.assertEqual(error.key, key)
             self.assertNotIn("friend", str(error))
+
+    def test_messaging(self) -> None:
+        """Brokers' URLs are checked without a client library, files are paths, and a password is never said again."""
+        text = 'url = "amqps://u@a/v?heartbeat=3 amqps://u@b:7"\npassword_file = "/p"\nca_file = "/c"\n'
+        good = self.read(f"[messaging]\n{text}")
+        self.assertEqual((good.messaging.password_file, good.messaging.ca_file), ("/p", "/c"))
+        self.assertEqual(settings_from_plain(settings_to_plain(good)), good)
+        for wrong, key in (
+            ('url = "amqp://u:friend@mq"', "messaging.url"),
+            ('url = "amqp://u@mq mq2"', "messaging.url"),
+            ('url = "http://u@mq"', "messaging.url"),
+            ('url = "amqp://u@"', "messaging.url"),
+            ('url = "amqp://u@mq:port"', "messaging.url"),
+            ('url = "amqp://u@mq/a/b"', "messaging.url"),
+            ('url = "amqp://u@mq?heartbeat=soon"', "messaging.url"),
+            ('url = "amqp://u@mq?cacertfile=/c"', "messaging.url"),
+            ('url = "amqp://u@mq?server_name_indication=x"', "messaging.url"),
+            ('password_file = "/p"', "messaging.password_file"),
+            ('url = "amqp://u@mq"\npassword_file = "p"', "messaging.password_file"),
+            ('url = "amqp://u@mq"\nca_file = "/c"', "messaging.ca_file"),
+            ('url = "amqps://u@mq"\nkey_file = "/k"', "messaging.key_file"),
+        ):
+            error = self.refusal(f"[messaging]\n{wrong}\n")
+            self.assertEqual(error.key, key, wrong)
+            self.assertNotIn("friend", str(error))
+
+    def test_good_broker_urls(self) -> None:
+        """What the settings take, the client takes as well."""
+        for url in ("amqp://mq", "amqps://u%40v@mq:5671/%2f?heartbeat=10&connection_timeout=500", "amqp://u@[::1]/v"):
+            (found,) = broker_urls(url)
+            Address.from_uri(found)
 
     def test_unknown_keys(self) -> None:
         """An unknown table or key names the nearest one."""

@@ -19,9 +19,15 @@ ANSWER = JoinAnswer(
     roles=["api"],
     certificate="certificate\n",
     authority="authority\n",
-    settings={"database": {"url": "postgresql://cloudd@db/cloudd"}, "identity": {"region": 'R"1\\ü'}},
+    settings={
+        "database": {"url": "postgresql://cloudd@db/cloudd"},
+        "identity": {"region": 'R"1\\ü'},
+        "messaging": {"url": "amqps://cloudd@mq"},
+    },
     secrets={"tokens/1": "key\n", "credentials/12": "other\n"},
     database_password="say friend",
+    broker_password="say other",
+    broker_authority="certificate of the broker's",
 )
 
 
@@ -44,6 +50,10 @@ class FolderTests(SynchronousTestCase):
         settings = read_settings(None, self.state, Path("/nowhere"), {})
         self.assertEqual((settings.database.url, settings.nodes.name), ("postgresql://cloudd@db/cloudd", "two"))
         self.assertEqual(Path(settings.database.password_file).read_text(), "say friend")
+        messaging = settings.messaging
+        self.assertEqual(messaging.url, "amqps://cloudd@mq")
+        self.assertEqual(Path(messaging.password_file).read_text(), "say other")
+        self.assertEqual(Path(messaging.ca_file).read_text(), "certificate of the broker's")
         own = Path(self.mktemp())
         own.write_text('[database]\nurl = "postgresql://cloudd@near/cloudd"\n[nodes]\nheartbeat_s = 2\n')
         settings = read_settings(own, self.state, Path("/nowhere"), {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 from attrs import evolve
@@ -11,10 +12,11 @@ from twisted.trial.unittest import TestCase
 
 from cloudd.database import DatabaseAway, now_us, tables
 from cloudd.interfaces.application import SelfCheckFailed
+from cloudd.interfaces.settings import DatabaseSettings, MessagingSettings
 from cloudd.joining import JoinToken, NodeFolder
 from cloudd.nodes import Holder, NodeError, Nodes, _rows, _service, _tokens
 from cloudd.nodes._address import place_of
-from cloudd.nodes._admission import Admission
+from cloudd.nodes._admission import Admission, _files
 
 from .house import House, Machine, with_role
 
@@ -278,6 +280,39 @@ class TokenTests(ServiceCase):
         self.assertIn("a role is", await self.refused(machine, "nodes.token", who="me", roles=["Odd One"]))
         for valid_s in (0, 1e9, float("nan")):
             self.assertIn("is valid for", await self.refused(machine, "nodes.token", who="me", valid_s=valid_s))
+
+    async def test_local_broker(self) -> None:
+        """One that others cannot reach under its name lets nobody join from elsewhere; with one more of them it may."""
+        resources = self.house.resources("one", listen=LISTEN, address="192.0.2.1:5010")
+        for url, words in (
+            ("amqp://cloudd@127.0.0.1:5672", "[messaging] url names this machine"),
+            ("amqp://cloudd@127.0.0.1 amqp://cloudd@mq.example", ""),
+        ):
+            settings = evolve(
+                resources.settings,
+                messaging=MessagingSettings(url=url),
+                database=DatabaseSettings(url="postgresql://cloudd@db.example/cloudd"),
+            )
+            machine = self.house.machine("one", resources=evolve(resources, settings=settings))
+            if words:
+                self.assertIn(words, await self.refused(machine, "nodes.token", who="me"))
+            else:
+                self.assertTrue((await self.ask(machine, "nodes.token", who="me"))["token"])
+
+    def test_files(self) -> None:
+        """What a node that joins gets of files here; one that cannot be read is named."""
+        file = Path(self.mktemp()).absolute()
+        file.write_text("say friend")
+        settings = self.house.resources("one").settings
+        given = evolve(
+            settings, messaging=MessagingSettings(url="amqps://mq", password_file=str(file), ca_file=str(file))
+        )
+        wanted = {"database_password": "", "broker_password": "say friend", "broker_authority": "say friend"}
+        self.assertEqual(_files(given), wanted)
+        gone = evolve(settings, messaging=MessagingSettings(url="amqps://mq", ca_file="/nowhere"))
+        with self.assertRaises(NodeError) as caught:
+            _files(gone)
+        self.assertIn("the certificate of the broker's authority cannot be read here", str(caught.exception))
 
     def test_places(self) -> None:
         """Where others reach it, from the endpoint or said so."""
