@@ -181,8 +181,7 @@ async def _move(
     try:
         await gatherResults([Deferred.fromCoroutine(_awaited(bit(node, rows))) for node in batch], consumeErrors=True)
     except FirstError as error:
-        cause: Exception = error.subFailure.value
-        raise cause from None
+        error.subFailure.raiseException()
     state, figures = {**task.state, **rollout.fields()}, count(rollout)
     if before != [node.state for node in batch]:
         await task.write(tell, task.id, states(rollout.nodes), state=state, progress=figures)
