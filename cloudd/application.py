@@ -28,7 +28,7 @@ from cloudd.interfaces.application import (
 )
 from cloudd.interfaces.settings import NODE_ID
 from cloudd.joining import NodeFolder
-from cloudd.nodes import NodeError, Nodes, NodeTopic, Orders
+from cloudd.nodes import MESSAGES, NodeError, Nodes, NodeTopic, Orders
 from cloudd.objects import Objects, ObjectsError
 from cloudd.protocols.events import EVENT_STATES, events_face
 from cloudd.protocols.http import Handler, Request
@@ -107,7 +107,7 @@ class Application:
         self.events = Events(resources, self.identity, store)
         self.rolling = Rolling(resources, Orders(resources.bus), self._live)
         self.tasks = Tasks(resources, [*self.objects.task_kinds(), *self.rolling.task_kinds()])
-        self.nodes = Nodes(resources, self.tasks, {**self.tasks.readable, **API_VERSIONS})
+        self.nodes = Nodes(resources, self.tasks, {**self.tasks.readable, **MESSAGES, **API_VERSIONS})
         self.node_listener = NodeListener(resources, self.nodes)
         self.node_topic = NodeTopic(resources, self.nodes)
         self._parts: dict[str, Identity | Objects | Events | Tasks | Nodes | NodeListener | NodeTopic] = {

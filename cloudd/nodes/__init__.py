@@ -30,6 +30,7 @@ from ._errors import (
     NoSuchNode,
     WrongNodeState,
 )
+from ._forms import MESSAGES
 from ._orders import Orders
 from ._pins import Pins
 from ._releases import Release
@@ -44,6 +45,7 @@ from ._tls import Credentials
 from ._topic import NodeTopic
 
 __all__ = [
+    "MESSAGES",
     "Admission",
     "AuthorityUnavailable",
     "Credentials",

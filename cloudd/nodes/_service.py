@@ -26,6 +26,7 @@ from ._authority import Authority
 from ._certificate import OwnCertificate
 from ._duty import Duty, Holder
 from ._errors import NodeError
+from ._forms import MESSAGES
 from ._pins import Pins
 from ._presence import Presence, Work
 from ._rows import Node
@@ -321,6 +322,7 @@ class Nodes:
         try:
             await presence.say()
             await self._watch.look()
+            self._pin_messages()
             presence.cause = ""
         except Exception as error:
             presence.cause = f"the node's registry cannot be written: {error}; it is tried again"
@@ -328,6 +330,13 @@ class Nodes:
         for duty in self._duties:
             duty.node_id = presence.node.id if presence.node is not None else ""
             duty.willing = presence.works
+
+    def _pin_messages(self) -> None:
+        """Questions go out in a version that all read; those of this generation, which names their forms."""
+        bus = self._resources.bus
+        for name, versions in MESSAGES.items():
+            if bus is not None and name in self._payloads:
+                bus.pin(name, self.pins.emits(name, max(versions), versions))
 
     async def _follow(self) -> None:
         try:
