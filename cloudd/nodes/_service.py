@@ -26,7 +26,7 @@ from ._authority import Authority
 from ._certificate import OwnCertificate
 from ._duty import Duty, Holder
 from ._errors import NodeError
-from ._forms import MESSAGES
+from ._forms import FORMS
 from ._pins import Pins
 from ._presence import Presence, Work
 from ._rows import Node
@@ -334,9 +334,8 @@ class Nodes:
     def _pin_messages(self) -> None:
         """Questions go out in a version that all read; those of this generation, which names their forms."""
         bus = self._resources.bus
-        for name, versions in MESSAGES.items():
-            if bus is not None and name in self._payloads:
-                bus.pin(name, self.pins.emits(name, max(versions), versions))
+        for form in FORMS if bus is not None else ():
+            bus.pin(form.name, self.pins.emits(form.name, form.emits, form.readable))
 
     async def _follow(self) -> None:
         try:

@@ -15,6 +15,7 @@ from cloudd.interfaces.orders import NodeOrders, NodeSilent, NoSuchOrder, Order,
 from cloudd.interfaces.settings import MessagingSettings
 from cloudd.messaging import Bus, Hub
 from cloudd.nodes import NodeTopic
+from cloudd.nodes._forms import FORMS
 from cloudd.nodes._orders import status_in
 
 from .house import House, Machine
@@ -97,6 +98,17 @@ class TopicCase(TestCase):
             topic.lead()
             topic.lead()  # safe
         return Member(machine, bus, taker, topic, own.id)
+
+
+class PinnedTests(TopicCase):
+    async def test_questions(self) -> None:
+        """Nodes ask in a version that every live node reads, as of the last beat."""
+        machine, bus = self.one.machine, self.one.bus
+        pinned: dict[str, int | None] = {}
+        self.patch(bus, "pin", pinned.__setitem__)
+        machine.nodes._resources = evolve(machine.nodes._resources, bus=bus)
+        await machine.nodes._beat()
+        self.assertEqual(pinned, {form.name: 1 for form in FORMS})
 
 
 class LiveTests(TopicCase):
