@@ -31,6 +31,7 @@ ALONE_BEAT_S = 60.0
 STATUS_BEATS = 12  # the code's facts are asked for so often
 FIRST_ROLES = ("api", "authority", "tasks")
 WORKS = "tasks"
+OVER_MESSAGING = "messaging"
 _LOOPBACK = re.compile(r"localhost|127\..*|::1|0\.0\.0\.0|::")
 
 log = Logger()
@@ -172,6 +173,8 @@ class Presence:
 def health_url(resources: Resources) -> str:
     """Where other machines ask for this one's ``/health``: as set, or from the API's URL; empty: they cannot."""
     told = resources.settings.nodes.health_url
+    if told == OVER_MESSAGING:
+        return ""
     url = resources.urls.get("api", "")
     local = _LOOPBACK.fullmatch(urlsplit(url).hostname or "localhost")
     return told or ("" if local else f"{url}/health")
