@@ -220,7 +220,7 @@ def _release(task: Task, plan: RollingPlan) -> Release:
         new_hash=plan.target_hash,
         tree=task.payload.get("tree", ""),
         payloads=plan.payloads(),
-        before={view.row.id: view.row.code_hash for view in plan.nodes if view.row.code_hash != plan.target_hash},
+        before={view.row.id: view.runs for view in plan.nodes if view.runs != plan.target_hash},
         state="open",
         state_s=0.0,
         state_by=task.payload.get("who", ""),

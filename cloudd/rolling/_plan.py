@@ -30,6 +30,11 @@ class NodeView:
     plan: Mapping[str, Any] | None = None
     trouble: str = ""
 
+    @property
+    def runs(self) -> str:
+        """Hash of its code: as it says now, else as it said last, which a change of a moment ago makes wrong."""
+        return str((self.plan or {}).get("running_hash", "")) or self.row.code_hash
+
 
 @frozen(kw_only=True)
 class Survey:
@@ -66,13 +71,13 @@ class RollingPlan:
 
     def progress(self) -> list[NodeProgress]:
         """With what it begins."""
-        return [NodeProgress(id=view.row.id, name=view.row.name, before=view.row.code_hash) for view in self.nodes]
+        return [NodeProgress(id=view.row.id, name=view.row.name, before=view.runs) for view in self.nodes]
 
     def payloads(self) -> dict[str, list[int]]:
         """Versions of each payload that all of the earlier code reads."""
         found: dict[str, set[int]] = {}
         for view in self.nodes:
-            if view.row.code_hash == self.target_hash:
+            if view.runs == self.target_hash:
                 continue
             for name, versions in view.row.payloads.items():
                 found[name] = found.get(name, set(versions)) & set(versions)

@@ -194,7 +194,7 @@ def _view(view: NodeView, survey: Survey) -> dict[str, Any]:
         "name": row.name,
         "state": row.shown_state(survey.lost_s),
         "own": row.id == survey.own_id,
-        "hash": row.code_hash,
+        "hash": view.runs,
         "target_hash": plan.get("target_hash", ""),
         "kind": plan.get("kind", ""),
         "reason": plan.get("reason", ""),

@@ -23,7 +23,7 @@ from .test_node_bus import BusCase
 from .test_nodes import Ctl, wait
 
 BROKEN = """
-        if self._resources.settings.nodes.name == "two":
+        if node_id_of(self._resources) == "{}":
             raise ValueError("it cannot work on two")
 """
 
@@ -132,7 +132,7 @@ class RollingTests(BusCase):
         file = tree / "cloudd" / "application.py"
         head = "    async def _self_check(self) -> None:\n"
         self.assertIn(head, file.read_text())
-        file.write_text(file.read_text().replace(head, head + BROKEN))
+        file.write_text(file.read_text().replace(head, head + BROKEN.format(self.ids["two"])))
         self.assertIn("one", self.one.run("upgrade", "--rolling", "--check", "--to", str(tree)).stdout)
         failed = self.outcome(
             self.begin(self.one, "upgrade", "--rolling", "--to", str(tree), "--settle", "0s", "--yes"), 1

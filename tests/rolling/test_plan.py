@@ -79,6 +79,11 @@ class PlanTests(SynchronousTestCase):
         for revision in ("0007", "0008", ""):
             self.assertEqual(self.plan(view("b"), code_revision=revision, oldest_revision="0007").causes, [])
 
+    def test_what_runs_now(self) -> None:
+        """A node's row may be some seconds old: what it says itself counts, for the way back."""
+        plan = self.plan(view("a", {**SWAP, "running_hash": "3" * 64}, code_hash=NEW), view("b"))
+        self.assertEqual([node.before for node in plan.progress()], ["3" * 64, OLD])
+
     def test_what_the_code_before_reads(self) -> None:
         """Versions that all of it reads; who has the new code already has no say."""
         plan = self.plan(
