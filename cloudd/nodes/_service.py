@@ -333,8 +333,9 @@ class Nodes:
 
     def _pin_messages(self) -> None:
         """Questions go out in a version that all read; those of this generation, which names their forms."""
-        bus = self._resources.bus
-        for form in FORMS if bus is not None else ():
+        if (bus := self._resources.bus) is None:
+            return
+        for form in FORMS:
             bus.pin(form.name, self.pins.emits(form.name, form.emits, form.readable))
 
     async def _follow(self) -> None:

@@ -45,7 +45,8 @@ class Rules:
         return {"answers": True, "health": self.health.get(node_id, WELL)}
 
     async def ask(self: Any, call: str, **asked: Any) -> dict[str, Any]:
-        return await self.calls[f"rolling.{call}"](**asked)
+        answer: dict[str, Any] = await self.calls[f"rolling.{call}"](**asked)
+        return answer
 
     async def refused(self: Any, words: str, call: str, **asked: Any) -> None:
         with self.assertRaises(RollingError) as caught:
@@ -119,9 +120,9 @@ class Rules:
         self.assertEqual(newest_revision(tree), "0009")
 
 
-class SqliteTests(Rules, TestCase):
+class SqliteTests(Rules, TestCase):  # type: ignore[misc]
     kind = "sqlite"
 
 
-class PostgresTests(Rules, TestCase):
+class PostgresTests(Rules, TestCase):  # type: ignore[misc]
     kind = "postgresql"
