@@ -26,16 +26,18 @@ from cloudd.interfaces.application import (
     WorkForm,
     WorkReport,
 )
+from cloudd.interfaces.settings import NODE_ID
 from cloudd.joining import NodeFolder
-from cloudd.nodes import NodeError, Nodes, NodeTopic
+from cloudd.nodes import MESSAGES, NodeError, Nodes, NodeTopic, Orders
 from cloudd.objects import Objects, ObjectsError
 from cloudd.protocols.events import EVENT_STATES, events_face
 from cloudd.protocols.http import Handler, Request
 from cloudd.protocols.monitoring import monitoring_face
 from cloudd.protocols.nodes import NodeListener
-from cloudd.protocols.rest.identity import identity_face
+from cloudd.protocols.rest.identity import API_VERSIONS, identity_face
 from cloudd.protocols.s3 import S3_STATES, s3_face
 from cloudd.protocols.swift import SWIFT_STATES, swift_face
+from cloudd.rolling import Rolling, RollingError
 from cloudd.tasks import TaskError, Tasks
 from cloudd.web import web_face
 from reload import States
@@ -82,6 +84,14 @@ def open_store(resources: Resources) -> IObjectStore:
     )
 
 
+def node_id_of(resources: Resources) -> str:
+    """Of this machine; empty: it has none yet, before its first start.  Blocks."""
+    try:
+        return (resources.settings.state / NODE_ID).read_text().strip()
+    except OSError:
+        return ""
+
+
 @implementer(IApplication)
 class Application:
     """
@@ -95,8 +105,9 @@ class Application:
         self.objects = Objects(resources, store)
         self.identity = Identity(resources, self.objects.project_deleted)
         self.events = Events(resources, self.identity, store)
-        self.tasks = Tasks(resources, self.objects.task_kinds())
-        self.nodes = Nodes(resources, self.tasks, self.tasks.readable)
+        self.rolling = Rolling(resources, Orders(resources.bus), self._live)
+        self.tasks = Tasks(resources, [*self.objects.task_kinds(), *self.rolling.task_kinds()])
+        self.nodes = Nodes(resources, self.tasks, {**self.tasks.readable, **MESSAGES, **API_VERSIONS})
         self.node_listener = NodeListener(resources, self.nodes)
         self.node_topic = NodeTopic(resources, self.nodes)
         self._parts: dict[str, Identity | Objects | Events | Tasks | Nodes | NodeListener | NodeTopic] = {
@@ -112,11 +123,12 @@ class Application:
             **self.tasks.calls(),
             **self.nodes.calls(),
             **self.node_topic.calls(),
+            **self.rolling.calls(self.tasks.calls()["tasks.show"], self.tasks.poke),
             "objects.purge": self._purge,
         }
-        monitoring = monitoring_face(resources, self.health)
-        rest = identity_face(self.identity, resources)
-        web = web_face(self.identity, self.events, resources)
+        monitoring = monitoring_face(resources, self.health, node_id_of(resources))
+        rest = identity_face(self.identity, resources, self.nodes.served)
+        web = web_face(self.identity, self.events, resources, self._calls["rolling.status"])
         self._faces: dict[str, Handler] = {
             "api": api_port(
                 {
@@ -183,8 +195,13 @@ class Application:
             raise OperationRefused(f"the code that runs has no {name}")
         try:
             return await call(**arguments)
-        except (TaskError, ObjectsError, NodeError) as error:
+        except (TaskError, ObjectsError, NodeError, RollingError) as error:
             raise OperationRefused(error.cause) from None
+
+    async def _live(self, node_id: str) -> Mapping[str, Any]:
+        """What another node says of itself."""
+        found: Mapping[str, Any] = (await self.node_topic.calls()["nodes.live"](node=node_id))["nodes"][0]
+        return found
 
     async def _purge(self, project_id: str, container: str, request_id: str) -> dict[str, Any]:
         try:

@@ -21,6 +21,8 @@ from cloudd.control import (
     Audit,
     DatabaseMoveRequest,
     DatabaseStatus,
+    Finality,
+    FinalizeRequest,
     Health,
     How,
     Message,
@@ -35,6 +37,10 @@ from cloudd.control import (
     Progress,
     PurgeRequest,
     Refusal,
+    RollbackRequest,
+    RollingPlan,
+    RollingRequest,
+    RollingStatus,
     Status,
     TaskFacts,
     TaskList,
@@ -46,6 +52,7 @@ from cloudd.control import (
 )
 
 ANSWER_TIMEOUT_S = 30.0
+ROLLING_PLAN_TIMEOUT_S = 100.0  # nodes read code trees, or tables are changed
 STEP_TIMEOUT_S = 180.0  # longest silence between two steps of an upgrade
 
 M = TypeVar("M", bound=Message)
@@ -126,6 +133,26 @@ class ControlClient:
     def remove_node(self, node: str, *, force: bool) -> NodeFacts:
         return self._ask("POST", "/v1/node/remove", NodeFacts, NodeRequest(node=node, force=force))
 
+    def rolling(self) -> RollingStatus:
+        """The latest change of all nodes."""
+        return self._ask("GET", "/v1/rolling", RollingStatus)
+
+    def rolling_plan(self, request: RollingRequest) -> RollingPlan:
+        """What it would do; every node is asked."""
+        return self._ask("POST", "/v1/rolling/plan", RollingPlan, request, ROLLING_PLAN_TIMEOUT_S)
+
+    def rolling_upgrade(self, request: RollingRequest) -> RollingStatus:
+        """Begin it."""
+        return self._ask("POST", "/v1/rolling/upgrade", RollingStatus, request)
+
+    def rolling_rollback(self, parallel: int) -> RollingStatus:
+        """Begin to take all back."""
+        return self._ask("POST", "/v1/rolling/rollback", RollingStatus, RollbackRequest(parallel=parallel))
+
+    def finalize(self, *, check: bool) -> Finality:
+        """End the way back."""
+        return self._ask("POST", "/v1/finalize", Finality, FinalizeRequest(check=check), ROLLING_PLAN_TIMEOUT_S)
+
     def plan(self, tree: str, how: How = "", canary: float | None = None) -> Plan:
         return self._ask("POST", "/v1/plan", Plan, PlanRequest(tree=tree, how=how, canary=canary))
 
@@ -147,8 +174,15 @@ class ControlClient:
         """As ``upgrade``."""
         return self._stream("/v1/database/move", DatabaseMoveRequest(url=url, password_file=password_file, check=check))
 
-    def _ask(self, method: str, path: str, kind: type[M], body: Message | None = None) -> M:
-        with self._request(method, path, body, ANSWER_TIMEOUT_S) as answer:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        kind: type[M],
+        body: Message | None = None,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> M:
+        with self._request(method, path, body, timeout_s) as answer:
             try:
                 return msgspec.json.decode(answer.read(), type=kind)
             except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:

@@ -13,7 +13,7 @@ from typing import cast
 import click
 from rich.console import Console
 
-from cloudd.control import MAX_CANARY_PERCENT, How, default_state
+from cloudd.control import MAX_CANARY_PERCENT, How, RollingRequest, default_state
 
 from ._backup import backup, restore
 from ._change import confirm, follow
@@ -21,7 +21,8 @@ from ._client import ControlClient
 from ._context import Context, Exit, ask
 from ._database import database
 from ._manifest import manifest
-from ._nodes import node
+from ._nodes import Span, node
+from ._rolling import finalize, follow_all, roll_back_all, rolling_view, upgrade_all
 from ._tables import audit_view, health_view, plan_view, short, status_view
 from ._tasks import objects, task
 from ._trace import trace
@@ -64,9 +65,16 @@ def main(context: click.Context, state: Path | None, as_json: bool) -> None:
     metavar="[SECONDS]",
     help=f"Show it again every so many seconds ({DEFAULT_S:g}), until Ctrl-C; with --json one document a line.",
 )
+@click.option("--rolling", is_flag=True, help="The latest change of all nodes; with --watch until it has ended.")
 @click.pass_obj
-def status(context: Context, modules: bool, interval_s: float | None) -> None:
+def status(context: Context, modules: bool, interval_s: float | None, rolling: bool) -> None:
     """Processes, generations of code, connections and requests."""
+    if rolling:
+        change = ask(context, context.client.rolling)
+        if interval_s is not None and change.id:
+            follow_all(context, change)
+        context.show(change, rolling_view(change))
+        return
     if interval_s is not None:
         if math.isnan(interval_s):  # which no range refuses
             raise click.BadParameter("it is no number", param_hint="--watch")
@@ -112,10 +120,21 @@ def audit(context: Context, limit: int) -> None:
     metavar="PERCENT",
     help="Share of the connections that try the new code first; 0: all at once.  Default: as the settings say.",
 )
+@click.option("--rolling", is_flag=True, help="All nodes of the cloud, one after the other: see docs/upgrades.md.")
+@click.option("--parallel", type=click.IntRange(1, 100), default=1, help="With --rolling: so many nodes at a time.")
+@click.option("--settle", "settle_s", type=Span(), default="15s", help="With --rolling: each must be well so long.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def upgrade(
-    context: Context, tree: Path | None, how: str | None, check: bool, percent: float | None, yes: bool
+    context: Context,
+    tree: Path | None,
+    how: str | None,
+    check: bool,
+    percent: float | None,
+    rolling: bool,
+    parallel: int,
+    settle_s: float,
+    yes: bool,
 ) -> None:
     """
     Load new code into all running workers; connections stay.
@@ -125,6 +144,9 @@ def upgrade(
     if percent is not None and math.isnan(percent):  # which no range refuses
         raise click.BadParameter("it is no number", param_hint="--canary")
     named, way = str(tree.absolute()) if tree is not None else "", cast(How, how or "")
+    if rolling:
+        request = RollingRequest(tree=named, how=way, canary=percent, parallel=parallel, settle_s=settle_s)
+        upgrade_all(context, request, check=check, yes=yes)
     plan = ask(context, lambda: context.client.plan(named, way, percent))
     if check:
         context.show(plan, plan_view(plan))
@@ -138,14 +160,18 @@ def upgrade(
 
 
 @main.command()
+@click.option("--rolling", is_flag=True, help="All nodes that run the code of the last rolling upgrade.")
+@click.option("--parallel", type=click.IntRange(1, 100), default=1, help="With --rolling: so many nodes at a time.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def rollback(context: Context, yes: bool) -> None:
+def rollback(context: Context, rolling: bool, parallel: int, yes: bool) -> None:
     """
     Load the code that ran before the last change; data and connections stay.
 
     After a rollback that is the code which was rolled back: a warning says so.
     """
+    if rolling:
+        roll_back_all(context, parallel, yes=yes)
     if not yes:
         code = ask(context, context.client.status).code
         if code.previous_warning:
@@ -156,6 +182,7 @@ def rollback(context: Context, yes: bool) -> None:
 
 main.add_command(backup)
 main.add_command(database)
+main.add_command(finalize)
 main.add_command(manifest)
 main.add_command(node)
 main.add_command(restore)

@@ -25,6 +25,8 @@ from ._upgrade import Upgrades
 from ._workers import NobodyAsked, WorkerPool
 
 OPERATE_TIMEOUT_S = 20.0
+SLOW_TIMEOUT_S = 90.0
+SLOW_CALLS = {"rolling.plan", "rolling.finalize"}  # all nodes read a code tree, tables are changed
 
 
 @implementer(IControlled)
@@ -70,8 +72,9 @@ class Controlled:
 
     async def _operate(self, call: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         body = {"call": call, "arguments": dict(arguments)}
+        timeout_s = SLOW_TIMEOUT_S if call in SLOW_CALLS else OPERATE_TIMEOUT_S
         try:
-            answer: dict[str, Any] = await self._pool.ask_agent("operate", OPERATE_TIMEOUT_S, **body)
+            answer: dict[str, Any] = await self._pool.ask_agent("operate", timeout_s, **body)
         except NobodyAsked as error:
             raise OperationRefused(str(error)) from None
         except (LinkLost, LinkTimeout) as error:

@@ -21,6 +21,7 @@ nothing here keeps a function after it ran.
 
 from ._backup import BackupError, backup, read_backup, restore
 from ._clock import now_us
+from ._contract import Standing, contract, standing
 from ._control import ControlDatabase, control_url, open_control_database
 from ._damage import DatabaseDamaged, check
 from ._driver import CommitUnknown, DatabaseAway, DatabaseBusy, DatabaseClosed
@@ -45,8 +46,10 @@ __all__ = [
     "Move",
     "MoveFailed",
     "Moved",
+    "Standing",
     "backup",
     "check",
+    "contract",
     "control_url",
     "database_facts",
     "examine_server",
@@ -59,4 +62,5 @@ __all__ = [
     "read_backup",
     "restore",
     "settle_move",
+    "standing",
 ]

@@ -6,7 +6,7 @@ Alembic costs a quarter of a second to import, so it is imported only when the r
 transaction: a killed one changes nothing.  Of two processes that migrate at once, the second waits and finds the
 work done.  Steps only expand (new tables, new nullable columns), so that earlier releases still run on the result, in
 a hand-over and after a rollback; the oldest one that may is written in the table ``oldest_reader``.  What is no longer
-needed goes away with a later release's contracting step, which raises that.
+needed goes away by a contracting step when an upgrade is final, which raises that: ``_contract``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ._turn import Turn, TurnTaken
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0005"
+HEAD = "0006"
 """The revision that this code needs; the newest file in ``migrations/versions`` has it."""
 
 _SCRIPTS = Path(__file__).parent / "migrations"

@@ -292,5 +292,22 @@ node_authority = Table(
     Column("created_us", BigInteger, nullable=False),
 )
 
+# What ran on the nodes before a rolling upgrade; one row for each.  While it is `open` there is a way back to it.
+release = Table(
+    "releases",
+    metadata,
+    _id(),  # of the task that began it
+    Column("new_hash", String(64), nullable=False),
+    Column("tree", Text, nullable=False),
+    Column("payloads", Text, nullable=False),  # JSON: kind -> versions that all of the earlier code reads
+    Column("nodes", Text, nullable=False),  # JSON: node id -> hash of the code it had
+    Column("state", String(8), nullable=False),  # open, final, back
+    Column("state_us", BigInteger, nullable=False),
+    Column("state_by", String(255), nullable=False, server_default=""),
+    Column("created_us", BigInteger, nullable=False),
+    CheckConstraint("state IN ('open', 'final', 'back')", name="state"),
+    Index(None, "state"),
+)
+
 # One row: the revision of the oldest release that may still run on the tables as they are; see `_migrate`.
 oldest_reader = Table("oldest_reader", metadata, Column("revision", String(32), primary_key=True))

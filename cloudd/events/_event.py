@@ -47,6 +47,7 @@ TYPES = (
     "node.removed",
     "upgrade.progress",
     "upgrade.ended",
+    "upgrade.rolling",
 )
 RESET = "reset"
 

@@ -269,6 +269,12 @@ class NodeSettings:
     address: str = setting(
         "", "where other machines reach that; empty: made from the endpoint", unit="HOST:PORT, IPv6 in brackets"
     )
+    health_url: str = setting(
+        "",
+        "where other nodes ask for this node's /health in a rolling upgrade, not a load balancer's; `messaging`: over "
+        "that; empty: the API's URL, or where that is of this machine alone, over messaging",
+        unit="URL, http://… or https://… with a certificate that the system trusts",
+    )
     heartbeat_s: float = setting(
         5.0, "how often a node says that it is there, on PostgreSQL", unit="seconds", minimum=0.5, maximum=300
     )

@@ -53,6 +53,11 @@ class Form:
     converters: Converters = field(factory=Converters, eq=False)
     faults: tuple[type[Fault], ...] = ()
 
+    @property
+    def readable(self) -> tuple[int, ...]:
+        """Versions that this code reads."""
+        return self.converters.readable(self.name, self.version)
+
     def written(self, fields: Fields, oldest: int | None = None) -> tuple[int, Fields]:
         """
         Version and fields of a payload that goes out.

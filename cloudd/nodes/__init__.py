@@ -30,13 +30,22 @@ from ._errors import (
     NoSuchNode,
     WrongNodeState,
 )
+from ._forms import MESSAGES
 from ._orders import Orders
 from ._pins import Pins
+from ._releases import Release
+from ._releases import begin as begin_release
+from ._releases import end as end_release
+from ._releases import latest as latest_release
+from ._releases import opened as open_release
+from ._rows import Node
+from ._rows import nodes as node_rows
 from ._service import Nodes
 from ._tls import Credentials
 from ._topic import NodeTopic
 
 __all__ = [
+    "MESSAGES",
     "Admission",
     "AuthorityUnavailable",
     "Credentials",
@@ -45,11 +54,18 @@ __all__ = [
     "Holder",
     "JoinRefused",
     "NoSuchNode",
+    "Node",
     "NodeError",
     "NodeTopic",
     "Nodes",
     "Orders",
     "Pins",
     "Place",
+    "Release",
     "WrongNodeState",
+    "begin_release",
+    "end_release",
+    "latest_release",
+    "node_rows",
+    "open_release",
 ]

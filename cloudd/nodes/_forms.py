@@ -37,3 +37,8 @@ ROLLBACK = Form(name="node.rollback", faults=(Refused, Unknown))
 
 UPGRADE_STATUS = Form(name="node.upgrade_status", faults=(Refused, Unknown))
 """``order_id`` -> an ``OrderStatus``."""
+
+FORMS = (STATUS, PLAN, UPGRADE, ROLLBACK, UPGRADE_STATUS)
+
+MESSAGES = {form.name: form.readable for form in FORMS}
+"""What this code reads of messages, for other nodes: see ``Pins``."""

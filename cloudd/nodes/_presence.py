@@ -9,9 +9,11 @@ asks: an idle machine should not write to its disk, and each commit makes worker
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -29,6 +31,8 @@ ALONE_BEAT_S = 60.0
 STATUS_BEATS = 12  # the code's facts are asked for so often
 FIRST_ROLES = ("api", "authority", "tasks")
 WORKS = "tasks"
+OVER_MESSAGING = "messaging"
+_LOOPBACK = re.compile(r"localhost|127\..*|::1|0\.0\.0\.0|::")
 
 log = Logger()
 
@@ -138,7 +142,8 @@ class Presence:
         if self._beats % STATUS_BEATS == 0 or not self._code:
             await self._ask_code()
         self._beats += 1
-        load = {"load1": round(os.getloadavg()[0], 2), "cores": os.cpu_count() or 1, "tasks": self._work.running}
+        load: dict[str, Any] = {"load1": round(os.getloadavg()[0], 2), "cores": os.cpu_count() or 1}
+        load.update(tasks=self._work.running, health=health_url(self._resources))
         return Beat(
             version=self._code.get("version", ""),
             code_hash=self._code.get("hash", ""),
@@ -163,6 +168,16 @@ class Presence:
             return
         if await self._resources.database.write(_rows.move, node.id, ("draining",), "drained", node.name):
             await self._read(node.id)
+
+
+def health_url(resources: Resources) -> str:
+    """Where other machines ask for this one's ``/health``: as set, or from the API's URL; empty: they cannot."""
+    told = resources.settings.nodes.health_url
+    if told == OVER_MESSAGING:
+        return ""
+    url = resources.urls.get("api", "")
+    local = _LOOPBACK.fullmatch(urlsplit(url).hostname or "localhost")
+    return told or ("" if local else f"{url}/health")
 
 
 def _passed_on(result: Any, waiting: Deferred[None]) -> Any:

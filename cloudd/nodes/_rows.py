@@ -57,6 +57,11 @@ class Node:
     created: float
 
     @property
+    def health_url(self) -> str:
+        """Where others ask for its ``/health``; empty: it said nothing of that."""
+        return str(self.load.get("health", ""))
+
+    @property
     def is_silent(self) -> bool:
         """Whether it should have said something by now."""
         return self.age_s is None or self.age_s > SILENT_BEATS * max(self.beat_s, 1.0)

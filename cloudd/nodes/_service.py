@@ -26,10 +26,12 @@ from ._authority import Authority
 from ._certificate import OwnCertificate
 from ._duty import Duty, Holder
 from ._errors import NodeError
+from ._forms import FORMS
 from ._pins import Pins
 from ._presence import Presence, Work
 from ._rows import Node
 from ._tls import Credentials
+from ._watch import PinWatch
 
 LOOK_S = 2.0  # whether to look at the certificate
 MOST_LOOK_S = 30.0
@@ -61,6 +63,8 @@ class Nodes:
     admission: Admission = field(init=False)
     _authority: Authority = field(init=False)
     _presence: Presence = field(init=False)
+    _watch: PinWatch = field(init=False)
+    _looking: LoopingCall | None = field(init=False, default=None)
     _certificate: OwnCertificate = field(init=False)
     _place: Place | None = field(init=False, default=None)
     _bad_place: str = field(init=False, default="")
@@ -78,6 +82,7 @@ class Nodes:
             self._bad_place = error.cause
         self._authority = Authority(resources.database, resources.threads, resources.secrets, settings.certificate_s)
         self.admission = Admission(resources, self._authority)
+        self._watch = PinWatch(resources.database, settings.lost_s)
         self._certificate = OwnCertificate(resources, self._authority)
         self._presence = Presence(
             resources,
@@ -100,13 +105,16 @@ class Nodes:
 
     @property
     def pins(self) -> Pins:
-        """Which versions may be written, as of the last beat; in the agent's worker."""
-        return Pins.of(self._presence.nodes, self._resources.settings.nodes.lost_s)
+        """Which versions may be written and are shown, as of some seconds ago; on a file, alone: all of ours."""
+        return self._watch.pins
+
+    def served(self, name: str, ours: Sequence[int]) -> tuple[int, int]:
+        """Which versions of an API clients are shown now: see ``Pins.served``."""
+        return self.pins.served(name, ours)
 
     async def read_pins(self) -> Pins:
-        """The same, from the database, in any worker."""
-        nodes = await self._resources.database.read(_rows.nodes)
-        return Pins.of(nodes, self._resources.settings.nodes.lost_s)
+        """The same, from the database."""
+        return await self._watch.read()
 
     async def rows(self) -> list[Node]:
         """All nodes, removed ones too, by name."""
@@ -252,7 +260,9 @@ class Nodes:
             raise SelfCheckFailed("cloudd.nodes", str(error) or type(error).__name__) from error
 
     def start(self, state: Mapping[str, Any]) -> None:
-        """Nothing yet: code that only tries itself does not speak for its node."""
+        """Look at the other nodes.  Nothing more: code that only tries itself does not speak for its node."""
+        if self._resources.settings.database.url and not self._leads:  # the agent's looks at each beat
+            self._looking = self._timer(self._resources.settings.nodes.heartbeat_s, self._watch.look)
 
     def lead(self, on_trial: bool = False) -> None:
         """
@@ -265,7 +275,7 @@ class Nodes:
         self._stop_timers()
         self._work.hold(True)  # until the registry has said that this node works
         if on_trial:
-            self._every(self._presence.beat_s, self._watch)
+            self._every(self._presence.beat_s, self._follow)
             return
         self._led = True
         self._every(self._presence.beat_s, self._beat)
@@ -280,6 +290,8 @@ class Nodes:
     def retire(self) -> None:
         """Say nothing more.  The kernel waits for ``rest`` before it lets go of this generation."""
         self._stop_timers()
+        if self._looking is not None and self._looking.running:
+            self._looking.stop()
         self.rest()
 
     def rest(self) -> Deferred[None]:
@@ -309,6 +321,8 @@ class Nodes:
         presence = self._presence
         try:
             await presence.say()
+            await self._watch.look()
+            self._pin_messages()
             presence.cause = ""
         except Exception as error:
             presence.cause = f"the node's registry cannot be written: {error}; it is tried again"
@@ -317,9 +331,17 @@ class Nodes:
             duty.node_id = presence.node.id if presence.node is not None else ""
             duty.willing = presence.works
 
-    async def _watch(self) -> None:
+    def _pin_messages(self) -> None:
+        """Questions go out in a version that all read; those of this generation, which names their forms."""
+        if (bus := self._resources.bus) is None:
+            return
+        for form in FORMS:
+            bus.pin(form.name, self.pins.emits(form.name, form.emits, form.readable))
+
+    async def _follow(self) -> None:
         try:
             await self._presence.watch()
+            await self._watch.look()
         except Exception as error:
             log.warn("whether this node works is not known; it is asked again: {cause}", cause=str(error))
 
@@ -348,11 +370,14 @@ class Nodes:
         self._timers.clear()
 
     def _every(self, seconds: float, work: Callable[[], Any]) -> None:
+        self._timers.append(self._timer(seconds, work))
+
+    def _timer(self, seconds: float, work: Callable[[], Any]) -> LoopingCall:
         timer = LoopingCall(lambda: Deferred.fromCoroutine(work()))
         timer.clock = self._resources.reactor
-        self._timers.append(timer)
         # The calls catch everything, so the timer ends only by stop().
         timer.start(seconds, now=True).addErrback(lambda failure: log.failure("a timer of nodes ended", failure))
+        return timer
 
 
 def _is_local(url: str) -> bool:

@@ -58,21 +58,24 @@ class Form:
         """Versions of rows that can be run."""
         return self.converters.readable(self.name, self.version)
 
-    def written(self, fields: Fields) -> tuple[int, str]:
+    def written(self, fields: Fields, version: int | None = None) -> tuple[int, str]:
         """
         The version and the text that go into a row.
+
+        :param version: that is written; None: ``emits``
 
         :raises NotPlainData: the fields hold something that JSON does not, or too much
         :raises SnapshotError: they have no form in the version that is written
         """
-        snapshot = self.converters.convert(Snapshot(self.name, self.version, fields), self.emits)
+        version = self.emits if version is None else version
+        snapshot = self.converters.convert(Snapshot(self.name, self.version, fields), version)
         try:
             text = json.dumps(snapshot.fields, ensure_ascii=False, separators=(",", ":"))
         except TypeError as error:
             raise NotPlainData("fields", str(error)) from None
         if len(text) > MAX_FIELDS_BYTES:
             raise NotPlainData("fields", f"{len(text)} characters are too many for a row: at most {MAX_FIELDS_BYTES}")
-        return self.emits, text
+        return version, text
 
     def read(self, version: int, text: str) -> Fields:
         """

@@ -25,6 +25,7 @@ from cloudd.database import now_us, tables
 
 from ._errors import LeaseLost
 from ._kind import Fields, Form
+from ._pinned import version_for
 
 _table = tables.task
 _c = _table.c
@@ -120,7 +121,7 @@ def submit(
         raise ValueError(f"a resource has at most {MAX_RESOURCE} characters")
     if once and (present := _open_task(connection, form, resource)) is not None:
         return present
-    version, text = form.written(payload)
+    version, text = form.written(payload, version_for(connection, form))
     task_id = uuid.uuid4().hex
     values = {
         "id": task_id,
@@ -261,7 +262,7 @@ def save(
 
     :raises LeaseLost:
     """
-    version, text = form.written(state)
+    version, text = form.written(state, version_for(connection, form))
     values: dict[str, Any] = {"step_version": version, "step_state": text, "attempts": 0}
     figures = {"progress": progress, "total": total}
     _write(connection, lease, **values, **{name: figure for name, figure in figures.items() if figure is not None})

@@ -58,8 +58,20 @@ _MAX_AUDIT = 1000
 Answering = Callable[[Request], Awaitable[None]]
 
 
-def web_face(identity: Identity, events: Events, resources: Resources) -> Handler:
-    """:return: the handler of ``/ui`` and of all paths below it"""
+Rolling = Callable[[], Awaitable[dict[str, Any]]]
+"""``cloudd.control.RollingStatus`` as plain data."""
+
+
+async def nothing_rolls() -> dict[str, Any]:
+    """Of a host that is asked alone."""
+    return {"release": None}
+
+
+def web_face(identity: Identity, events: Events, resources: Resources, rolling: Rolling = nothing_rolls) -> Handler:
+    """
+    :param rolling: how far the latest change of all nodes is
+    :return: the handler of ``/ui`` and of all paths below it
+    """
     sessions = Sessions(identity)
 
     async def enter(request: Request) -> tuple[str, Access]:
@@ -72,11 +84,14 @@ def web_face(identity: Identity, events: Events, resources: Resources) -> Handle
             raise Fault(refused.status, refused.cause) from None
 
     door = Door(route="/ui/events", enter=enter, query=b"all&types=upgrade", headers=PROTECTION)
-    return _Page(resources, sessions, read_files(), events_face(events, identity, resources, door)).handle
+    stream = events_face(events, identity, resources, door)
+    return _Page(resources, sessions, read_files(), stream, rolling).handle
 
 
 class _Page:
-    def __init__(self, resources: Resources, sessions: Sessions, files: PageFiles, stream: Handler) -> None:
+    def __init__(
+        self, resources: Resources, sessions: Sessions, files: PageFiles, stream: Handler, rolling: Rolling
+    ) -> None:
         self._resources = resources
         self._sessions = sessions
         self._stream = stream
@@ -92,6 +107,7 @@ class _Page:
             b"/ui/api/status": _Call(b"GET", self._data(lambda _: host.status(), self._add_page)),
             b"/ui/api/health": _Call(b"GET", self._data(lambda _: host.health())),
             b"/ui/api/plan": _Call(b"GET", self._data(lambda _: host.plan())),
+            b"/ui/api/rolling": _Call(b"GET", self._data(lambda _: Deferred.fromCoroutine(_awaited(rolling())))),
             b"/ui/api/rates": _Call(b"GET", self._data(lambda _: host.rates(without="/ui"))),
             b"/ui/api/audit": _Call(b"GET", self._data(lambda request: host.audit(_limit_in(request.query)))),
         }
@@ -179,6 +195,10 @@ class _Page:
     def _add_page(self, status: dict[str, Any]) -> None:
         """What the page needs beside the host's status: the time here, the steps there are, which page it is."""
         status["page"] = {"version": self._version, "time": self._resources.reactor.seconds(), "steps": STEPS}
+
+
+async def _awaited(waiting: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    return await waiting
 
 
 @frozen

@@ -140,7 +140,7 @@ function resultTag(result) {
 
 // --- what is known ---
 
-const known = { status: null, health: null, rates: null, audit: null, plan: null, session: null };
+const known = { status: null, health: null, rates: null, audit: null, plan: null, session: null, rolling: null };
 let offset_s = 0; // the host's clock minus ours
 let lastAnswer = 0;
 let answersLost = 0;
@@ -505,6 +505,49 @@ function numbersOf(row) {
     .map((text) => make("td", { class: "number" }, text));
 }
 
+// --- all nodes ---
+
+const NODE_STATES = {
+  done: "good", back: "good", ordered: "accent", settling: "accent", returning: "warn", away: "warn", failed: "bad", stuck: "bad",
+};
+const RELEASES = {
+  open: ["There is a way back: ", "cloudctl rollback --rolling", ". It ends with ", "cloudctl finalize"],
+  final: ["This upgrade is final."],
+  back: ["It was taken back."],
+};
+
+function showRolling() {
+  const { id, action, state, step, cause, progress, total, who, nodes, release, target_hash } = known.rolling;
+  $("cloud").hidden = !id;
+  if (!id) return;
+  const way = step === "undo" ? "Going back after a failure" : action === "rollback" ? "Rollback" : "Rolling upgrade";
+  show($("cloud-line"), [way, state, progress, total, who, target_hash], () => [
+    `${way} `, ...(target_hash ? ["to ", brief(target_hash), " "] : []), `by ${who}: ${state}`,
+    total ? `, ${whole.format(progress)} of ${count(total, "node", "nodes")}` : ""]);
+  show($("cloud-nodes"), nodes, () => {
+    const columns = ["Node", "State", "Had", "What it is at"];
+    const rows = nodes.map((node) => make("tr", { role: "row" }, ...[
+      [node.name], [tag(NODE_STATES[node.state] || "", node.state)], [brief(node.before)], [node.cause || node.text || ""],
+    ].map((content, at) => make("td", { role: "cell", "data-label": columns[at] }, ...content))));
+    return [
+      make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...columns.map((name) => make("th", { role: "columnheader", scope: "col" }, name)))),
+      make("tbody", { role: "rowgroup" }, ...rows),
+    ];
+  });
+  $("cloud-cause").hidden = !cause;
+  say($("cloud-cause"), cause ? sentence(cause) : "");
+  show($("cloud-next"), release?.state, () => (RELEASES[release?.state] || [])
+    .map((text) => (text.startsWith("cloudctl ") ? make("code", {}, text) : text)));
+}
+
+async function lookAtRolling() {
+  const before = known.rolling;
+  known.rolling = await ask("rolling");
+  showRolling();
+  const { id, state } = known.rolling;
+  if (id && before && (before.id !== id || before.state !== state)) announce(`All nodes: ${known.rolling.action} ${state}.`);
+}
+
 // --- audit log ---
 
 function showAudit() {
@@ -562,6 +605,7 @@ function listen() {
     upgradeEnded = true;
     look();
   });
+  stream.addEventListener("upgrade.rolling", () => lookAtRolling().catch((error) => console.debug("a look failed:", error)));
   stream.addEventListener("reset", look);
 }
 
@@ -648,7 +692,7 @@ async function lookAtPlan() {
 
 function looks() {
   const running = known.status?.upgrade;
-  const all = [lookAtStatus()];
+  const all = [lookAtStatus(), lookAtRolling()];
   if (!running || round % 4 === 0) all.push(lookAtHealth());
   if (Date.now() - lastRates >= RATES_MS) all.push(lookAtRates());
   if (known.audit && Date.now() - lastAudit >= (isLive() ? SLOW_MS : AUDIT_MS)) all.push(lookAtAudit());

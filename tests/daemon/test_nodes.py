@@ -81,7 +81,13 @@ class AloneTests(SynchronousTestCase):
 
 
 class NodesCase(SynchronousTestCase):
-    """A first machine that lets others join; ``build`` starts it."""
+    """
+    A first machine that lets others join; ``build`` starts it.
+
+    :ivar second_more: further settings of the second one
+    """
+
+    second_more = ""
 
     def build(self, more: str = "") -> None:
         self.trees = Path(tempfile.mkdtemp(prefix="cloudd-nodes-"))
@@ -98,7 +104,9 @@ class NodesCase(SynchronousTestCase):
 
     def joined(self, *options: str) -> tuple[RunningCloud, Ctl]:
         """The second machine, which has joined and is running; its own settings say nothing of a database."""
-        second = RunningCloud("[workers]\nfront = 1\n[nodes]\nheartbeat_s = 0.5\nlost_s = 3\nlease_s = 2\n")
+        second = RunningCloud(
+            "[workers]\nfront = 1\n[nodes]\nheartbeat_s = 0.5\nlost_s = 3\nlease_s = 2\n" + self.second_more
+        )
         second.database.enter = lambda settings_file: None  # type: ignore[method-assign]
         self.addCleanup(second.remove)
         token = self.one.run("node", "token", *options).stdout.strip()

@@ -52,6 +52,34 @@ class PinTests(SynchronousTestCase):
         self.assertFalse(pins.too_old("other", (2, 3)))
         self.assertEqual(self.emits(reading(1)), 2)
 
+    def test_what_can_be_gone_back_to(self) -> None:
+        """The code of before an open release counts as one that lives."""
+        pins = Pins.of([reading(2, 3)], 60, {"work": [1, 2]})
+        self.assertEqual(pins.emits("work", 3, (2, 3)), 2)
+        self.assertEqual(Pins.of([reading(2, 3)], 60, {"other": [1]}).emits("work", 3, (2, 3)), 3)
+
+    def test_served(self) -> None:
+        """Clients are shown the range of the oldest live node, as long as it lives, and never one of nothing."""
+
+        def served(ours: range, *nodes: Node) -> tuple[int, int]:
+            return Pins.of(nodes, 60).served("work", list(ours))
+
+        self.assertEqual(served(range(1, 7)), (1, 6))
+        self.assertEqual(served(range(1, 7), reading(*range(1, 6)), reading(*range(1, 7))), (1, 5))
+        self.assertEqual(served(range(1, 7), reading(*range(1, 6), age_s=61), reading(*range(1, 7))), (1, 6))
+        self.assertEqual(served(range(1, 7), NODE), (1, 6))  # which does not serve that API
+        self.assertEqual(served(range(5, 7), reading(1, 2)), (5, 6))
+
+    @given(st.lists(VERSIONS, max_size=4), VERSIONS)
+    def test_never_shrinks(self, others: list[set[int]], own: set[int]) -> None:
+        """Whoever answers, a client's version that is served by all stays in the range through an upgrade."""
+        everybody = [*others, own]
+        shown = [Pins.of([reading(*each) for each in everybody], 60).served("work", tuple(each)) for each in everybody]
+        if set.intersection(*everybody):
+            self.assertEqual(len(set(shown)), 1)
+        for low, high in shown:
+            self.assertTrue(all(low <= version <= high for version in set.intersection(*everybody)))
+
     @given(st.lists(VERSIONS, max_size=4), VERSIONS)
     def test_always_readable(self, others: list[set[int]], own: set[int]) -> None:
         """Whatever is written is written by our code, and read by all where anything is."""

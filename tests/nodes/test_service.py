@@ -17,6 +17,7 @@ from cloudd.joining import JoinToken, NodeFolder
 from cloudd.nodes import Holder, NodeError, Nodes, _rows, _service, _tokens
 from cloudd.nodes._address import place_of
 from cloudd.nodes._admission import Admission, _files
+from cloudd.nodes._presence import health_url
 
 from .house import House, Machine, with_role
 
@@ -371,3 +372,18 @@ class CertificateTests(ServiceCase):
         await second.nodes._look()
         self.assertTrue(second.nodes.health()[0].ok)
         self.assertIsInstance(second.nodes.admission, Admission)
+
+
+class HealthAddressTests(ServiceCase):
+    def test_where_others_ask(self) -> None:
+        """The API's own URL, unless it is of this machine alone, or something else is set."""
+        for api, told, expected in (
+            ("http://192.0.2.1:5000", "", "http://192.0.2.1:5000/health"),
+            ("http://127.0.0.1:5000", "", ""),
+            ("http://[::1]:5000", "", ""),
+            ("https://node-1.example:5000", "", "https://node-1.example:5000/health"),
+            ("https://cloud.example", "http://192.0.2.1:5000/health", "http://192.0.2.1:5000/health"),
+            ("https://cloud.example", "messaging", ""),
+        ):
+            resources = evolve(self.house.resources("one", health_url=told), urls={"api": api})
+            self.assertEqual(health_url(resources), expected, api)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
 from attrs import define, evolve, field
@@ -10,12 +11,14 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import TestCase
 
 from cloudd.daemon._metrics import WorkerMetrics
+from cloudd.database import tables
 from cloudd.interfaces.application import OrderTaker
 from cloudd.interfaces.orders import NodeOrders, NodeSilent, NoSuchOrder, Order, OrderRefused, OrderStatus
 from cloudd.interfaces.settings import MessagingSettings
-from cloudd.messaging import Bus, Hub
-from cloudd.nodes import NodeTopic
+from cloudd.messaging import Bus, Call, Fields, Hub, Method, NoSuchVersion
+from cloudd.nodes import NodeTopic, _service
 from cloudd.nodes._orders import status_in
+from tests.contracts.messaging import NEWEST, OLD
 
 from .house import House, Machine
 
@@ -97,6 +100,30 @@ class TopicCase(TestCase):
             topic.lead()
             topic.lead()  # safe
         return Member(machine, bus, taker, topic, own.id)
+
+
+class PinnedTests(TopicCase):
+    async def test_questions(self) -> None:
+        """Nodes ask in a version that every live node reads, as of the last beat."""
+
+        async def run(call: Call) -> Fields:
+            return {"size": call.fields["size"] + 1}
+
+        await self.two.bus.serve("old", [Method(OLD, run)]).ready
+        await self.assertFailure(self.ask(), NoSuchVersion)
+        self.patch(_service, "FORMS", (NEWEST,))
+        nodes = self.one.machine.nodes
+        nodes._resources = evolve(nodes._resources, bus=self.one.bus)
+        await self.house.set(tables.node, payloads=json.dumps({NEWEST.name: [1]}))
+        await nodes._beat()
+        self.assertEqual(await self.ask(), {"size_gib": 2})
+        await self.house.set(tables.node, payloads=json.dumps({NEWEST.name: [1, 2]}))
+        await nodes._beat()
+        await self.assertFailure(self.ask(), NoSuchVersion)
+
+    def ask(self) -> Deferred[Any]:
+        """The second node's old code, by the first's."""
+        return self.one.bus.call("old", NEWEST, {"size_gib": 1}, 5.0)
 
 
 class LiveTests(TopicCase):

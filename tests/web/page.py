@@ -60,10 +60,15 @@ class PageTests(CloudTests):
     async def setUp(self) -> None:  # type: ignore[override]
         await super().setUp()
         self.host = ToldHost()
+        self.told_rolling: dict[str, Any] = {"release": None}
         self.resources = evolve(self.resources, host=self.host)
         self.resources = evolve(self.resources, metrics=WorkerMetrics())
         self.events = Events(self.resources, self.identity, MemoryStore(lambda: 0.0))
-        self.page = HTTPClient(web_face(self.identity, self.events, self.resources))
+        self.page = HTTPClient(web_face(self.identity, self.events, self.resources, self.rolling))
+
+    async def rolling(self) -> dict[str, Any]:
+        """How far the latest change of all nodes is."""
+        return self.told_rolling
 
     async def enter(self, user: str = "admin", **form: str) -> Answer:
         """The log-in form, as the page sends it."""

@@ -221,6 +221,21 @@ class UpgradeTests(BrowserCase):
         self.assertEqual(len([url for url in page.requests if url.endswith("/ui/events")]), 1)
         self.assertEqual((page.loads, page.complaints), (1, []))
 
+    def test_all_nodes(self) -> None:
+        """A rolling upgrade, here of one node, is seen with its node's states, and the way back when it is done."""
+        page = self.logged_in()
+        self.assertTrue(page.run("document.querySelector('#cloud').hidden"))
+        self.change("cloudd/face_checks.py", PATIENT_CHECK)
+        page.wait("document.querySelector('#link').textContent.includes('Live')", "the event stream")
+        rolling = self.cloudctl("upgrade", "--rolling", "--settle", "2s", "--yes")
+        page.wait("document.querySelector('#cloud-nodes').textContent.includes('settling')", "the node's state")
+        self.look(page, "rolling")
+        self.ends(rolling, 0)
+        page.wait("document.querySelector('#cloud-line').textContent.includes(': done, 1 of 1 node')", "the end")
+        self.assertIn("cloudctl rollback --rolling", page.text("#cloud-next"))
+        self.accessible(page, "rolled")
+        self.fits(page, "rolled")
+
     def test_hand_over(self) -> None:
         """New processes take over: the same page on the same connection shows each step, and their numbers."""
         page = self.logged_in()

@@ -80,6 +80,13 @@ class AnswerTests(PageTests):
         routes = [request.route for request in self.page.site.requests]
         self.assertEqual(routes, ["/ui/api/login", *(f"/ui/api/{name}" for name in DATA)])
 
+    async def test_all_nodes(self) -> None:
+        """How far the latest change of all nodes is, for who is logged in."""
+        self.told_rolling = {"id": "t", "nodes": [], "release": None}
+        answer = await self.page.request("GET", "/ui/api/rolling", headers=await self.cookie())
+        self.assertEqual((answer.status, answer.json()), (200, self.told_rolling))
+        self.assertEqual((await self.page.request("GET", "/ui/api/rolling")).status, 401)
+
     async def test_status_has_the_page(self) -> None:
         """With the status come the host's time, the steps of an upgrade, and which page this is."""
         page = (await self.page.request("GET", "/ui/api/status", headers=await self.cookie())).json()["page"]

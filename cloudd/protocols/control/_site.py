@@ -21,6 +21,8 @@ from twisted.logger import Logger
 from cloudd.control import (
     Actor,
     DatabaseMoveRequest,
+    Finality,
+    FinalizeRequest,
     IControlled,
     IUpgrades,
     Listener,
@@ -36,6 +38,10 @@ from cloudd.control import (
     Progress,
     PurgeRequest,
     Refusal,
+    RollbackRequest,
+    RollingPlan,
+    RollingRequest,
+    RollingStatus,
     TaskFacts,
     TaskList,
     TaskRequest,
@@ -99,6 +105,11 @@ class ControlSite:
             b"/v1/node/drain": (b"POST", self._drain_node),
             b"/v1/node/return": (b"POST", self._return_node),
             b"/v1/node/remove": (b"POST", self._remove_node),
+            b"/v1/rolling": (b"GET", self._rolling),
+            b"/v1/rolling/plan": (b"POST", self._rolling_plan),
+            b"/v1/rolling/upgrade": (b"POST", self._rolling_upgrade),
+            b"/v1/rolling/rollback": (b"POST", self._rolling_rollback),
+            b"/v1/finalize": (b"POST", self._finalize),
             b"/v1/plan": (b"POST", self._plan),
             b"/v1/upgrade": (b"POST", self._upgrade),
             b"/v1/rollback": (b"POST", self._rollback),
@@ -204,6 +215,31 @@ class ControlSite:
 
     async def _answer_node(self, request: Request, call: str, **arguments: Any) -> None:
         _answer(request, msgspec.convert(await self._controlled.operate(call, arguments), NodeFacts))
+
+    async def _rolling(self, request: Request) -> None:
+        await self._answer_as(request, RollingStatus, "rolling.status")
+
+    async def _rolling_plan(self, request: Request) -> None:
+        body = await _read(request, RollingRequest)
+        asked = {"tree": body.tree, "how": body.how, "canary": body.canary, "parallel": body.parallel}
+        await self._answer_as(request, RollingPlan, "rolling.plan", **asked)
+
+    async def _rolling_upgrade(self, request: Request) -> None:
+        body = await _read(request, RollingRequest)
+        self.log.info("{who} has all nodes upgraded to {tree}", who=self._who, tree=body.tree)
+        await self._answer_as(request, RollingStatus, "rolling.upgrade", who=self._who, **msgspec.structs.asdict(body))
+
+    async def _rolling_rollback(self, request: Request) -> None:
+        body = await _read(request, RollbackRequest)
+        self.log.info("{who} has all nodes taken back", who=self._who)
+        await self._answer_as(request, RollingStatus, "rolling.rollback", who=self._who, parallel=body.parallel)
+
+    async def _finalize(self, request: Request) -> None:
+        body = await _read(request, FinalizeRequest)
+        await self._answer_as(request, Finality, "rolling.finalize", who=self._who, check=body.check)
+
+    async def _answer_as(self, request: Request, kind: type[Message], call: str, **arguments: Any) -> None:
+        _answer(request, msgspec.convert(await self._controlled.operate(call, arguments), kind))
 
     @property
     def _who(self) -> str:

@@ -35,18 +35,20 @@ _PATIENCE_S = 4.0
 LocalHealth = Callable[[], Sequence[PartHealth]]
 
 
-def monitoring_face(resources: Resources, health: LocalHealth) -> Handler:
+def monitoring_face(resources: Resources, health: LocalHealth, node: str = "") -> Handler:
     """
     :param health: this worker's own parts, for when the host cannot be asked
+    :param node: who answers, for other nodes: an address may be a load balancer's; empty: it is not told
     :return: the handler of ``/health`` and ``/metrics``; anything else gets 404
     """
-    return _Monitoring(resources, health)
+    return _Monitoring(resources, health, ((b"X-Cloudd-Node", node.encode()),) if node else ())
 
 
 @frozen
 class _Monitoring:
     resources: Resources
     health: LocalHealth
+    who: tuple[Header, ...] = ()
 
     def __call__(self, request: Request) -> Coroutine[Any, Any, None] | None:
         answer = {b"/health": self.answer_health, b"/metrics": self.answer_metrics}.get(request.path)
@@ -68,7 +70,7 @@ class _Monitoring:
         except Exception as error:
             report = self._local_report(error)
         status = 200 if report.get("status") == "ok" else 503
-        request.respond(status, [_JSON, _FRESH], msgspec.json.encode(report))
+        request.respond(status, [_JSON, _FRESH, *self.who], msgspec.json.encode(report))
 
     async def answer_metrics(self, request: Request) -> None:
         """The Prometheus text exposition; 503 when the host cannot be asked."""

@@ -70,6 +70,14 @@ class MonitoringTests(TestCase):
         self.assertEqual(headers, {b"Content-Type": b"application/json", b"Cache-Control": b"no-store"})
         self.assertEqual(request.route, "/health")
 
+    def test_who_answers(self) -> None:
+        """An address may be a load balancer's, so other nodes are told whose answer it is."""
+        self.host.health_answer = succeed({"status": "ok", "parts": {}})
+        resources = cast(Resources, SimpleNamespace(host=self.host, reactor=self.clock))
+        self.face = monitoring_face(resources, lambda: self.local, "a" * 32)
+        [(_, headers, _)] = self.ask(b"/health").answers
+        self.assertEqual(headers[b"X-Cloudd-Node"], b"a" * 32)
+
     def test_failing(self) -> None:
         """A part that fails anywhere: 503, with its cause."""
         report = {"status": "failing", "parts": {"objects": {"status": "failing", "cause": "The disk is full."}}}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from cloudd.protocols.rest.identity import identity_face
+from tests.http_client import HTTPClient
 
 from .cloud import CloudTests
 
@@ -33,6 +37,21 @@ class DiscoveryTests(CloudTests):
         for path in ("/identity/v3", "/identity/v3/"):
             answer = await self.ask(path)
             self.assertEqual((answer.status, answer.json()), (200, {"version": VERSION}), path)
+
+    async def test_mixed_cloud(self) -> None:
+        """The newest version that every live node serves is shown, wherever versions are."""
+        asked = []
+
+        def served(name: str, ours: Sequence[int]) -> tuple[int, int]:
+            asked.append((name, max(ours)))
+            return 0, 13
+
+        self.client = HTTPClient(identity_face(self.identity, self.resources, served))
+        for path in ("/identity", "/"):
+            [version] = (await self.ask(path)).json()["versions"]["values"]
+            self.assertEqual(version["id"], "v3.13")
+        self.assertEqual((await self.ask("/identity/v3")).json()["version"]["id"], "v3.13")
+        self.assertEqual(set(asked), {("api.identity.v3", 14)})
 
     async def test_head(self) -> None:
         """HEAD gives the head of GET."""
