@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -41,6 +43,7 @@ def load() -> Any:
 class RunTrialTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.run_trial = load()
+        self.patch(sys, "stdout", io.StringIO())
 
     def test_counts(self) -> None:
         """Errors and unexpected successes are failures, expected failures are none."""
@@ -54,12 +57,54 @@ class RunTrialTests(SynchronousTestCase):
             self.assertEqual(self.run_trial.counts(f"{LINE}\nRan 9 tests in 1.0s\n\n{summary}\n"), counts, summary)
 
     def test_every_test_is_run_once(self) -> None:
-        """What runs one at a time and what runs side by side are all packages and modules of tests."""
-        alone, others = self.run_trial.split()
-        self.assertEqual(alone, ["tests.daemon", "tests.endurance"])
-        files = (CHECKOUT / "tests").rglob("test_*.py")
-        tops = {path.relative_to(CHECKOUT / "tests").with_suffix("").parts[0] for path in files}
-        self.assertEqual(sorted(alone + others), sorted(f"tests.{top}" for top in tops))
+        """The lanes have all modules of tests, each once; what runs again on PostgreSQL is not counted."""
+        names = [
+            name
+            for one_after_the_other in self.run_trial.lanes()
+            for lane in one_after_the_other
+            if not lane.environment
+            for name in lane.tests
+        ]
+        for path in (CHECKOUT / "tests").rglob("test_*.py"):
+            module = ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
+            self.assertEqual([n for n in names if f"{module}.".startswith(f"{n}.")][1:], [], module)
+            self.assertTrue(any(f"{module}.".startswith(f"{name}.") for name in names), module)
+
+    def lane(self, *lines: str) -> Any:
+        """A lane with one test of these lines, which has run in a folder of its own."""
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        (folder / "test_sample.py").write_text(
+            "import time, unittest\nclass SampleTests(unittest.TestCase):\n    def test_it(self):\n"
+            + "".join(f"        {line}\n" for line in lines)
+        )
+        self.run_trial.ROOT = folder
+        return self.run_trial.Lane("sample", ["test_sample"], environment={"PYTHONPATH": str(folder)})
+
+    def test_a_lane(self) -> None:
+        """It has trial's status and output, and the reports of what failed are found in it."""
+        lane = self.lane("pass")
+        self.run_trial.run_all([[lane]])
+        self.assertEqual((lane.status, self.run_trial.counts(lane.output)), (0, (1, 0, 0)))
+        self.assertEqual(self.run_trial.what_failed(lane.output), [])
+        lane = self.lane("self.assertEqual('left', 'right')")
+        self.run_trial.run_all([[lane]])
+        self.assertEqual((lane.status, self.run_trial.counts(lane.output)), (1, (0, 1, 0)))
+        (report,) = self.run_trial.what_failed(lane.output)
+        self.assertIn("'left' != 'right'", report)
+        self.assertIn("test_sample.SampleTests.test_it", report)
+
+    def test_late(self) -> None:
+        """A lane that does not end is interrupted, and tells at what; what would have come after it does not begin."""
+        lane, next_lane = self.lane("print('I sleep', flush=True)", "time.sleep(600)"), self.run_trial.Lane("next", [])
+        self.run_trial.MOST_S = 2.0
+        self.run_trial.run_all([[lane, next_lane]])
+        self.assertIn("test_it", lane.output)
+        self.assertIn("interrupted after 2.0 s", lane.output)
+        for each in (lane, next_lane):
+            self.assertNotEqual(each.status, 0)
+            self.assertEqual(self.run_trial.counts(each.output)[0], 0)
+        self.assertIn("not begun within 2.0 s", next_lane.output)
 
     def test_skips(self) -> None:
         """A skip that is not listed is named; what is listed, by name or pattern, is not."""
