@@ -205,7 +205,7 @@ class Application:
 
     async def _purge(self, project_id: str, container: str, request_id: str) -> dict[str, Any]:
         try:
-            task_id = await self.objects.purge(project_id, container, request_id)
+            task_id = await self.objects.purge(project_id, container, request_id, await self.nodes.own_id())
         except NoSuchContainer:
             raise OperationRefused(f"project {project_id} has no container {container}") from None
         self.tasks.poke()

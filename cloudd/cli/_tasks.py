@@ -130,6 +130,7 @@ def task_view(found: TaskFacts, now: float) -> RenderableType:
         "ordered": f"{_age(now - found.created)} ago",
         "changed": f"{_age(now - found.updated)} ago",
         "attempts": str(found.attempts or ""),
+        "only on node": found.node,
         "run by": found.owner,
         "lease ends in" if found.state == "running" else "begins in": waits,
         "cause": found.cause,

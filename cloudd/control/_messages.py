@@ -268,7 +268,8 @@ class TaskFacts(Message, frozen=True, kw_only=True):
 
     ``state`` is ``queued``, ``running``, ``done`` or ``failed``; ``cause`` says why it failed, or its last attempt did;
     ``waits_s`` until a queued one may begin, or until the lease of a running one ends; ``attempts`` since it got on.
-    ``payload``, ``step_state`` and ``result`` are there when one task is asked for.
+    ``node`` is the name of the one that can do it; empty: any can.  ``payload``, ``step_state`` and ``result`` are
+    there when one task is asked for.
     """
 
     id: str
@@ -280,6 +281,7 @@ class TaskFacts(Message, frozen=True, kw_only=True):
     project_id: str = ""
     resource: str = ""
     request_id: str = ""
+    node: str = ""
     attempts: int = 0
     progress: int = 0
     total: int = 0

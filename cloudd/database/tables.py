@@ -202,6 +202,7 @@ task = Table(
     Column("version", Integer, nullable=False),  # of the payload
     Column("payload", Text, nullable=False),  # a JSON object
     Column("project_id", String(64), nullable=True),  # whose work it is; may outlive its project
+    Column("node_id", String(64), nullable=True),  # of the one node that can do it; null: any can
     Column("resource", String(512), nullable=False, server_default=""),  # what it is done to, in words of its kind
     Column("request_id", String(64), nullable=False, server_default=""),  # of the request that asked for it
     Column("state", String(8), nullable=False),  # queued, running, done, failed
@@ -227,6 +228,7 @@ task = Table(
     Index(None, "state", "updated_us"),
     Index(None, "created_us"),
     Index(None, "resource"),
+    Index(None, "node_id"),
 )
 
 # The machines of the cloud: see `cloudd.nodes`.  Times are those of the database's own clock (`now_us`).

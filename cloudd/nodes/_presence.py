@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from attrs import define, field
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -48,8 +49,16 @@ class Work(Protocol):
     def is_busy(self) -> bool:
         """Whether some runs, or is just about to."""
 
-    def hold(self, held: bool) -> None:
-        """Begin nothing more, or begin again."""
+    def take(self, node_id: str, *, shared: bool) -> None:
+        """
+        Begin these from now on, and nothing else.
+
+        :param node_id: what this node alone can do; empty: none of it
+        :param shared: what any node can do
+        """
+
+    def node_removed(self, connection: Connection, node_id: str, name: str) -> None:
+        """In the transaction that removes a node: nobody is left to do what it alone could do."""
 
 
 @define(eq=False)
@@ -106,8 +115,12 @@ class Presence:
 
         :raises Exception: whatever the database raises
         """
-        await self._read(await self._resources.threads.run(NodeFolder(self._resources.settings.state).node_id))
-        self._work.hold(self.node is not None and not self.works)
+        node_id = await self._resources.threads.run(NodeFolder(self._resources.settings.state).node_id)
+        await self._read(node_id)
+        if self.node is None:
+            self._work.take(node_id, shared=True)
+        else:
+            self._take()
 
     def _has_said(self, result: Any) -> Any:
         self._saying = None
@@ -138,6 +151,11 @@ class Presence:
         except WrongNodeState:
             await write(_rows.enter, node_id, f"{name}-{node_id[:6]}", FIRST_ROLES, "ready", "its first start")
 
+    def _take(self) -> None:
+        """What is bound to this node is done there whether or not it does what any node can; neither for a drain."""
+        ready = self.node is not None and self.node.state == "ready"
+        self._work.take(self.node.id if self.node is not None and ready else "", shared=self.works)
+
     async def _said(self) -> Beat:
         if self._beats % STATUS_BEATS == 0 or not self._code:
             await self._ask_code()
@@ -162,7 +180,7 @@ class Presence:
             log.info("the code's version is not known for now: {cause}", cause=str(error))
 
     async def _follow(self) -> None:
-        self._work.hold(not self.works)
+        self._take()
         node = self.node
         if node is None or node.state != "draining" or self._work.is_busy or self._duties():
             return

@@ -10,7 +10,7 @@ or lost is no state of the row but its age: the time since ``contact_us``, both 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -180,10 +180,15 @@ def give_back(connection: Connection, named: str, by: str) -> Node:
     return find(connection, node.id)
 
 
-def remove(connection: Connection, named: str, by: str, lost_s: float, *, force: bool) -> Node:
+Removed = Callable[[Connection, str, str], None]
+"""Called with a node's id and name in the transaction that removes it."""
+
+
+def remove(connection: Connection, named: str, by: str, lost_s: float, removed: Removed, *, force: bool) -> Node:
     """
     Have a node be one no more: its certificate is not renewed, its duties go to others at once.
 
+    :param removed: called when it is
     :param force: also one that is at work
     :raises NoSuchNode:
     :raises WrongNodeState: it is at work, or removed already
@@ -198,6 +203,7 @@ def remove(connection: Connection, named: str, by: str, lost_s: float, *, force:
         )
     move(connection, node.id, STATES, "removed", by)
     _leases.release_all(connection, node.id)
+    removed(connection, node.id, node.name)
     return find(connection, node.id)
 
 

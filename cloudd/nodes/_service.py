@@ -17,7 +17,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
-from cloudd.joining import JoinToken, fingerprint
+from cloudd.joining import JoinToken, NodeFolder, fingerprint
 
 from . import _leases, _rows, _tokens
 from ._address import Place, place_of
@@ -130,6 +130,10 @@ class Nodes:
         found: Node = await self._resources.database.read(_rows.find, named)
         return found
 
+    async def own_id(self) -> str:
+        """The id of this node, also before it has said that it is there."""
+        return await self._resources.threads.run(NodeFolder(self._resources.settings.state).node_id)
+
     def name_of(self, node_id: str) -> str:
         """As of the last beat; the id itself where it is not known."""
         return next((node.name for node in self._presence.nodes if node.id == node_id), node_id)
@@ -213,7 +217,8 @@ class Nodes:
         return await self._changed(_rows.give_back, node, who)
 
     async def _remove(self, node: str, who: str, force: bool = False) -> dict[str, Any]:
-        return await self._changed(_rows.remove, node, who, self._resources.settings.nodes.lost_s, force=force)
+        lost_s, removed = self._resources.settings.nodes.lost_s, self._work.node_removed
+        return await self._changed(_rows.remove, node, who, lost_s, removed, force=force)
 
     async def _changed(self, function: Callable[..., Node], node: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         changed: Node = await self._resources.database.write(function, node, *args, **kwargs)
@@ -273,7 +278,7 @@ class Nodes:
         if not self._leads or self._led or (on_trial and self._timers):
             return
         self._stop_timers()
-        self._work.hold(True)  # until the registry has said that this node works
+        self._work.take("", shared=False)  # until the registry has said that this node works
         if on_trial:
             self._every(self._presence.beat_s, self._follow)
             return

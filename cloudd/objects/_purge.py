@@ -12,7 +12,7 @@ from __future__ import annotations
 from attrs import frozen
 from sqlalchemy import Connection
 
-from cloudd.tasks import Fields, Form, Kind, Retry, Step, Task, submit
+from cloudd.tasks import Fields, Form, Kind, Retry, Step, Task, submit_on_each_node
 from storage import ContainerNotEmpty, IObjectStore, Listing, NoSuchContainer, ObjectFacts
 
 from ._names import account_of
@@ -42,10 +42,14 @@ def purge_kinds(store: IObjectStore) -> tuple[Kind, ...]:
 
 
 def submit_account_purge(connection: Connection, project_id: str, delay_s: float = 0.0) -> None:
-    """In the transaction that deletes a project: have its containers and objects deleted, too, after a while."""
+    """
+    In the transaction that deletes a project: have its containers and objects deleted, too, after a while.
+
+    Each node has a store of its own, so each deletes what it has.
+    """
     account = account_of(project_id)
-    payload = {"account": account}
-    submit(connection, ACCOUNT, payload, project_id=project_id, resource=account, delay_s=delay_s, once=True)
+    facts = {"project_id": project_id, "resource": account, "delay_s": delay_s, "once": True}
+    submit_on_each_node(connection, ACCOUNT, {"account": account}, **facts)
 
 
 @frozen

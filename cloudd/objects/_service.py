@@ -74,10 +74,11 @@ class Objects:
         """The long work of this service."""
         return purge_kinds(self.store)
 
-    async def purge(self, project_id: str, container: str, request_id: str = "") -> str:
+    async def purge(self, project_id: str, container: str, request_id: str = "", node_id: str | None = None) -> str:
         """
         Have a container deleted with all its objects, by a task; fires when the order is on disk.
 
+        :param node_id: of the node whose store this is; None: it is the only one
         :return: the task's id; that of an open one, where this container is being purged already
         :raises InvalidName:
         :raises storage.NoSuchContainer:
@@ -92,6 +93,7 @@ class Objects:
             project_id=project_id,
             resource=f"{account}/{container}",
             request_id=request_id,
+            node_id=node_id,
             once=True,
         )
 

@@ -31,7 +31,7 @@ This package knows no service.
 from ._errors import Interrupted, LeaseLost, NoSuchTask, TaskError, TaskFailed, WrongState
 from ._execution import Ended
 from ._kind import UNDO, Fields, Form, Kind, Retry, Step
-from ._rows import submit
+from ._rows import submit, submit_on_each_node
 from ._runner import Runner, by_name
 from ._service import Tasks
 from ._task import Task
@@ -55,4 +55,5 @@ __all__ = [
     "WrongState",
     "by_name",
     "submit",
+    "submit_on_each_node",
 ]

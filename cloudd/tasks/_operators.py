@@ -12,15 +12,16 @@ from collections.abc import Collection
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
 from cloudd.database import now_us, tables
 
 from ._errors import NoSuchTask, WrongState
 from ._kind import UNDO
-from ._rows import OPEN, words
+from ._rows import ANYWHERE, OPEN, Here, words
 
 _table = tables.task
+_nodes = tables.node
 _c = _table.c
 
 STATES = ("queued", "running", "done", "failed")
@@ -44,9 +45,9 @@ def counts(connection: Connection) -> list[Count]:
     return [Count(row.kind, row.state, row.number, row.age_us / 1e6) for row in rows]
 
 
-def overdue_s(connection: Connection) -> float:
-    """How long the longest waiting task has been due without a runner; 0: none is."""
-    waited_us: int | None = connection.execute(select(now_us() - func.min(_c.due_us))).scalar()
+def overdue_s(connection: Connection, here: Here = ANYWHERE) -> float:
+    """How long the longest waiting task that may be claimed here has been due without a runner; 0: none is."""
+    waited_us: int | None = connection.execute(select(now_us() - func.min(_c.due_us)).where(here.condition)).scalar()
     return max(0.0, (waited_us or 0) / 1e6)
 
 
@@ -58,7 +59,7 @@ def listed(
 
     :param state: one of ``STATES``; empty, as are the others: any
     """
-    query = select(_table, now_us().label("now_us"))
+    query = _select()
     for column, value in ((_c.state, state), (_c.kind, kind), (_c.project_id, project_id)):
         if value:
             query = query.where(column == value)
@@ -105,9 +106,14 @@ def retry(connection: Connection, task_id: str) -> dict[str, Any]:
 
     :return: the task afterwards
     :raises NoSuchTask:
-    :raises WrongState: it has not failed; one that is queued is due at once all the same
+    :raises WrongState: it has not failed, or nobody is left who could do it; one that is queued is due at once all the
+        same
     """
     row = _row(connection, task_id)
+    if row.node_id is not None and row.node_state in {None, "removed"}:
+        raise WrongState(
+            f"task {task_id} could be done by node {row.node_name or row.node_id} alone, which was removed"
+        )
     if row.state in {"running", "done"}:
         raise WrongState(f"task {task_id} is {row.state}: only one that has failed, or waits, can be tried again")
     values: dict[str, Any] = {"state": "queued", "due_us": now_us(), "attempts": 0, "updated_us": now_us()}
@@ -117,6 +123,13 @@ def retry(connection: Connection, task_id: str) -> dict[str, Any]:
             values |= {"step": "", "step_version": None, "step_state": None, "progress": 0}
     connection.execute(update(_table).where(_c.id == task_id, _c.state == row.state).values(**values))
     return shown(connection, task_id)
+
+
+def fail_of_node(connection: Connection, node_id: str, cause: str) -> None:
+    """Everything that this node alone could do has failed; if it still runs any, it loses the lease."""
+    lost = {"state": "failed", "due_us": None, "lease_owner": None, "lease_token": None, "cause": words(cause)}
+    open_ones = update(_table).where(_c.node_id == node_id, _c.state.in_(OPEN))
+    connection.execute(open_ones.values(**lost, updated_us=now_us()))
 
 
 def forget(connection: Connection, state: str, keep_s: float, limit: int) -> int:
@@ -134,8 +147,14 @@ def has_old(connection: Connection, state: str, keep_s: float) -> bool:
     return connection.execute(old.limit(1)).first() is not None
 
 
+def _select() -> Select[Any]:
+    """Rows with what ``_plain`` needs."""
+    facts = (now_us().label("now_us"), _nodes.c.name.label("node_name"), _nodes.c.state.label("node_state"))
+    return select(_table, *facts).outerjoin(_nodes, _nodes.c.id == _c.node_id)
+
+
 def _row(connection: Connection, task_id: str) -> Row[Any]:
-    row = connection.execute(select(_table, now_us().label("now_us")).where(_c.id == task_id)).first()
+    row = connection.execute(_select().where(_c.id == task_id)).first()
     if row is None:
         raise NoSuchTask(f"there is no task {task_id[:64]}: it was never there, or it has been forgotten")
     return row
@@ -152,6 +171,7 @@ def _plain(row: Row[Any]) -> dict[str, Any]:
         "project_id": row.project_id or "",
         "resource": row.resource,
         "request_id": row.request_id,
+        "node": row.node_name or row.node_id or "",
         "attempts": row.attempts,
         "progress": row.progress,
         "total": row.total,

@@ -7,6 +7,8 @@ row means that the lease went to somebody else, and ``LeaseLost`` undoes whateve
 When it ends is in ``due_us``, by the database's clock, as is when a queued task may begin.  So the row of whoever was
 killed becomes due by itself, and a claim need not tell the two apart.
 
+**A task of one node**, since what it works on lies there, is claimed by nobody else, however long that node is away.
+
 **A claim** is one UPDATE of rows that are due.  On SQLite one transaction writes at a time; on PostgreSQL rows that
 another claim has locked are passed over (``SKIP LOCKED``), and the condition is tested again on what was locked.
 """
@@ -36,6 +38,32 @@ OPEN = ("queued", "running")
 
 Readable = Mapping[str, Sequence[int]]
 """Name of a kind -> versions of rows that can be run here."""
+
+
+@frozen
+class Here:
+    """
+    Which tasks may be claimed here.
+
+    :param node_id: also those of this node alone; empty: none
+    :param shared: those that any node can do
+    """
+
+    node_id: str = ""
+    shared: bool = True
+
+    def __bool__(self) -> bool:
+        """Whether there may be any."""
+        return self.shared or bool(self.node_id)
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """On rows."""
+        own = _c.node_id == self.node_id if self.node_id else false()
+        return or_(own, _c.node_id.is_(None)) if self.shared else own
+
+
+ANYWHERE = Here()
 
 
 @frozen
@@ -98,6 +126,7 @@ def submit(
     payload: Fields,
     *,
     project_id: str | None = None,
+    node_id: str | None = None,
     resource: str = "",
     request_id: str = "",
     delay_s: float = 0.0,
@@ -109,17 +138,18 @@ def submit(
 
     :param payload: plain data that JSON holds, in the form's ``version``
     :param project_id: whose work it is
+    :param node_id: the one node that can do it; None: any can
     :param resource: what it is done to, in words of its kind
     :param request_id: of the request that asked for it
     :param delay_s: begin no earlier than so long from now
     :param limit_s: fail when it is not done so long from now
-    :param once: where an open task of this form for this resource is there already, give that one's id
+    :param once: where an open task of this form for this resource and node is there already, give that one's id
     :return: its id
     :raises reload.SnapshotError: the payload is no plain data, or has no form in the version that is written
     """
     if len(resource) > MAX_RESOURCE:
         raise ValueError(f"a resource has at most {MAX_RESOURCE} characters")
-    if once and (present := _open_task(connection, form, resource)) is not None:
+    if once and (present := _open_task(connection, form, resource, node_id)) is not None:
         return present
     version, text = form.written(payload, version_for(connection, form))
     task_id = uuid.uuid4().hex
@@ -129,6 +159,7 @@ def submit(
         "version": version,
         "payload": text,
         "project_id": project_id,
+        "node_id": node_id,
         "resource": resource,
         "request_id": request_id,
         "state": "queued",
@@ -141,24 +172,36 @@ def submit(
     return task_id
 
 
-def _open_task(connection: Connection, form: Form, resource: str) -> str | None:
+def submit_on_each_node(connection: Connection, form: Form, payload: Fields, **facts: Any) -> list[str]:
+    """
+    Have the same done on every node that was not removed, by itself; on a machine that is no node yet: there.
+
+    :param facts: as for ``submit``
+    :return: an id for each
+    """
+    nodes = tables.node.c
+    ids = connection.execute(select(nodes.id).where(nodes.state != "removed").order_by(nodes.id)).scalars().all()
+    return [submit(connection, form, payload, node_id=node_id, **facts) for node_id in ids or [None]]
+
+
+def _open_task(connection: Connection, form: Form, resource: str, node_id: str | None) -> str | None:
     query = select(_c.id).where(_c.resource == resource, _c.kind == form.name, _c.state.in_(OPEN))
-    return connection.execute(query.limit(1)).scalar()
+    return connection.execute(query.where(_c.node_id.is_not_distinct_from(node_id)).limit(1)).scalar()
 
 
 # ---- who looks for work
 
 
-def next_due_us(connection: Connection, readable: Readable) -> int | None:
+def next_due_us(connection: Connection, readable: Readable, here: Here = ANYWHERE) -> int | None:
     """Microseconds from now until a task is due that can be run here, 0 or less: one is; None: there is none."""
     due: int | None = connection.execute(
-        select(func.min(_c.due_us) - now_us()).where(_c.due_us.is_not(None), _runnable(readable))
+        select(func.min(_c.due_us) - now_us()).where(_c.due_us.is_not(None), _runnable(readable), here.condition)
     ).scalar()
     return due
 
 
 def claim(
-    connection: Connection, readable: Readable, owner: str, lasts_us: int, limit: int
+    connection: Connection, readable: Readable, owner: str, lasts_us: int, limit: int, here: Here = ANYWHERE
 ) -> list[tuple[Lease, Claimed]]:
     """
     Take a lease on tasks that are due, the longest waiting first.  No two claims get the same, wherever they are made.
@@ -168,20 +211,20 @@ def claim(
     :param limit: most tasks
     """
     token = uuid.uuid4().hex
-    connection.execute(_claiming(readable, owner, token, lasts_us, limit))
+    is_due = and_(_c.due_us <= now_us(), _runnable(readable), here.condition)
+    connection.execute(_claiming(is_due, owner, token, lasts_us, limit))
     facts = [_c[name] for name in _CLAIMED]
     query = select(*facts, _is_late().label("is_late"))
     rows = connection.execute(query.where(_c.lease_token == token, _c.state == "running"))
     return [(Lease(row.id, token, lasts_us), Claimed(**{**row._mapping, "is_late": bool(row.is_late)})) for row in rows]
 
 
-def _claiming(readable: Readable, owner: str, token: str, lasts_us: int, limit: int) -> Update:
+def _claiming(is_due: ColumnElement[bool], owner: str, token: str, lasts_us: int, limit: int) -> Update:
     """
     The one UPDATE.
 
     As a common table expression the choice is made once; as a subquery PostgreSQL might make it for each row again.
     """
-    is_due = and_(_c.due_us <= now_us(), _runnable(readable))
     due = select(_c.id).where(is_due).order_by(_c.due_us).limit(limit).with_for_update(skip_locked=True).cte("due")
     return (
         update(_table)

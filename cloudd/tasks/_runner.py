@@ -5,7 +5,7 @@ Which tasks a worker runs, and when it looks for them.
 **Looking.**  Several times a second, if anybody has committed since, and otherwise when the next task is due: a short
 read, and a claim only if something is due.  So a task that was submitted by another worker of the host begins within
 ``LOOK_S``, and an idle host writes nothing.  Where commits cannot be seen (another host's), every ``POLL_S``, and when
-another node tells of a task (``_told``).
+another node tells of a task (``_told``).  Which may be claimed here at all the registry of nodes says (``here``).
 
 **Leases** are renewed three times in their length, all of them in one write.  One that could not be renewed for
 ``FENCE`` of its length is taken for lost, and its step is cancelled, before the database lets somebody else have it.
@@ -35,6 +35,7 @@ from cloudd.interfaces.application import Transactions
 from . import _rows
 from ._execution import Ended, Execution
 from ._kind import Kind
+from ._rows import ANYWHERE, Here
 from ._task import Moment
 
 LOOK_S = 0.25
@@ -63,7 +64,7 @@ class Runner:
     :param ended: told how each execution ended
     :param moment: see ``_execution``
     :ivar cause: why no tasks can be looked for; empty: they can
-    :ivar held: claim nothing for now; what runs goes on
+    :ivar here: which may be claimed; what runs goes on
     """
 
     _reactor: Any
@@ -76,7 +77,7 @@ class Runner:
     _moment: Moment = _unwatched
     _chance: Callable[[], float] = random.random
     cause: str = field(init=False, default="")
-    held: bool = field(init=False, default=False)
+    here: Here = field(init=False, default=ANYWHERE)
     _readable: dict[str, tuple[int, ...]] = field(init=False)
     _running: set[Execution] = field(init=False, factory=set)
     _timers: list[LoopingCall] = field(init=False, factory=list)
@@ -156,7 +157,7 @@ class Runner:
     def _tick(self) -> None:
         self._fence()
         now = self._reactor.seconds()
-        if self._looks or self._rests or self.held or len(self._running) >= self._parallel:
+        if self._looks or self._rests or not self.here or len(self._running) >= self._parallel:
             return
         version = self._database.version()
         if not self._poked and version == self._seen and now < self._look_at:
@@ -168,7 +169,7 @@ class Runner:
     async def _look(self, now: float, version: int | None) -> None:
         longest_s = POLL_S if version is None else LONGEST_LOOK_S
         self._look_at = now + longest_s
-        waits_us = await self._database.read(_rows.next_due_us, self._readable)
+        waits_us = await self._database.read(_rows.next_due_us, self._readable, self.here)
         self.cause = ""
         if waits_us is None:
             return
@@ -179,7 +180,7 @@ class Runner:
         self._look_at = began = self._reactor.seconds()
         self._moment("claim")
         lasts_us = int(self._lease_s * 1e6)
-        claimed = await self._database.write(_rows.claim, self._readable, self._owner, lasts_us, free)
+        claimed = await self._database.write(_rows.claim, self._readable, self._owner, lasts_us, free, self.here)
         self._moment("claim, written")
         for lease, facts in claimed:
             kind = self.kinds[facts.kind]

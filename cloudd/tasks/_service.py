@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from attrs import define, field
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -23,6 +24,7 @@ from ._execution import Ended
 from ._kind import Fields, Form, Kind
 from ._operators import STATES, Count
 from ._record import Record
+from ._rows import ANYWHERE, Here
 from ._runner import Runner, by_name
 from ._told import Told
 
@@ -110,11 +112,21 @@ class Tasks:
         """Names of kinds -> versions of rows that this code reads."""
         return {name: kind.form.readable for name, kind in self._kinds.items()}
 
-    def hold(self, held: bool) -> None:
-        """Claim no tasks for now, or claim them again; what runs goes on."""
-        if self._runner is not None and self._runner.held != held:
-            self._runner.held = held
+    def take(self, node_id: str, *, shared: bool) -> None:
+        """
+        Claim these from now on; what runs goes on.
+
+        :param node_id: those of this node alone; empty: none
+        :param shared: those that any node can do
+        """
+        here = Here(node_id, shared)
+        if self._runner is not None and self._runner.here != here:
+            self._runner.here = here
             self._runner.poke()
+
+    def node_removed(self, connection: Connection, node_id: str, name: str) -> None:
+        """In the transaction that removes a node: what it alone could do has failed."""
+        _operators.fail_of_node(connection, node_id, f"node {name} was removed, and with it what this was to work on")
 
     # ---- operators
 
@@ -228,11 +240,13 @@ class Tasks:
         trouble = self._runner.cause or self._stuck()
         return [PartHealth("tasks", not trouble, trouble or _told(self._counts))]
 
+    @property
+    def _here(self) -> Here:
+        return ANYWHERE if self._runner is None else self._runner.here
+
     def _stuck(self) -> str:
         settings = self._resources.settings.tasks
         if self._runner is None or self._overdue_s < STUCK_S or self._runner.running >= settings.parallel:
-            return ""
-        if self._runner.held:  # a node that is drained need not take them up
             return ""
         return (
             f"a task has been due for {self._overdue_s:.0f} s and is not taken up, since this code has no kind of its "
@@ -249,7 +263,7 @@ class Tasks:
             return
         try:
             self._counts = await self._resources.database.read(_operators.counts)
-            self._overdue_s = await self._resources.database.read(_operators.overdue_s)
+            self._overdue_s = await self._resources.database.read(_operators.overdue_s, self._here)
         except Exception as error:
             log.warn("tasks cannot be counted; it is tried again: {cause}", cause=str(error))
             return

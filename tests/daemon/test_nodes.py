@@ -120,8 +120,10 @@ class NodesCase(SynchronousTestCase):
 
 
 class TwoTests(NodesCase):
+    second_more = "[objects]\npurge_delay_s = 0\n"
+
     def setUp(self) -> None:
-        self.build()
+        self.build("[objects]\npurge_delay_s = 0\n")
 
     def test_joining(self) -> None:
         """The second is ready, shares users and keys, renews its certificate; the token is of no use again."""
@@ -198,6 +200,42 @@ class TwoTests(NodesCase):
         wait(lambda: self.one.node("one")["hash"] != self.one.node("two")["hash"])
         self.assertEqual(self.one.json("health")["parts"]["nodes listener"]["status"], "ok")
         self.assertEqual(two.json("health")["status"], "ok")
+
+    def test_purges(self) -> None:
+        """What a node has is deleted there, and by no other; what is deleted with a project goes from both."""
+        second, two = self.joined()
+        token, project = log_in(self.first)
+        for number, cloud in enumerate((self.first, second), 1):
+            self.fill(cloud, token, project, "c", number)
+        self.one.run("node", "drain", "two", "--wait")
+        task = two.json("objects", "purge", project, "c", "--yes")
+        self.assertEqual(self.one.json("task", "show", task["id"])["node"], "two")
+        self.one.run("objects", "purge", project, "c", "--yes", "--wait")  # by then the first has looked for tasks
+        self.assertEqual(self.one.json("task", "show", task["id"])["state"], "queued")
+        self.assertEqual(two.json("health")["parts"]["tasks"]["status"], "ok")
+        self.one.run("node", "return", "two")
+        done = wait(lambda: self.ended(task["id"]))
+        self.assertEqual((done["state"], done["result"]), ("done", {"deleted": 2}))
+
+        for number, cloud in enumerate((self.first, second), 1):
+            self.fill(cloud, token, project, "d", number)
+        operator, _ = log_in(self.first, "cloudd-admin")
+        path = f"/identity/v3/projects/{project}"
+        self.assertEqual(ask(self.first, "api", "DELETE", path, None, {"X-Auth-Token": operator})[0], 204)
+        tasks = self.one.json("task", "list", "--kind", "objects.purge_account")["tasks"]
+        self.assertEqual({each["node"] for each in tasks}, {"one", "two"})
+        ended = wait(lambda: all(found := [self.ended(each["id"]) for each in tasks]) and found)
+        self.assertEqual({each["node"]: each["result"]["deleted"] for each in ended}, {"one": 1, "two": 2})
+
+    def fill(self, cloud: RunningCloud, token: str, project: str, container: str, number: int) -> None:
+        """Make a container with so many objects through one node."""
+        for name in (container, *(f"{container}/o{each}" for each in range(number))):
+            path = f"/v1/AUTH_{project}/{name}"
+            self.assertEqual(ask(cloud, "object", "PUT", path, "x", {"X-Auth-Token": token})[0], 201)
+
+    def ended(self, task_id: str) -> Any:
+        found = self.one.json("task", "show", task_id)
+        return found if found["state"] in {"done", "failed"} else None
 
     def test_killed_agent(self) -> None:
         """An agent that is killed listens again: a machine joins through the new one."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from attrs import define, evolve, field
+from sqlalchemy import Connection
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
@@ -39,14 +40,23 @@ class FakeWork:
     """What a machine does of its own accord."""
 
     running: int = 0
-    held: bool = False
+    taken: tuple[str, bool] = ("", True)
+    removed: list[tuple[str, str]] = field(factory=list)
 
     @property
     def is_busy(self) -> bool:
         return self.running > 0
 
-    def hold(self, held: bool) -> None:
-        self.held = held
+    @property
+    def held(self) -> bool:
+        """Whether nothing is begun that other nodes can do as well."""
+        return not self.taken[1]
+
+    def take(self, node_id: str, *, shared: bool) -> None:
+        self.taken = (node_id, shared)
+
+    def node_removed(self, connection: Connection, node_id: str, name: str) -> None:
+        self.removed.append((node_id, name))
 
 
 class FakeHost:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from twisted.trial.unittest import TestCase
 
 from cloudd.database import now_us, tables
 from cloudd.nodes import NoSuchNode, WrongNodeState, _leases, _rows
 from cloudd.nodes._rows import Beat, Node
 
-from .house import House
+from .house import FakeWork, House
 
 BEAT = Beat(
     version="1.2", code_hash="c" * 64, generation=4, payloads={"a.b": [1, 2]}, load={"load1": 0.5}, beat_s=5, address=""
@@ -81,13 +81,23 @@ class RowRules:
     async def test_remove(self: Any) -> None:
         """One that is drained or lost goes, one at work by force alone; its duties are free and its name, too."""
         node_id = await self.enter()
+        gone: list[tuple[str, ...]] = []
+
+        def removed(_connection: Connection, *node: str) -> None:
+            gone.append(node)
+
         await self.write(_rows.beat, node_id, BEAT)
         await self.write(_leases.take, "sweep", "one", node_id, 30_000_000)
-        failed = await self.assertFailure(self.write(_rows.remove, "one", "me", 60, force=False), WrongNodeState)
+        failed = await self.assertFailure(
+            self.write(_rows.remove, "one", "me", 60, removed, force=False), WrongNodeState
+        )
         self.assertIn("drain one", failed.cause)
-        self.assertEqual((await self.write(_rows.remove, "one", "me", 60, force=True)).state, "removed")
+        self.assertEqual((await self.write(_rows.remove, "one", "me", 60, removed, force=True)).state, "removed")
         self.assertEqual(await self.read(_leases.ends_in_s, "sweep"), 0)
-        failed = await self.assertFailure(self.write(_rows.remove, "one", "me", 60, force=True), WrongNodeState)
+        self.assertEqual(gone, [(node_id, "one")])
+        failed = await self.assertFailure(
+            self.write(_rows.remove, "one", "me", 60, removed, force=True), WrongNodeState
+        )
         self.assertIn("removed already", failed.cause)
         self.assertEqual(await self.write(_rows.beat, node_id, BEAT), "removed")
         await self.write(_rows.enter, "e" * 32, "one", (), "ready", "me")
@@ -96,7 +106,7 @@ class RowRules:
         self.assertEqual(len(await self.read(_rows.nodes)), 2)
         self.assertEqual(len(await self.read(_rows.nodes, removed=False)), 1)
         await self.house.set(tables.node, contact_us=now_us() - 61_000_000)
-        await self.write(_rows.remove, "e" * 32, "me", 60, force=False)
+        await self.write(_rows.remove, "e" * 32, "me", 60, removed, force=False)
 
     async def test_names(self: Any) -> None:
         """Two nodes have two names; a refused one leaves nothing."""
@@ -109,7 +119,7 @@ class RowRules:
         """Each change is among the events, with who wanted it, in the transaction of the change."""
         node_id = await self.enter()
         await self.write(_rows.drain, "one", "me (process 8)")
-        await self.write(_rows.remove, "one", "you", 60, force=True)
+        await self.write(_rows.remove, "one", "you", 60, FakeWork().node_removed, force=True)
         c = tables.outbox.c
         rows = await self.read(lambda connection: connection.execute(select(c.type, c.data).order_by(c.id)).all())
         self.assertEqual([row.type for row in rows], ["node.joined", "node.draining", "node.removed"])

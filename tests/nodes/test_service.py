@@ -104,11 +104,13 @@ class PresenceTests(ServiceCase):
         self.assertEqual(await self.house.database.read(_rows.nodes), [])
 
     async def test_without_the_role(self) -> None:
-        """A node without the role "tasks" begins nothing."""
+        """A node without the role "tasks" begins nothing but what nobody else can do."""
         machine = await self.leading("one")
+        node_id = await machine.nodes.own_id()
+        self.assertEqual(machine.work.taken, (node_id, True))
         await self.house.set(tables.node, roles='["api"]')
         await self.ask(machine, "nodes.list")
-        self.assertTrue(machine.work.held)
+        self.assertEqual(machine.work.taken, (node_id, False))
         self.assertFalse(machine.nodes._duties[0].willing)
 
     async def test_database_away(self) -> None:
@@ -144,7 +146,7 @@ class DrainTests(ServiceCase):
         machine.work.running = 1
         node = await self.ask(machine, "nodes.drain", node="one", who="me")
         self.assertEqual((node["state"], node["state_by"]), ("draining", "me"))
-        self.assertTrue(machine.work.held)
+        self.assertEqual(machine.work.taken, ("", False))
         await self.house.until(lambda: not machine.nodes._duties[0].is_held)
         await machine.nodes._beat()
         self.assertEqual(await self.state("one"), "draining")

@@ -6,7 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
-from cloudd.tasks import Form, NoSuchTask, WrongState, _operators, _rows
+from cloudd.nodes import _rows as node_rows
+from cloudd.tasks import Form, LeaseLost, NoSuchTask, WrongState, _operators, _rows
 
 from .house import FORM, House
 
@@ -59,6 +60,28 @@ class LookTests(OperatorCase):
         self.assertEqual((count.kind, count.state, count.number), (FORM.name, "queued", 2))
         for waited_s in (count.age_s, await self.database.read(_operators.overdue_s)):
             self.assertTrue(50 <= waited_s < 80)
+
+
+class NodeTests(OperatorCase):
+    async def test_removed(self) -> None:
+        """What a node alone could do has failed with it, also what it runs just now, and is never tried again."""
+        await self.database.write(node_rows.enter, "n" * 32, "one", (), "ready", "me")
+        ids = [await self.house.submit(node_id="n" * 32) for _ in range(2)]
+        other = await self.house.submit()
+        here = _rows.Here("n" * 32, shared=False)
+        [(lease, _)] = await self.database.write(_rows.claim, {FORM.name: (1,)}, "me", 30_000_000, 1, here)
+        self.assertEqual((await self.database.read(_operators.shown, ids[0]))["node"], "one")
+        self.assertEqual(await self.database.read(_operators.overdue_s, _rows.Here("m", shared=False)), 0)
+        await self.database.write(_operators.fail_of_node, "n" * 32, "it was removed")
+        for task_id in ids:
+            shown = await self.database.read(_operators.shown, task_id)
+            self.assertEqual((shown["state"], shown["cause"], shown["owner"]), ("failed", "it was removed", ""))
+        self.assertEqual(self.house.row(other)["state"], "queued")
+        await self.assertFailure(self.database.write(_rows.finish, lease, None), LeaseLost)
+        self.assertEqual((await self.database.write(_operators.retry, ids[0]))["state"], "queued")
+        await self.database.write(node_rows.move, "n" * 32, ("ready",), "removed", "me")
+        refused = await self.assertFailure(self.database.write(_operators.retry, ids[1]), WrongState)
+        self.assertIn("node one alone, which was removed", str(refused))
 
 
 class ChangeTests(OperatorCase):

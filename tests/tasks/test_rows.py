@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from cloudd.nodes._rows import enter
 from cloudd.tasks import Form, LeaseLost, _rows
 from cloudd.tasks._rows import Claimed, Lease
 from reload import Converters
@@ -70,6 +71,35 @@ class ClaimTests(RowsCase):
         waits_us = await self.database.read(_rows.next_due_us, READABLE)
         self.assertLessEqual(-1 if waits_us is None else waits_us, 0)
 
+    async def test_of_one_node(self) -> None:
+        """What one node alone can do is neither seen nor claimed elsewhere; a node may be for such alone."""
+        own = await self.house.submit(node_id="n")
+        for here in (_rows.ANYWHERE, _rows.Here("m"), _rows.Here("", shared=False)):
+            self.assertIsNone(await self.database.read(_rows.next_due_us, READABLE, here))
+            self.assertEqual(await self.database.write(_rows.claim, READABLE, "me", LASTS_US, 9, here), [])
+        shared = await self.house.submit()
+        here = _rows.Here("n", shared=False)
+        found = await self.database.write(_rows.claim, READABLE, "me", LASTS_US, 9, here)
+        self.assertEqual([claimed.id for _, claimed in found], [own])
+        found = await self.database.write(_rows.claim, READABLE, "me", LASTS_US, 9, _rows.Here("n"))
+        self.assertEqual([claimed.id for _, claimed in found], [shared])
+
+    async def test_on_each_node(self) -> None:
+        """One for each that was not removed, once; without nodes one that is done wherever that may be."""
+        [alone] = await self.on_each_node()
+        self.assertEqual((self.house.row(alone)["node_id"], await self.on_each_node()), (None, [alone]))
+        for name, state in (("a", "ready"), ("b", "draining"), ("c", "removed")):
+            await self.database.write(enter, name * 32, name, (), state, "me")
+        ids = await self.on_each_node()
+        self.assertEqual([self.house.row(task_id)["node_id"] for task_id in ids], ["a" * 32, "b" * 32])
+        self.assertEqual(await self.on_each_node(), ids)
+
+    async def on_each_node(self) -> list[str]:
+        def submit(connection: Connection) -> list[str]:
+            return _rows.submit_on_each_node(connection, FORM, {}, resource="r", once=True)
+
+        return await self.database.write(submit)
+
     async def test_what_cannot_be_read(self) -> None:
         """Rows of unknown kinds, and of versions of payload or state that this code lacks, are left alone."""
         converters = Converters()
@@ -117,7 +147,7 @@ class ClaimTests(RowsCase):
 class DialectTests(SynchronousTestCase):
     def test_claim_on_postgresql(self) -> None:
         """Rows that another claim has locked are passed over, and chosen before the update, once."""
-        statement = _rows._claiming(READABLE, "me", "token", 5, 3)
+        statement = _rows._claiming(_rows.ANYWHERE.condition, "me", "token", 5, 3)
         text = " ".join(str(statement.compile(dialect=postgresql.dialect())).split())
         self.assertRegex(
             text, r"^WITH due AS \(SELECT .* FOR UPDATE SKIP LOCKED\) UPDATE tasks SET .*IN \(SELECT due.id"

@@ -24,7 +24,7 @@ from cloudd.joining import (
 from cloudd.joining._client import trusting, with_identity
 from cloudd.nodes import _rows, _tokens
 from cloudd.protocols.nodes import NodeListener, _connection
-from tests.nodes.house import House, Machine
+from tests.nodes.house import FakeWork, House, Machine
 from tests.ports import free_port
 
 AUTHORITY = b"GET /v1/authority HTTP/1.1\r\n\r\n"
@@ -137,7 +137,7 @@ class JoinTests(ListenerCase):
         self.assertEqual((found.node_id, found.name, found.roles), (answer.node_id, "two", ["compute"]))
         await deferToThread(renew, f"127.0.0.1:{self.port}", folder)
         self.assertEqual(len(await self.house.database.read(_rows.nodes)), 2)
-        await self.house.database.write(_rows.remove, answer.node_id, "me", 60, force=True)
+        await self.house.database.write(_rows.remove, answer.node_id, "me", 60, FakeWork().node_removed, force=True)
         failed = await self.assertFailure(Deferred.fromCoroutine(again()), JoinFailed)
         self.assertIn("was removed", str(failed))
         (folder.path / "id").write_text("e" * 32)
@@ -187,7 +187,7 @@ class JoinTests(ListenerCase):
         self.assertIn(
             b"403", await self.say(b"POST /v1/renew HTTP/1.1\r\ncontent-length: 14\r\n\r\n" + b'{"request":""}')
         )
-        await self.house.database.write(_rows.remove, answer.node_id, "me", 60, force=True)
+        await self.house.database.write(_rows.remove, answer.node_id, "me", 60, FakeWork().node_removed, force=True)
         failed = await self.assertFailure(deferToThread(renew, f"127.0.0.1:{self.port}", folder), JoinFailed)
         self.assertIn("was removed", str(failed))
 
