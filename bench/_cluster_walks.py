@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import subprocess
 import sys
@@ -23,11 +24,13 @@ from tests.cluster.walking import Held, let_log_in
 from tests.event_stream import log_in
 from tests.running_cloud import CHECKOUT, described
 
+ROUNDS = (("swap", False), ("hand-over", False), ("swap", True), ("hand-over", True))  # how, by --rolling
+
 
 @define
 class Upgrades:
     """
-    Upgrades and ways back, one node after the other, in a thread.
+    Upgrades and ways back of all nodes, one after the other, in a thread.
 
     :ivar made: how each ended
     """
@@ -50,14 +53,17 @@ class Upgrades:
             self._thread.join()
 
     def _run(self) -> None:
-        number = 0
-        while not self._ended.is_set():
-            tree = str(self.cluster.tree())
-            how = ("swap", "hand-over")[number % 2]
-            number += 1
-            self._all(how, "upgrade", "--to", tree, "--how", how, "--yes")
-            if number % 3 == 0:
+        for number, (how, rolling) in enumerate(itertools.cycle(ROUNDS)):
+            words = ("upgrade", "--to", str(self.cluster.tree()), "--how", how, "--yes")
+            if rolling:
+                asked = self.cluster.nodes[number % len(self.cluster.nodes)]
+                self._one(asked, f"rolling {how}", *words, "--rolling", "--settle", "1s")
+                self._one(asked, "rolling rollback", "rollback", "--rolling", "--yes")
+            else:
+                self._all(how, *words)
                 self._all("rollback", "rollback", "--yes")
+            if self._ended.is_set():
+                return
 
     def _all(self, how: str, *words: str) -> None:
         for node in self.cluster.nodes:
@@ -67,15 +73,16 @@ class Upgrades:
 
     def _one(self, node: Node, how: str, *words: str) -> None:
         try:
-            result = node.ctl(*words)["result"]
+            told = node.ctl(*words)
         except (AssertionError, ValueError, subprocess.SubprocessError) as error:
             self.failures.append(f"{node.name}, {how}: {error}"[:3000])
             return
+        result = told.get("result") or told["state"]
         self.made[f"{how} {result}"] = self.made.get(f"{how} {result}", 0) + 1
 
 
 def walk_through(cluster: Cluster, options: argparse.Namespace) -> tuple[dict[str, Any], bool]:
-    """Bar 3, with each node's own ``cloudctl upgrade``."""
+    """Bar 3."""
     token, _project = log_in(cluster.nodes[0], "cloudd-admin")
     for node in cluster.nodes:
         let_log_in(node, cluster.nodes[0])

@@ -13,8 +13,9 @@ later nothing may be open.  Then what clients were told is compared with what is
 
 ``faults`` plays faults between the nodes, one after the other, under clients (``tests/cluster/faults.py``).
 
-``walks`` lets the client walks of ``tests/clients`` go through each node in turn while node after node is upgraded by
-its own ``cloudctl upgrade`` (swaps, hand-overs, ways back) under keep-alive connections and orders: none may fail.
+``walks`` lets the client walks of ``tests/clients`` go through each node in turn while all nodes are upgraded and taken
+back under keep-alive connections and orders: each by its own ``cloudctl upgrade``, swaps and then hand-overs, and all
+by ``cloudctl upgrade --rolling``, likewise.  Nothing may fail.
 
 Prints one JSON object; exits with 1 when anything is lost, doubled, stuck, failed, torn, stale or there without an
 order.  Needs root.

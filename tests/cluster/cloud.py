@@ -90,7 +90,7 @@ class Node(RunningCloud):
             capture_output=True,
             text=True,
             check=False,
-            timeout=180,
+            timeout=300,
             env={**os.environ, "PYTHONPATH": str(self.tree)},
         )
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -100,11 +101,18 @@ class LogTests(SynchronousTestCase):
         """Writers that all have written."""
         new = [Writer(self.path, f"{len(self.writers) + number}") for number in range(count)]
         self.writers += new
+        self.wait(lambda: all(writer.has_begun() for writer in new))
+        return new
+
+    def wait_for_more(self, before: dict[Writer, int]) -> None:
+        """Until each has told of more than then."""
+        self.wait(lambda: all(len(writer.lines()) > count for writer, count in before.items()))
+
+    def wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 60
-        while not all(writer.has_begun() for writer in new):
+        while not condition():
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.01)
-        return new
 
     def log_size(self) -> int:
         try:
@@ -150,7 +158,7 @@ class LogTests(SynchronousTestCase):
             [killed] = self.started(1)
             time.sleep(random.random() * 0.1)
             killed.kill()
-            self.assertTrue(all(len(writer.lines()) > count for writer, count in zip(rest, before, strict=True)))
+            self.wait_for_more(dict(zip(rest, before, strict=True)))
             self.assert_sound()
         self.kill_all()
         [last] = self.started(1)

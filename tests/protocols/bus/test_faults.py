@@ -260,17 +260,17 @@ class LimitTests(FaultCase):
         self.broker.control("set_vm_memory_high_watermark", "0.0000001")
         self.addCleanup(self.broker.control, "set_vm_memory_high_watermark", "0.4")
 
-        async def refused() -> Any:
+        async def refused() -> None:
             while True:
                 try:
                     await bus.call(self.topic, ECHO, {}, 0.2)
                 except Away as error:
-                    return error
+                    if "memory" in str(error):  # before that, on a busy machine, that it did not answer
+                        return
                 except MessagingError:
                     continue
 
-        error = await Deferred.fromCoroutine(refused()).addTimeout(20, reactor)
-        self.assertIn("memory", str(error))
+        await Deferred.fromCoroutine(refused()).addTimeout(20, reactor)
         part = bus.health()[0]
         self.assertFalse(part.ok)
         self.assertRegex(part.cause, "since 20.*the broker takes no messages: .*memory")
