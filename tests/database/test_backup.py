@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 from cloudd.database import BackupError, backup, migrate, open_control_database, read_backup, restore
 from cloudd.database._control import control_url, make_engine
 from cloudd.database.tables import metadata, node_authority, task
-from cloudd.nodes import _leases, _releases, _rows, _tokens
+from cloudd.nodes import Release, _leases, _releases, _rows, _tokens
 from tests.database.choice import KINDS, new_database
 from tests.identity.house import House
 
@@ -56,14 +56,11 @@ def note_node(place: Path | str) -> None:
         _tokens.make(connection, ("tasks",), 60, "somebody")
         values = {"id": 1, "certificate": "a certificate", "sealed_key": "a key", "created_us": 1}
         connection.execute(insert(node_authority).values(**values))
-        facts = {
-            "payloads": {"x": [1]},
-            "before": {"a" * 32: "b" * 64},
-            "state": "open",
-            "state_s": 0,
-            "state_by": "me",
-        }
-        _releases.begin(connection, _releases.Release(id="r1", new_hash="c" * 64, tree="", **facts))
+        before = {"a" * 32: "b" * 64}
+        release = Release(
+            id="r1", new_hash="c" * 64, tree="", payloads={"x": [1]}, before=before, state="", state_s=0, state_by="me"
+        )
+        _releases.begin(connection, release)
     engine.dispose()
 
 
