@@ -32,6 +32,8 @@ network = Network()
 [host] = network.make("one")
 import subprocess
 subprocess.Popen([*host.enter, "sleep", "1000"], stdout=subprocess.DEVNULL)
+while not host.processes():  # it enters by itself
+    time.sleep(0.01)
 print(network.prefix, network._guard.pid, flush=True)
 time.sleep(1000)
 """
@@ -118,6 +120,8 @@ class LeftTests(SynchronousTestCase):
             cwd=CHECKOUT,
             env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         )
+        self.addCleanup(owner.communicate)
+        self.addCleanup(owner.kill)
         assert owner.stdout is not None
         prefix, guard = owner.stdout.readline().split()
         self.assertEqual((len(_names(prefix)), len(_links(prefix))), (1, 2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -93,6 +94,16 @@ class RunTrialTests(SynchronousTestCase):
         (report,) = self.run_trial.what_failed(lane.output)
         self.assertIn("'left' != 'right'", report)
         self.assertIn("test_sample.SampleTests.test_it", report)
+
+    def test_left_over(self) -> None:
+        """A process that a test has left behind, and that holds trial's output, holds up nothing, and is ended."""
+        lane = self.lane("import subprocess", "print('left', subprocess.Popen(['sleep', '600']).pid)")
+        self.run_trial.run_all([[lane]])
+        self.assertEqual(self.run_trial.counts(lane.output), (1, 0, 0))
+        pid = int(lane.output.partition("left ")[2].split()[0])
+        deadline = time.monotonic() + 30
+        while Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes():
+            self.assertLess(time.monotonic(), deadline)
 
     def test_late(self) -> None:
         """A lane that does not end is interrupted, and tells at what; what would have come after it does not begin."""
