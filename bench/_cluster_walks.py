@@ -33,12 +33,14 @@ class Upgrades:
     Upgrades and ways back of all nodes, one after the other, in a thread.
 
     :ivar made: how each ended
+    :ivar rounds: that all nodes went through, there and back
     """
 
     cluster: Cluster
     every_s: float
     made: dict[str, int] = field(factory=dict)
     failures: list[str] = field(factory=list)
+    rounds: int = 0
     _ended: threading.Event = field(factory=threading.Event)
     _thread: threading.Thread | None = None
 
@@ -64,6 +66,7 @@ class Upgrades:
                 self._all("rollback", "rollback", "--yes")
             if self._ended.is_set():
                 return
+            self.rounds = number + 1
 
     def _all(self, how: str, *words: str) -> None:
         for node in self.cluster.nodes:
@@ -87,13 +90,16 @@ def walk_through(cluster: Cluster, options: argparse.Namespace) -> tuple[dict[st
     for node in cluster.nodes:
         let_log_in(node, cluster.nodes[0])
     clients = Clients(cluster, History(cluster.folder / "history"), options.rate, 10**6, token=token)
-    held, upgrades, walked = Held(cluster, options.held), Upgrades(cluster, options.every), {}
+    held, upgrades, walked = Held(cluster, options.held), Upgrades(cluster, options.every), dict[str, Walked]()
     began = time.monotonic()
     for each in (held, clients, upgrades):
         each.start()
-    for node in cluster.nodes:
-        walked[node.name] = _walk(node, options)
-        log(f"{node.name}: {walked[node.name].passed}, not: {walked[node.name].others}; upgrades {upgrades.made}")
+    for node in itertools.cycle(cluster.nodes):
+        if len(walked) == len(cluster.nodes) and (upgrades.rounds >= len(ROUNDS) or upgrades.failures):
+            break
+        one = walked.setdefault(node.name, Walked())
+        _walk(node, options, one)
+        log(f"{node.name}: {one.passed}, not: {one.others}; upgrades {upgrades.made}")
     for each in (upgrades, clients, held):
         each.stop()
     cluster.wait(lambda: cluster.count_open() == 0, "all tasks have ended")
@@ -118,9 +124,8 @@ def walk_through(cluster: Cluster, options: argparse.Namespace) -> tuple[dict[st
     return told, passed and held.is_good and verdict.is_good and not (upgrades.failures or unanswered)
 
 
-def _walk(node: Node, options: argparse.Namespace) -> Walked:
+def _walk(node: Node, options: argparse.Namespace, walked: Walked) -> None:
     """All clients, through one node."""
-    walked = Walked()
     with tempfile.TemporaryDirectory(prefix="cloudd-walks-") as folder:
         program = str(Path(sys.executable).parent / "trial")
         result = subprocess.run(
@@ -134,4 +139,3 @@ def _walk(node: Node, options: argparse.Namespace) -> Walked:
             check=False,
         )
     walked.add(result.stdout + result.stderr)
-    return walked

@@ -15,7 +15,7 @@ later nothing may be open.  Then what clients were told is compared with what is
 
 ``walks`` lets the client walks of ``tests/clients`` go through each node in turn while all nodes are upgraded and taken
 back under keep-alive connections and orders: each by its own ``cloudctl upgrade``, swaps and then hand-overs, and all
-by ``cloudctl upgrade --rolling``, likewise.  Nothing may fail.
+by ``cloudctl upgrade --rolling``, likewise.  It walks on until each of these four was done.  Nothing may fail.
 
 Prints one JSON object; exits with 1 when anything is lost, doubled, stuck, failed, torn, stale or there without an
 order.  Needs root.
