@@ -190,7 +190,7 @@ def rolling_end(found: RollingStatus) -> RenderableType:
     away = [node.name for node in found.nodes if node.state == "away"]
     left = f"  {', '.join(away)} was left out: run this again when it is back." if away else ""
     if found.action == "rollback":
-        return Text("All nodes run the code that they had.", style="green")
+        return Text("All nodes that were upgraded run the code that they had.", style="green")
     return Text(
         f"All nodes run {short(found.target_hash)}.{left}  `cloudctl finalize` ends the way back.", style="green"
     )

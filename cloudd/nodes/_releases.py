@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from cloudd.database import now_us, tables
 from cloudd.interfaces.payloads import Readable
@@ -51,12 +51,14 @@ def begin(connection: Connection, release: Release) -> Release:
     """
     The code of nodes will change; to the same code as an open release: more nodes of that one.
 
-    :param release: with an id of its own; its state is not looked at
+    :param release: with an id of its own, or that of one which was gone back from and begins again; its state is not
+        looked at
     :return: the release that is open now, with all its nodes
     :raises WrongNodeState: there is an open one of other code
     """
     present = opened(connection)
     if present is None:
+        connection.execute(delete(_table).where(_c.id == release.id))
         facts = {"payloads": json.dumps(dict(release.payloads)), "nodes": json.dumps(dict(release.before))}
         values = {"id": release.id, "new_hash": release.new_hash, "tree": release.tree, "state_by": release.state_by}
         connection.execute(
@@ -66,13 +68,22 @@ def begin(connection: Connection, release: Release) -> Release:
         raise WrongNodeState(f"the upgrade to {present.new_hash[:12]} is not final: {NEXT}")
     else:
         before = json.dumps({**release.before, **present.before})  # what a node had first counts
-        connection.execute(update(_table).where(_c.id == present.id).values(nodes=before))
+        payloads = json.dumps(_read_by_both(present.payloads, release.payloads))
+        connection.execute(update(_table).where(_c.id == present.id).values(nodes=before, payloads=payloads))
     found = opened(connection)
     assert found is not None
     return found
 
 
 NEXT = "`cloudctl finalize`, or `cloudctl rollback --rolling`, first"
+
+
+def _read_by_both(one: Readable, other: Readable) -> dict[str, list[int]]:
+    """Versions of each payload that the code of either reads, where it knows the payload."""
+    found = {name: set(versions) for name, versions in one.items()}
+    for name, versions in other.items():
+        found[name] = found.get(name, set(versions)) & set(versions)
+    return {name: sorted(versions) for name, versions in found.items()}
 
 
 def opened(connection: Connection) -> Release | None:

@@ -59,7 +59,9 @@ class Drive:
         :param rows: the registry, by node id
         """
         row = rows.get(node.id)
-        if node.state == WAITING:
+        if row is None:
+            node.enter(GONE)
+        elif node.state == WAITING:
             self._take_turn(node, row)
         elif node.state == ORDERED:
             await self._change(node, row)
@@ -68,22 +70,23 @@ class Drive:
 
     async def back(self, node: NodeProgress, rows: Mapping[str, Node]) -> None:
         """Towards the code that it had; one whose order still runs is waited for first."""
-        if node.state == ORDERED:
-            await self._await_order(node, rows.get(node.id))
+        row = rows.get(node.id)
+        if row is None:
+            node.enter(GONE)
+        elif node.state == ORDERED:
+            await self._await_order(node, row)
         elif node.state == RETURNING:
-            await self._return(node, rows.get(node.id))
+            await self._return(node, row)
 
     # ---- forward
 
-    def _take_turn(self, node: NodeProgress, row: Node | None) -> None:
-        if row is None:
-            node.enter(GONE)
-        elif row.is_lost(self._cloud.lost_s):
+    def _take_turn(self, node: NodeProgress, row: Node) -> None:
+        if row.is_lost(self._cloud.lost_s):
             node.enter(AWAY, f"it has said nothing for {row.age_s or 0:.0f} s: it is left out")
         else:
             node.enter(ORDERED)
 
-    async def _change(self, node: NodeProgress, row: Node | None) -> None:
+    async def _change(self, node: NodeProgress, row: Node) -> None:
         try:
             status = await self._cloud.orders.upgrade(node.id, self._order(node))
         except OrderRefused as error:
@@ -104,7 +107,7 @@ class Drive:
         else:
             node.enter(FAILED, status.cause)
 
-    async def _settle(self, node: NodeProgress, row: Node | None) -> None:
+    async def _settle(self, node: NodeProgress, row: Node) -> None:
         gate = self._gates.setdefault(node.id, Gate(self._wanted.settle_s))
         trouble = await self._trouble(row)
         now = self._cloud.seconds()
@@ -116,16 +119,14 @@ class Drive:
             del self._gates[node.id]
             node.enter(DONE)
 
-    async def _trouble(self, row: Node | None) -> str:
-        if row is None:
-            return "it was removed from the cloud"
+    async def _trouble(self, row: Node) -> str:
         if row.code_hash != self._wanted.target_hash:
             return f"it has not said yet that it runs {self._wanted.target_hash[:12]}"
         return await self._cloud.trouble(row) or await self._cloud.unreadable(row.payloads)
 
     # ---- back
 
-    async def _await_order(self, node: NodeProgress, row: Node | None) -> None:
+    async def _await_order(self, node: NodeProgress, row: Node) -> None:
         try:
             # Not `upgrade`, which would begin one that never came there.
             status = await self._cloud.orders.status(node.id, self._order(node).id)
@@ -141,7 +142,7 @@ class Drive:
         node.changed = status.result == "committed"
         node.enter(RETURNING if node.changed else BACK)
 
-    async def _return(self, node: NodeProgress, row: Node | None) -> None:
+    async def _return(self, node: NodeProgress, row: Node) -> None:
         order = Order(id=f"{self._order(node).id}.back", expected_hash=node.before, who=self._wanted.who)
         try:
             status = await self._cloud.orders.rollback(node.id, order)
@@ -166,8 +167,8 @@ class Drive:
         else:
             node.enter(STUCK, status.cause)
 
-    def _refused_return(self, node: NodeProgress, row: Node | None, error: OrderRefused) -> None:
-        if row is not None and row.code_hash == node.before:
+    def _refused_return(self, node: NodeProgress, row: Node, error: OrderRefused) -> None:
+        if row.code_hash == node.before:
             node.changed = False
             node.enter(BACK)
         else:
@@ -186,9 +187,9 @@ class Drive:
             who=wanted.who,
         )
 
-    def _silent(self, node: NodeProgress, row: Node | None, error: Exception, then: str) -> None:
+    def _silent(self, node: NodeProgress, row: Node, error: Exception, then: str) -> None:
         """A node that the registry has lost has failed; one that is there is waited for."""
-        if row is None or row.is_lost(self._cloud.lost_s):
+        if row.is_lost(self._cloud.lost_s):
             node.enter(then, f"it was lost meanwhile: {error}")
         else:
             self._wait_or_enter(node, "silent", f"it does not answer: {error}", SILENT_S, then)

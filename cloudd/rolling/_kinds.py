@@ -4,7 +4,7 @@ A rolling change as a task: it goes on wherever it is claimed, whatever was kill
 
 **Upgrade**: look at everything, then node after node; when one fails, ``undo`` takes the changed ones back, newest
 first, and the task has failed.  Cancelling the task does the same.  **Rollback**: take all nodes back that run the new
-code of the open release; one that cannot go back does not stop the others.
+code of the open release; one that cannot go back does not stop the others.  Either begins anew when it is tried again.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ class _Upgrade:
 
     async def roll(self, task: Task) -> Fields | None:
         rollout, drive, parallel = self._begun(task)
-        while batch := (rollout.of(ORDERED) if rollout.stop() else rollout.batch(parallel)):
+        # Whose turn has come without an order being sent yet gets none any more; `undo` waits for those that were sent.
+        while not rollout.stop() and (batch := rollout.batch(parallel)):
             await _move(self.cloud, task, rollout, batch, drive.forward, _turns)
         cause = rollout.stop()
         if cause:
@@ -145,6 +146,7 @@ class _Rollback:
             who=task.payload.get("who", ""),
         )  # fmt: skip
         rollout, drive = Rollout.read(task.state), Drive(self.cloud, wanted)
+        rollout.ask_again()
         while batch := rollout.returning(task.payload.get("parallel", 1)):
             await _move(self.cloud, task, rollout, batch, drive.back, _returned)
         left = rollout.of(STUCK, AWAY)

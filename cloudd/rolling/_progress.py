@@ -5,7 +5,7 @@ How far a change of the whole cloud is: each node's state, as it is saved with t
 ::
 
     waiting --> ordered --> settling --> done          away: it was lost when its turn came, and is left out
-                   |            |                      gone: it was removed meanwhile
+                   |            |                      gone: it was removed from the cloud, whenever that was
                    +--> failed <+                      failed: everything stops, and goes back
     returning --> back, or stuck                       of those that go back
 
@@ -112,6 +112,14 @@ class Rollout:
     def ended(self) -> int:
         """How many have had their turn."""
         return len(self.nodes) - len(self.of(WAITING, ORDERED, SETTLING))
+
+    def ask_again(self) -> None:
+        """Where all have had their turn on the way back: those that could not go back are asked by a new order."""
+        if self.of(ORDERED, RETURNING):
+            return
+        for node in self.of(STUCK, AWAY):
+            node.number += 1
+            node.enter(RETURNING)
 
     def turn_back(self) -> None:
         """From now on everything goes back; those that never changed stay as they are."""

@@ -111,7 +111,7 @@ class RollbackTests(RollingCase):
         self.answers["rolling.status"] = [status("done"), status("done", ("one", "back"), action="rollback")]
         self.answers["rolling.rollback"] = [status("running", action="rollback")]
         output = self.run_it("rollback", "--rolling", "--yes").output
-        self.assertIn("All nodes run the code that they had", output)
+        self.assertIn("All nodes that were upgraded run the code that they had", output)
 
     def test_no_way_back(self) -> None:
         self.host.operations["rolling.status"] = {"release": None}

@@ -44,11 +44,13 @@ class Rules:
             await self.write(begin_release, evolve(RELEASE, id="r2", new_hash="2" * 64))
 
     async def test_more_nodes_of_the_same(self: Any) -> None:
-        """A later run to the same code adds nodes, and what each had first stays."""
+        """A later run to the same code adds nodes; what each had first stays, and all of that reads what is written."""
         await self.write(begin_release, RELEASE)
-        more = evolve(RELEASE, id="r2", before={"a": "9" * 64, "b": "8" * 64}, payloads={})
+        more = evolve(RELEASE, id="r2", before={"a": "9" * 64, "b": "8" * 64}, payloads={"work": [1, 2], "play": [3]})
         found = await self.write(begin_release, more)
-        self.assertEqual((found.id, found.payloads), ("r1", {"work": [1]}))
+        self.assertEqual((found.id, found.payloads), ("r1", {"work": [1], "play": [3]}))
+        found = await self.write(begin_release, evolve(more, payloads={"play": [2]}))
+        self.assertEqual(found.payloads, {"work": [1], "play": []})
         self.assertEqual(found.before, {"a": "0" * 64, "b": "8" * 64})
 
     async def test_pinned(self: Any) -> None:

@@ -133,6 +133,16 @@ class ForwardTests(DriveCase):
         await self.go()
         self.assertNode(FAILED, changed=True, words="lost meanwhile")
 
+    async def test_removed_while_it_changes(self) -> None:
+        """Whatever it is at: the others go on without it."""
+        for state in (ORDERED, SETTLING):
+            self.setUp()
+            self.facts["polls"] = 2
+            await self.go(until=(state,))
+            self.facts["removed"] = True
+            await self.go()
+            self.assertEqual(self.node.state, GONE)
+
     async def test_not_well(self) -> None:
         self.facts["trouble"] = "objects: the store does not answer"
         await self.go()
@@ -164,6 +174,14 @@ class ForwardTests(DriveCase):
 
 
 class BackTests(DriveCase):
+    async def test_removed(self) -> None:
+        for state in (ORDERED, RETURNING):
+            self.facts.pop("removed", None)
+            self.node.enter(state)
+            self.facts["removed"] = True
+            await self.go("back")
+            self.assertEqual(self.node.state, GONE)
+
     async def changed(self) -> None:
         await self.go()
         self.node.enter(RETURNING)
