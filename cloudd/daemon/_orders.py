@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from attrs import define, field
@@ -35,14 +35,19 @@ MAX_WARNINGS = 20
 Words = Annotated[str, msgspec.Meta(max_length=255)]
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Way(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """To which code, and how."""
+
+    tree: Annotated[str, msgspec.Meta(max_length=4_096)] = ""
+    how: How = ""
+    canary: Percent | None = None
+
+
+class Asked(Way, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An order as it comes: the fields of ``cloudd.interfaces.orders.Order``."""
 
     id: Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9_.-]{0,63}\Z")]
-    tree: Annotated[str, msgspec.Meta(max_length=4_096)] = ""
     expected_hash: Annotated[str, msgspec.Meta(pattern=r"\A([0-9a-f]{64})?\Z")] = ""
-    how: How = ""
-    canary: Percent | None = None
     who: Words = ""
 
 
@@ -77,6 +82,8 @@ class Kept(msgspec.Struct, kw_only=True):
         return found
 
 
+Said = TypeVar("Said", bound=Way)
+
 _decoder = msgspec.json.Decoder(list[Kept])
 
 
@@ -107,7 +114,7 @@ class Orders:
         """At the anchor's start, when it is known which code serves: read what there is, end what was cut off."""
         try:
             kept = await self._threads.run(_read, self._folder / FILE_NAME)
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             # Without it an order could be done again, but refusing all for good would help nobody.
             self.log.error("the orders of other nodes cannot be read, they are forgotten: {error}", error=str(error))
             kept = []
@@ -141,20 +148,23 @@ class Orders:
 
     # ---- what comes
 
-    async def _plan(self, tree: str, how: How, canary: float | None) -> Any:
-        return plain(await self._upgrades.plan(tree, how, canary))
+    async def _plan(self, **asked: Any) -> Any:
+        """
+        :raises OrderRefused: see there
+        """
+        wanted = _understood(asked, Way)
+        return plain(await self._upgrades.plan(wanted.tree, wanted.how, wanted.canary))
 
     async def _begin(self, action: OrderAction, order: Mapping[str, Any], sender: str) -> dict[str, Any]:
         """
         :raises OrderRefused: see there
         """
-        try:
-            asked = msgspec.convert(order, Asked)
-        except msgspec.ValidationError as error:
-            raise OrderRefused(f"this is no order: {error}") from None
+        asked = _understood(order, Asked)
         await self._be_settled()
         known = self._kept.get(asked.id)
-        if known is not None:
+        if known is None:
+            self.log.info("node {sender}: {action} by order {id}", sender=sender[:255], action=action, id=asked.id)
+        else:
             if (known.action, known.asked) != (action, asked):
                 raise OrderRefused(f"{asked.id} is the id of another order")
             return self._told(known)
@@ -241,6 +251,16 @@ class Orders:
         finally:
             self._writing.release()
         return True
+
+
+def _understood(said: Mapping[str, Any], kind: type[Said]) -> Said:
+    """
+    :raises OrderRefused: it is something else
+    """
+    try:
+        return msgspec.convert(said, kind)
+    except msgspec.ValidationError as error:
+        raise OrderRefused(f"this is no order: {error}") from None
 
 
 def _read(file: Path) -> list[Kept]:

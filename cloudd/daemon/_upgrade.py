@@ -508,9 +508,14 @@ class Upgrades:
         return [f"{name} did not confirm: it is ended, and starts again with the new code" for name in silent]
 
     async def _clean(self) -> list[str]:
+        """After the decision: whatever happens here, the new code serves."""
         self._report("clean", "removing copies that nobody needs")
-        warnings = await self._front.follow(self.current.tree)
-        cause = await self._copies.prune()
+        try:
+            warnings = await self._front.follow(self.current.tree)
+            cause = await self._copies.prune()
+        except Exception as error:
+            self.log.failure("what follows a change was not all done")
+            return [f"the new code serves, but what follows a change was not all done: {cause_of(error)}"]
         return [*warnings, cause] if cause else warnings
 
     async def _needed_copies(self) -> Needed | None:

@@ -162,7 +162,10 @@ class Server:
         method = self._methods.get(question.method)
         if method is None:
             raise NoSuchMethod(f"{self.topic} has no method {question.method!r} on {self._world.transport.node}")
-        fields = method.form.read(question.version, question.fields)
+        try:
+            fields = method.form.read(question.version, question.fields)
+        except NotPlainData as error:
+            raise BadMessage(f"{question.method}: {error}") from None
         if question.reply_to and delivery.redelivered and not method.repeatable:
             raise Interrupted(f"{question.method} may have begun in a process that has gone")
         now, ends_at = self._world.clock.seconds(), None

@@ -26,7 +26,7 @@ class Unknown(Fault):
 STATUS = Form(name="node.status")
 """``{}`` -> ``id``, ``status`` (of ``Host.status``, without workers), ``health`` (of ``Host.health``)."""
 
-PLAN = Form(name="node.plan")
+PLAN = Form(name="node.plan", faults=(Refused,))
 """``tree``, ``how``, ``canary`` -> a ``cloudd.control.Plan``."""
 
 UPGRADE = Form(name="node.upgrade", faults=(Refused, Unknown))

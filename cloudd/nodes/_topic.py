@@ -55,16 +55,16 @@ class NodeTopic:
 
     def _methods(self, taker: OrderTaker) -> list[Method]:
         async def plan(call: Call) -> Fields:
-            return await taker.plan(call.fields["tree"], call.fields["how"], call.fields["canary"])
+            fields = call.fields
+            return await _refusing(taker.plan(fields["tree"], fields["how"], fields["canary"]))
 
         async def status(call: Call) -> Fields:
             return await _refusing(taker.status(call.fields["order_id"]))
 
         def change(action: OrderAction) -> Callable[[Call], Awaitable[Fields]]:
             async def begin(call: Call) -> Fields:
-                order, sender = call.fields["order"], self._nodes.name_of(call.sender)
-                log.info("node {sender}: {action} by order {order}", sender=sender, action=action, order=order)
-                return await _refusing(taker.begin(action, order, sender))
+                sender = self._nodes.name_of(call.sender)
+                return await _refusing(taker.begin(action, call.fields["order"], sender))
 
             return begin
 

@@ -161,6 +161,9 @@ class OrderTests(OrderCase):
         new = self.version(2)
         plan = self.ask("order_plan", tree="", how="", canary=None)
         self.assertEqual((plan["kind"], plan["target_hash"]), ("swap", new.hash))
+        for wrong in ({"tree": 7}, {"how": "fly"}, {"canary": 101}, {"more": 1}):
+            with self.assertRaises(OrderRefused):
+                self.ask("order_plan", **wrong)
 
 
 class CutOffTests(OrderCase):
@@ -201,10 +204,11 @@ class CutOffTests(OrderCase):
 
     def test_unreadable(self) -> None:
         """A damaged file is told in the log, and orders are taken all the same."""
-        (self.state / FILE_NAME).write_text("[{]")
-        self.orders = self.anchor()
-        self.settle()
-        self.assertEqual(self.begin().result, "unchanged")
+        for number, damaged in enumerate((b"[{]", b'[{"sender":"\xff"}]', b"[" * 100_000)):
+            (self.state / FILE_NAME).write_bytes(damaged)
+            self.orders = self.anchor()
+            self.settle()
+            self.assertEqual(self.begin(id=f"o-{number}").result, "unchanged")
 
     def test_not_written_down(self) -> None:
         """What cannot be written down is not begun, and may be asked for again."""

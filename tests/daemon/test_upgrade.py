@@ -526,6 +526,19 @@ class UpgradeTests(UpgradeCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertUnchanged()
 
+    async def test_the_unforeseen_after_the_decision(self) -> None:
+        """The change stands, and is told as one; the operator is warned."""
+        new = self.version(2)
+
+        async def broken(_self: Any) -> str:
+            raise ZeroDivisionError("nobody thought of that")
+
+        self.patch(_copies.Copies, "prune", broken)
+        outcome = await self.upgrade()
+        self.assertEqual((outcome.result, outcome.new_hash), ("committed", new.hash))
+        self.assertIn("nobody thought of that", outcome.warnings[-1])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     async def test_an_audit_log_that_cannot_be_written_is_told(self) -> None:
         """The change stands; the operator is warned."""
         self.version(2)

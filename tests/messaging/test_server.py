@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -22,7 +23,8 @@ from cloudd.messaging import (
     NoSuchVersion,
     RemoteFailure,
 )
-from cloudd.messaging._words import Answer, Failed, packed
+from cloudd.messaging._transport import Parcel, Way
+from cloudd.messaging._words import Answer, Failed, Question, packed
 
 ECHO = Form(name="test.echo")
 HOLD = Form(name="test.hold")
@@ -84,6 +86,22 @@ class ServerTests(SynchronousTestCase):
             self.turn()
             self.assertIn("its answer cannot be sent", str(self.failureResultOf(call, Exception).value))
         self.assertEqual(self.begun, ["echo", "echo"])
+
+    def test_no_plain_data(self) -> None:
+        """What another program says in words of its own: a call is answered, a cast set aside, and it goes on."""
+        self.serve(self.bus)
+        for number, give in enumerate((datetime.now(UTC), float("nan"))):
+            for way, reply_to in ((Way.CALL, "host-2"), (Way.WORK, "")):
+                name = f"{way.value}-{number}"
+                question = Question(name, "t", "test.echo", 1, {"give": give}, "host-2", 0.0, None, reply_to)
+                self.hub.put(Parcel(way, "t", name, packed(question)))
+                self.turn()
+        self.assertEqual(self.begun, [])
+        self.assertEqual(self.counted("cloudd_messages_served_total", topic="t", how="unknown"), 2)
+        self.assertEqual(self.counted("cloudd_messages_served_total", topic="t", how="apart"), 2)
+        call = self.bus.call("t", ECHO, {"give": {"a": 1}}, 5.0)
+        self.turn()
+        self.assertEqual(self.successResultOf(call), {"a": 1})
 
     def test_late_cast(self) -> None:
         """One whose deadline passes while it runs is cut off and not tried again; it is counted."""

@@ -30,7 +30,7 @@ class Direct:
         self._calls = orders.callees()
 
     def plan(self, _node: str, tree: str, how: str = "", canary: float | None = None) -> Deferred[dict[str, Any]]:
-        return Deferred.fromCoroutine(self._calls["order_plan"](tree, how, canary))
+        return Deferred.fromCoroutine(self._calls["order_plan"](tree=tree, how=how, canary=canary))
 
     def upgrade(self, _node: str, order: Order) -> Deferred[OrderStatus]:
         return self._begin("upgrade", order)
