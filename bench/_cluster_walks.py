@@ -79,6 +79,7 @@ class Upgrades:
             told = node.ctl(*words)
         except (AssertionError, ValueError, subprocess.SubprocessError) as error:
             self.failures.append(f"{node.name}, {how}: {error}"[:3000])
+            log(self.failures[-1])
             return
         result = told.get("result") or told["state"]
         self.made[f"{how} {result}"] = self.made.get(f"{how} {result}", 0) + 1

@@ -249,9 +249,10 @@ class Cluster:
             return connection.execute(query.encode()).fetchall()
 
     def count_open(self) -> int:
-        """Tasks that have not ended; -1: the database cannot be asked now."""
+        """Counted tasks that have not ended; -1: the database cannot be asked now."""
+        query = "SELECT count(*) FROM tasks WHERE state IN ('queued', 'running')"
         try:
-            return int(self.rows("SELECT count(*) FROM tasks WHERE state IN ('queued', 'running')")[0][0])
+            return int(self.rows(f"{query} AND kind = '{counted.FORM.name}'")[0][0])
         except psycopg.OperationalError:
             return -1
 
