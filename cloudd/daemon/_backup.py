@@ -40,15 +40,7 @@ def main(arguments: list[str]) -> int:
             said = make(settings, options.file)
         else:
             said = put_back(settings, options.file, replace=options.yes)
-    except (
-        BackupError,
-        DatabaseDamaged,
-        MigrationFailed,
-        PlaceError,
-        SettingsError,
-        StateFolderError,
-        OSError,
-    ) as error:
+    except (*_REFUSALS, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write(f"{said}\n")

@@ -38,6 +38,7 @@ ASK_S = 10.0
 VISIT_S = 15.0  # a worker with very many connections on a busy machine does not answer within the usual 2 s
 RETURN_S = 10.0
 LOOK_S = 0.5
+LEASES_S = 5.0  # for an agent that is given up to give the leases of its tasks back, or to cut them off
 SILENT_LOOKS = 2  # each waits for ``ASK_TIMEOUT_S``
 
 
@@ -387,7 +388,7 @@ class HandOver:
         warnings += await self._wait_returned()
         for slot in given_up:
             if slot.role == "agent":
-                self._pool.end(slot, 0)
+                self._pool.end(slot, LEASES_S)
         for pair in self._pairs:
             if pair.ended not in {"", "returned"}:
                 warnings += await self._bring_back(pair)

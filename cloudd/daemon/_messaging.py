@@ -22,7 +22,7 @@ from cloudd.interfaces.settings import NODE_ID, MessagingSettings, Settings
 from cloudd.messaging import Bus, Hub, ITransport
 
 ROLES = ("agent", "all")
-LEAVE_S = 5.0
+LEAVE_S = 2.0  # less than what a worker that is told to end has before it is killed: `KILL_DELAY_S` of `_leaving`
 
 log = Logger()
 

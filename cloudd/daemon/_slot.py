@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
+from ._database_place import PlaceError
 from ._link import Callee, Link
 from ._loader_process import ForkedWorker, LoaderLost, LoaderProcess
 from ._reader import Reader
@@ -180,7 +181,7 @@ class Slot:
         self.ended = Deferred()
         try:
             ours, forked = self._ask_loader()
-        except (LoaderLost, OSError) as error:
+        except (LoaderLost, PlaceError, OSError) as error:
             self._failure = str(error)
             self._reactor.callLater(0, self._over, UNKNOWN_STATUS)
             return

@@ -17,7 +17,6 @@ AUTHORITY_NAME = "authority.cloudd.internal"
 _NODE_SUFFIX = ".node.cloudd.internal"
 
 MAX_MESSAGE_BYTES = 65_536
-MAX_HOSTS = 16
 
 ShortText = Annotated[str, msgspec.Meta(max_length=255)]
 Pem = Annotated[str, msgspec.Meta(max_length=8_192)]

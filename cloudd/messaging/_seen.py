@@ -41,14 +41,19 @@ class Entry:
     def hand_back(self, attempts: int) -> None:
         """It goes to somebody else, or comes again."""
         self.handed_back, self.attempts = True, attempts
-        for number, delivery in enumerate(self._settle_all()):
-            delivery.done() if number else delivery.again()
+        self._newest().again()
 
     def set_aside(self, cause: str) -> None:
         """Nobody does it."""
         self.done = True
-        for number, delivery in enumerate(self._settle_all()):
-            delivery.done() if number else delivery.set_aside(cause)
+        self._newest().set_aside(cause)
+
+    def _newest(self) -> Any:
+        """It stands for all: it came again because the connection of those before was lost."""
+        *earlier, newest = self._settle_all()
+        for delivery in earlier:
+            delivery.done()
+        return newest
 
     def _settle_all(self) -> list[Any]:
         deliveries, self.deliveries = self.deliveries, []

@@ -44,7 +44,7 @@ class SeenTests(SynchronousTestCase):
         entry = self.seen.add("a", first, 0.0)
         entry.once_more(second)
         entry.hand_back(2)
-        self.assertEqual((first.told, second.told), (["again"], ["done"]))
+        self.assertEqual((first.told, second.told), (["done"], ["again"]))
         self.assertEqual(self.seen.add("a", FakeDelivery(attempts=1), 1.0).attempts, 2)
         self.assertEqual(self.seen.add("b", FakeDelivery(attempts=7), 1.0).attempts, 7)
 
@@ -55,7 +55,7 @@ class SeenTests(SynchronousTestCase):
         entry.once_more(second)
         entry.set_aside("why")
         entry.once_more(third)
-        self.assertEqual((first.told, second.told, third.told), (["why"], ["done"], ["done"]))
+        self.assertEqual((first.told, second.told, third.told), (["done"], ["why"], ["done"]))
 
     def test_bounded(self) -> None:
         """The oldest go first when there are too many, and all after their time."""

@@ -100,7 +100,6 @@ class BrokerTransport:
     since: float = field(init=False, default=0.0)
     _own: str = field(init=False, factory=lambda: os.urandom(6).hex())  # of this process, in names of its queues
     _session: Session = field(init=False)
-    _at: int = field(init=False, default=0)
     _client: Any = field(init=False, default=None)  # the connection whose queues have the number below
     _number: int = field(init=False, default=0)
     _topics: Counter[str] = field(init=False, factory=Counter)
@@ -119,7 +118,7 @@ class BrokerTransport:
             raise ValueError("messaging over a broker needs the address of one")
         self._session = Session(
             self._reactor,
-            self._addresses[0],
+            self._addresses,
             Live(ask=self._declare),
             f"cloudd {self.node} {os.getpid()}",
             self._changed,
@@ -162,15 +161,10 @@ class BrokerTransport:
         self._timer = None
         return Deferred.fromCoroutine(self._session.stop())
 
-    async def _connect(self, reactor: Any, _address: Address, name: str) -> Connection:
-        address = self._addresses[self._at % len(self._addresses)]
-        try:
-            if self._password is not None:
-                address = evolve(address, password=await deferToThread(self._password))
-            return await connect(reactor, address, name)
-        except (AMQPError, OSError):
-            self._at += 1
-            raise
+    async def _connect(self, reactor: Any, address: Address, name: str) -> Connection:
+        if self._password is not None:
+            address = evolve(address, password=await deferToThread(self._password))
+        return await connect(reactor, address, name)
 
     def _changed(self) -> None:
         self.since = self._reactor.seconds()

@@ -3,7 +3,8 @@
 Where others are let in: the port, its limits, and what each path is.
 
 The port belongs to one generation of one agent's worker.  Its successor cannot bind it at the same time and tries again
-every ``AGAIN_S``, so there is a moment in an upgrade without it; who asks tries again, too (``cloudd.joining``).
+and again, so there is a moment in an upgrade without it; who asks tries again, too (``cloudd.joining``).  A worker that
+serves alone keeps it until the supervision of a hand-over is over: so long its successor waits, and is not unwell.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from ._connection import NodeConnection
 from ._exchange import Asked
 from ._limits import Limits
 
+FIRST_S = 0.01
 AGAIN_S = 0.5
+PATIENCE_S = 5.0
 BACKLOG = 64
 
 M = TypeVar("M", bound=msgspec.Struct)
@@ -39,7 +42,8 @@ class NodeListener:
 
     _resources: Resources
     _nodes: Nodes
-    cause: str = field(init=False, default="")
+    _cause: str = field(init=False, default="")
+    _waits_from: float = field(init=False, default=0.0)  # since when the port is another's
     _port: Any = field(init=False, default=None)
     _timer: Any = field(init=False, default=None)
     _limits: Limits = field(init=False, factory=Limits)
@@ -94,7 +98,12 @@ class NodeListener:
         """Only where it should listen."""
         if self._nodes.place is None or self._resources.role not in ("agent", "all"):
             return []
-        return [PartHealth("nodes listener", not self.cause, self.cause)]
+        return [PartHealth("nodes listener", not self._cause or self._is_patient, self._cause)]
+
+    @property
+    def _is_patient(self) -> bool:
+        patience_s = PATIENCE_S + self._resources.settings.upgrade.window_s
+        return bool(self._resources.reactor.seconds() - self._waits_from < patience_s)
 
     # ---- the port
 
@@ -105,10 +114,13 @@ class NodeListener:
         factory = _Connections(self._accept)
         try:
             self._port = self._resources.reactor.listenTCP(place.port, factory, BACKLOG, place.interface)
-            self.cause = ""
+            self._cause = ""
         except CannotListenError as error:
-            self.cause = f"[nodes] listen: {error.socketError}: it is tried again"
-            self._timer = self._resources.reactor.callLater(AGAIN_S, self._listen)
+            if not self._cause:
+                self._waits_from = self._resources.reactor.seconds()
+            again_s = AGAIN_S if self._cause else FIRST_S  # within one process it is free in the next turn
+            self._cause = f"[nodes] listen: {error.socketError}: it is tried again"
+            self._timer = self._resources.reactor.callLater(again_s, self._listen)
 
     async def _close(self, port: Any) -> None:
         await port.stopListening()

@@ -24,6 +24,7 @@ from cloudd.joining import (
 from cloudd.joining._client import trusting, with_identity
 from cloudd.nodes import _rows, _tokens
 from cloudd.protocols.nodes import NodeListener, _connection
+from cloudd.protocols.nodes._listener import PATIENCE_S
 from tests.nodes.house import FakeWork, House, Machine
 from tests.ports import free_port
 
@@ -318,6 +319,9 @@ class LifeTests(ListenerCase):
         await self.house.until(lambda: other.nodes.credentials)
         second = self.listening(other)
         self.assertEqual(second.port, 0)
+        [part] = second.health()
+        self.assertEqual((part.ok, "it is tried again" in part.cause), (True, True))
+        second._waits_from -= PATIENCE_S + self.machine.resources.settings.upgrade.window_s
         self.assertFalse(second.health()[0].ok)
         await self.listener.rest()
         await self.house.until(lambda: second.port)
