@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -102,7 +102,10 @@ class Duty:
         return Deferred.fromCoroutine(self._rest())
 
     async def _rest(self) -> None:
+        running = self._running
         self._cancel()
+        if running is not None:  # it may have something to put in order before another one begins
+            await _ended(running)
         if self._look is not None:
             await _ended(self._look)
         await self.give_back()
@@ -190,8 +193,7 @@ def _held(connection: Any, lease: Lease, function: Callable[..., Any], args: Any
 
 def _ended(waited_for: Deferred[None]) -> Deferred[None]:
     """Fires when the other one has, whatever it gave, and leaves that alone."""
-    if waited_for.called:
-        return succeed(None)
+    # Not by `called`: that of a coroutine is true from its cancellation on, and it may go on for a while.
     ended: Deferred[None] = Deferred()
 
     def pass_on(result: Any) -> Any:

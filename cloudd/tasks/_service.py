@@ -91,7 +91,7 @@ class Tasks:
         return task_id
 
     def poke(self) -> None:
-        """A task was submitted in this worker: begin it at once, here or on another node."""
+        """A task was submitted in this worker: an agent begins it at once, or tells those of other nodes."""
         if self._runner is not None:
             self._runner.poke()
         if self._told is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from cloudd.database import DatabaseAway, now_us, tables
@@ -57,6 +58,22 @@ class DutyTests(TestCase):
         await self.look(second)
         await self.house.until(lambda: len(self.begun) == 2)
         self.assertEqual(self.begun[1].lease.term, 2)
+
+    async def test_put_in_order(self) -> None:
+        """Work that takes time to end when it is cancelled has ended before another one can begin."""
+        ended: list[bool] = []
+
+        async def slow(_holder: Holder) -> None:
+            try:
+                await Deferred()
+            except CancelledError:
+                await deferLater(reactor, 0.1)
+                ended.append(duty.is_held)
+
+        duty = self.duty(work=slow)
+        await self.house.until(lambda: duty._running)
+        await duty.rest()
+        self.assertEqual((ended, duty.is_held), ([True], False))
 
     async def test_begun_again(self) -> None:
         """Work that has ended is begun again after its time, work that has failed after a second."""
