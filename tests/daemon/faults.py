@@ -23,11 +23,15 @@ from tests.daemon.witnesses import LOST, Pinger, Waiting, Witness, Witnesses
 
 KERNEL_FILE = "cloudd/daemon/_naming.py"
 WORD_FILE = "cloudd/words.py"
+# By a signal of the fault's, or by the anchor's as it hung.
+LOOPS = tuple(
+    f"it crashes again and again: last time it {how}" for how in ("was killed by SIGKILL", "ended: it did not")
+)
 PROCESSES = 5  # anchor, loader, two fronts, agent
 # Of the start tree, so that nobody waits long for what never comes.
 SHORT_WAITS = {
     "cloudd/daemon/_incoming.py": "BOOT_S, VISIT_S, REHEARSAL_S, MOVE_S, ASK_S, RETURN_S = 15, 4, 7, 7, 3, 4",
-    "cloudd/daemon/_inheritance.py": "TRY_S = 8.0",
+    "cloudd/daemon/_inheritance.py": "TRY_S = 20.0",
     "cloudd/daemon/_workers.py": "CHECK_S, SWAP_TIMEOUT_S, COMMIT_TIMEOUT_S = 5.0, 8.0, 4.0",
     "cloudd/daemon/_leaving.py": "KILL_DELAY_S = 1.0",
 }
@@ -174,9 +178,9 @@ class TrappedCloud(SmallCloud):
             return super().status()
 
     def is_healthy(self) -> bool:
-        """All parts do well; a worker that was killed in one fault after the other is not blamed for it."""
+        """All parts do well; a worker that one fault after the other has ended is not blamed for it."""
         failing = [part["cause"] for part in self.health()["parts"].values() if part["status"] != "ok"]
-        return all("crashes again and again: last time it was killed by SIGKILL" in cause for cause in failing)
+        return all(cause.startswith(LOOPS) for cause in failing)
 
     def leftovers(self) -> list[str]:
         """Processes and files that should not be there."""
