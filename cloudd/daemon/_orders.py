@@ -133,7 +133,7 @@ class Orders:
         committed = self._upgrades.committed
         order.state, order.ended = "ended", self._now()
         order.generation = committed.generation
-        if committed.hash != order.old_hash:
+        if committed.hash != order.old_hash and committed.hash == (order.asked.expected_hash or committed.hash):
             order.result, order.new_hash = "committed", committed.hash
             order.warnings = ["the daemon's anchor ended before it could say so"]
         else:

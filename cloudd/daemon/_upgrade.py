@@ -283,7 +283,7 @@ class Upgrades:
             self.log.failure("{action} failed for a reason that was not foreseen", action=action)
             begun = self.progress is not None and self.progress.step in {"prepare", "canary"}
             undone = "unforeseen" if begun else None
-            outcome = Outcome(action=action, result="failed", cause=cause_of(error))
+            outcome = self._unforeseen(action, old, cause_of(error))
         finally:
             self.progress, self._listener, self._hand_over = None, _nobody, None
             give_back()  # what reading trees took
@@ -304,6 +304,13 @@ class Upgrades:
         if after is not None:
             self._handed_over(after)
         return outcome
+
+    def _unforeseen(self, action: Action, old: Committed, cause: str) -> Outcome:
+        """What the record says counts, whatever else went wrong."""
+        if self.committed.hash == old.hash:
+            return Outcome(action=action, result="failed", cause=cause)
+        text = f"the decision stands, but not all that follows it was done: {cause}"
+        return Outcome(action=action, result="committed", new_hash=self.committed.hash, warnings=[text])
 
     async def _await_hand_back(self, waiting: Deferred[Outcome], actor: Actor) -> Outcome:
         """A rollback in the time of supervision: the change under way ends by it."""

@@ -76,6 +76,7 @@ class Duty:
     lease: Lease | None = field(init=False, default=None)
     _proven_at: float = field(init=False, default=0.0)
     _running: Deferred[None] | None = field(init=False, default=None)
+    _cancelled: bool = field(init=False, default=False)  # what runs was
     _begin_at: float = field(init=False, default=0.0)
     _look_at: float = field(init=False, default=0.0)
     _timer: LoopingCall | None = field(init=False, default=None)
@@ -161,6 +162,7 @@ class Duty:
         if self.lease is None or self._running is not None or self._resting or now < self._begin_at:
             return
         holder = Holder(self._database, self.lease)
+        self._cancelled = False
         running = Deferred.fromCoroutine(self._run(holder))
         self._running = None if running.called else running
 
@@ -177,7 +179,8 @@ class Duty:
         self._begin_at = self._seconds() + wait_s
 
     def _cancel(self) -> None:
-        if self._running is not None:
+        if self._running is not None and not self._cancelled:  # a second one would cut off what it puts in order
+            self._cancelled = True
             self._running.cancel()
 
     def _lose(self, cause: str) -> None:

@@ -17,7 +17,7 @@ import uuid
 from typing import Any
 
 from attrs import field, frozen
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from cloudd.database import now_us, tables
 
@@ -25,6 +25,7 @@ from ._errors import DutyLost
 
 _table = tables.duty
 _c = _table.c
+_FREE: dict[str, Any] = {"token": None, "until_us": None, "owner": None, "node_id": None}
 
 
 @frozen
@@ -105,14 +106,12 @@ def hold(connection: Connection, lease: Lease) -> None:
 
 def release(connection: Connection, lease: Lease) -> None:
     """Give it back, if it is still ours: another may take it at once."""
-    values = {"token": None, "until_us": None, "owner": None, "node_id": None}
-    connection.execute(update(_table).where(_mine(lease)).values(**values))
+    connection.execute(update(_table).where(_mine(lease)).values(**_FREE))
 
 
 def release_all(connection: Connection, node_id: str) -> None:
     """Take all duties from a node that does nothing any more."""
-    values = {"token": None, "until_us": None, "owner": None, "node_id": None}
-    connection.execute(update(_table).where(_c.node_id == node_id).values(**values))
+    connection.execute(update(_table).where(_c.node_id == node_id).values(**_FREE))
 
 
 def duties(connection: Connection) -> list[Held]:
@@ -120,11 +119,6 @@ def duties(connection: Connection) -> list[Held]:
     left_us = (_c.until_us - now_us()).label("left_us")
     rows = connection.execute(select(_c.name, _c.owner, _c.node_id, _c.token, _c.term, left_us).order_by(_c.name))
     return [_held(row) for row in rows]
-
-
-def forget(connection: Connection, name: str) -> None:
-    """A duty that no code has any more."""
-    connection.execute(delete(_table).where(_c.name == name))
 
 
 def _held(row: Any) -> Held:

@@ -60,8 +60,3 @@ class Pins:
         known = [set(reads[name]) for reads in self.read_by if name in reads]
         common = set(ours).intersection(*known) or set(ours)
         return min(common), max(common)
-
-    def too_old(self, name: str, readable: Sequence[int]) -> bool:
-        """Whether somebody who lives reads no version that our code can write."""
-        known = (set(reads[name]) for reads in self.read_by if name in reads)
-        return any(not reads & set(readable) for reads in known)

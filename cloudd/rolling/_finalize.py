@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import frozen
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
-from cloudd.database import contract, tables
+from cloudd.database import contract
 from cloudd.nodes import Node, Release, end_release, node_rows, open_release
 
 from ._errors import RollingError
+from ._reach import open_change
 
 
 @frozen(kw_only=True)
@@ -49,12 +50,10 @@ def look(connection: Connection, lost_s: float, kinds: Sequence[str], folder: Pa
     :param folder: of contracting steps; None: this release's
     """
     rows = node_rows(connection, removed=False)
-    columns = tables.task.c
-    query = select(columns.id).where(columns.kind.in_(kinds), columns.state.in_(("queued", "running")))
-    task_id = connection.execute(query.limit(1)).scalar()
+    task_id = open_change(connection, kinds)
     release = open_release(connection)
     steps = contract(connection, only_look=True) if folder is None else contract(connection, folder, only_look=True)
-    causes = against(rows, lost_s, release, task_id or "")
+    causes = against(rows, lost_s, release, task_id)
     return Finality(new_hash="" if causes else rows[0].code_hash, steps=steps, causes=causes, release=release)
 
 

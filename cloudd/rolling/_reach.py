@@ -128,7 +128,17 @@ def newest_revision(code: Path) -> str:
 
 
 def _facts(connection: Connection, kinds: Sequence[str], skip: str) -> tuple[Release | None, str, str]:
+    return open_release(connection), open_change(connection, kinds, skip), standing(connection).oldest
+
+
+def open_change(connection: Connection, kinds: Sequence[str], skip: str = "") -> str:
+    """
+    The task of a rolling change that has not ended; empty: there is none.
+
+    :param kinds: of rolling changes
+    :param skip: id of a task that does not count
+    """
     columns = tables.task.c
     query = select(columns.id).where(columns.kind.in_(kinds), columns.state.in_(("queued", "running")))
-    task_id: str | None = connection.execute(query.where(columns.id != skip).limit(1)).scalar()
-    return open_release(connection), task_id or "", standing(connection).oldest
+    found: str | None = connection.execute(query.where(columns.id != skip).limit(1)).scalar()
+    return found or ""

@@ -20,7 +20,7 @@ from ._finalize import look, make_final
 from ._health import Live
 from ._kinds import FORMS, RESOURCE, ROLLBACK, UPGRADE, rolling_kinds
 from ._plan import NodeView, Survey, examine
-from ._reach import Reach
+from ._reach import Reach, open_change
 
 ACTIONS = {UPGRADE.name: "upgrade", ROLLBACK.name: "rollback"}
 MAX_PARALLEL = 100
@@ -159,10 +159,8 @@ def _submit_only(connection: Connection, form: Any, payload: Fields) -> str:
     """
     :raises RollingError: another one is open
     """
-    columns = tables.task.c
-    query = select(columns.id).where(columns.kind.in_(KINDS), columns.state.in_(("queued", "running")))
-    present = connection.execute(query.limit(1)).scalar()
-    if present is not None:
+    present = open_change(connection, KINDS)
+    if present:
         raise RollingError(f"a rolling change is under way: task {present}, see `cloudctl status --rolling`")
     return submit(connection, form, payload, resource=RESOURCE)
 

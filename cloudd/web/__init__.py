@@ -3,7 +3,7 @@ The operators' page, ``/ui`` on the API port: how is production doing right now?
 
 ::
 
-    handle = web_face(identity, events, resources)
+    handle = web_face(identity, events, resources, rolling)
     handle(request)      # request.path is b"/ui" or begins with b"/ui/"
 
 One HTML file, one style sheet, one script, read from this package when a generation is built and part of its code

@@ -62,12 +62,7 @@ Rolling = Callable[[], Awaitable[dict[str, Any]]]
 """``cloudd.control.RollingStatus`` as plain data."""
 
 
-async def nothing_rolls() -> dict[str, Any]:
-    """Of a host that is asked alone."""
-    return {"release": None}
-
-
-def web_face(identity: Identity, events: Events, resources: Resources, rolling: Rolling = nothing_rolls) -> Handler:
+def web_face(identity: Identity, events: Events, resources: Resources, rolling: Rolling) -> Handler:
     """
     :param rolling: how far the latest change of all nodes is
     :return: the handler of ``/ui`` and of all paths below it

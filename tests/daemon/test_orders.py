@@ -193,6 +193,21 @@ class CutOffTests(OrderCase):
             self.assertEqual((status.state, status.result), ("ended", "failed"))
             self.assertIn("before anything was decided", status.cause)
 
+    def test_other_code(self) -> None:
+        """Where other code than it wanted was decided for meanwhile it has failed."""
+        new = self.version(2)
+        self.hold("prepare")
+        self.begin(expected_hash=new.hash)
+        self.upgrades = self.boot()
+        self.version(3)
+        self.workers.gates.clear()
+        self.successResultOf(self.upgrade())
+        self.orders = self.anchor()
+        self.settle()
+        status = self.status()
+        self.assertEqual((status.state, status.result, status.new_hash), ("ended", "failed", ""))
+        self.assertIn("before anything was decided", status.cause)
+
     def test_asked_too_early(self) -> None:
         """Who asks while the anchor starts waits until it knows."""
         self.begin()

@@ -698,6 +698,14 @@ class HandOverTests(UpgradeCase):
         self.assertUnchanged()
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
+    async def test_the_unforeseen_behind_the_decision(self) -> None:
+        """What the record says is what has come of it, with a warning."""
+        self.patch(self.hand_over, "settle", lambda: 1 / 0)
+        outcome = await self.upgrade()
+        self.assertEqual((outcome.result, outcome.new_hash), ("committed", self.new.hash))
+        self.assertIn("the decision stands, but not all that follows it was done: division", outcome.warnings[0])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     async def test_no_decision_on_a_full_disk(self) -> None:
         """What cannot be written down has not been decided."""
         self.patch(_upgrade, "write_committed", failing_write)

@@ -75,6 +75,26 @@ class DutyTests(TestCase):
         await duty.rest()
         self.assertEqual((ended, duty.is_held), ([True], False))
 
+    async def test_told_twice_to_rest(self) -> None:
+        """What work puts in order is not cut off by whoever asks again meanwhile."""
+        ended: list[str] = []
+
+        async def slow(_holder: Holder) -> None:
+            try:
+                await Deferred()
+            finally:
+                await deferLater(reactor, 0.1)
+                ended.append("in order")
+
+        duty = self.duty(work=slow)
+        await self.house.until(lambda: duty._running)
+        resting = [duty.rest(), duty.rest()]
+        duty.willing = False
+        await self.look(duty)
+        for each in resting:
+            await each
+        self.assertEqual((ended, duty.is_held), (["in order"], False))
+
     async def test_begun_again(self) -> None:
         """Work that has ended is begun again after its time, work that has failed after a second."""
         ends: list[str] = []

@@ -156,7 +156,7 @@ class AccessTests(PageTests):
         fresh = Identity(self.resources)  # another worker, which has not seen the token yet
         fresh.start({})
         self.addCleanup(fresh.retire)
-        page = HTTPClient(web_face(fresh, self.events, self.resources))
+        page = HTTPClient(web_face(fresh, self.events, self.resources, self.rolling))
         self.database.failing = OperationalError("select secret", {}, sqlite3.OperationalError("disk I/O error"))
         for method, path in (("GET", "session"), ("GET", "status"), ("POST", "logout")):
             body = b"{}" if method == "POST" else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from attrs import evolve
 
@@ -17,6 +18,11 @@ PATH = "/ui/events"
 PROGRESS = {"step": "prepare", "text": "loading generation 2", "done": 0, "total": 0, "elapsed_s": 0.1}
 
 
+async def nothing_rolls() -> dict[str, Any]:
+    """No change of all nodes was ever made."""
+    return {"release": None}
+
+
 class StreamTests(EventsCase):
     async def setUp(self) -> None:  # type: ignore[override]
         await super().setUp()
@@ -25,7 +31,7 @@ class StreamTests(EventsCase):
     def serve(self) -> None:
         """The page of the cloud's present generation answers from now on."""
         resources = evolve(self.house.resources(self.cloud.database), metrics=WorkerMetrics(), host=ToldHost())
-        self.cloud.site.handler = web_face(self.cloud.identity, self.cloud.events, resources)
+        self.cloud.site.handler = web_face(self.cloud.identity, self.cloud.events, resources, nothing_rolls)
 
     def listen(self, token: str, *fields: str, site: str = "same-origin") -> Conversation:
         """A page that listens."""
