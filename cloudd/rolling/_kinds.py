@@ -36,6 +36,9 @@ ROLLBACK = Form(name="rolling.roll_back_nodes")
 FORMS = (UPGRADE, ROLLBACK)
 RESOURCE = "cloud"
 LOOK_S = 1.0
+UNWELL_S = 20.0
+"""So long a node that is not well, or does not answer, has at the beginning."""
+
 
 Look = Callable[[Fields, str], Awaitable[Survey]]
 """Payload of an upgrade and the task's id -> what is there."""
@@ -76,7 +79,7 @@ class _Upgrade:
     token: Token
 
     async def check(self, task: Task) -> Fields | None:
-        plan = examine(await self.look(task.payload, task.id))
+        plan = await self._plan(task)
         if plan.causes:
             raise TaskFailed("; ".join(plan.causes))
         expected = task.payload.get("expected_hash", "")
@@ -88,6 +91,15 @@ class _Upgrade:
         state = {**rollout.fields(), "target_hash": plan.target_hash, "orders": self.token()}
         await task.write(begin_release, _release(task, plan), state=state, total=len(rollout.nodes))
         return None
+
+    async def _plan(self, task: Task) -> RollingPlan:
+        """As it is once nodes have had some time to be well: one has just been upgraded, the broker was restarted."""
+        until = self.cloud.seconds() + UNWELL_S
+        while True:
+            plan = examine(await self.look(task.payload, task.id))
+            if not plan.causes or not plan.may_pass or self.cloud.seconds() >= until:
+                return plan
+            await self.cloud.pause(LOOK_S)
 
     async def roll(self, task: Task) -> Fields | None:
         rollout, drive, parallel = self._begun(task)

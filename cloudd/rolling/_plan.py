@@ -62,11 +62,13 @@ class RollingPlan:
     """
     :ivar nodes: in the order of their turns, those that are away too
     :ivar causes: what stands against it; empty: nothing
+    :ivar may_pass: whether it is such as may be over in some seconds: a node is unwell, or does not answer
     """
 
     target_hash: str
     nodes: Sequence[NodeView]
     causes: Sequence[str] = ()
+    may_pass: bool = False
     warnings: Sequence[str] = ()
 
     def progress(self) -> list[NodeProgress]:
@@ -90,19 +92,22 @@ def examine(survey: Survey) -> RollingPlan:
     present = [view for view in views if not _is_away(view, survey)]
     targets = {str(view.plan["target_hash"]) for view in present if view.plan and view.plan.get("target_hash")}
     target = min(targets) if len(targets) == 1 else ""
-    causes = [
-        *_against_nodes(views, present, survey),
+    lasting = [
+        *_against_nodes(views, present),
         *_against_code(present, target, differ=not target and bool(targets)),
         *_against_cloud(survey, target),
     ]
-    return RollingPlan(target_hash=target, nodes=views, causes=causes, warnings=_warnings(views, present))
+    causes = [*lasting, *_of_the_moment(present)]
+    return RollingPlan(
+        target_hash=target, nodes=views, causes=causes, may_pass=not lasting, warnings=_warnings(views, present)
+    )
 
 
 def _is_away(view: NodeView, survey: Survey) -> bool:
     return view.row.state == "joining" or view.row.is_lost(survey.lost_s)
 
 
-def _against_nodes(views: Sequence[NodeView], present: Sequence[NodeView], survey: Survey) -> list[str]:
+def _against_nodes(views: Sequence[NodeView], present: Sequence[NodeView]) -> list[str]:
     away = [view.row.name for view in views if view not in present]
     causes = []
     if len(away) > AWAY_ALLOWED:
@@ -112,26 +117,31 @@ def _against_nodes(views: Sequence[NodeView], present: Sequence[NodeView], surve
     if not present:
         causes.append("no node is there")
     for view in present:
+        if view.row.state == "draining":
+            name = view.row.name
+            causes.append(f"node {name} is draining: wait until it is drained, or `cloudctl node return {name}`")
+    return causes
+
+
+def _of_the_moment(present: Sequence[NodeView]) -> list[str]:
+    """What is wrong with nodes now: messaging that comes back, an answer that was late."""
+    causes = []
+    for view in present:
         row = view.row
         if row.is_silent:
             causes.append(f"node {row.name} has said nothing for {row.age_s or 0:.0f} s: wait until it does or is lost")
-        elif row.state == "draining":
-            causes.append(
-                f"node {row.name} is draining: wait until it is drained, or `cloudctl node return {row.name}`"
-            )
         elif view.trouble:
             causes.append(f"node {row.name} is not well: {view.trouble}")
+        if view.plan is None:
+            causes.append(f"node {row.name} cannot be asked for its plan")
     return causes
 
 
 def _against_code(present: Sequence[NodeView], target: str, *, differ: bool) -> list[str]:
     causes = []
     for view in present:
-        plan = view.plan
-        if plan is None:
-            causes.append(f"node {view.row.name} cannot be asked for its plan")
-        elif plan["kind"] == "refused":
-            causes.append(f"node {view.row.name} refuses: {plan.get('cause', '')}")
+        if view.plan is not None and view.plan["kind"] == "refused":
+            causes.append(f"node {view.row.name} refuses: {view.plan.get('cause', '')}")
     if differ:
         found = ", ".join(f"{view.row.name} {str((view.plan or {}).get('target_hash', ''))[:12]}" for view in present)
         causes.append(f"the tree is not the same on all nodes ({found}): bring the same code to each")

@@ -182,7 +182,7 @@ class Cluster:
         if host.name == self.names[0]:
             more += f'\n[database]\nurl = "{self.postgres.url(self.database)}"\n'
             if self.with_broker:
-                more += f'[messaging]\nurl = "amqp://guest@{self.broker.address}:5672?heartbeat=2"\n'
+                more += f'[messaging]\nurl = "amqp://guest@{self.broker.address}:5672?heartbeat=4"\n'
         return SETTINGS.format(name=host.name, port=NODES_PORT, address=host.address, trees=trees, more=more)
 
     def start(self) -> None:

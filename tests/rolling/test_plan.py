@@ -26,10 +26,11 @@ class PlanTests(SynchronousTestCase):
     def plan(self, *views: NodeView, **facts: Any) -> RollingPlan:
         return examine(Survey(**{"own_id": "b", "nodes": views, "lost_s": 60, **facts}))
 
-    def refused(self, words: str, *views: NodeView, **facts: Any) -> None:
-        causes = self.plan(*views, **facts).causes
-        self.assertEqual(len(causes), 1, causes)
-        self.assertIn(words, causes[0])
+    def refused(self, words: str, *views: NodeView, may_pass: bool = False, **facts: Any) -> None:
+        plan = self.plan(*views, **facts)
+        self.assertEqual(len(plan.causes), 1, plan.causes)
+        self.assertIn(words, plan.causes[0])
+        self.assertEqual(plan.may_pass, may_pass, words)
 
     def test_good(self) -> None:
         """By name, and who leads comes last."""
@@ -46,13 +47,18 @@ class PlanTests(SynchronousTestCase):
 
     def test_nodes_that_are_not_ready_for_it(self) -> None:
         for words, bad in {
-            "said nothing": view("a", age_s=30),
             "is draining": view("a", state="draining"),
-            "not well: disk: full": view("a", trouble="disk: full"),
             "refuses: not allowed": view("a", {"kind": "refused", "cause": "not allowed", "target_hash": NEW}),
-            "cannot be asked": view("a", None),
         }.items():
             self.refused(words, bad, view("b"))
+        for words, bad in {
+            "said nothing": view("a", age_s=30),
+            "not well: disk: full": view("a", trouble="disk: full"),
+            "cannot be asked": view("a", None),
+        }.items():
+            self.refused(words, bad, view("b"), may_pass=True)
+        both = self.plan(view("a", trouble="disk: full"), view("b", state="draining"))
+        self.assertEqual((len(both.causes), both.may_pass), (2, False))
         self.assertEqual(self.plan(view("a", state="drained"), view("b")).causes, [])
 
     def test_other_code_elsewhere(self) -> None:

@@ -9,6 +9,7 @@ from attrs import evolve
 from twisted.trial.unittest import TestCase
 
 from cloudd.nodes import begin_release, latest_release
+from cloudd.rolling import _kinds
 from cloudd.rolling._kinds import ROLLBACK, UPGRADE, rolling_kinds
 from cloudd.rolling._plan import NodeView, Survey
 from cloudd.rolling._progress import FAILED, ORDERED, NodeProgress, Rollout
@@ -24,10 +25,14 @@ class TriesCase(TestCase):
     def setUp(self) -> None:
         self.house = House.built(self)
         self.cloud = SmallCloud(["a", "b"])
+        self.troubles: list[str] = []  # of the first node, one after the other
+        self.looks = 0
         self.runner = self.house.runner(*rolling_kinds(self.cloud, self.look, self.house.database), starts=False)
 
     async def look(self, payload: Fields, _task_id: str) -> Survey:
+        self.looks += 1
         views = [NodeView(row=row, plan=await self.cloud.plan(row.id, "/new")) for row in await self.cloud.nodes()]
+        views[0] = evolve(views[0], trouble=self.troubles.pop(0) if self.troubles else "")
         return Survey(own_id="a", nodes=views, lost_s=self.cloud.lost_s)
 
     async def ended(self, task_id: str, state: str) -> dict[str, Any]:
@@ -51,6 +56,21 @@ class TriesCase(TestCase):
 
 
 class UpgradeTests(TriesCase):
+    async def test_unwell_for_a_moment(self) -> None:
+        """It begins when all nodes are well."""
+        self.troubles = ["messaging: since 1 s", "messaging: since 2 s"]
+        await self.ended(await self.house.submit(form=UPGRADE, payload=UPGRADE_PAYLOAD), "done")
+        self.assertEqual(self.looks, 3)
+
+    async def test_unwell_for_long(self) -> None:
+        """The cause is told, and no node was asked for anything."""
+        self.patch(_kinds, "UNWELL_S", 3.0)
+        self.troubles = ["disk: full"] * 100
+        row = await self.ended(await self.house.submit(form=UPGRADE, payload=UPGRADE_PAYLOAD), "failed")
+        self.assertIn("node A is not well: disk: full", row["cause"])
+        self.assertGreater(self.looks, 1)
+        self.assertEqual(set(self.hashes().values()), {OLD})
+
     async def test_no_first_order_after_a_failure(self) -> None:
         """Whose turn came in the moment when another node failed is left as it is."""
         task_id = await self.house.submit(form=UPGRADE, payload={**UPGRADE_PAYLOAD, "parallel": 2})
