@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from cloudd.backups import Backups
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
 from cloudd.identity import Identity, bootstrap, first_login_kept
@@ -106,14 +107,17 @@ class Application:
         self.identity = Identity(resources, self.objects.project_deleted)
         self.events = Events(resources, self.identity, store)
         self.rolling = Rolling(resources, Orders(resources.bus), self._live)
-        self.tasks = Tasks(resources, [*self.objects.task_kinds(), *self.rolling.task_kinds()])
+        self.backups = Backups(resources, node_id_of)
+        kinds = [*self.objects.task_kinds(), *self.rolling.task_kinds(), *self.backups.task_kinds()]
+        self.tasks = Tasks(resources, kinds)
         self.nodes = Nodes(resources, self.tasks, {**self.tasks.readable, **MESSAGES, **API_VERSIONS})
         self.node_listener = NodeListener(resources, self.nodes)
         self.node_topic = NodeTopic(resources, self.nodes)
-        self._parts: dict[str, Identity | Objects | Events | Tasks | Nodes | NodeListener | NodeTopic] = {
+        self._parts: dict[str, Identity | Objects | Events | Backups | Tasks | Nodes | NodeListener | NodeTopic] = {
             "identity": self.identity,
             "objects": self.objects,
             "events": self.events,
+            "backups": self.backups,
             "tasks": self.tasks,
             "nodes": self.nodes,
             "node listener": self.node_listener,
@@ -125,6 +129,7 @@ class Application:
             **self.node_topic.calls(),
             **self.rolling.calls(self.tasks.calls()["tasks.show"], self.tasks.poke),
             "objects.purge": self._purge,
+            "backups.make": self._back_up,
         }
         monitoring = monitoring_face(resources, self.health, node_id_of(resources))
         rest = identity_face(self.identity, resources, self.nodes.served)
@@ -161,7 +166,9 @@ class Application:
         self.nodes.lead(on_trial)  # holds tasks back until the registry has been asked
         self.tasks.lead(kinds, on_trial)
         if not on_trial:
-            for part in (self.identity, self.objects, self.events, self.node_listener, self.node_topic):
+            for part in (
+                self.identity, self.objects, self.events, self.backups, self.node_listener, self.node_topic
+            ):  # fmt: skip
                 part.lead()
 
     def work(self) -> dict[str, WorkForm]:
@@ -208,6 +215,12 @@ class Application:
             task_id = await self.objects.purge(project_id, container, request_id, await self.nodes.own_id())
         except NoSuchContainer:
             raise OperationRefused(f"project {project_id} has no container {container}") from None
+        return await self._begun(task_id)
+
+    async def _back_up(self, request_id: str) -> dict[str, Any]:
+        return await self._begun(await self.backups.order(request_id))
+
+    async def _begun(self, task_id: str) -> dict[str, Any]:
         self.tasks.poke()
         return await self.tasks.calls()["tasks.show"](task_id)
 

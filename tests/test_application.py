@@ -102,6 +102,13 @@ class SelfCheckTests(TestCase):
         self.assertEqual(len((await operate("tasks.list", {}))["tasks"]), 1)
         await self.application.rest()
 
+    async def test_backup(self) -> None:
+        """An operator's order is a task of this node."""
+        task = await self.application.operate("backups.make", {"request_id": "req-1"})
+        self.assertEqual((task["kind"], task["resource"]), ("backups.back_up", "control state"))
+        self.assertEqual((await self.application.operate("backups.make", {"request_id": "req-2"}))["id"], task["id"])
+        await self.application.rest()
+
     async def test_deleted_project(self) -> None:
         """Its purge is ordered with it, and begins after the time in which an operator may think better of it."""
         admin = await self.house.admin(self.application.identity)

@@ -10,7 +10,8 @@ from typing import NoReturn
 
 import click
 
-from ._context import Context
+from ._context import Context, ask
+from ._tasks import follow
 
 PROGRAM = "cloudd.daemon._backup"
 
@@ -21,15 +22,21 @@ _config = click.option(
 
 
 @click.command()
-@_file
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @_config
+@click.option("--wait", is_flag=True, help="Without FILE: wait until it is done; exits with 1 when it fails.")
 @click.pass_obj
-def backup(context: Context, file: Path, config: Path | None) -> None:
+def backup(context: Context, file: Path | None, config: Path | None, wait: bool) -> None:
     """
     Write all records and the keys into a new FILE; the daemon may run.
 
-    The file is as secret as the state folder.  Objects are not in it.
+    Without FILE the daemon does it, as a task, into its folder of backups ([backup] folder), and deletes the oldest
+    there.  The file is as secret as the state folder.  Objects are not in it.
     """
+    if file is None:
+        if config is not None:
+            raise click.UsageError("--config is for a backup into FILE: the daemon knows its settings")
+        follow(context, ask(context, context.client.back_up), wait=wait)
     _run(context, "backup", file, config)
 
 

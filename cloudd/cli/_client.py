@@ -19,6 +19,7 @@ import msgspec
 from cloudd.control import (
     SOCKET_NAME,
     Audit,
+    BackupRequest,
     DatabaseMoveRequest,
     DatabaseStatus,
     Finality,
@@ -109,6 +110,10 @@ class ControlClient:
         """Order it; the answer is the task."""
         request = PurgeRequest(project_id=project_id, container=container)
         return self._ask("POST", "/v1/objects/purge", TaskFacts, request)
+
+    def back_up(self) -> TaskFacts:
+        """Order it; the answer is the task."""
+        return self._ask("POST", "/v1/backup", TaskFacts, BackupRequest())
 
     def nodes(self) -> NodeList:
         return self._ask("GET", "/v1/nodes", NodeList)

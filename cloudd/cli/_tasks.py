@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import NoReturn
 
 import click
 from rich.console import Group, RenderableType
@@ -85,7 +86,15 @@ def purge(context: Context, project_id: str, container: str, wait: bool, yes: bo
         if not sys.stdin.isatty():
             raise click.UsageError("nobody can be asked here: give --yes")
         click.confirm(f"Delete {container} of project {project_id} with all its objects, for good?", abort=True)
-    found = ask(context, lambda: context.client.purge(project_id, container))
+    follow(context, ask(context, lambda: context.client.purge(project_id, container)), wait=wait)
+
+
+def follow(context: Context, found: TaskFacts, *, wait: bool) -> NoReturn:
+    """
+    Show a task that was ordered just now, and exit.
+
+    :param wait: first wait until it has ended
+    """
     task_id = found.id
     while wait and found.state in {"queued", "running"}:
         time.sleep(LOOK_S)
@@ -93,7 +102,7 @@ def purge(context: Context, project_id: str, container: str, wait: bool, yes: bo
     _end(context, found)
 
 
-def _end(context: Context, found: TaskFacts) -> None:
+def _end(context: Context, found: TaskFacts) -> NoReturn:
     context.show(found, task_view(found, time.time()))
     sys.exit(Exit.REFUSED if found.state == "failed" else Exit.OK)
 

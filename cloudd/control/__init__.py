@@ -10,7 +10,7 @@ daemon's anchor provides ``IControlled``::
 
 Version 1 of the API, all below ``/v1``: ``GET status``, ``GET health``, ``GET audit?limit=N``,
 ``GET trace?request_id=ID``, ``GET tasks`` (a ``TaskList``), ``GET task?id=ID``, ``POST task/cancel``, ``task/retry``
-(``TaskRequest``) and ``objects/purge`` (``PurgeRequest``) give ``TaskFacts``;
+(``TaskRequest``), ``objects/purge`` (``PurgeRequest``) and ``backup`` (``BackupRequest``) give ``TaskFacts``;
 ``GET database`` gives a ``DatabaseStatus``, ``POST database/move`` (``DatabaseMoveRequest``) streams as an upgrade;
 ``GET nodes`` (a ``NodeList``), ``GET nodes/live?node=NAME`` (a ``NodeLiveList``), ``GET node?node=NAME``,
 ``POST node/drain``, ``node/return`` and ``node/remove``
@@ -34,6 +34,7 @@ from ._messages import (
     Actor,
     Audit,
     AuditEntry,
+    BackupRequest,
     CodeStatus,
     DatabaseMoveRequest,
     DatabaseStatus,
@@ -106,6 +107,7 @@ __all__ = [
     "Actor",
     "Audit",
     "AuditEntry",
+    "BackupRequest",
     "CodeStatus",
     "DatabaseMoveRequest",
     "DatabaseStatus",

@@ -314,6 +314,10 @@ class PurgeRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     container: str
 
 
+class BackupRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The control state shall be backed up, into the node's folder of backups; the answer is the task that does it."""
+
+
 class DatabaseStatus(Message, frozen=True, kw_only=True):
     """
     The control database: ``kind`` is ``sqlite`` or ``postgresql``, ``name`` the server's, empty for a file.

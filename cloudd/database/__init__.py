@@ -19,7 +19,7 @@ This package is kernel: connections and statements outlive a generation of code,
 nothing here keeps a function after it ran.
 """
 
-from ._backup import BackupError, backup, read_backup, restore
+from ._backup import BackupError, backup, read_backup, restore, write_backup
 from ._clock import now_us
 from ._contract import Standing, contract, standing
 from ._control import ControlDatabase, control_url, open_control_database
@@ -63,4 +63,5 @@ __all__ = [
     "restore",
     "settle_move",
     "standing",
+    "write_backup",
 ]

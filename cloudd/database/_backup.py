@@ -92,26 +92,39 @@ def backup(database: Path | str, secrets: Path, file: Path, password_file: str =
     """
     engine = make_engine(control_url(database), password_file)
     try:
+        with reading(engine) as connection:
+            return write_backup(connection, secrets, file)
+    except (SQLAlchemyError, DatabaseAway) as error:
+        raise BackupError(f"the control database cannot be read: {error}") from error
+    finally:
+        engine.dispose()
+
+
+def write_backup(connection: Connection, secrets: Path, file: Path) -> int:
+    """
+    The same over a connection that is there, which reads one snapshot; for ``Transactions.read``.
+
+    :return: how many rows
+    :raises BackupError: the file is there already, or the database is of another release
+    :raises OSError: the file cannot be written
+    """
+    try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError as error:
         raise BackupError(f"{file} is there already: name another file") from error
     try:
         with os.fdopen(descriptor, "wb") as raw:
             with gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed:
-                count = _write(packed, engine, secrets)
+                count = _write(packed, connection, secrets)
             raw.flush()
             os.fsync(raw.fileno())
-    except BaseException as error:
+    except BaseException:
         file.unlink()
-        if isinstance(error, SQLAlchemyError | DatabaseAway):
-            raise BackupError(f"the control database cannot be read: {error}") from error
         raise
-    finally:
-        engine.dispose()
     return count
 
 
-def _write(packed: gzip.GzipFile, engine: Engine, secrets: Path) -> int:
+def _write(packed: gzip.GzipFile, connection: Connection, secrets: Path) -> int:
     whole, digests = hashlib.sha256(), {}
 
     def put(value: Any) -> None:
@@ -119,17 +132,16 @@ def _write(packed: gzip.GzipFile, engine: Engine, secrets: Path) -> int:
         whole.update(line)
         packed.write(line)
 
-    with reading(engine) as connection:
-        revision = current_revision(connection)
-        if revision != HEAD:
-            raise BackupError(f"the database has revision {revision}, this release writes {HEAD}: start it once first")
-        counters = {name: counter(connection, name) for name in COUNTED_TABLES}
-        put({"kind": KIND, "format": FORMAT, "revision": HEAD, "made_at": time.time(), "counters": counters})
-        for table in metadata.sorted_tables:
-            digest = digests[table.name] = Digest()
-            for row in rows_in(connection, table):
-                digest.add(row)
-                put([table.name, *row])
+    revision = current_revision(connection)
+    if revision != HEAD:
+        raise BackupError(f"the database has revision {revision}, this release writes {HEAD}: start it once first")
+    counters = {name: counter(connection, name) for name in COUNTED_TABLES}
+    put({"kind": KIND, "format": FORMAT, "revision": HEAD, "made_at": time.time(), "counters": counters})
+    for table in metadata.sorted_tables:
+        digest = digests[table.name] = Digest()
+        for row in rows_in(connection, table):
+            digest.add(row)
+            put([table.name, *row])
     # Behind the rows: a key is made before something is sealed with it, so whatever is in the rows can be opened.
     for path in sorted(path for path in secrets.rglob("*") if path.is_file()):
         put({"key": str(path.relative_to(secrets)), "content": base64.b64encode(path.read_bytes()).decode()})

@@ -298,6 +298,15 @@ class NodeSettings:
 
 
 @frozen(kw_only=True)
+class BackupSettings:
+    """Backups of the control state that this node makes by itself: see docs/database.md."""
+
+    every_s: int = setting(0, "how often; 0: only when it is told to", unit="seconds", minimum=0, maximum=31_536_000)
+    folder: str = setting("", "where they are kept; empty: backups in the state folder", unit="path")
+    keep: int = setting(7, "newest ones that are kept; older ones are deleted", minimum=1, maximum=10_000)
+
+
+@frozen(kw_only=True)
 class LogSettings:
     """Access lines and the daemon's own log."""
 
@@ -373,5 +382,6 @@ class Settings:
     events: EventSettings = Factory(EventSettings)
     tasks: TaskSettings = Factory(TaskSettings)
     nodes: NodeSettings = Factory(NodeSettings)
+    backup: BackupSettings = Factory(BackupSettings)
     log: LogSettings = Factory(LogSettings)
     upgrade: UpgradeSettings = Factory(UpgradeSettings)

@@ -82,6 +82,15 @@ class PurgeTests(CommandCase):
         self.assertIn("--yes", self.run_it("objects", "purge", "p", "box", code=Exit.USAGE).output)
         self.assertEqual(self.host.operated, [])
 
+    def test_backup(self) -> None:
+        """One without a file is ordered from the daemon, likewise."""
+        self.patch(_tasks, "LOOK_S", 0)
+        self.host.operations["backups.make"] = facts(kind="backups.back_up", state="queued")
+        self.host.operations["tasks.show"] = facts(state="done", result={"file": "/b/1"})
+        self.assertIn("backups.back_up", self.run_it("backup").output)
+        self.assertIn("file: /b/1", self.run_it("backup", "--wait").output)
+        self.assertIn("--config", self.run_it("backup", "--config", "x", code=Exit.USAGE).output)
+
     def test_wait(self) -> None:
         """It is looked at until it ends; 1 when it failed."""
         self.patch(_tasks, "LOOK_S", 0)

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 
 from cloudd.control import (
     Actor,
+    BackupRequest,
     DatabaseMoveRequest,
     Finality,
     FinalizeRequest,
@@ -96,6 +97,7 @@ class ControlSite:
             b"/v1/task/cancel": (b"POST", self._cancel_task),
             b"/v1/task/retry": (b"POST", self._retry_task),
             b"/v1/objects/purge": (b"POST", self._purge),
+            b"/v1/backup": (b"POST", self._back_up),
             b"/v1/database": (b"GET", self._database),
             b"/v1/database/move": (b"POST", self._move_database),
             b"/v1/nodes": (b"GET", self._nodes),
@@ -181,6 +183,11 @@ class ControlSite:
         facts = {"project_id": body.project_id, "container": body.container}
         self.log.info("{who} has {container} of project {project_id} purged", who=self._who, **facts)
         await self._answer_task(request, "objects.purge", **facts, request_id=f"req-{uuid.uuid4()}")
+
+    async def _back_up(self, request: Request) -> None:
+        await _read(request, BackupRequest)
+        self.log.info("{who} has the control state backed up", who=self._who)
+        await self._answer_task(request, "backups.make", request_id=f"req-{uuid.uuid4()}")
 
     async def _answer_task(self, request: Request, call: str, **arguments: Any) -> None:
         _answer(request, msgspec.convert(await self._controlled.operate(call, arguments), TaskFacts))

@@ -83,6 +83,15 @@ class SiteTests(DaemonCase):
             self.assertEqual(self.call("POST", f"/v1/{path}", {})[0], 400)
             self.assertEqual(self.call("GET", f"/v1/{path}")[0], 405)
 
+    def test_back_up(self) -> None:
+        """The answer is the task; the order has an id of its own."""
+        self.host.operations["backups.make"] = {
+            "id": "t", "kind": "a.b", "state": "queued", "created": 1.0, "updated": 2.0
+        }  # fmt: skip
+        self.assertEqual(self.call("POST", "/v1/backup", {})[1]["id"], "t")
+        self.assertRegex(self.host.operated[-1][1]["request_id"], "^req-[0-9a-f-]{36}$")
+        self.assertEqual(self.call("POST", "/v1/backup", {"file": "/x"})[0], 400)
+
     def test_the_database(self) -> None:
         """Its facts, and a move as a stream of lines; a body with other fields is none."""
         status, found = self.call("GET", "/v1/database")
