@@ -68,6 +68,7 @@ class Channel(AMQChannel):  # type: ignore[misc]
     :ivar unconfirmed: messages that the broker has not answered for
     :ivar unsettled: tags of messages that came and were neither acknowledged nor rejected
     :ivar gone: fires with the cause when the channel is closed
+    :ivar on_refused: called when the broker has not taken a message
     """
 
     log = Logger()
@@ -93,6 +94,7 @@ class Channel(AMQChannel):  # type: ignore[misc]
         self.unsettled: set[int] = set()
         self._all_settled: Deferred[None] | None = None
         self.gone: Deferred[Exception] = Deferred()
+        self.on_refused: Callable[[], object] = lambda: None
 
     # ---- what we ask
 
@@ -281,6 +283,7 @@ class Channel(AMQChannel):  # type: ignore[misc]
                 waiting.callback(None)
             else:
                 waiting.errback(NotTaken("the broker could not take a message"))
+                self.on_refused()
 
     def returned(self, error: NotRouted, message_id: str) -> None:
         """A mandatory message comes back; its confirm follows."""

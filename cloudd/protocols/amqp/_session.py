@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from attrs import define, field
@@ -34,6 +35,10 @@ FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 2.0
 # For declaring and consuming.  RabbitMQ never answers who consumes from a quorum queue that has just lost its leader.
 LONGEST_PATIENCE_S = 30.0
+# A channel whose first message for a quorum queue comes while that has no leader is refused all further ones, for ever:
+# RabbitMQ goes on asking the node that has died.  Another channel asks the new leader.  So where messages are refused
+# one takes the place of the other, though no more often than this; a queue that is full refuses on any.
+RENEW_S = 1.0
 
 Result = TypeVar("Result")
 
@@ -68,6 +73,8 @@ class Session:
     _connection: Connection | None = None  # which declares and consumes
     _outlet: Connection | None = None  # which publishes
     _publishing: Channel | None = None
+    _opened_at: float = 0.0  # that channel
+    _renewing: Deferred[None] | None = None
     _consumers: list[Consumer] = field(factory=list)
     _running: Deferred[None] | None = None
     _connecting: Deferred[Connection] | None = None
@@ -224,16 +231,43 @@ class Session:
         self.log.info("connected to {address}", address=str(self.address))
         for consumer in [each for each in self._consumers if not each.stopped]:
             self._keep_consuming(connection, consumer)
+        self._tell("")
         while not outlet.closed:
-            self._tell("")
             cause = await channel.gone
             if outlet.closed or connection.closed:
                 return
+            if channel is not self._publishing and self._publishing is not None:
+                channel = self._publishing  # which has taken its place
+                continue
             self.log.warn("publishing: {cause}", cause=cause)
             self._tell(str(cause))
             await self._pause(FIRST_DELAY_S)
             await self._declare(connection)  # it may have been what is not there any more
             channel = self._publishing = await self._within(LONGEST_PATIENCE_S, outlet, self._outgoing(outlet))
+            self._tell("")
+
+    def _refused(self, channel: Channel) -> None:
+        """The broker does not take a message: perhaps another channel's."""
+        outlet = self._outlet
+        late = self._reactor.seconds() - self._opened_at >= RENEW_S
+        if outlet is not None and channel is self._publishing and self._renewing is None and late:
+            self._renewing = Deferred.fromCoroutine(self._renew(channel, outlet))
+            self._renewing.addErrback(_end, outlet).addBoth(self._renewed)
+
+    async def _renew(self, channel: Channel, outlet: Connection) -> None:
+        """Publish on another channel; what waits for its confirm on this one still gets it."""
+        fresh = await self._within(LONGEST_PATIENCE_S, outlet, self._outgoing(outlet))
+        if channel is not self._publishing:
+            await fresh.leave()
+            return
+        self._publishing = fresh
+        deadline = self._reactor.seconds() + LONGEST_PATIENCE_S
+        while channel.unconfirmed and not channel.closed and self._reactor.seconds() < deadline:
+            await self._pause(FIRST_DELAY_S)
+        await channel.leave()
+
+    def _renewed(self, _: object) -> None:
+        self._renewing = None
 
     def _tell(self, cause: str) -> None:
         self.cause = cause
@@ -249,6 +283,8 @@ class Session:
     async def _outgoing(self, outlet: Connection) -> Channel:
         channel = await outlet.open_channel()
         await channel.confirm()
+        self._opened_at = self._reactor.seconds()
+        channel.on_refused = partial(self._refused, channel)
         return channel
 
     async def _prepare(self, connection: Connection) -> Channel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 from twisted.internet import reactor
@@ -19,6 +20,7 @@ from cloudd.protocols.amqp import (
     Topology,
 )
 
+from .broker import Broker
 from .proxy import Proxy
 from .test_session import SessionCase
 
@@ -115,3 +117,38 @@ class CutTests(SessionCase):
     async def test_what_publishes_hears(self) -> None:
         """The broker's side of it: confirms."""
         await self.cut_everywhere(1, "broker")
+
+
+class ClusterTests(SessionCase):
+    async def test_leader_killed(self) -> None:
+        """A session at another node, which has never published to that queue, does so when there is a new leader."""
+        seed = Broker()
+        brokers = [seed, Broker(seed=seed), Broker(seed=seed)]
+        for broker in brokers:
+            self.addCleanup(broker.remove)
+            broker.start()
+        first = self.session(seed)  # where a queue is declared its leader is
+        await self.until(lambda: first.is_connected)
+        await self.say(first, b"before")
+        others = [self.session(broker) for broker in brokers[1:]]
+        await self.until(lambda: all(each.is_connected for each in others))
+        await deferLater(reactor, 6.0)  # younger ones may be lost with their leader
+        seed.stop(signal.SIGKILL)
+        refused = 0
+
+        async def said(session: Session) -> None:
+            nonlocal refused
+            while True:
+                try:
+                    await self.say(session, b"after")
+                    return
+                except AMQPError:
+                    refused += 1
+                    await deferLater(reactor, 0.05)
+
+        begun = [Deferred.fromCoroutine(said(each)) for each in others]
+        await gatherResults(begun).addTimeout(10.0, reactor)
+        self.assertGreater(refused, 0)
+        others[0].consume(self.queue, self.take)
+        await self.until(lambda: len(self.got) == 3)
+        self.assertEqual(sorted(self.got), [b"after", b"after", b"before"])

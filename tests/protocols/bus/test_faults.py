@@ -40,6 +40,7 @@ from tests.protocols.amqp.broker import PROGRAMS, Broker, shared_broker
 from .test_contract import HEARTBEAT_S, empty
 
 REJOIN_S = 5.0
+TAKEN_OVER_S = 10.0  # a queue's other replicas have agreed on a leader, and lost connections are known as such
 SETTLED_S = 6.0  # RabbitMQ itself loses a quorum queue that is younger than some seconds when it is killed
 
 
@@ -128,13 +129,8 @@ class FaultCase(MessagingHouse, TestCase):
         return load
 
     async def works_again(self, load: Load, seconds: float = REJOIN_S) -> None:
-        """A call and a cast that began later have got through; then all is looked at."""
-        answered, accepted = load.answered, len(load.accepted)
-        await self.until(
-            lambda: load.answered > answered + 20 and len(load.accepted) > accepted + 20,
-            seconds,
-            lambda: load.errors[-3:],
-        )
+        """It goes on; then all is looked at."""
+        await self.goes_on(load, seconds)
         await load.stop()
         await self.until(
             lambda: load.accepted <= set(load.casts_done), what=lambda: load.accepted - set(load.casts_done)
@@ -143,6 +139,15 @@ class FaultCase(MessagingHouse, TestCase):
         self.assertEqual([error for error in load.errors if not error.retryable], [])
         self.assertEqual({number: times for number, times in load.calls_done.items() if times > 1}, {})
         self.assertLessEqual(load.answered, len(load.calls_done))
+
+    async def goes_on(self, load: Load, seconds: float) -> None:
+        """Calls and casts that began later have got through."""
+        answered, accepted = load.answered, len(load.accepted)
+        await self.until(
+            lambda: load.answered > answered + 20 and len(load.accepted) > accepted + 20,
+            seconds,
+            lambda: load.errors[-3:],
+        )
 
 
 class CutTests(FaultCase):
@@ -352,6 +357,34 @@ class RestartTests(FaultCase):
     async def test_killed_and_started(self) -> None:
         """Under load, by kill -9."""
         await self.restarted(signal.SIGKILL)
+
+
+class ClusterTests(FaultCase):
+    """Three brokers."""
+
+    def find_broker(self) -> Broker:
+        self.brokers = [Broker()]
+        self.brokers += [Broker(seed=self.brokers[0]) for _ in range(2)]
+        for broker in self.brokers:
+            self.addCleanup(broker.remove)  # the first one last: the others meet by its name server
+            broker.start()
+        return self.brokers[0]
+
+    def make_transport(self, node: str, limits: Limits) -> ITransport:
+        addresses = [Address(port=broker.port, heartbeat_s=HEARTBEAT_S) for broker in self.brokers]
+        self.brokers.append(self.brokers.pop(0))  # each begins at another one
+        return BrokerTransport(reactor, addresses, node, limits)
+
+    async def test_one_killed(self) -> None:
+        """Under load, each in turn, and started again: what was accepted is done, nothing twice."""
+        load = await self.loaded()
+        for broker in list(self.brokers):
+            await deferLater(reactor, SETTLED_S)
+            broker.stop(signal.SIGKILL)
+            await self.goes_on(load, TAKEN_OVER_S)
+            await self.until(lambda: all(self.healthy(bus) for bus in self.buses), REJOIN_S)
+            broker.start()
+        await self.works_again(load)
 
 
 class RightsTests(FaultCase):
