@@ -19,6 +19,7 @@ from cloudd.backups import Backups
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
 from cloudd.identity import Identity, bootstrap, first_login_kept
+from cloudd.image import Images
 from cloudd.interfaces.application import (
     IApplication,
     OperationRefused,
@@ -35,7 +36,9 @@ from cloudd.protocols.events import EVENT_STATES, events_face
 from cloudd.protocols.http import Handler, Request
 from cloudd.protocols.monitoring import monitoring_face
 from cloudd.protocols.nodes import NodeListener
-from cloudd.protocols.rest.identity import API_VERSIONS, identity_face
+from cloudd.protocols.rest import identity, image
+from cloudd.protocols.rest.identity import identity_face
+from cloudd.protocols.rest.image import IMAGE_STATES, image_face
 from cloudd.protocols.s3 import S3_STATES, s3_face
 from cloudd.protocols.swift import SWIFT_STATES, swift_face
 from cloudd.rolling import Rolling, RollingError
@@ -46,8 +49,14 @@ from storage import FileStore, IObjectStore, NoSuchContainer
 
 _log = Logger()
 
+#: Versions of the APIs, for other nodes.
+API_VERSIONS = {**identity.API_VERSIONS, **image.API_VERSIONS}
+
+#: Parts that do something by themselves once their code was decided for; nodes and tasks do so earlier.
+LEADING = ("identity", "objects", "images", "events", "backups", "node listener", "node topic")
+
 #: Of requests that may go on elsewhere; beside each handler that tells one.
-HANDLER_STATES = States.joined([EVENT_STATES, S3_STATES, SWIFT_STATES])
+HANDLER_STATES = States.joined([EVENT_STATES, IMAGE_STATES, S3_STATES, SWIFT_STATES])
 
 
 def build(resources: Resources) -> IApplication:
@@ -105,6 +114,7 @@ class Application:
         self._resources = resources
         self.objects = Objects(resources, store)
         self.identity = Identity(resources, self.objects.project_deleted)
+        self.images = Images(resources, store)
         self.events = Events(resources, self.identity, store)
         self.rolling = Rolling(resources, Orders(resources.bus), self._live)
         self.backups = Backups(resources, node_id_of)
@@ -113,9 +123,12 @@ class Application:
         self.nodes = Nodes(resources, self.tasks, {**self.tasks.readable, **MESSAGES, **API_VERSIONS})
         self.node_listener = NodeListener(resources, self.nodes)
         self.node_topic = NodeTopic(resources, self.nodes)
-        self._parts: dict[str, Identity | Objects | Events | Backups | Tasks | Nodes | NodeListener | NodeTopic] = {
+        self._parts: dict[
+            str, Identity | Objects | Images | Events | Backups | Tasks | Nodes | NodeListener | NodeTopic
+        ] = {
             "identity": self.identity,
             "objects": self.objects,
+            "images": self.images,
             "events": self.events,
             "backups": self.backups,
             "tasks": self.tasks,
@@ -133,6 +146,7 @@ class Application:
         }
         monitoring = monitoring_face(resources, self.health, node_id_of(resources))
         rest = identity_face(self.identity, resources, self.nodes.served)
+        images = image_face(self.identity, self.images, resources, self.nodes.served)
         web = web_face(self.identity, self.events, resources, self._calls["rolling.status"])
         self._faces: dict[str, Handler] = {
             "api": api_port(
@@ -141,8 +155,9 @@ class Application:
                     b"/metrics": monitoring,
                     b"/events": events_face(self.events, self.identity, resources),
                     b"/ui": web,
+                    b"/image": images,
                 },
-                {b"/ui/": web},
+                {b"/ui/": web, b"/image/": images},
                 rest,
             ),
             "object": swift_face(self.identity, self.objects, resources),
@@ -166,10 +181,8 @@ class Application:
         self.nodes.lead(on_trial)  # holds tasks back until the registry has been asked
         self.tasks.lead(kinds, on_trial)
         if not on_trial:
-            for part in (
-                self.identity, self.objects, self.events, self.backups, self.node_listener, self.node_topic
-            ):  # fmt: skip
-                part.lead()
+            for name in LEADING:
+                self._parts[name].lead()
 
     def work(self) -> dict[str, WorkForm]:
         return self.tasks.work()

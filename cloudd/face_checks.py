@@ -34,6 +34,8 @@ CHECKS = (
     Check("api", "/identity/v3", 200, b'"v3'),
     Check("api", "/identity", 300, b'"versions"'),
     Check("api", "/identity/v3/users", 401, b'"error"'),
+    Check("api", "/image/versions", 200, b'"versions"'),
+    Check("api", "/image/v2/images", 401, b'"code"'),
     Check("api", "/events", 401, b'"error"'),
     Check("api", "/ui", 200, b"<html"),
     Check("api", "/ui/api/status", 401, b'"cause"'),

@@ -40,7 +40,7 @@ class StateTests(SynchronousTestCase):
 
     def test_each_kind_in_another_version(self) -> None:
         """Refused by a swap and by a hand-over, with kind and versions; others are not in the way."""
-        self.assertEqual(len(HANDLER_STATES.versions), 6)
+        self.assertEqual(len(HANDLER_STATES.versions), 8)
         for kind, version in HANDLER_STATES.versions.items():
             new = States({**HANDLER_STATES.versions, kind: version + 1}, HANDLER_STATES.converters)
             (cause,) = Spoken([HANDLER_STATES]).obstacles(new)
@@ -122,12 +122,12 @@ class SelfCheckTests(TestCase):
     async def test_on_trial(self) -> None:
         """In a canary only tasks are done; the upkeep is the old code's until the new one was decided for."""
         application, began = self.application, list[str]()
-        for name in ("identity", "objects", "events", "tasks"):
+        for name in ("identity", "objects", "images", "events", "tasks"):
             self.patch(type(application._parts[name]), "lead", lambda *_, name=name: began.append(name))
         application.lead(["objects.purge_account"], on_trial=True)
         self.assertEqual(began, ["tasks"])
         application.lead()
-        self.assertEqual(sorted(began[1:]), ["events", "identity", "objects", "tasks"])
+        self.assertEqual(sorted(began[1:]), ["events", "identity", "images", "objects", "tasks"])
 
     async def test_good_code(self) -> None:
         """Every face answers before anything was started, fast, and nothing is counted."""

@@ -311,5 +311,58 @@ release = Table(
     Index(None, "state"),
 )
 
+image = Table(
+    "images",
+    metadata,
+    _id(),
+    Column("project_id", String(64), nullable=False),  # may be deleted meanwhile, as in Glance
+    Column("name", String(255), nullable=True),
+    Column("status", String(16), nullable=False),
+    Column("visibility", String(16), nullable=False),
+    Column("disk_format", String(16), nullable=True),
+    Column("container_format", String(16), nullable=True),
+    Column("size", BigInteger, nullable=True),
+    Column("virtual_size", BigInteger, nullable=True),
+    Column("min_disk", Integer, nullable=False),
+    Column("min_ram", Integer, nullable=False),
+    Column("protected", Boolean, nullable=False),
+    Column("hidden", Boolean, nullable=False),
+    Column("checksum", String(32), nullable=True),
+    Column("hash_algorithm", String(64), nullable=True),
+    Column("hash_value", String(128), nullable=True),
+    Column("data_id", String(64), nullable=True),  # of its data, which is there or comes now
+    Column("saving_until_us", BigInteger, nullable=True),  # so long an upload that says nothing is believed to go on
+    Column("created_us", BigInteger, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+    Index(None, "project_id"),
+    Index(None, "visibility"),
+)
+
+image_property = Table(
+    "image_properties",
+    metadata,
+    _reference("image_id", "images.id", key=True),
+    Column("name", String(255), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+image_tag = Table(
+    "image_tags",
+    metadata,
+    _reference("image_id", "images.id", key=True),
+    Column("tag", String(255), primary_key=True),
+)
+
+image_member = Table(
+    "image_members",
+    metadata,
+    _reference("image_id", "images.id", key=True),
+    Column("project_id", String(64), primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("updated_us", BigInteger, nullable=False),
+    Index(None, "project_id"),
+)
+
 # One row: the revision of the oldest release that may still run on the tables as they are; see `_migrate`.
 oldest_reader = Table("oldest_reader", metadata, Column("revision", String(32), primary_key=True))

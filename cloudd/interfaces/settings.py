@@ -211,6 +211,13 @@ class ObjectSettings:
 
 
 @frozen(kw_only=True)
+class ImageSettings:
+    """The image service."""
+
+    max_bytes: int = setting(1_099_511_627_776, "largest data of one image", unit="bytes", minimum=1, maximum=1 << 50)
+
+
+@frozen(kw_only=True)
 class EventSettings:
     """The event stream at ``/events``."""
 
@@ -379,6 +386,7 @@ class Settings:
     messaging: MessagingSettings = Factory(MessagingSettings)
     identity: IdentitySettings = Factory(IdentitySettings)
     objects: ObjectSettings = Factory(ObjectSettings)
+    images: ImageSettings = Factory(ImageSettings)
     events: EventSettings = Factory(EventSettings)
     tasks: TaskSettings = Factory(TaskSettings)
     nodes: NodeSettings = Factory(NodeSettings)

@@ -51,14 +51,26 @@ def told(request: Request, kind: str, version: int) -> dict[str, Any]:
     return state
 
 
-def let_upload_move(request: Request, upload: IUpload, kind: str, version: int, more: More = _nothing_more) -> None:
+def let_upload_move(
+    request: Request,
+    upload: IUpload,
+    kind: str,
+    version: int,
+    more: More = _nothing_more,
+    moved: Callable[[], object] = lambda: None,
+) -> None:
     """
     From now on, and as long as its body has not ended, ``request`` can go on elsewhere.
 
     What comes after the body is short, and is not left half done: it ends here.
 
     :param more: further state of the handler
+    :param moved: called when it goes on elsewhere, before the handler is cancelled
     """
+
+    def abandon() -> None:
+        moved()
+        upload.abandon()
 
     def tell() -> dict[str, Any]:
         if request.body.ended:
@@ -68,7 +80,7 @@ def let_upload_move(request: Request, upload: IUpload, kind: str, version: int, 
         except NotTellable as error:
             raise NotExportable(str(error)) from None
 
-    request.can_move(tell, upload.abandon, upload.descriptors, state=(kind, version))
+    request.can_move(tell, abandon, upload.descriptors, state=(kind, version))
 
 
 def resume_upload(

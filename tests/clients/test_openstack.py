@@ -133,3 +133,32 @@ class Objects(OpenStackWalk):
         self.refused("openstack", "container", "delete", "os walk ü")
         self.openstack("container", "delete", "--recursive", "os walk ü")
         self.assertNotIn("os walk ü", {row["Name"] for row in self.json("container", "list")})
+
+
+class Images(OpenStackWalk):
+    def test_images(self) -> None:
+        """Made from a file, listed, changed, saved with its checksum, tagged and deleted."""
+        disk = self.folder / "disk.raw"
+        disk.write_bytes(b"\0" * 512 + b"a disk" * 50_000)
+        made = self.json(
+            "image", "create", "walk image ü", "--file", str(disk), "--disk-format", "raw",
+            "--container-format", "bare", "--property", "os_distro=walk", "--tag", "one", "--min-disk", "1",
+        )  # fmt: skip
+        self.assertEqual((made["status"], made["size"]), ("active", disk.stat().st_size))
+        found = self.json("image", "list", "--property", "os_distro=walk")
+        self.assertEqual([row["Name"] for row in found], ["walk image ü"])
+        self.openstack(
+            "image", "set", made["id"], "--name", "walk-2", "--property", "a=b", "--tag", "two", "--min-ram", "64"
+        )
+        shown = self.json("image", "show", "walk-2")
+        self.assertEqual((shown["min_ram"], sorted(shown["tags"])), (64, ["one", "two"]))
+        self.assertEqual(shown["properties"]["a"], "b")
+        self.openstack("image", "unset", made["id"], "--property", "a", "--tag", "one")
+        saved = self.folder / "saved.raw"
+        self.openstack("image", "save", "walk-2", "--file", str(saved))
+        self.assertEqual(saved.read_bytes(), disk.read_bytes())
+        self.openstack("image", "set", "walk-2", "--protected")
+        self.assertIn("protected", self.refused("openstack", "image", "delete", "walk-2"))
+        self.openstack("image", "set", "walk-2", "--unprotected")
+        self.openstack("image", "delete", "walk-2")
+        self.assertNotIn("walk-2", {row["Name"] for row in self.json("image", "list")})

@@ -13,6 +13,8 @@ from twisted.trial.unittest import TestCase
 from cloudd.database import BackupError, backup, migrate, open_control_database, read_backup, restore
 from cloudd.database._control import control_url, make_engine
 from cloudd.database.tables import metadata, node_authority, task
+from cloudd.image import Image
+from cloudd.image import _rows as _image_rows
 from cloudd.nodes import Release, _leases, _releases, _rows, _tokens
 from tests.database.choice import KINDS, new_database
 from tests.identity.house import House
@@ -64,6 +66,16 @@ def note_node(place: Path | str) -> None:
     engine.dispose()
 
 
+def note_image(place: Path | str) -> None:
+    """One with a property and a tag, shared."""
+    engine = make_engine(control_url(place))
+    with engine.begin() as connection:
+        image = Image(id="i" * 36, project_id="p", name="ö", properties={"os": "debian"}, tags=("t",))
+        _image_rows.create(connection, image)
+        _image_rows.add_member(connection, image.id, "q")
+    engine.dispose()
+
+
 class BackupTests(TestCase):
     async def saved(self) -> Path:
         """A backup of a cloud with some of everything; ``self.token`` was given by it."""
@@ -80,6 +92,7 @@ class BackupTests(TestCase):
         self.token = demo.token
         note_task(self.house.place)
         note_node(self.house.place)
+        note_image(self.house.place)
         file = Path(self.mktemp())
         self.count = backup(self.house.place, self.house.folder / "secrets", file)
         return file

@@ -20,6 +20,7 @@ class CatalogTests(SynchronousTestCase):
             urls,
             {
                 "identity": {"http://a:5000/identity"},
+                "image": {"http://a:5000/image"},
                 "object-store": {"http://o:8080/v1/AUTH_p1"},
                 "s3": {"http://s:9000"},
             },
@@ -36,12 +37,13 @@ class CatalogTests(SynchronousTestCase):
         moved = {face: url + "0" for face, url in URLS.items()}
         self.assertEqual([service["id"] for service in catalog(moved, "R", "p2")], ids)
         endpoints = [one["id"] for service in catalog(URLS, "R", "p1") for one in service["endpoints"]]
-        self.assertEqual(len(set(endpoints + ids)), 12)
+        self.assertEqual(len(set(endpoints + ids)), 16)
 
     def test_only_what_is_there(self) -> None:
         """Faces that are off and URLs that need a project are left out."""
-        self.assertEqual([one["type"] for one in catalog({"api": "http://a", "s3": ""}, "R", "p")], ["identity"])
-        self.assertEqual([one["type"] for one in catalog(URLS, "R", None)], ["identity", "s3"])
+        found = catalog({"api": "http://a", "s3": ""}, "R", "p")
+        self.assertEqual([one["type"] for one in found], ["identity", "image"])
+        self.assertEqual([one["type"] for one in catalog(URLS, "R", None)], ["identity", "image", "s3"])
 
 
 class ValueTests(SynchronousTestCase):

@@ -9,7 +9,7 @@ by which it is found.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -74,6 +74,7 @@ class FaceFacts:
     :ivar keystone: URL that a 401 names
     :ivar max_json_bytes: longest JSON body
     :ivar fault_body: form of its errors
+    :ivar service_fault: what an error of the service means; None: it is an accident
     """
 
     prefix: str
@@ -81,6 +82,7 @@ class FaceFacts:
     keystone: str
     max_json_bytes: int
     fault_body: FaultBody = error_body
+    service_fault: Callable[[Exception], Fault | None] = lambda _: None
 
 
 class RestFace:
@@ -159,8 +161,8 @@ class RestFace:
             self.refuse(request, fault_of(error, self.facts.keystone))
         except CancelledError:
             raise
-        except Exception:
-            self.refuse(request, accident(request))
+        except Exception as error:
+            self.refuse(request, self.facts.service_fault(error) or accident(request))
         else:
             write_answer(request, answer)
 

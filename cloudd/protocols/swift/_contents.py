@@ -14,11 +14,10 @@ from contextlib import aclosing
 from typing import Any, Protocol
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from cloudd.interfaces.application import Threads
 from cloudd.protocols.http import Request
+from cloudd.protocols.readings import open_reading, send_reading
 from storage import CommonPrefix, IObjectStore, IReading, Listing, ObjectFacts
 
 PIECE_BYTES = 262_144
@@ -188,46 +187,6 @@ def contents_from(store: IObjectStore, told: Mapping[str, Any], descriptors: Seq
         number, reading = told["current"]
         contents.go_on(number, store.resume_reading(reading, descriptors))
     return contents
-
-
-async def send_reading(request: Request, reading: IReading, start: int, length: int) -> None:
-    """Send these bytes of an open object."""
-    if reading.content is not None:
-        waiting = request.write(reading.content[start : start + length])
-        if waiting is not None:
-            await waiting
-        return
-    while length:
-        descriptor, offset, count = await reading.region(start, length)
-        await request.send_file(descriptor, offset, count)
-        start, length = start + count, length - count
-
-
-def open_reading(store: IObjectStore, account: str, container: str, name: str) -> Deferred[IReading]:
-    """
-    Open an object for a request that may be cancelled while the disk is busy: the descriptors are closed then.
-
-    :raises NoSuchContainer:
-    :raises NoSuchObject:
-    """
-    opening: Deferred[IReading] = store.open(account, container, name)
-    if opening.called:
-        return opening
-    abandoned: list[bool] = []
-    opened: Deferred[IReading] = Deferred(lambda _: abandoned.append(True))
-
-    def give(reading: IReading) -> None:
-        if abandoned:
-            reading.close()
-        else:
-            opened.callback(reading)
-
-    def fail(failure: Failure) -> None:
-        if not abandoned:
-            opened.errback(failure)
-
-    opening.addCallbacks(give, fail)
-    return opened
 
 
 async def list_segments(store: IObjectStore, account: str, container: str, prefix: str) -> list[Segment]:

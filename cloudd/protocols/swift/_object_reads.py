@@ -17,12 +17,13 @@ from twisted.internet.defer import Deferred
 from cloudd.objects import Action, ByteRange, Conditions, MultipartRanges, Verdict, parse_range
 from cloudd.protocols.http import ClientGone, Header, Request
 from cloudd.protocols.moving import let_download_move, told
+from cloudd.protocols.readings import open_reading
 from reload import States
 from storage import ObjectFacts
 
 from ._answers import Refusal
 from ._call import Call
-from ._contents import Contents, ObjectContents, SegmentedContents, contents_from, list_segments, open_reading
+from ._contents import Contents, ObjectContents, SegmentedContents, contents_from, list_segments
 from ._formats import header_date, timestamp
 from ._metadata import MANIFEST, object_headers
 from ._paths import decode

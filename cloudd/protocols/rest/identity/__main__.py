@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from ._table import tables
+from .._tables import tables
+from ._absent import ABSENT
+from ._face import PREFIX
+from ._table import SUBJECTS
 
 if __name__ == "__main__":
-    sys.stdout.write(tables())
+    sys.stdout.write(tables(PREFIX, SUBJECTS, ABSENT))

@@ -7,7 +7,9 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.protocols.rest import route_table
-from cloudd.protocols.rest.identity._table import SUBJECTS, tables
+from cloudd.protocols.rest._tables import tables
+from cloudd.protocols.rest.identity import ABSENT, PREFIX
+from cloudd.protocols.rest.identity._table import SUBJECTS
 
 PAGE = Path(__file__).parents[4] / "docs" / "identity.md"
 
@@ -17,7 +19,7 @@ class PageTests(SynchronousTestCase):
 
     def test_tables(self) -> None:
         """Every row of the tables made from the code stands in the page, and no other row does."""
-        made = {line for line in tables().splitlines() if line.startswith("| ")}
+        made = {line for line in tables(PREFIX, SUBJECTS, ABSENT).splitlines() if line.startswith("| ")}
         written = {line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")}
         advice = "run `python -m cloudd.protocols.rest.identity` and put its tables into docs/identity.md"
         self.assertEqual(made, written, advice)
@@ -26,4 +28,4 @@ class PageTests(SynchronousTestCase):
         """No path is declared twice for one method, and each tells what it does."""
         routes = [(method, template) for method, template, _ in route_table(SUBJECTS)]
         self.assertEqual(len(routes), len(set(routes)))
-        self.assertNotIn("|  |", tables())
+        self.assertNotIn("|  |", tables(PREFIX, SUBJECTS, ABSENT))

@@ -1,0 +1,84 @@
+"""
+Images: what servers boot from, as in the Image API v2.
+
+::
+
+    images = Images(resources, store)
+    image = await images.create(access, Image(id="", project_id="", name="debian"))
+    image = await images.update(access, image.id, read_operations([{"op": "add", "path": "/a", "value": "b"}]))
+
+    saving = await images.begin_upload(access, image.id)     # then feed an upload of the store with these digests:
+    upload = await images.store.receive(DIGESTS)
+    image = await images.keep(saving, upload)                # or images.give_up(image.id)
+
+Data is looked at while it passes by (``_inspection``) and refused where it is not what the image says, or names other
+files on the host that would boot it.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ._errors import (
+    BadImageValue,
+    ImageConflict,
+    ImageError,
+    ImageForbidden,
+    NoSuchImage,
+    NoSuchMember,
+    UnfitData,
+)
+from ._facts import (
+    CONTAINER_FORMATS,
+    DISK_FORMATS,
+    HASH_ALGORITHM,
+    MEMBER_STATUSES,
+    VISIBILITIES,
+    Image,
+    Member,
+)
+from ._inspection import Findings, Inspector, unfit
+from ._patch import MEMBERS, Operation, property_value, read_operations, refuse_reserved, with_member
+from ._query import COLUMNS, SORTABLE, Condition, ImageQuery, Order
+from ._service import Images, data_of
+
+#: What an upload of an image's data computes.
+DIGESTS: Mapping[str, Callable[[], Any]] = {
+    "md5": lambda: hashlib.md5(usedforsecurity=False),
+    HASH_ALGORITHM: hashlib.sha512,
+    "findings": Inspector,
+}
+
+__all__ = [
+    "COLUMNS",
+    "CONTAINER_FORMATS",
+    "DIGESTS",
+    "DISK_FORMATS",
+    "HASH_ALGORITHM",
+    "MEMBERS",
+    "MEMBER_STATUSES",
+    "SORTABLE",
+    "VISIBILITIES",
+    "BadImageValue",
+    "Condition",
+    "Findings",
+    "Image",
+    "ImageConflict",
+    "ImageError",
+    "ImageForbidden",
+    "ImageQuery",
+    "Images",
+    "Inspector",
+    "Member",
+    "NoSuchImage",
+    "NoSuchMember",
+    "Operation",
+    "Order",
+    "UnfitData",
+    "data_of",
+    "property_value",
+    "read_operations",
+    "refuse_reserved",
+    "unfit",
+    "with_member",
+]

@@ -1,0 +1,42 @@
+"""
+What the image service refuses, and why.
+
+``cause`` is a sentence for the client; the face chooses the status by the class.
+"""
+
+from __future__ import annotations
+
+
+class ImageError(Exception):
+    """Base of everything below."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class BadImageValue(ImageError):
+    """A value has the wrong type, length or form (400)."""
+
+
+class ImageForbidden(ImageError):
+    """Whoever asks may see it, but not do this (403)."""
+
+
+class NoSuchImage(ImageError):
+    """There is none, or who asks may not know of it (404)."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"No image found with ID {image_id}")
+
+
+class NoSuchMember(ImageError):
+    """The image is not shared with that project, or has no such tag (404)."""
+
+
+class ImageConflict(ImageError):
+    """The image is in another state, or there is one of that kind already (409); nothing was changed."""
+
+
+class UnfitData(ImageError):
+    """The data is not what the image says, or is of a kind that nobody may boot (400); nothing was kept."""

@@ -1,0 +1,404 @@
+# -*- test-case-name: tests.image.test_service -*-
+"""
+The image service: records, and their data in cloudd's own object store.
+
+Data is one object each, in an account that no project has (``ACCOUNT``).  Each upload has an id of its own, under which
+its object lies: of two that meet, the one whose id the image's row has is kept, and neither touches the other's data.
+An upload whose process was killed is given up when it has said nothing for ``SILENT_S``.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import define, evolve, field
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from cloudd.identity import Access
+from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
+from storage import IObjectStore, IUpload, Listing, NoSuchContainer, NoSuchObject, ObjectFacts
+
+from . import _policy, _rows
+from ._errors import BadImageValue, ImageError, ImageForbidden, NoSuchImage, NoSuchMember, UnfitData
+from ._facts import (
+    ACTIVE,
+    DEACTIVATED,
+    HASH_ALGORITHM,
+    MAX_TAGS,
+    MEMBER_STATUSES,
+    PUBLIC,
+    SHARED,
+    Image,
+    Member,
+)
+from ._inspection import read_findings, unfit
+from ._patch import FORMATS, Operation, checked, may_be_downloaded, member_of, patched, tags_in
+from ._query import ImageQuery
+
+ACCOUNT = ".images"
+CONTAINER = "data"
+DATA_TYPE = "application/octet-stream"
+SILENT_S = 60.0
+UPKEEP_S = 60.0
+STRAY_S = 3_600.0  # data is older than that before it is taken for a stray
+PAGE = 500
+
+log = Logger()
+
+
+@define(eq=False)
+class Images:
+    """
+    :param store: where the data is
+    """
+
+    _resources: Resources
+    store: IObjectStore
+    _timer: LoopingCall | None = field(init=False, default=None)
+    _has_container: bool = field(init=False, default=False)
+
+    # ---- records
+
+    async def create(self, access: Access, image: Image) -> Image:
+        """
+        :param image: as asked for, with an id that the client has chosen or an empty one
+        :raises ImageError: see there
+        """
+        _policy.enforce_write(access)
+        owner = image.project_id or access.project_id or ""
+        if owner != access.project_id and not _policy.is_admin(access):
+            raise ImageForbidden(f"You are not permitted to create images owned by '{owner}'.")
+        if image.visibility == PUBLIC:
+            _policy.enforce_publish(access)
+        fresh = checked(evolve(image, id=image.id or str(uuid.uuid4()), project_id=owner))
+
+        made: Image = await self._resources.database.write(_rows.create, fresh)
+        return made
+
+    async def page(self, access: Access, query: ImageQuery) -> Sequence[Image]:
+        """
+        :raises NoSuchImage: the marker is none
+        """
+        _policy.enforce_read(access)
+        found: Sequence[Image] = await self._resources.database.read(
+            _rows.listed, query, access.project_id, admin=_policy.is_admin(access)
+        )
+        return found
+
+    async def get(self, access: Access, image_id: str) -> Image:
+        """
+        :raises NoSuchImage: also where who asks may not know of it
+        """
+        _policy.enforce_read(access)
+        image, is_member = await self._resources.database.read(_rows.get, image_id, access.project_id)
+        if not _policy.sees(access, image, is_member):
+            raise NoSuchImage(image_id)
+        found: Image = image
+        return found
+
+    async def update(self, access: Access, image_id: str, operations: Sequence[Operation]) -> Image:
+        """
+        :raises ImageError: see ``_patch.patched``
+        """
+        before = await self._own(access, image_id)
+        after = patched(before, operations)
+        if after.visibility == PUBLIC != before.visibility:
+            _policy.enforce_publish(access)
+        if after.project_id != before.project_id and not _policy.is_admin(access):
+            raise ImageForbidden("Only administrators may give an image to another project.")
+        if after == before:
+            return before
+        changed: Image = await self._resources.database.write(_rows.change, before, after)
+        return changed
+
+    async def delete(self, access: Access, image_id: str) -> None:
+        """
+        The record first: nobody finds the image any more.  Data whose deletion fails then is deleted by upkeep.
+
+        :raises ImageForbidden: it is protected
+        """
+        image = await self._own(access, image_id)
+        if image.protected:
+            raise ImageForbidden(f"Image {image_id} is protected and cannot be deleted.")
+        await self._resources.database.write(_rows.remove, image_id)
+        await self._delete_data(image)
+
+    async def set_tag(self, access: Access, image_id: str, tag: str) -> None:
+        """
+        :raises BadImageValue: it is too long, or there are too many
+        """
+        (tag,) = tags_in("tag", [tag])
+        await self._change(access, image_id, lambda image: _with_tag(image, tag))
+
+    async def remove_tag(self, access: Access, image_id: str, tag: str) -> None:
+        """
+        :raises NoSuchMember: it has none of that name
+        """
+
+        def without(image: Image) -> Image:
+            if tag not in image.tags:
+                raise NoSuchMember(f"Image {image_id} does not have the tag {tag}.")
+            return evolve(image, tags=tuple(each for each in image.tags if each != tag))
+
+        await self._change(access, image_id, without)
+
+    async def deactivate(self, access: Access, image_id: str, *, active: bool) -> None:
+        """
+        Let nobody but administrators download it, or let everybody again.
+
+        :raises ImageConflict: it has no data yet
+        """
+        if not _policy.is_admin(access):
+            await self.get(access, image_id)
+            raise ImageForbidden("Only administrators deactivate images and make them active again.")
+        wanted = ACTIVE if active else DEACTIVATED
+        await self._resources.database.write(_rows.enter, image_id, wanted, (ACTIVE, DEACTIVATED))
+
+    async def _own(self, access: Access, image_id: str) -> Image:
+        image = await self.get(access, image_id)
+        _policy.enforce_change(access, image)
+        return image
+
+    async def _change(self, access: Access, image_id: str, edit: Callable[[Image], Image]) -> None:
+        before = await self._own(access, image_id)
+        after = edit(before)
+        if after != before:
+            await self._resources.database.write(_rows.change, before, after)
+
+    # ---- data
+
+    async def begin_upload(self, access: Access, image_id: str) -> Image:
+        """
+        The image takes data from now on: ``keep`` or ``give_up`` ends that.
+
+        :raises ImageConflict: it has some, or somebody else is at it
+        :raises BadImageValue: its formats are not known yet
+        """
+        image = await self._own(access, image_id)
+        missing = [name for name in FORMATS if member_of(image, name) is None]
+        if missing:
+            raise BadImageValue(f"Properties {', '.join(missing)} must be set prior to saving data.")
+        if not self._has_container:
+            await self.store.create_container(ACCOUNT, CONTAINER, {})
+            self._has_container = True
+        lasts_us, data_id = int(SILENT_S * 1e6), uuid.uuid4().hex
+        saving: Image = await self._resources.database.write(_rows.begin_upload, image_id, data_id, lasts_us)
+        return saving
+
+    def hold(self, image: Image) -> LoopingCall:
+        """An upload goes on, until the timer is stopped."""
+        lasts_us = int(SILENT_S * 1e6)
+
+        async def go_on() -> None:
+            await self._resources.database.write(_rows.go_on_saving, image.id, data_of(image)[2], lasts_us)
+
+        timer = LoopingCall(lambda: Deferred.fromCoroutine(go_on()).addErrback(_cannot_go_on))
+        timer.clock = self._resources.reactor
+        timer.start(SILENT_S / 3, now=False)
+        return timer
+
+    async def keep(self, image: Image, upload: IUpload) -> Image:
+        """
+        All data has come: look at it, keep it, and let the image be active.
+
+        :raises UnfitData: it is not what the image says, or harmful; nothing was kept
+        :raises ImageError: it was deleted meanwhile, or another upload has taken its place
+        """
+        digests: Mapping[str, bytes] = await upload.finish()
+        found = read_findings(digests["findings"])
+        if cause := unfit(found, image.disk_format or "raw"):
+            raise UnfitData(f"Image {image.id} cannot have this data: {cause}.")
+        size, etag = upload.size, digests["md5"].hex()
+        await self.store.put_object(*data_of(image), upload, etag=etag, content_type=DATA_TYPE, metadata={})
+        facts = {
+            "size": size,
+            "virtual_size": found.virtual_size,
+            "checksum": etag,
+            "hash_algorithm": HASH_ALGORITHM,
+            "hash_value": digests[HASH_ALGORITHM].hex(),
+        }
+        try:
+            kept: Image = await self._resources.database.write(_rows.end_upload, image.id, data_of(image)[2], facts)
+        except ImageError:
+            await self._delete_data(image)
+            raise
+        return kept
+
+    async def give_up(self, image: Image) -> None:
+        """No data has come: it can be tried again."""
+        await self._resources.database.write(_rows.give_up_upload, image.id, data_of(image)[2])
+
+    async def resumed(self, image_id: str, data_id: str) -> Image:
+        """
+        Of an upload that goes on here; who sends it was found out where it began.
+
+        :raises NoSuchImage: it was deleted meanwhile
+        """
+        found: Image = (await self._resources.database.read(_rows.get, image_id, None))[0]
+        return evolve(found, data_id=data_id)
+
+    async def to_download(self, access: Access, image_id: str) -> Image | None:
+        """
+        The image whose data (``data_of``) may be read; None: it has none yet.
+
+        :raises ImageForbidden: it is deactivated
+        """
+        image = await self.get(access, image_id)
+        _policy.enforce_download(access, image)
+        return image if may_be_downloaded(image) else None
+
+    async def _delete_data(self, image: Image) -> None:
+        if image.data_id is None:
+            return
+        try:
+            await self.store.delete_object(*data_of(image))
+        except (NoSuchObject, NoSuchContainer):
+            return
+        except Exception:
+            log.failure("the data of image {image_id} is left over", image_id=image.id)
+
+    # ---- members
+
+    async def add_member(self, access: Access, image_id: str, project_id: str) -> Member:
+        """
+        :raises ImageForbidden: it is not shared
+        :raises ImageConflict: with that project it is already
+        """
+        image = await self._own(access, image_id)
+        _enforce_shared(image)
+        member: Member = await self._resources.database.write(_rows.add_member, image_id, project_id)
+        return member
+
+    async def members(self, access: Access, image_id: str) -> Sequence[Member]:
+        """All for the owner, for others what is theirs."""
+        image = await self.get(access, image_id)
+        _enforce_shared(image)
+        found: Sequence[Member] = await self._resources.database.read(_rows.members_of, image_id)
+        if _policy.is_admin(access) or _policy.owns(access, image):
+            return found
+        return [each for each in found if each.project_id == access.project_id]
+
+    async def member(self, access: Access, image_id: str, project_id: str) -> Member:
+        """
+        :raises NoSuchMember:
+        """
+        for each in await self.members(access, image_id):
+            if each.project_id == project_id:
+                return each
+        raise NoSuchMember(f"Image {image_id} is not shared with {project_id}.")
+
+    async def answer_share(self, access: Access, image_id: str, project_id: str, status: str) -> Member:
+        """
+        A project says whether it wants to see the image in its lists.
+
+        :raises ImageForbidden: that is for the project itself to say
+        """
+        if status not in MEMBER_STATUSES:
+            raise BadImageValue(f"status: expected one of {', '.join(MEMBER_STATUSES)}, got {status[:40]!r}.")
+        await self.member(access, image_id, project_id)
+        if access.project_id != project_id and not _policy.is_admin(access):
+            raise ImageForbidden("Only the project with which an image is shared says whether it accepts it.")
+        await self._resources.database.write(_rows.set_member, image_id, project_id, status)
+        return await self.member(access, image_id, project_id)
+
+    async def remove_member(self, access: Access, image_id: str, project_id: str) -> None:
+        """
+        :raises NoSuchMember:
+        """
+        image = await self._own(access, image_id)
+        _enforce_shared(image)
+        if not await self._resources.database.write(_rows.remove_member, image_id, project_id):
+            raise NoSuchMember(f"Image {image_id} is not shared with {project_id}.")
+
+    # ---- as one part of a generation
+
+    def start(self, state: Mapping[str, Any]) -> None:
+        """Nothing runs by itself."""
+
+    def lead(self) -> None:
+        """In the agent's worker, when this code was decided for: begin the upkeep.  Safe to call again."""
+        if self._resources.role in ("agent", "all") and self._timer is None:
+            self._timer = LoopingCall(lambda: Deferred.fromCoroutine(self._keep_up()))
+            self._timer.clock = self._resources.reactor
+            self._timer.start(UPKEEP_S).addErrback(lambda failure: log.failure("upkeep has ended", failure))
+
+    async def _keep_up(self) -> None:
+        try:
+            if given_up := await self._resources.database.write(_rows.give_up_silent):
+                log.info("{count} uploads of images have ended with their process", count=given_up)
+            await self._delete_strays()
+        except Exception:
+            log.failure("upkeep of images failed; it is tried again")
+
+    async def _delete_strays(self) -> None:
+        """Data that no image has, of a process that was killed between the two."""
+        before_us = (time.time() - STRAY_S) * 1e6
+        listing = Listing(limit=PAGE)
+        while page := await self._stored(listing):
+            old = [each.name for each in page if isinstance(each, ObjectFacts) and each.modified_us < before_us]
+            strays = set(old) - await self._resources.database.read(_rows.known_data, old)
+            if strays:
+                await self.store.delete_objects(ACCOUNT, CONTAINER, strays)
+            listing = evolve(listing, marker=page[-1].name)
+
+    async def _stored(self, listing: Listing) -> Sequence[Any]:
+        try:
+            found: Sequence[Any] = await self.store.objects(ACCOUNT, CONTAINER, listing)
+        except NoSuchContainer:
+            return []
+        return found
+
+    def snapshot(self) -> dict[str, Any]:
+        """Nothing here is worth keeping over a swap."""
+        return {}
+
+    def retire(self) -> None:
+        """Stop the upkeep; requests in flight go on."""
+        if self._timer is not None and self._timer.running:
+            self._timer.stop()
+
+    def health(self) -> list[PartHealth]:
+        """Images are records and objects, which tell of themselves."""
+        return [PartHealth("images", ok=True)]
+
+    def self_check(self) -> Deferred[None]:
+        """
+        Read a record.
+
+        :raises SelfCheckFailed:
+        """
+        return Deferred.fromCoroutine(self._self_check())
+
+    async def _self_check(self) -> None:
+        try:
+            await self._resources.database.read(_rows.listed, ImageQuery(limit=1), None, admin=True)
+        except Exception as error:
+            raise SelfCheckFailed("cloudd.image", str(error) or type(error).__name__) from error
+
+
+def _cannot_go_on(failure: Failure) -> None:
+    log.warn("an upload cannot say that it goes on: {cause}", cause=failure.getErrorMessage())
+
+
+def data_of(image: Image) -> tuple[str, str, str]:
+    """Account, container and name of an image's data in the store."""
+    return ACCOUNT, CONTAINER, image.data_id or ""
+
+
+def _with_tag(image: Image, tag: str) -> Image:
+    if tag in image.tags:
+        return image
+    if len(image.tags) >= MAX_TAGS:
+        raise BadImageValue(f"An image has at most {MAX_TAGS} tags.")
+    return evolve(image, tags=tuple(sorted((*image.tags, tag))))
+
+
+def _enforce_shared(image: Image) -> None:
+    if image.visibility != SHARED:
+        raise ImageForbidden("Only shared images have members.")

@@ -1,0 +1,16 @@
+"""What the Image API has and cloudd has not: answered with 501, and listed in ``docs/images.md``."""
+
+from __future__ import annotations
+
+ABSENT = {
+    "/v2/images/{image_id}/stage": "staging data for an import",
+    "/v2/images/{image_id}/import": "imports",
+    "/v2/images/{image_id}/tasks": "tasks of an image",
+    "/v2/images/{image_id}/locations": "locations of an image",
+    "/v2/stores": "several stores",
+    "/v2/tasks": "tasks",
+    "/v2/metadefs": "metadata definitions",
+    "/v2/cache": "the cache of images",
+    "/v2/schemas/tasks": "tasks",
+    "/v2/schemas/metadefs": "metadata definitions",
+}

@@ -1,0 +1,60 @@
+# -*- test-case-name: tests.protocols.rest.image -*-
+"""Putting the routes of Image API v2 together, with the direct handler for data before them."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from attrs import frozen
+
+from cloudd.identity import Identity
+from cloudd.image import ImageError, Images
+from cloudd.interfaces.application import Resources
+from cloudd.protocols.http import Handler, Request
+
+from .._api_versions import Served, all_of_ours
+from .._face import FaceFacts, RestFace
+from .._faults import Fault
+from ._absent import ABSENT
+from ._data import ImageData
+from ._discovery import DiscoveryRoutes
+from ._faults import image_error_body, image_fault
+from ._members import MemberRoutes
+from ._records import ImageRoutes
+
+PREFIX = "/image"
+SUBJECTS = (ImageRoutes, MemberRoutes, DiscoveryRoutes)
+
+
+def image_face(identity: Identity, images: Images, resources: Resources, served: Served = all_of_ours) -> Handler:
+    """
+    :param served: which versions are shown
+    :return: the handler of everything at and below ``/image``
+    """
+    facts = FaceFacts(
+        prefix=PREFIX,
+        base=resources.urls["api"] + PREFIX,
+        keystone=f"{resources.urls['api']}/identity/v3",
+        max_json_bytes=resources.settings.http.max_json_bytes,
+        fault_body=image_error_body,
+        service_fault=_service_fault,
+    )
+    face = RestFace(facts, identity, [ImageRoutes(images), MemberRoutes(images), DiscoveryRoutes(served)], ABSENT)
+    return _ImageFace(face, ImageData(images, identity, face, resources.settings.images.max_bytes)).handle
+
+
+def _service_fault(error: Exception) -> Fault | None:
+    return image_fault(error) if isinstance(error, ImageError) else None
+
+
+@frozen
+class _ImageFace:
+    _routed: Handler
+    _data: ImageData
+
+    def handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
+        """Answer one request."""
+        if self._data.image_in(request.path) is not None:
+            return self._data.handle(request)
+        return self._routed(request)

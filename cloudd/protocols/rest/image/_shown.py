@@ -1,0 +1,57 @@
+# -*- test-case-name: tests.protocols.rest.image.test_shown -*-
+"""Images and members as the API shows them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from cloudd.image import Image, Member
+
+SCHEMA = "/v2/schemas"
+
+
+def when(time_us: int) -> str:
+    """``2026-11-20T00:00:00Z``: Glance tells whole seconds."""
+    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def show_image(image: Image) -> dict[str, Any]:
+    """One image, its properties among its members."""
+    return {
+        **image.properties,
+        "id": image.id,
+        "name": image.name,
+        "status": image.status,
+        "visibility": image.visibility,
+        "protected": image.protected,
+        "os_hidden": image.hidden,
+        "owner": image.project_id,
+        "disk_format": image.disk_format,
+        "container_format": image.container_format,
+        "size": image.size,
+        "virtual_size": image.virtual_size,
+        "min_disk": image.min_disk,
+        "min_ram": image.min_ram,
+        "checksum": image.checksum,
+        "os_hash_algo": image.hash_algorithm,
+        "os_hash_value": image.hash_value,
+        "tags": list(image.tags),
+        "created_at": when(image.created_us),
+        "updated_at": when(image.updated_us),
+        "self": f"/v2/images/{image.id}",
+        "file": f"/v2/images/{image.id}/file",
+        "schema": f"{SCHEMA}/image",
+    }
+
+
+def show_member(member: Member) -> dict[str, Any]:
+    """One member."""
+    return {
+        "image_id": member.image_id,
+        "member_id": member.project_id,
+        "status": member.status,
+        "created_at": when(member.created_us),
+        "updated_at": when(member.updated_us),
+        "schema": f"{SCHEMA}/member",
+    }
