@@ -36,9 +36,10 @@ from cloudd.protocols.events import EVENT_STATES, events_face
 from cloudd.protocols.http import Handler, Request
 from cloudd.protocols.monitoring import monitoring_face
 from cloudd.protocols.nodes import NodeListener
-from cloudd.protocols.rest import identity, image
+from cloudd.protocols.rest import identity, image, network
 from cloudd.protocols.rest.identity import identity_face
 from cloudd.protocols.rest.image import IMAGE_STATES, image_face
+from cloudd.protocols.rest.network import network_face
 from cloudd.protocols.s3 import S3_STATES, s3_face
 from cloudd.protocols.swift import SWIFT_STATES, swift_face
 from cloudd.rolling import Rolling, RollingError
@@ -50,7 +51,7 @@ from storage import FileStore, IObjectStore, NoSuchContainer
 _log = Logger()
 
 #: Versions of the APIs, for other nodes.
-API_VERSIONS = {**identity.API_VERSIONS, **image.API_VERSIONS}
+API_VERSIONS = {**identity.API_VERSIONS, **image.API_VERSIONS, **network.API_VERSIONS}
 
 #: Parts that do something by themselves once their code was decided for; nodes and tasks do so earlier.
 LEADING = ("identity", "objects", "images", "events", "backups", "node listener", "node topic")
@@ -147,6 +148,7 @@ class Application:
         monitoring = monitoring_face(resources, self.health, node_id_of(resources))
         rest = identity_face(self.identity, resources, self.nodes.served)
         images = image_face(self.identity, self.images, resources, self.nodes.served)
+        networks = network_face(self.identity, resources)
         web = web_face(self.identity, self.events, resources, self._calls["rolling.status"])
         self._faces: dict[str, Handler] = {
             "api": api_port(
@@ -156,8 +158,9 @@ class Application:
                     b"/events": events_face(self.events, self.identity, resources),
                     b"/ui": web,
                     b"/image": images,
+                    b"/network": networks,
                 },
-                {b"/ui/": web, b"/image/": images},
+                {b"/ui/": web, b"/image/": images, b"/network/": networks},
                 rest,
             ),
             "object": swift_face(self.identity, self.objects, resources),

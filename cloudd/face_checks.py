@@ -36,6 +36,8 @@ CHECKS = (
     Check("api", "/identity/v3/users", 401, b'"error"'),
     Check("api", "/image/versions", 200, b'"versions"'),
     Check("api", "/image/v2/images", 401, b'"code"'),
+    Check("api", "/network", 200, b'"versions"'),
+    Check("api", "/network/v2.0/networks", 401, b'"NeutronError"'),
     Check("api", "/events", 401, b'"error"'),
     Check("api", "/ui", 200, b"<html"),
     Check("api", "/ui/api/status", 401, b'"cause"'),

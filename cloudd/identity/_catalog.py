@@ -14,6 +14,7 @@ _NAMESPACE = uuid.UUID("0d2b7c9a-3f0e-4d61-8f5b-2f9a6f1c4e77")
 _SERVICES = (
     ("identity", "keystone", "api", "/identity"),
     ("image", "glance", "api", "/image"),
+    ("network", "neutron", "api", "/network"),
     ("object-store", "swift", "object", "/v1/AUTH_{project_id}"),
     ("s3", "s3", "s3", ""),
 )

@@ -162,3 +162,35 @@ class Images(OpenStackWalk):
         self.openstack("image", "set", "walk-2", "--unprotected")
         self.openstack("image", "delete", "walk-2")
         self.assertNotIn("walk-2", {row["Name"] for row in self.json("image", "list")})
+
+
+class Networks(OpenStackWalk):
+    def test_networks(self) -> None:
+        """A network with a subnet, a port with an address, a group with a rule; changed, found and deleted."""
+        network = self.json("network", "create", "walk-net", "--description", "first", "--tag", "walk")
+        subnet = self.json(
+            "subnet", "create", "walk-sub", "--network", "walk-net", "--subnet-range", "10.7.0.0/24",
+            "--dns-nameserver", "9.9.9.9", "--allocation-pool", "start=10.7.0.10,end=10.7.0.20",
+        )  # fmt: skip
+        self.assertEqual((subnet["gateway_ip"], subnet["network_id"]), ("10.7.0.1", network["id"]))
+        group = self.json("security", "group", "create", "walk-group")
+        rule = self.json("security", "group", "rule", "create", "walk-group", "--protocol", "tcp",
+                         "--dst-port", "22:23", "--remote-ip", "192.0.2.0/24")  # fmt: skip
+        self.assertEqual((rule["port_range_min"], rule["port_range_max"]), (22, 23))
+        port = self.json("port", "create", "walk-port", "--network", "walk-net", "--security-group", "walk-group",
+                         "--fixed-ip", "subnet=walk-sub,ip-address=10.7.0.15")  # fmt: skip
+        self.assertEqual(port["fixed_ips"], [{"subnet_id": subnet["id"], "ip_address": "10.7.0.15"}])
+        self.assertEqual(port["security_group_ids"], [group["id"]])
+        self.openstack("port", "set", "walk-port", "--name", "walk-port-2", "--allowed-address", "ip-address=10.7.0.99")
+        self.openstack("network", "set", "walk-net", "--disable")
+        self.assertFalse(self.json("network", "show", "walk-net")["admin_state_up"])
+        rows = self.json("port", "list", "--network", "walk-net", "--fixed-ip", "ip-address=10.7.0.15")
+        self.assertEqual([row["Name"] for row in rows], ["walk-port-2"])
+        self.assertIn("walk-net", {row["Name"] for row in self.json("network", "list", "--tags", "walk")})
+        self.assertIn("default", {row["Name"] for row in self.json("security", "group", "list")})
+        self.assertIn("in use", self.refused("openstack", "network", "delete", "walk-net"))
+        for kind, name in (("port", "walk-port-2"), ("subnet", "walk-sub"), ("network", "walk-net")):
+            self.openstack(kind, "delete", name)
+        self.openstack("security", "group", "rule", "delete", rule["id"])
+        self.openstack("security", "group", "delete", "walk-group")
+        self.assertNotIn("walk-net", {row["Name"] for row in self.json("network", "list")})

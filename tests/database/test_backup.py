@@ -15,9 +15,11 @@ from cloudd.database._control import control_url, make_engine
 from cloudd.database.tables import metadata, node_authority, task
 from cloudd.image import Image
 from cloudd.image import _rows as _image_rows
+from cloudd.network import Network, Port, Subnet, create_network, create_port, create_subnet
 from cloudd.nodes import Release, _leases, _releases, _rows, _tokens
 from tests.database.choice import KINDS, new_database
 from tests.identity.house import House
+from tests.protocols.swift.face import an_access
 
 
 def all_rows(place: Path | str) -> dict[str, list[Any]]:
@@ -76,6 +78,19 @@ def note_image(place: Path | str) -> None:
     engine.dispose()
 
 
+def note_network(place: Path | str) -> None:
+    """One with a subnet and a port on it."""
+    access = an_access("somebody", "p", "member")
+    engine = make_engine(control_url(place))
+    with engine.begin() as connection:
+        network = create_network(connection, access, Network(id="", project_id="p", name="ö", tags=("t",)))
+        cidr = Subnet(id="", project_id="p", network_id=network.id, ip_version=4, cidr="10.0.0.0/24")
+        create_subnet(connection, access, cidr, frozenset())
+        port = Port(id="", project_id="p", network_id=network.id, mac_address="")
+        create_port(connection, access, port, None, frozenset())
+    engine.dispose()
+
+
 class BackupTests(TestCase):
     async def saved(self) -> Path:
         """A backup of a cloud with some of everything; ``self.token`` was given by it."""
@@ -93,6 +108,7 @@ class BackupTests(TestCase):
         note_task(self.house.place)
         note_node(self.house.place)
         note_image(self.house.place)
+        note_network(self.house.place)
         file = Path(self.mktemp())
         self.count = backup(self.house.place, self.house.folder / "secrets", file)
         return file

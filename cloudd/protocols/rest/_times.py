@@ -19,6 +19,11 @@ def zulu(time_us: int) -> str:
     return naive(time_us) + "Z"
 
 
+def whole_zulu(time_us: int) -> str:
+    """``2026-11-20T00:00:00Z``: images, networks."""
+    return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def naive(time_us: int) -> str:
     """``2026-11-20T00:00:00.000000``: application credentials, volumes; UTC without saying so."""
     return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%f")

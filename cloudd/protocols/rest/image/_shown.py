@@ -3,17 +3,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from cloudd.image import Image, Member
 
+from .._times import whole_zulu
+
 SCHEMA = "/v2/schemas"
-
-
-def when(time_us: int) -> str:
-    """``2026-11-20T00:00:00Z``: Glance tells whole seconds."""
-    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def show_image(image: Image) -> dict[str, Any]:
@@ -37,8 +33,8 @@ def show_image(image: Image) -> dict[str, Any]:
         "os_hash_algo": image.hash_algorithm,
         "os_hash_value": image.hash_value,
         "tags": list(image.tags),
-        "created_at": when(image.created_us),
-        "updated_at": when(image.updated_us),
+        "created_at": whole_zulu(image.created_us),
+        "updated_at": whole_zulu(image.updated_us),
         "self": f"/v2/images/{image.id}",
         "file": f"/v2/images/{image.id}/file",
         "schema": f"{SCHEMA}/image",
@@ -51,7 +47,7 @@ def show_member(member: Member) -> dict[str, Any]:
         "image_id": member.image_id,
         "member_id": member.project_id,
         "status": member.status,
-        "created_at": when(member.created_us),
-        "updated_at": when(member.updated_us),
+        "created_at": whole_zulu(member.created_us),
+        "updated_at": whole_zulu(member.updated_us),
         "schema": f"{SCHEMA}/member",
     }

@@ -1,0 +1,102 @@
+"""
+Networks, subnets, ports and security groups as records, as in the Network API v2.0.
+
+Everything is a function of a connection and who asks, for ``Transactions.read`` and ``write``: rights and conflicts are
+tested in the transaction that writes, and another service makes a port in its own::
+
+    def build(connection: Connection) -> None:
+        port = create_port(connection, access, Port(id="", project_id=..., network_id=..., mac_address=""), None, NAMED)
+
+An address is a row whose key it is (``_allocation``), so none is given twice however many ask at once.
+"""
+
+from ._errors import (
+    BadNetworkValue,
+    NetworkConflict,
+    NetworkError,
+    NetworkForbidden,
+    NoAddressLeft,
+    NoSuchResource,
+)
+from ._facts import AddressPair, FixedIP, HostRoute, Network, Pool, Port, Rule, SecurityGroup, Subnet
+from ._groups import (
+    create as create_group,
+)
+from ._groups import (
+    create_rule,
+    default_of,
+    drop_rule,
+    listed_rules,
+    one_rule,
+)
+from ._groups import (
+    drop as drop_group,
+)
+from ._groups import (
+    listed as listed_groups,
+)
+from ._groups import (
+    one as one_group,
+)
+from ._groups import (
+    update as update_group,
+)
+from ._listing import Listing
+from ._networks import (
+    create_network,
+    create_subnet,
+    drop_network,
+    drop_subnet,
+    listed_networks,
+    listed_subnets,
+    one_network,
+    one_subnet,
+    update_network,
+    update_subnet,
+)
+from ._ports import WantedIP, create_port, drop_port, listed_ports, one_port, update_port
+
+__all__ = [
+    "AddressPair",
+    "BadNetworkValue",
+    "FixedIP",
+    "HostRoute",
+    "Listing",
+    "Network",
+    "NetworkConflict",
+    "NetworkError",
+    "NetworkForbidden",
+    "NoAddressLeft",
+    "NoSuchResource",
+    "Pool",
+    "Port",
+    "Rule",
+    "SecurityGroup",
+    "Subnet",
+    "WantedIP",
+    "create_group",
+    "create_network",
+    "create_port",
+    "create_rule",
+    "create_subnet",
+    "default_of",
+    "drop_group",
+    "drop_network",
+    "drop_port",
+    "drop_rule",
+    "drop_subnet",
+    "listed_groups",
+    "listed_networks",
+    "listed_ports",
+    "listed_rules",
+    "listed_subnets",
+    "one_group",
+    "one_network",
+    "one_port",
+    "one_rule",
+    "one_subnet",
+    "update_group",
+    "update_network",
+    "update_port",
+    "update_subnet",
+]

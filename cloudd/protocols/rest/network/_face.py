@@ -1,0 +1,37 @@
+# -*- test-case-name: tests.protocols.rest.network -*-
+"""Putting the routes of Network API v2.0 together."""
+
+from __future__ import annotations
+
+from cloudd.identity import Identity
+from cloudd.interfaces.application import Resources
+from cloudd.protocols.http import Handler
+
+from .._face import FaceFacts, RestFace
+from ._absent import ABSENT
+from ._discovery import DiscoveryRoutes
+from ._faults import network_error_body, network_fault
+from ._groups import GroupRoutes, RuleRoutes
+from ._records import NetworkRoutes, PortRoutes, SubnetRoutes
+from ._tags import TagRoutes
+
+PREFIX = "/network"
+SUBJECTS = (NetworkRoutes, SubnetRoutes, PortRoutes, GroupRoutes, RuleRoutes, TagRoutes, DiscoveryRoutes)
+
+
+def network_face(identity: Identity, resources: Resources) -> Handler:
+    """The handler of everything at and below ``/network``."""
+    facts = FaceFacts(
+        prefix=PREFIX,
+        base=resources.urls["api"] + PREFIX,
+        keystone=f"{resources.urls['api']}/identity/v3",
+        max_json_bytes=resources.settings.http.max_json_bytes,
+        fault_body=network_error_body,
+        service_fault=network_fault,
+    )
+    database = resources.database
+    subjects = [
+        NetworkRoutes(database), SubnetRoutes(database), PortRoutes(database), GroupRoutes(database),
+        RuleRoutes(database), TagRoutes(database), DiscoveryRoutes(),
+    ]  # fmt: skip
+    return RestFace(facts, identity, subjects, ABSENT)
