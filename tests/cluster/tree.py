@@ -8,8 +8,8 @@ from bench.swap import copy_tree
 
 _PLACES = (
     ("from cloudd.events import Events", "from cloudd.counted import Counted, Face\nfrom cloudd.events import Events"),
-    ("*self.rolling.task_kinds()]", "*self.rolling.task_kinds(), Counted(resources).kind()]"),
-    ('{b"/ui/": web},', '{b"/ui/": web, b"/counted/": Face(resources, self.tasks)},'),
+    ("*self.backups.task_kinds()]", "*self.backups.task_kinds(), Counted(resources).kind()]"),
+    ('{b"/ui/": web, ', '{b"/ui/": web, b"/counted/": Face(resources, self.tasks), '),
 )  # fmt: skip
 
 
