@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.image.test_policy -*-
+# -*- test-case-name: tests.protocols.rest.image.test_records -*-
 """
 Who may do what with an image, as in Glance's own policies.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.image.test_rows -*-
+# -*- test-case-name: tests.image.test_service -*-
 """
 The records of images: functions for ``Transactions.read`` and ``write`` with a ``sqlalchemy.Connection``.
 

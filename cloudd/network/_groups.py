@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.network.test_groups -*-
+# -*- test-case-name: tests.protocols.rest.network.test_groups -*-
 """
 Security groups and their rules: functions with a ``sqlalchemy.Connection``, rights included.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.network.test_listing -*-
+# -*- test-case-name: tests.protocols.rest.network.test_records -*-
 """
 Lists as Neutron has them: any attribute is a filter, several values of one mean any of them; tags; order; pages.
 

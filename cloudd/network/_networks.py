@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.network.test_networks -*-
+# -*- test-case-name: tests.protocols.rest.network.test_records -*-
 """Networks and subnets: functions with a ``sqlalchemy.Connection``, rights included."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.network.test_policy -*-
+# -*- test-case-name: tests.protocols.rest.network.test_records -*-
 """
 Who may do what with networks, subnets, ports and security groups, as in Neutron's own policies.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.network.test_ports -*-
+# -*- test-case-name: tests.protocols.rest.network.test_records -*-
 """Ports: functions with a ``sqlalchemy.Connection``, rights included."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.network.test_rows -*-
+# -*- test-case-name: tests.protocols.rest.network.test_records -*-
 """
 Rows as values and values as rows, for all kinds: what differs between them is which columns are JSON.
 

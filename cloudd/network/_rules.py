@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.network.test_rules -*-
+# -*- test-case-name: tests.protocols.rest.network.test_groups -*-
 """Security group rules: what one may say, and when two say the same.  Pure."""
 
 from __future__ import annotations

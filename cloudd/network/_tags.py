@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.network.test_rows -*-
+# -*- test-case-name: tests.protocols.rest.network.test_discovery -*-
 """Tags of networks, subnets, ports and security groups: functions with a ``sqlalchemy.Connection``."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.image.test_face -*-
+# -*- test-case-name: tests.protocols.rest.image.test_data -*-
 """What the image service refuses, in the API's words."""
 
 from __future__ import annotations

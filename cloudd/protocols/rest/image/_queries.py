@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.image.test_queries -*-
+# -*- test-case-name: tests.protocols.rest.image.test_records -*-
 """
 The query of a list of images: filters with ``in:`` and comparisons, order, page.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.image.test_shown -*-
+# -*- test-case-name: tests.protocols.rest.image.test_records -*-
 """Images and members as the API shows them."""
 
 from __future__ import annotations

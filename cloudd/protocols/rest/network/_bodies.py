@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.network.test_bodies -*-
+# -*- test-case-name: tests.protocols.rest.network.test_records -*-
 """
 What clients send for networks, subnets, ports and security groups.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.network.test_face -*-
+# -*- test-case-name: tests.protocols.rest.network.test_discovery -*-
 """What the network service refuses, in the API's words: ``{"NeutronError": {"type", "message", "detail"}}``."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.network.test_listings -*-
+# -*- test-case-name: tests.protocols.rest.network.test_records -*-
 """
 The query of a list: filters, tags, ``fields``, order, page and the links to the next.
 

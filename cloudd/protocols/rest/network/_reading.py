@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.network.test_bodies -*-
+# -*- test-case-name: tests.protocols.rest.network.test_records -*-
 """Bodies under the name of their kind, one or several: ``{"network": {...}}`` or ``{"networks": [...]}``."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.network.test_tags -*-
+# -*- test-case-name: tests.protocols.rest.network.test_discovery -*-
 """Tags of networks, subnets, ports and groups.  Source: Network API v2.0, "Standard attributes tag extension"."""
 
 from __future__ import annotations
