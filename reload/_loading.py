@@ -6,7 +6,8 @@ Code that is new may hang while it is imported: wait for an answer, loop for eve
 pool would be missing there from then on.  So each load has its own.  Who gives it up goes on at once, and whatever it
 still gives is dropped.  A thread that loops gets an exception that ends it.  One that waits would get it only when it
 wakes up, and until then Python asks in every thread, at every call, whether the exception is theirs (with a debugger or
-a coverage tool, for ever); so it gets none, and waits on, in nobody's way.
+a coverage tool, for ever); so it gets none, and waits on, in nobody's way.  It loops when it has run between two looks
+and between the two before: one that had only come to its wait meanwhile has not.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from twisted.python.failure import Failure
 
 from ._collecting import QuietLoading
 
-LOOKS_S = (0.05, 0.2, 1.0, 5.0, 30.0)
+LOOKS_S = (0.05, 0.05, 0.2, 1.0, 5.0, 30.0)
 """After which time it is looked whether a thread that was given up runs; each time after the one before."""
 
 Result = TypeVar("Result")
@@ -84,17 +85,18 @@ class Load(Generic[Result]):
             self._waiting = False
             self.result.callback(found)
 
-    def _look_later(self, look: int) -> None:
+    def _look_later(self, look: int, ran: bool = False) -> None:
         if look < len(LOOKS_S):
-            self._look = self._reactor.callLater(LOOKS_S[look], self._end_thread, look, _turns_of(self._thread))
+            self._look = self._reactor.callLater(LOOKS_S[look], self._end_thread, look, _turns_of(self._thread), ran)
 
-    def _end_thread(self, look: int, turns: str) -> None:
+    def _end_thread(self, look: int, turns: str, ran_before: bool) -> None:
         if not self._thread.is_alive():
             return
-        if _turns_of(self._thread) != turns:  # it has run since
+        ran = _turns_of(self._thread) != turns
+        if ran and ran_before:
             ident = ctypes.c_ulong(self._thread.ident or 0)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_EndThread))
-        self._look_later(look + 1)
+        self._look_later(look + 1, ran)
 
 
 def _turns_of(thread: threading.Thread) -> str:

@@ -95,7 +95,29 @@ class LoadTests(TestCase):
         await self.assertFailure(load.result, LoadGivenUp)
         self.assertUsual()
         self.assertEqual(await self.load(lambda: 5).result, 5)
-        await deferLater(reactor, LOOKS_S[0] + LOOKS_S[1] + 0.1)
+        await deferLater(reactor, sum(LOOKS_S[:3]) + 0.1)
+        self.assertTrue(load._thread.is_alive())
+        gate.set()
+        await self.ended()
+
+    async def test_one_that_comes_to_its_wait(self) -> None:
+        """It ran when it was given up, and waits since: it is left alone, too."""
+        gate, begun = threading.Event(), threading.Event()
+        self.addCleanup(gate.set)
+
+        def run_and_wait() -> None:
+            begun.set()
+            until = time.monotonic() + LOOKS_S[0] / 2
+            while time.monotonic() < until:
+                pass
+            gate.wait()
+
+        load = self.load(run_and_wait)
+        while not begun.is_set():
+            await self.turn()
+        load.give_up()
+        await self.assertFailure(load.result, LoadGivenUp)
+        await deferLater(reactor, sum(LOOKS_S[:3]) + 0.1)
         self.assertTrue(load._thread.is_alive())
         gate.set()
         await self.ended()
