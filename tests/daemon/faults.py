@@ -25,7 +25,8 @@ KERNEL_FILE = "cloudd/daemon/_naming.py"
 WORD_FILE = "cloudd/words.py"
 # By a signal of the fault's, or by the anchor's as it hung.
 LOOPS = tuple(
-    f"it crashes again and again: last time it {how}" for how in ("was killed by SIGKILL", "ended: it did not")
+    f"it crashes again and again: last time it {how}"
+    for how in ("was killed by SIGKILL", "ended: it did not drop generation")
 )
 PROCESSES = 5  # anchor, loader, two fronts, agent
 # Of the start tree, so that nobody waits long for what never comes.  What runs at the lowest priority, beside other
