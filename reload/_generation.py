@@ -28,7 +28,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ._boundaries import Boundaries
-from ._collecting import collect_between_modules, sort_out
+from ._collecting import collect_between_modules
+from ._freeing import free_in_parts
 from ._holders import Watch
 from ._imports import Redirection
 from ._pickling import forget_classes, refuse_pickles
@@ -129,23 +130,19 @@ class Generation:
 
     def free(self, kept: Iterable[Any] = (), *, thorough: bool = False) -> Iterator[None]:
         """
-        Free a released generation in steps of a millisecond, and three of a few; look at ``living`` afterwards.
+        Free a released generation in steps of one or two milliseconds; look at ``living`` afterwards.
 
         The objects that ``watch`` was given go first, with what they hold; then the modules and what they hold.
         Let nothing else happen between two steps but turns of the reactor, and take all steps.
 
         :param kept: what it was lent and others hold: the search for what must go turns back there
-        :param thorough: begin with a full collection, for garbage that got old while it held something of this
+        :param thorough: begin with a full collection, for garbage that got old while it held something of this; it
+            takes as long as it takes
         """
-        self._collect_others(2 if thorough else 1)
+        self._collect_others(2 if thorough else 0)
         yield
         for part in (self._watch.living_objects, self._watch.living_code):
-            if roots := part():
-                yield from sort_out(self.name, roots, kept, with_code=part == self._watch.living_code)
-                del roots
-                yield
-                gc.collect(0)
-                yield
+            yield from free_in_parts(self.name, part(), kept, with_code=part == self._watch.living_code)
 
     def _collect_others(self, oldest: int) -> None:
         """Collect garbage that holds something of this (frames of a late error, say), and nothing of this itself."""

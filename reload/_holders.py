@@ -33,7 +33,7 @@ from types import (
 from typing import Any
 from weakref import ref
 
-from ._collecting import Walk
+from ._freeing import Walk
 
 MAX_HOLDERS = 20
 MAX_PASSES = 12

@@ -40,6 +40,7 @@ from ._work_trial import WorkTrial
 
 FREE_DELAY_S = 0.3
 LOOKS_BEFORE_HOLDERS = 5
+EARLY_LOOKS = 2  # what holds it is most often an answer that is still to come, no garbage
 CANARY_SILENCE_S = 5.0  # a canary that nobody looks after for so long is ended
 
 
@@ -464,15 +465,19 @@ class Generations:
     def _release(self, running: Running) -> None:
         running.application = None
         # Not at once: frames of the last request are still on the stack, and all workers have just switched.
-        self._reactor.callLater(self._free_delay_s, self._free, running, 1)
+        self._reactor.callLater(self._free_delay_s, self._let_go, running)
+
+    def _let_go(self, running: Running) -> None:
+        running.generation.release()
+        self._forget()
+        self._reactor.callLater(0, self._free, running, 1)
 
     def _free(self, running: Running, look: int) -> None:
-        if look == 1:
-            running.generation.release()
-            self._forget()
-        # A full collection finds all that holds it and is garbage itself; with many connections it takes its time.
-        thorough = look == LOOKS_BEFORE_HOLDERS or (look > 1 and old_objects() < FEW_OBJECTS)
-        self._step(running, look, running.generation.free([self, *self._lent, *self._kept()], thorough=thorough))
+        # A full collection finds all that holds it and is garbage itself; with many connections it takes its time,
+        # and to count the objects takes some, too.
+        thorough = look == LOOKS_BEFORE_HOLDERS or (look > EARLY_LOOKS and old_objects() < FEW_OBJECTS)
+        kept = [self, self._reactor, *self._lent, *self._kept()]
+        self._step(running, look, running.generation.free(kept, thorough=thorough))
 
     def _step(self, running: Running, look: int, steps: Iterator[None]) -> None:
         for _ in steps:
