@@ -1,0 +1,199 @@
+"""
+What runs servers on a host: the driver, and what it is told and tells.
+
+A driver knows guests by the ids of their servers and nothing of tenants, quotas or schedules.  It is asked for states,
+not for steps: each call may be made again after whatever came between, and then finds done what is done.  What a guest
+does by itself is told by ``observe``; what there is, by ``guests``, which is where the truth is read after a start.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+
+class Power(enum.IntEnum):
+    """What a guest is doing; the numbers are those of the Compute API (``OS-EXT-STS:power_state``)."""
+
+    UNKNOWN = 0
+    RUNNING = 1
+    PAUSED = 3
+    OFF = 4
+    CRASHED = 6
+    SUSPENDED = 7
+
+
+@frozen(kw_only=True)
+class GuestInterface:
+    """
+    One network interface.
+
+    :ivar port_id: of the network service; names the interface for the driver
+    :ivar tap: name of the host's tap device, which is there already; empty: none is wanted, the guest's link is down
+    """
+
+    port_id: str
+    mac_address: str
+    tap: str = ""
+    mtu: int = 1500
+
+
+@frozen(kw_only=True)
+class Guest:
+    """
+    A server as it is to be.
+
+    :ivar name: for people who look at the hypervisor; at most 255 characters
+    :ivar image: file of the image, which the driver only reads; guests have copy-on-write layers above it
+    :ivar image_format: ``raw`` or ``qcow2``
+    :ivar disk_bytes: size of the root disk as the guest sees it, at least the image's
+    :ivar kernel: boot this file instead of the disk's loader, with ``initrd`` and ``kernel_arguments``
+    :ivar config_drive: an ISO 9660 file, which the driver only reads
+    :ivar owner: project and user, for who looks at the hypervisor
+    """
+
+    id: str
+    name: str
+    vcpus: int
+    memory_mib: int
+    disk_bytes: int
+    image: Path | None
+    image_format: str = "qcow2"
+    kernel: Path | None = None
+    initrd: Path | None = None
+    kernel_arguments: str = ""
+    config_drive: Path | None = None
+    interfaces: Sequence[GuestInterface] = ()
+    owner: Mapping[str, str] = {}
+
+
+@frozen(kw_only=True)
+class Seen:
+    """
+    A guest as it is.
+
+    :ivar id: of its server; empty: nobody of this cloud has made it, and nobody here touches it
+    :ivar name: what the hypervisor calls it
+    :ivar cause: of a crash, in words; else empty
+    """
+
+    id: str
+    name: str
+    power: Power
+    cause: str = ""
+
+
+@frozen(kw_only=True)
+class HostFacts:
+    """
+    What a host has, whether used or not.
+
+    :ivar kind: ``QEMU`` or what the Compute API is to call it
+    :ivar version: of the hypervisor, as a number: a million for each major, a thousand for each minor one
+    :ivar real: whether guests exist; a simulated one's do not
+    :ivar notes: what an operator should know, in sentences ("no KVM: guests are emulated")
+    """
+
+    kind: str
+    version: int
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    architecture: str
+    cpu_model: str
+    real: bool
+    notes: Sequence[str] = ()
+
+
+class DriverError(Exception):
+    """
+    Something could not be done; the guest is as it was, or gone, or what ``guests`` tells.
+
+    :ivar cause: a sentence with the next step
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class NoSuchGuest(DriverError):
+    """The host has none for this server."""
+
+
+class Unsupported(DriverError):
+    """This driver cannot do it; the support matrix says so."""
+
+
+class IServerDriver(Interface):
+    """
+    One hypervisor of this host.
+
+    All calls are made in the reactor thread and block it never.  Each gives a Deferred which fails with
+    ``DriverError``.  Calls for one server are made one after the other, for several at once.
+    """
+
+    name = Attribute("``str``: what settings and the support matrix call it.")
+
+    def start(observe: Callable[[Seen], None]) -> Deferred[None]:
+        """
+        Get ready.
+
+        :param observe: called in the reactor thread when a guest has come into another state, whoever brought it there
+        """
+
+    def stop() -> Deferred[None]:
+        """Let go of the hypervisor; guests go on."""
+
+    def facts() -> Deferred[HostFacts]:
+        """What the host has."""
+
+    def guests() -> Deferred[list[Seen]]:
+        """All there are, those of others included."""
+
+    def define(guest: Guest) -> Deferred[None]:
+        """
+        Make what a guest needs, disk included, without starting it.  One that is there gets what is different: more
+        memory, vCPUs or disk apply from its next start on; its disk keeps what the guest wrote.
+        """
+
+    def remove(server_id: str) -> Deferred[None]:
+        """End it if it runs, and delete everything that ``define`` made.  Nothing there is no error."""
+
+    def power_on(server_id: str) -> Deferred[None]:
+        """Start it; a running one goes on, a paused one is resumed, a suspended one restored."""
+
+    def power_off(server_id: str, patience_s: float) -> Deferred[None]:
+        """Ask it to shut down and, after ``patience_s`` (0: at once), end it."""
+
+    def reboot(server_id: str, soft: bool, patience_s: float) -> Deferred[None]:
+        """Start it anew, as it is defined now; softly: it is asked first."""
+
+    def pause(server_id: str) -> Deferred[None]:
+        """Let its processors stand still."""
+
+    def unpause(server_id: str) -> Deferred[None]:
+        """Let them go on."""
+
+    def suspend(server_id: str) -> Deferred[None]:
+        """Write its memory to disk and end it; ``power_on`` restores it."""
+
+    def console(server_id: str, last_bytes: int) -> Deferred[bytes]:
+        """The end of what it wrote on its serial console, also of a guest that is off."""
+
+    def attach_interface(server_id: str, interface: GuestInterface) -> Deferred[None]:
+        """Plug one, into a running guest too; one that is there is left as it is."""
+
+    def detach_interface(server_id: str, port_id: str) -> Deferred[None]:
+        """Unplug it; none there is no error."""
+
+    def snapshot(server_id: str, file: Path) -> Deferred[None]:
+        """Write the root disk as one qcow2 file without backing file; a running guest goes on meanwhile."""
+
+    def rebuild_disk(guest: Guest) -> Deferred[None]:
+        """Give it a new disk from ``guest.image``, whatever was on the old one; it must be off."""
