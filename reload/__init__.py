@@ -37,7 +37,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._boundaries import Boundaries
-from ._collecting import QuietLoading
+from ._collecting import QuietLoading, collect_loaded
 from ._environment import Environment, environment_of, is_environment
 from ._full_collections import FEW_OBJECTS, FullCollections, old_objects
 from ._generation import Generation, GenerationReleased
@@ -125,6 +125,7 @@ __all__ = [
     "TreeError",
     "UnknownKind",
     "adopt_transport",
+    "collect_loaded",
     "compare",
     "environment_of",
     "guard_plain_imports",

@@ -14,7 +14,7 @@ import sys
 import threading
 
 POLITE_SWITCH_S = 0.0005
-YOUNG_OBJECTS = 4_000
+YOUNG_OBJECTS = 2_500
 
 
 class Quiet:
@@ -80,13 +80,14 @@ class QuietLoading:
         return was
 
 
-def collect_between_modules() -> None:
+def collect_loaded() -> None:
     """
     During a quiet load, collect the youngest objects when they are many, and let those of the load get old: little at
-    a time.  Else the next collection would look at all of them at once.
+    a time.  Else a later collection would look at all of them at once.  At other times it does nothing.
 
-    To be called when no class is being made.  Else what its making leaves over would get older, and hold the class
-    until a full collection.
+    For code that makes a lot while it is loaded, in between; the end of each module is such a place by itself.  To be
+    called when no class is being made: else what its making leaves over would get older, and hold the class until a
+    full collection.
     """
     if quiet.is_asked_for and gc.get_count()[0] > YOUNG_OBJECTS:
         gc.collect(1)

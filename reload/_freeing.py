@@ -10,7 +10,7 @@ All of them at once would take the collector some 10 ms for 20,000 objects, and 
 few of them refer to each other in circles: the walk finds the strongly connected components (Gabow, "Path-based
 depth-first search for strong and biconnected components", 2000), and those that nothing else refers to go first.  The
 objects of a part are taken out of where they are and tracked anew, which puts them among the youngest
-(``PyObject_GC_UnTrack`` and ``PyObject_GC_Track`` of Python's C interface).  A collection of the youngest then frees
+(``PyObject_GC_UnTrack`` and ``PyObject_GC_Track`` of Python's C interface).  A collection of the young then frees
 them and looks at hardly anything else.  It is the collector that decides what is garbage: a walk that was wrong, since
 something changed meanwhile, leaves something over for the next attempt and does no other harm.
 """
@@ -31,7 +31,7 @@ from ._collecting import quiet
 
 SLICE_S = 0.001
 MAX_OBJECTS = 300_000
-PART = 700  # objects: a quarter of a millisecond to look at them, and up to a whole one to free them
+PART = 250  # objects: a function and its code take 10 µs to free
 CLOSED = 1 << 62  # above every place on the stack
 
 _track = ctypes.pythonapi.PyObject_GC_Track
@@ -45,7 +45,9 @@ def free_in_parts(
     prefix: str, roots: Iterable[Any], kept: Iterable[Any] = (), *, with_code: bool = True
 ) -> Iterator[None]:
     """
-    Free the objects of a generation that nobody else holds; each step takes one or two times ``SLICE_S``.
+    Free the objects of a generation that nobody else holds.
+
+    Each step takes one or two times ``SLICE_S``, or longer for a large circle.
 
     :param prefix: name of its root module
     :param roots: where the walk begins
@@ -55,24 +57,32 @@ def free_in_parts(
     usual_s = sys.getswitchinterval()
     quiet.begin(usual_s)  # else a collection that comes between looks at all that is young, and lets it get old
     try:
-        search = Components(Walk(prefix, kept, with_code=with_code), list(roots))
+        walk = Walk(prefix, kept, with_code=with_code)
+        yield
+        search = Components(walk, list(roots))
         del roots
         yield from search.steps()
         while search.sizes:
             _collect(search.take_part())
             yield
+        del walk, search  # what they know of each object takes a millisecond to forget
+        yield
     finally:
         quiet.end(usual_s)
 
 
 def _collect(part: list[Any]) -> None:
+    """
+    What lives gets old at once: it is looked at again when the next attempt meets it, not by a collection that comes
+    by itself, which would look at all that was left over together.
+    """
     for thing in part:
         if gc.is_tracked(thing):
             _untrack(thing)
             _track(thing)
     thing = None
     part.clear()
-    gc.collect(0)
+    gc.collect(1)
 
 
 @define

@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ._boundaries import Boundaries
-from ._collecting import collect_between_modules
+from ._collecting import collect_loaded
 from ._freeing import free_in_parts
 from ._holders import Watch
 from ._imports import Redirection
@@ -90,7 +90,7 @@ class Generation:
         :raises GenerationReleased: too late
         """
         module = self._redirection.import_(name, fromlist=("__name__",))
-        collect_between_modules()
+        collect_loaded()
         return module
 
     def watch(self, *objects: Any) -> None:
@@ -219,7 +219,7 @@ class _GenerationLoader(SourceFileLoader):
         module.__dict__["__builtins__"] = self._builtins
         super().exec_module(module)
         refuse_pickles(module)
-        collect_between_modules()
+        collect_loaded()
 
     def set_data(self, _path: Any, _data: Any, *, _mode: int = 0o666) -> None:
         """Write nothing: the copy is read-only, and its bytecode was made with it."""

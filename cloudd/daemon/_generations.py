@@ -39,6 +39,7 @@ from ._trial import Trial
 from ._work_trial import WorkTrial
 
 FREE_DELAY_S = 0.3
+STEP_PAUSE_S = 0.002  # between two steps of a millisecond: requests and other processes want the processor, too
 LOOKS_BEFORE_HOLDERS = 5
 EARLY_LOOKS = 2  # what holds it is most often an answer that is still to come, no garbage
 CANARY_SILENCE_S = 5.0  # a canary that nobody looks after for so long is ended
@@ -481,7 +482,7 @@ class Generations:
 
     def _step(self, running: Running, look: int, steps: Iterator[None]) -> None:
         for _ in steps:
-            self._reactor.callLater(0, self._step, running, look, steps)
+            self._reactor.callLater(STEP_PAUSE_S, self._step, running, look, steps)
             return
         self._look_whether_freed(running, look)
 

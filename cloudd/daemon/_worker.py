@@ -58,6 +58,7 @@ from ._site import WorkerSite
 from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder
 from ._threads import WorkerThreads
+from ._turns import take_short_turns
 from ._unix_port import listen_unix
 from ._worker_canary import WorkerCanary
 from .settings import settings_from_plain
@@ -524,6 +525,7 @@ def run_worker(
     """
     os.umask(0o077)
     name_process(spec.name)
+    take_short_turns()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     gc.enable()
     use_few_heaps()

@@ -21,6 +21,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from cloudd.identity import Access, Identity, IdentityError
 from cloudd.protocols.http import Handler, Header, KleinApp, Request
+from reload import collect_loaded
 
 from ._documents import Schema, read_document
 from ._faults import Fault, FaultBody, bad_request, error_body, not_implemented
@@ -112,6 +113,7 @@ class RestFace:
         for subject in subjects:
             for declared, method in routes_of(subject):
                 self._add(declared, method)
+            collect_loaded()
         for template, what in (absent or {}).items():
             self._add_absent(template, what)
         self._app.handle_errors(HTTPException)(self._not_routed)
