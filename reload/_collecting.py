@@ -14,7 +14,7 @@ import sys
 import threading
 
 POLITE_SWITCH_S = 0.0005
-YOUNG_OBJECTS = 2_500
+YOUNG_OBJECTS = 4_000
 
 
 class Quiet:

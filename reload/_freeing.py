@@ -32,6 +32,7 @@ from ._collecting import quiet
 SLICE_S = 0.001
 MAX_OBJECTS = 300_000
 PART = 250  # objects: a function and its code take 10 µs to free
+MOST_LEFT = 2_000  # objects: a millisecond
 CLOSED = 1 << 62  # above every place on the stack
 
 _track = ctypes.pythonapi.PyObject_GC_Track
@@ -62,8 +63,9 @@ def free_in_parts(
         search = Components(walk, list(roots))
         del roots
         yield from search.steps()
+        left = 0
         while search.sizes:
-            _collect(search.take_part())
+            left = _collect(search.take_part(), left)
             yield
         del walk, search  # what they know of each object takes a millisecond to forget
         yield
@@ -71,18 +73,28 @@ def free_in_parts(
         quiet.end(usual_s)
 
 
-def _collect(part: list[Any]) -> None:
+def _collect(part: list[Any], left: int) -> int:
     """
-    What lives gets old at once: it is looked at again when the next attempt meets it, not by a collection that comes
-    by itself, which would look at all that was left over together.
+    Free what is garbage of a part.
+
+    What lives is looked at by the next collection of the middle generation, which comes by itself at any time.  So it
+    is let get old before that is much; but not after each part, since all that is in flight gets old with it, and is
+    garbage that nothing collects soon.
+
+    :param left: how many objects lived of the parts since the last time; the same is returned
     """
+    size = len(part)
     for thing in part:
         if gc.is_tracked(thing):
             _untrack(thing)
             _track(thing)
     thing = None
     part.clear()
+    left += max(0, size - gc.collect(0))
+    if left < MOST_LEFT:
+        return left
     gc.collect(1)
+    return 0
 
 
 @define

@@ -16,7 +16,7 @@ from typing import Any
 
 LOOK_S = 10.0
 GROWTH = 1.5
-FEW_OBJECTS = 40_000  # a full collection of so many takes 10 to 20 ms
+FEW_OBJECTS = 80_000  # a full collection of so many takes 20 to 30 ms; the code of a cloud alone is 50,000
 GROWTH_OF_FEW = 1.1
 USUAL_OBJECTS = 100_000  # three generations and what a daemon has: no sign of garbage
 OBJECTS_EACH = 20  # of a connection; it has 8 when it is idle, 13 as a stream
