@@ -11,6 +11,7 @@ See ``docs/data-plane.md`` for what is made, and how to look at it by hand.
 """
 
 from ._changes import Change
+from ._dnsmasq import Dhcp
 from ._errors import BadPlan, NetError
 from ._host import Applied, HostNetwork, Observed
 from ._taps import Tap, tap_name
@@ -23,6 +24,7 @@ __all__ = [
     "Applied",
     "BadPlan",
     "Change",
+    "Dhcp",
     "FixedIP",
     "Group",
     "HostNetwork",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ._taps import Tap
 
@@ -58,7 +58,10 @@ def _one(found: Tap | None, wanted: Tap) -> Iterator[Change]:
         yield Change(SET_LINK, name)
     for path, value in sorted(wanted.sysctls - found.sysctls):
         yield Change(SET_SYSCTL, name, f"{path}={value}")
-    yield from (Change(DELETE_ADDRESS, name, value) for value in sorted(found.addresses - wanted.addresses))
-    yield from (Change(ADD_ADDRESS, name, value) for value in sorted(wanted.addresses - found.addresses))
     yield from (Change(DELETE_ROUTE, name, value) for value in sorted(found.routes - wanted.routes))
+    if strange := sorted(found.addresses - wanted.addresses):
+        yield from (Change(DELETE_ADDRESS, name, value) for value in strange)
+        # The kernel takes routes and secondary addresses along with an address: all of them are written again.
+        found = evolve(found, addresses=frozenset(), routes=found.routes - wanted.routes)
+    yield from (Change(ADD_ADDRESS, name, value) for value in sorted(wanted.addresses - found.addresses))
     yield from (Change(ADD_ROUTE, name, value) for value in sorted(wanted.routes - found.routes))

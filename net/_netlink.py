@@ -116,7 +116,7 @@ class Taps:
             MAKE_TAP: lambda change, wanted: self._make(wanted[change.tap]),
             SET_LINK: lambda change, wanted: self._set_link(wanted[change.tap]),
             SET_SYSCTL: lambda change, _: _write_sysctl(change.value),
-            ADD_ADDRESS: lambda change, _: self._address("add", change),
+            ADD_ADDRESS: lambda change, _: self._address("replace", change),
             DELETE_ADDRESS: lambda change, _: self._address("del", change),
             ADD_ROUTE: lambda change, _: self._route("replace", change),
             DELETE_ROUTE: lambda change, _: self._route("del", change),
@@ -166,7 +166,7 @@ class Taps:
 
     def _address(self, verb: str, change: Change) -> None:
         address, _, length = change.value.partition("/")
-        more = {"flags": _NO_PREFIX_ROUTE | (_NO_DAD if ":" in address else 0)} if verb == "add" else {}
+        more = {"flags": _NO_PREFIX_ROUTE | (_NO_DAD if ":" in address else 0)} if verb == "replace" else {}
         index = self._indexes[change.tap]
         self._netlink.addr(verb, index=index, address=address, prefixlen=int(length), **more)
 
