@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -25,7 +27,7 @@ from net import (
 )
 
 from .frames import arp_claim, datagram
-from .namespaces import Guest, Host
+from .namespaces import Guest, Host, end
 from .plans import GROUP, plan_of, port_of
 
 A, B = "cld00000005-000", "cld00000006-000"
@@ -172,6 +174,27 @@ class ApplyTest(_HostCase):
 
         broken = HostNetwork(on_change=count)
         self.assertRaises(_Killed, self.host.call, lambda: broken.apply(plan))
+
+    def test_killed(self) -> None:
+        """A process that was killed -9 in the middle leaves what the next apply goes on with."""
+        command = ["nsenter", f"--net={self.host.path}", sys.executable, "-m", "tests.net.applier", "5"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(end, process)
+        assert process.stdout
+        done = [process.stdout.readline().strip() for _ in range(5)]
+        self.assertEqual(done[:2], ["change firewall", "make tap"])
+        process.kill()
+        process.wait()
+        left = self.host.call(self.network.observe)
+        self.assertEqual(list(left.taps), [A])
+        self.assertTrue(self.apply(plan_of(5, 6, 7)).changes)
+        self.assertEqual(self.apply(plan_of(5, 6, 7)), Applied(()))
+
+    def test_without_the_right(self) -> None:
+        """Who may not change networks is told so, and what to do."""
+        refused = self.host.run(f"setpriv --bounding-set=-net_admin {sys.executable} -m tests.net.applier 1")
+        self.assertIn("refused: ", refused)
+        self.assertIn("Run as root", refused)
 
     def test_a_link_of_others(self) -> None:
         """A name that is taken is said, and the link stays as it is."""
