@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -307,6 +308,25 @@ class TrafficTest(_HostCase):
         self.assertEqual(served(), "10.0.0.5")
         refused = guest.run("curl -s -m 1 http://10.255.0.1:8775/ || echo refused", check=False)
         self.assertEqual(refused.strip(), "refused")
+
+    def test_ipv6(self) -> None:
+        """Guests reach each other by their router where the host forwards IPv6; from another's address they do not."""
+        self.host.run("echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+        rules = (Rule(direction=EGRESS, version=6), Rule(direction=INGRESS, version=6, protocol="ipv6-icmp"))
+        fixed = [FixedIP(address=f"2001:db8::{n}", prefix_length=64, gateway="2001:db8::ff") for n in (5, 6)]
+        ports = tuple(evolve(port_of(n), fixed_ips=(ip,)) for n, ip in zip((5, 6), fixed, strict=True))
+        self.apply(Plan(ports=ports, groups=(Group(id="web", rules=rules),)))
+        first, second = map(self.host.guest, ports)
+        for guest, source in ((first, "2001:db8::5"), (second, "2001:db8::6"), (first, "2001:db8::99")):
+            guest.run(f"ip addr add {source}/128 dev eth0 nodad")
+            guest.run("ip route replace 2001:db8::ff dev eth0; ip route replace default via 2001:db8::ff")
+        self.host.run(f"ip route add 2001:db8::99 dev {A}")
+        # A link speaks once it knows that its link-local address is not doubled.
+        for run in (self.host.run, first.run, second.run):
+            while run("ip -6 addr show tentative"):
+                os.sched_yield()
+        self.assertTrue(first.pings("-I 2001:db8::5 2001:db8::6"))
+        self.assertFalse(first.pings("-I 2001:db8::99 2001:db8::6"))
 
     def test_connections_go_on(self) -> None:
         """What is established survives an apply that changes rules, and pings do, too."""
