@@ -1,0 +1,152 @@
+# -*- test-case-name: tests.net.test_dhcp -*-
+"""
+One dnsmasq for all taps of a host, which outlives the process that started it.  Blocking.
+
+It detaches itself and writes its pid; whoever comes next finds it by that file and by its command line, so that a
+number which another process has since is never signalled.  It runs in the namespace of the thread that starts it.
+
+The file ``loaded`` says what the process was last told: whoever is killed between writing and telling leaves it untrue,
+and the next one tells again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from typing import Final
+
+from attrs import define, field
+
+from ._dhcp import Served, plan_dhcp
+from ._errors import NetError
+from ._taps import DEFAULT_PREFIX
+from ._values import Plan
+
+_END_S: Final = 5
+
+
+@define
+class Dhcp:
+    """
+    The DHCP of one host.
+
+    :ivar _folder: where its files are: of cloudd alone, and readable for the user that dnsmasq becomes
+    :ivar _prefix: what names of our taps begin with
+    """
+
+    _folder: Path
+    _prefix: str = DEFAULT_PREFIX
+    _lock: threading.Lock = field(init=False, factory=threading.Lock)
+
+    def apply(self, plan: Plan) -> tuple[str, ...]:
+        """
+        Serve the ports of ``plan``, and no others; safe to call again.  Call it after ``HostNetwork.apply``.
+
+        :return: what was done: of ``write FILE``, ``stop``, ``start``, ``reload``; empty: all was as planned
+        :raises NetError: dnsmasq is missing or does not start; the files are written
+        """
+        with self._lock:
+            served = plan_dhcp(plan, self._folder, self._prefix)
+            pid = self._running()
+            if not served.configuration:
+                return self._clear(pid)
+            return (*self._write(served), *self._tell(pid, served))
+
+    def pid(self) -> int | None:
+        """Of the dnsmasq that is running for this folder."""
+        return self._running()
+
+    @property
+    def _configuration(self) -> Path:
+        return self._folder / "configuration"
+
+    def _arguments(self) -> list[str]:
+        return [f"--conf-file={self._configuration}"]
+
+    def _running(self) -> int | None:
+        try:
+            pid = int((self._folder / "pid").read_text())
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        except (OSError, ValueError):
+            return None
+        return pid if set(self._arguments()) <= set(arguments) else None
+
+    def _write(self, served: Served) -> tuple[str, ...]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        texts = {"hosts": served.hosts, "options": served.options, "configuration": served.configuration}
+        changed = [name for name, text in texts.items() if _text_of(self._folder / name) != text]
+        for name in changed:
+            # Whole or not at all, so that a reload in the middle reads one plan.
+            draft = self._folder / f"{name}.new"
+            draft.write_text(texts[name])
+            draft.rename(self._folder / name)
+        return tuple(f"write {name}" for name in changed)
+
+    def _clear(self, pid: int | None) -> tuple[str, ...]:
+        stopped = self._stop(pid)
+        for name in ("hosts", "options", "configuration", "leases", "pid", "loaded"):
+            (self._folder / name).unlink(missing_ok=True)
+        return stopped
+
+    def _tell(self, pid: int | None, served: Served) -> tuple[str, ...]:
+        loaded = self._folder / "loaded"
+        wanted = f"{_digest(served.configuration)} {_digest(served.hosts + served.options)}"
+        before = _text_of(loaded) or ""
+        if pid and before == wanted:
+            return ()
+        if pid and before.partition(" ")[0] == wanted.partition(" ")[0]:
+            os.kill(pid, signal.SIGHUP)
+            done: tuple[str, ...] = ("reload",)
+        else:
+            done = (*self._stop(pid), "start")
+            self._start()
+        loaded.write_text(wanted)
+        return done
+
+    def _stop(self, pid: int | None) -> tuple[str, ...]:
+        if pid is None:
+            return ()
+        # By its descriptor: the number may be another's by the time that we have waited.
+        descriptor = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+            if not _ended(descriptor):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                _ended(descriptor)
+        finally:
+            os.close(descriptor)
+        return ("stop",)
+
+    def _start(self) -> None:
+        program = shutil.which("dnsmasq", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        if program is None:
+            raise NetError("dnsmasq is not there", "Install the Debian package dnsmasq-base")
+        done = subprocess.run(  # noqa: S603 - a program of the system, with arguments of ours
+            [program, *self._arguments()], capture_output=True, text=True, check=False, start_new_session=True
+        )
+        if done.returncode:
+            reason = " ".join(done.stderr.split())[:300]
+            raise NetError(f"dnsmasq does not start: {reason}", f"Try it by hand: dnsmasq -d {self._arguments()[0]}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _ended(descriptor: int) -> bool:
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(_END_S * 1000))

@@ -1,0 +1,145 @@
+"""DHCP of a host: what dnsmasq is told, and what a real client gets from it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from net import Dhcp, FixedIP, HostNetwork, HostRoute, Plan
+from net._dhcp import Served, plan_dhcp
+
+from .namespaces import Guest, Host
+from .plans import GROUP, plan_of, port_of
+
+FOLDER = Path("/run/dhcp")
+SCRIPT = """#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip addr add $ip/$mask dev eth0
+echo "ip=$ip mask=$mask mtu=$mtu dns=$dns hostname=$hostname lease=$lease routes=$staticroutes"
+set -- $staticroutes
+while [ $# -ge 2 ]; do ip route add $1 via $2; shift 2; done
+"""
+
+
+def _rich_plan() -> Plan:
+    fixed = FixedIP(
+        address="10.0.0.5",
+        prefix_length=16,
+        gateway="10.0.255.254",
+        dns=("9.9.9.9", "2620:fe::fe"),
+        routes=(HostRoute("10.50.0.0/16", "10.0.0.6"),),
+    )
+    port = evolve(port_of(5), fixed_ips=(fixed,), mtu=1400, host_name="web-1")
+    return Plan(ports=(port, port_of(6)), groups=(GROUP,))
+
+
+class PlanTest(SynchronousTestCase):
+    def test_nobody(self) -> None:
+        """Ports without DHCP, without IPv4 or without a gateway are not served."""
+        fixed = port_of(5).fixed_ips[0]
+        six = FixedIP(address="2001:db8::5", prefix_length=64, gateway="2001:db8::1")
+        for other in (evolve(fixed, dhcp=False), evolve(fixed, gateway=None), six):
+            plan = Plan(ports=(evolve(port_of(5), fixed_ips=(other,)),), groups=(GROUP,))
+            self.assertEqual(plan_dhcp(plan, FOLDER, "cld"), Served())
+
+    def test_options_are_shared(self) -> None:
+        """A port costs one line; ports of one subnet share their options and its range."""
+        one, many = (plan_dhcp(plan_of(*range(1, 1 + count)), FOLDER, "cld") for count in (1, 50))
+        self.assertEqual((one.configuration, one.options), (many.configuration, many.options))
+        self.assertEqual((one.hosts.count("\n"), many.hosts.count("\n")), (1, 50))
+
+    def test_options(self) -> None:
+        """The default route is among the static ones, which make clients ignore the router."""
+        served = plan_dhcp(_rich_plan(), FOLDER, "cld")
+        routes = "169.254.169.254/32,10.0.255.254,10.50.0.0/16,10.0.0.6,0.0.0.0/0,10.0.255.254"
+        self.assertIn(f",option:classless-static-route,{routes}\n", served.options)
+        self.assertIn(",option:dns-server,9.9.9.9\n", served.options)
+        self.assertIn(",10.0.0.5,web-1,", served.hosts)
+
+
+class DnsmasqTest(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.host = Host(self)
+        # Where the user that dnsmasq becomes may read, too.
+        self.folder = Path(tempfile.mkdtemp(prefix="dhcp"))
+        self.folder.chmod(0o755)
+        self.addCleanup(self.folder.rmdir)
+        self.addCleanup(self.apply, Plan())
+        self.script = self.folder.parent / f"{self.folder.name}.sh"
+        self.script.write_text(SCRIPT)
+        self.script.chmod(0o755)
+        self.addCleanup(self.script.unlink)
+
+    def apply(self, plan: Plan) -> tuple[str, ...]:
+        """As a process that has just started does it: nothing is remembered but what is in the folder."""
+        self.host.call(lambda: HostNetwork().apply(plan))
+        return self.host.call(lambda: Dhcp(self.folder).apply(plan))
+
+    def _ask(self, guest: Guest) -> str:
+        asked = "-O 121 -O mtu -O dns -O hostname"
+        return guest.run(f"busybox udhcpc -i eth0 -f -q -n -t 5 -T 1 {asked} -s {self.script}", check=False)
+
+    def test_a_client_is_served(self) -> None:
+        """A guest with nothing but DHCP has its address, MTU, name and routes, and reaches its neighbour."""
+        plan = _rich_plan()
+        self.apply(plan)
+        first, second = (self.host.guest(port) for port in plan.ports)
+        told = self._ask(first)
+        for fact in ("ip=10.0.0.5 mask=16 mtu=1400 dns=9.9.9.9 hostname=web-1 lease=3600", "10.50.0.0/16 10.0.0.6"):
+            self.assertIn(fact, told)
+        self.assertIn("ip=10.0.0.6 mask=16 mtu=1500", self._ask(second))
+        routes = first.run("ip route")
+        self.assertIn("169.254.169.254 via 10.0.255.254", routes)
+        self.assertIn("default via 10.0.255.254", routes)
+        self.assertTrue(first.pings("10.0.0.6"))
+
+    def test_strangers_are_not(self) -> None:
+        """A port that has no DHCP in the plan gets no address, while its neighbour does."""
+        stranger = evolve(port_of(7), fixed_ips=(evolve(port_of(7).fixed_ips[0], dhcp=False),))
+        plan = Plan(ports=(port_of(5), stranger), groups=(GROUP,))
+        self.apply(plan)
+        served, refused = (self.host.guest(port) for port in plan.ports)
+        self.assertNotIn("ip=", self._ask(refused))
+        self.assertIn("ip=10.0.0.5", self._ask(served))
+
+    def test_it_lives_on(self) -> None:
+        """The same plan does nothing; a new port is read by the same process; a killed one is started again."""
+        done = self.apply(plan_of(5))
+        self.assertEqual(done[-1], "start")
+        pid = Dhcp(self.folder).pid()
+        assert pid
+        self.assertEqual(self.apply(plan_of(5)), ())
+        self.assertEqual(self.apply(plan_of(5, 6)), ("write hosts", "reload"))
+        self.assertEqual(Dhcp(self.folder).pid(), pid)
+        self.assertIn("ip=10.0.0.6", self._ask(self.host.guest(port_of(6))))
+        os.kill(pid, signal.SIGKILL)
+        while Dhcp(self.folder).pid() == pid:
+            os.sched_yield()
+        self.assertEqual(self.apply(plan_of(5, 6)), ("start",))
+        self.assertNotIn(Dhcp(self.folder).pid(), (None, pid))
+
+    def test_killed_before_it_was_told(self) -> None:
+        """Files that were written and not told of are told of by the next apply."""
+        self.apply(plan_of(5))
+        (self.folder / "hosts").write_text(plan_dhcp(plan_of(5, 6), self.folder, "cld").hosts)
+        self.assertEqual(self.apply(plan_of(5, 6)), ("reload",))
+
+    def test_nobody_left(self) -> None:
+        """Without ports there is no process and no file."""
+        self.apply(plan_of(5))
+        pid = Dhcp(self.folder).pid()
+        self.assertEqual(self.apply(Plan()), ("stop",))
+        # One that has ended and was not yet waited for has no command line.
+        command = Path(f"/proc/{pid}/cmdline")
+        self.assertFalse(command.exists() and command.read_bytes())
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_a_number_of_another(self) -> None:
+        """A pid file that names another process is not believed."""
+        (self.folder / "pid").write_text(str(os.getpid()))
+        self.assertIs(Dhcp(self.folder).pid(), None)
