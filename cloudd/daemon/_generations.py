@@ -69,6 +69,7 @@ class Generations:
     """
     :param make_resources: what a generation of that number is lent
     :param free_delay_s: after which a released generation is freed
+    :param step_pause_s: between two steps of that
     :param kept: what generations may know and do not own, besides what they are lent
     :param left: called with the number of a generation that no longer answers while requests are in it
     :param canary_ended: called when one has ended, either way
@@ -81,6 +82,7 @@ class Generations:
     _make_resources: Callable[[int], Resources]
     _forget: Callable[[], object] = field(default=lambda: None)
     _free_delay_s: float = FREE_DELAY_S
+    _step_pause_s: float = STEP_PAUSE_S
     _kept: Callable[[], Iterable[object]] = field(default=tuple)
     _start_load: Callable[..., Any] = field(default=Load)
     _find_holders: Callable[[Generation, Any], Deferred[list[str]]] = field(default=Generation.find_holders)
@@ -482,7 +484,7 @@ class Generations:
 
     def _step(self, running: Running, look: int, steps: Iterator[None]) -> None:
         for _ in steps:
-            self._reactor.callLater(STEP_PAUSE_S, self._step, running, look, steps)
+            self._reactor.callLater(self._step_pause_s, self._step, running, look, steps)
             return
         self._look_whether_freed(running, look)
 

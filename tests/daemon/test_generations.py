@@ -134,7 +134,14 @@ class GenerationsCase(TestCase):
         threads = ThreadsAtOnce()
         lend = cast("Callable[[int], Resources]", lambda number: Lent())
         return Generations(
-            self.clock, threads, source, lend, forget, start_load=LoadAtOnce, find_holders=holders_at_once
+            self.clock,
+            threads,
+            source,
+            lend,
+            forget,
+            step_pause_s=0.0,
+            start_load=LoadAtOnce,
+            find_holders=holders_at_once,
         )
 
     def stage(self, word: str, source: str = APPLICATION) -> str:
