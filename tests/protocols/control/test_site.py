@@ -11,6 +11,8 @@ from twisted.internet.defer import Deferred
 from tests.control.daemon import DaemonCase, Wire
 from tests.daemon.test_trace import ID, line
 
+NOBODY = 2**22 + 1  # a pid above the highest that Linux gives: no process has it
+
 
 def request(method: str, path: str, body: Any = None) -> bytes:
     """One request, its body as JSON or as given bytes."""
@@ -112,12 +114,12 @@ class SiteTests(DaemonCase):
     def test_an_upgrade_is_a_stream_of_lines(self) -> None:
         """Steps, then the outcome; the audit log names the caller that the kernel vouched for."""
         new = self.version(2)
-        self.caller = (0, 4711)
+        self.caller = (0, NOBODY)
         lines = self.stream("/v1/upgrade", {"expected_hash": new.hash})
         self.assertEqual([line["step"] for line in lines[:-1]], ["check", "stage", "prepare", "commit", "clean"])
         self.assertEqual((lines[-1]["type"], lines[-1]["result"]), ("outcome", "committed"))
         entries = self.call("GET", "/v1/audit?limit=1")[1]["entries"]
-        self.assertEqual([entry["who"] for entry in entries], [{"uid": 0, "pid": 4711, "user": "root", "origin": ""}])
+        self.assertEqual([entry["who"] for entry in entries], [{"uid": 0, "pid": NOBODY, "user": "root", "origin": ""}])
 
     def test_a_rollback(self) -> None:
         """The previous code comes back; a refusal is an outcome too."""
