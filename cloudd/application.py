@@ -113,7 +113,7 @@ class Application:
 
     def __init__(self, resources: Resources, store: IObjectStore) -> None:
         self._resources = resources
-        self.objects = Objects(resources, store)
+        self.objects = Objects(resources, store, self._own_node)
         self.identity = Identity(resources, self.objects.project_deleted)
         self.images = Images(resources, store)
         self.events = Events(resources, self.identity, store)
@@ -225,6 +225,9 @@ class Application:
         """What another node says of itself."""
         found: Mapping[str, Any] = (await self.node_topic.calls()["nodes.live"](node=node_id))["nodes"][0]
         return found
+
+    async def _own_node(self) -> str:
+        return await self.nodes.own_id()
 
     async def _purge(self, project_id: str, container: str, request_id: str) -> dict[str, Any]:
         try:

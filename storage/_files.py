@@ -120,6 +120,10 @@ class FileStore:
         """See ``IObjectStore``."""
         return self._index.read(_object_index.read_object, account, container, name)
 
+    def objects_named(self, account: str, container: str, names: Collection[str]) -> Deferred[list[ObjectFacts]]:
+        """See ``IObjectStore``."""
+        return self._index.read(_object_index.read_objects, account, container, frozenset(names))
+
     def open(self, account: str, container: str, name: str) -> Deferred[IReading]:
         """See ``IObjectStore``."""
         kept = self._small.get((account, container, name))
@@ -201,11 +205,14 @@ class FileStore:
         """See ``IObjectStore``."""
         return self._freeing(_object_index.delete_object, account, container, name, precondition)
 
-    def delete_objects(self, account: str, container: str, names: Collection[str]) -> Deferred[set[str]]:
+    def delete_objects(
+        self, account: str, container: str, names: Collection[str], until_us: int | None = None
+    ) -> Deferred[set[str]]:
         """See ``IObjectStore``."""
 
         async def delete() -> set[str]:
-            found, freed = await self._change(_object_index.delete_objects, account, container, frozenset(names))
+            change, chosen = _object_index.delete_objects, frozenset(names)
+            found, freed = await self._change(change, account, container, chosen, until_us)
             self._settler.add(garbage=freed)
             return found
 

@@ -399,6 +399,13 @@ class IObjectStore(Interface):
         :raises NoSuchObject:
         """
 
+    def objects_named(account: str, container: str, names: Collection[str]) -> Deferred[list[ObjectFacts]]:
+        """
+        Those of these that exist, as of one moment.
+
+        :raises NoSuchContainer:
+        """
+
     def open(account: str, container: str, name: str) -> Deferred[IReading]:
         """
         Open the present version for reading; the caller closes it.
@@ -497,11 +504,14 @@ class IObjectStore(Interface):
         :raises PreconditionFailed:
         """
 
-    def delete_objects(account: str, container: str, names: Collection[str]) -> Deferred[set[str]]:
+    def delete_objects(
+        account: str, container: str, names: Collection[str], until_us: int | None = None
+    ) -> Deferred[set[str]]:
         """
         Delete many in one transaction.
 
-        :return: the names that existed
+        :param until_us: what was modified later stays; None: nothing stays
+        :return: the names that were deleted
         :raises NoSuchContainer:
         """
 

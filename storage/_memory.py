@@ -125,6 +125,15 @@ class MemoryStore:
         """See ``IObjectStore``."""
         return maybeDeferred(self._object, account, container, name)
 
+    def objects_named(self, account: str, container: str, names: Collection[str]) -> Deferred[list[ObjectFacts]]:
+        """See ``IObjectStore``."""
+
+        def find() -> list[ObjectFacts]:
+            held = self._held(account, container).objects
+            return [held[name] for name in set(names) & held.keys()]
+
+        return maybeDeferred(find)
+
     def open(self, account: str, container: str, name: str) -> Deferred[IReading]:
         """See ``IObjectStore``."""
         return maybeDeferred(self._open, account, container, name)
@@ -221,12 +230,16 @@ class MemoryStore:
 
         return maybeDeferred(delete)
 
-    def delete_objects(self, account: str, container: str, names: Collection[str]) -> Deferred[set[str]]:
+    def delete_objects(
+        self, account: str, container: str, names: Collection[str], until_us: int | None = None
+    ) -> Deferred[set[str]]:
         """See ``IObjectStore``."""
 
         def delete() -> set[str]:
             held = self._held(account, container)
             found = held.objects.keys() & set(names)
+            if until_us is not None:
+                found = {name for name in found if held.objects[name].modified_us <= until_us}
             for name in found:
                 self._unname((account, container), name)
             return found

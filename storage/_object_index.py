@@ -155,12 +155,25 @@ def delete_object(
 
 
 def delete_objects(
-    connection: sqlite3.Connection, account: str, container: str, names: Collection[str]
+    connection: sqlite3.Connection, account: str, container: str, names: Collection[str], until_us: int | None
 ) -> tuple[set[str], list[Freed]]:
-    """:return: the names that existed, and their files"""
+    """:return: the names that were deleted, and their files"""
     number = container_id(connection, account, container)
-    found = [present for name in set(names) if (present := find_object(connection, number, name))]
+    found = _find_objects(connection, number, names)
+    if until_us is not None:
+        found = [facts for facts in found if facts.modified_us <= until_us]
     return {facts.name for facts in found}, _delete(connection, account, number, found)
+
+
+def read_objects(
+    connection: sqlite3.Connection, account: str, container: str, names: Collection[str]
+) -> list[ObjectFacts]:
+    """Those of these that exist."""
+    return _find_objects(connection, container_id(connection, account, container), names)
+
+
+def _find_objects(connection: sqlite3.Connection, number: int, names: Collection[str]) -> list[ObjectFacts]:
+    return [present for name in set(names) if (present := find_object(connection, number, name))]
 
 
 def find_object(connection: sqlite3.Connection, number: int, name: str) -> ObjectFacts | None:

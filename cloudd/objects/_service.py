@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
-from cloudd.tasks import Kind, submit
+from cloudd.tasks import Kind, submit, wait_for_end
 from storage import IObjectStore, NoSuchContainer, SpaceFacts
 
 from ._authorization import Action, Asker, allowed_by_list, allowed_by_role
+from ._bulk import BULK_DELETE, Deleted, Listed, Unsaved, bulk_delete_kind, delete_listed
 from ._checksums import warm_up
 from ._errors import Forbidden, Unauthorized
-from ._names import account_of, check_container_name
+from ._names import account_of, check_container_name, project_of
 from ._purge import CONTAINER, purge_kinds, submit_account_purge
 
 UPKEEP_S = 60.0
 SPACE_S = 5.0
+BULK_S = 900.0  # a bulk deletion that is not done then has failed; clients do not wait longer
 
 
 class Objects:
@@ -29,12 +32,16 @@ class Objects:
     One generation's view of the object store.
 
     :param store: where the faces call the store's own methods, after ``authorize``
+    :param own_node: gives the id of the node whose store this is; None: it is the only one
     """
 
     log = Logger()
 
-    def __init__(self, resources: Resources, store: IObjectStore) -> None:
+    def __init__(
+        self, resources: Resources, store: IObjectStore, own_node: Callable[[], Awaitable[str | None]] | None = None
+    ) -> None:
         self.store = store
+        self._own_node = own_node
         self._resources = resources
         self._space: SpaceFacts | None = None
         self._trouble = ""
@@ -72,7 +79,7 @@ class Objects:
 
     def task_kinds(self) -> tuple[Kind, ...]:
         """The long work of this service."""
-        return purge_kinds(self.store)
+        return (*purge_kinds(self.store), bulk_delete_kind(self.store))
 
     async def purge(self, project_id: str, container: str, request_id: str = "", node_id: str | None = None) -> str:
         """
@@ -96,6 +103,41 @@ class Objects:
             node_id=node_id,
             once=True,
         )
+
+    async def delete_listed(
+        self,
+        account: str,
+        objects: Mapping[str, Sequence[str]],
+        containers: Sequence[str],
+        most_conflicts: int,
+        request_id: str = "",
+    ) -> Deleted:
+        """
+        Delete what is listed, however many: more than a page by a task, which goes on when this is killed or left.
+
+        :param objects: container -> names of objects in it
+        :param containers: which must be empty afterwards
+        :param most_conflicts: end after so many
+        :raises cloudd.tasks.TaskFailed: the task ended with another outcome
+        """
+        listed = Listed(
+            account=account, objects=objects, containers=containers, until_us=None, most_conflicts=most_conflicts
+        )
+        if listed.is_short:
+            return await delete_listed(self.store, listed, Unsaved())
+        listed = evolve(listed, until_us=int(self._resources.reactor.seconds() * 1_000_000))
+        database = self._resources.database
+        task_id = await database.write(
+            submit,
+            BULK_DELETE,
+            listed.payload(),
+            project_id=project_of(account),
+            resource=account,
+            request_id=request_id,
+            node_id=await self._own_node() if self._own_node else None,
+            limit_s=BULK_S,
+        )
+        return Deleted(**await wait_for_end(self._resources.reactor, database, task_id))
 
     def project_deleted(self, connection: Connection, project_id: str) -> None:
         """In the transaction that deletes a project: have what it has here deleted, by a task."""

@@ -35,6 +35,7 @@ from ._rows import submit, submit_on_each_node
 from ._runner import Runner, by_name
 from ._service import Tasks
 from ._task import Task
+from ._waiting import wait_for_end
 
 __all__ = [
     "UNDO",
@@ -56,4 +57,5 @@ __all__ = [
     "by_name",
     "submit",
     "submit_on_each_node",
+    "wait_for_end",
 ]

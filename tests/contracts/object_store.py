@@ -512,6 +512,26 @@ class ObjectStoreContract(Base):
         self.assertEqual(await self.names(), ["b"])
         self.assertEqual((await self.store.container(ACCOUNT, BOX)).bytes_used, 1)
 
+    async def test_delete_objects_of_an_earlier_time(self) -> None:
+        """What was modified after that stays, also where its metadata alone were."""
+        for name in ("a", "b", "c", "d"):
+            await put_bytes(self.store, name, b"1")
+        until_us = max(
+            facts.modified_us for facts in await self.store.objects_named(ACCOUNT, BOX, ["a", "b", "c", "d"])
+        )
+        await put_bytes(self.store, "a", b"2")
+        await self.store.update_object(ACCOUNT, BOX, "b", content_type="x/y", metadata={})
+        self.assertEqual(await self.store.delete_objects(ACCOUNT, BOX, ["a", "b", "c", "x"], until_us), {"c"})
+        self.assertEqual(await self.names(), ["a", "b", "d"])
+
+    async def test_objects_named(self) -> None:
+        """Those that exist, each once, as each would be by itself."""
+        for name in ("a", "b"):
+            await put_bytes(self.store, name, b"1")
+        found = await self.store.objects_named(ACCOUNT, BOX, ["a", "x", "a"])
+        self.assertEqual(found, [await self.store.object(ACCOUNT, BOX, "a")])
+        await self.refuses(NoSuchContainer, self.store.objects_named(ACCOUNT, "none", ["a"]))
+
     async def test_copy_object(self) -> None:
         """A copy has the bytes, its own metadata, and outlives its source."""
         data = os.urandom(100_000)

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ purge_delay_s = 1
 """
 COUNT = 100
 DELETE = "await self.store.delete_objects(account, container, names)"
+DELETE_LISTED = "await store.delete_objects(listed.account, container, names, listed.until_us)"
 REST = """
 
 async def rest() -> None:
@@ -69,15 +71,16 @@ class PurgeTests(SynchronousTestCase):
         """A copy of the code with slow purges, another one each time."""
         self.made += 1
         tree = copy_tree(self.trees / str(self.made))
-        module = tree / "cloudd" / "objects" / "_purge.py"
-        source = module.read_text()
-        for text, slower in (
-            ("PAGE = 500", f"PAGE = 2  # {self.made}"),
-            (DELETE, f"{DELETE}\n            await rest()"),
-        ):
-            self.assertEqual(source.count(text), 1)
-            source = source.replace(text, slower)
-        module.write_text(source + REST.format(slow=str(self.slow)))
+        for name, delete in (("_purge.py", DELETE), ("_bulk.py", DELETE_LISTED)):
+            module = tree / "cloudd" / "objects" / name
+            source = module.read_text()
+            for text, slower in (
+                ("PAGE = 500", f"PAGE = 2  # {self.made}"),
+                (delete, f"{delete}\n            await rest()"),
+            ):
+                self.assertEqual(source.count(text), 1)
+                source = source.replace(text, slower)
+            module.write_text(source + REST.format(slow=str(self.slow)))
         return tree
 
     def cloudctl(self, *words: str) -> Any:
@@ -146,6 +149,25 @@ class PurgeTests(SynchronousTestCase):
         while len(generations := self.agent()["generations"]) > 1 and time.monotonic() < deadline:
             self.assertEqual([generation["holders"] for generation in generations], [[]] * len(generations))
         self.assertEqual(len(generations), 1)
+
+    def test_bulk_deletion(self) -> None:
+        """Its client waits, whatever happens to who deletes, and is told of each object once."""
+        self.fill("many", 30)
+        self.slow.touch()
+        names = "".join(f"many/o{number:04d}\n" for number in range(31))
+        headers = {"X-Auth-Token": self.token, "Content-Type": "text/plain", "Accept": "application/json"}
+        with ThreadPoolExecutor(1) as pool:
+            path = f"/v1/AUTH_{self.project}?bulk-delete"
+            answer = pool.submit(ask, self.cloud, "object", "POST", path, names, headers)
+            deadline = time.monotonic() + PATIENCE_S
+            while not any(task["progress"] for task in self.cloudctl("task", "list", "--state", "running")["tasks"]):
+                self.assertLess(time.monotonic(), deadline, self.cloud.log())
+            os.kill(self.agent()["pid"], signal.SIGKILL)
+            self.slow.unlink()
+            status, _, body = answer.result(PATIENCE_S)
+        self.assertEqual(status, 200)
+        outcome = json.loads(body)
+        self.assertEqual((outcome["Number Deleted"], outcome["Number Not Found"], outcome["Errors"]), (30, 1, []))
 
     def upgrade_in_canary(self, tree: Path) -> Any:
         """An upgrade with a canary that lasts 4 s and more, as JSON; it may fail."""

@@ -32,8 +32,9 @@ from twisted.internet.task import deferLater
 
 from cloudd.tasks import Ended, Fields, Form, Kind, Retry, Runner, Step, Task, by_name, submit
 
+from .database import ask
 from .walks import book
-from .world import World, ask, fork, make_folder, waited
+from .world import World, fork, make_folder, waited
 
 FORM = Form(name="test.fleet")
 PARALLEL = 4
@@ -148,11 +149,12 @@ def open_tasks(folder: Path) -> int:
 
 def judged(folder: Path, count: int) -> dict[str, Any]:
     """What came of the tasks, when nothing runs any more."""
-    states = dict(ask(folder, "SELECT id, state FROM tasks"))
-    results = dict(ask(folder, "SELECT id, result FROM tasks"))
-    numbers = {task_id: json.loads(text)["number"] for task_id, text in ask(folder, "SELECT id, payload FROM tasks")}
-    ends = Counter(row[0] for row in ask(folder, "SELECT task_id FROM test_ends"))
-    effects = Counter(ask(folder, "SELECT task_id, what FROM test_effects"))
+    tasks = ask(folder, "SELECT id, state, result, payload FROM tasks")
+    states = {task["id"]: task["state"] for task in tasks}
+    results = {task["id"]: task["result"] for task in tasks}
+    numbers = {task["id"]: json.loads(task["payload"])["number"] for task in tasks}
+    ends = Counter(row["task_id"] for row in ask(folder, "SELECT task_id FROM test_ends"))
+    effects = Counter((row["task_id"], row["what"]) for row in ask(folder, "SELECT task_id, what FROM test_effects"))
     doubled = {task_id for task_id, times in ends.items() if times > 1}
     doubled |= {task_id for (task_id, _what), times in effects.items() if times > 1}
     wrong = [

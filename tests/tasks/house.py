@@ -15,7 +15,8 @@ from cloudd.database import open_control_database
 from cloudd.database._control import ControlDatabase
 from cloudd.tasks import Ended, Form, Kind, Runner, by_name, submit
 
-from .world import DATABASE, ask, make_folder
+from .database import ask, place
+from .world import make_folder
 
 FORM = Form(name="test.work")
 
@@ -35,7 +36,7 @@ class House:
     def built(cls, case: TestCase) -> House:
         folder = Path(case.mktemp()).absolute()
         make_folder(folder)
-        database = open_control_database(folder / DATABASE, reactor=reactor, threads=2)
+        database = open_control_database(place(folder), reactor=reactor, threads=2)
         case.addCleanup(database.close)
         return cls(case, folder, database, [])
 
@@ -71,8 +72,7 @@ class House:
 
     def row(self, task_id: str) -> dict[str, Any]:
         """A task's columns."""
-        names = [row[1] for row in ask(self.folder, "PRAGMA table_info(tasks)")]
-        return dict(zip(names, ask(self.folder, f"SELECT * FROM tasks WHERE id = '{task_id}'")[0], strict=True))
+        return ask(self.folder, f"SELECT * FROM tasks WHERE id = '{task_id}'")[0]
 
     def set(self, task_id: str, changes: str) -> None:
         """Change its row, as time or another process would."""
@@ -80,7 +80,7 @@ class House:
 
     def database_ids(self) -> list[str]:
         """Ids of all tasks."""
-        return [row[0] for row in ask(self.folder, "SELECT id FROM tasks")]
+        return [row["id"] for row in ask(self.folder, "SELECT id FROM tasks")]
 
     async def until(self, condition: Callable[[], Any], patience_s: float = 20.0) -> Any:
         """Wait until something is so, and give what ``condition`` gave."""

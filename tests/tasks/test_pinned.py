@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from twisted.trial.unittest import TestCase
@@ -10,6 +11,7 @@ from twisted.trial.unittest import TestCase
 from cloudd.tasks import Fields, Form, Kind, Step, Task
 from reload import Converters
 
+from .database import ask
 from .house import House
 
 DAY_US = 86_400_000_000
@@ -35,14 +37,12 @@ class PinnedTests(TestCase):
         self.house = House.built(self)
 
     def node(self, name: str, reads: list[int], age_us: int = 0, state: str = "ready") -> None:
-        from .world import ask
-
         payloads = json.dumps({"test.work": reads})
-        now = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+        contact_us = time.time_ns() // 1000 - age_us  # the database's clock is this machine's
         ask(
             self.house.folder,
             "INSERT INTO nodes (id, name, state, state_us, payloads, contact_us, created_us) "
-            f"VALUES ('{name}', '{name}', '{state}', 0, '{payloads}', {now} - {age_us}, 0)",
+            f"VALUES ('{name}', '{name}', '{state}', 0, '{payloads}', {contact_us}, 0)",
         )
 
     async def version(self) -> int:
@@ -69,8 +69,6 @@ class PinnedTests(TestCase):
 
     async def test_the_way_back(self) -> None:
         """Code that an open release leads back to counts, though no node runs it."""
-        from .world import ask
-
         ask(
             self.house.folder,
             "INSERT INTO releases (id, new_hash, tree, payloads, nodes, state, state_us, created_us) "

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from sqlalchemy import text
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
@@ -388,7 +389,7 @@ class LeaseTests(RunnerCase):
 
     @staticmethod
     def steal(connection: Any, task_id: str) -> Any:
-        connection.exec_driver_sql("UPDATE tasks SET due_us = 1 WHERE id = ?", (task_id,))
+        connection.execute(text("UPDATE tasks SET due_us = 1 WHERE id = :id"), {"id": task_id})
         return _rows.claim(connection, {FORM.name: (1,)}, "thief", 30_000_000, 1)
 
     async def test_fence(self) -> None:

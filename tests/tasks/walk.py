@@ -31,7 +31,8 @@ from twisted.internet.defer import Deferred
 from cloudd.tasks import Kind, Runner, by_name
 from tests.running_cloud import CHECKOUT
 
-from .world import World, ask, copy_folder, die, fork, make_folder, waited
+from . import database
+from .world import World, copy_folder, die, fork, make_folder, waited
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as Base
@@ -128,16 +129,24 @@ def _played(scenario: Scenario, folder: Path, fatal: int | None) -> dict[str, An
 
     status = waited(fork(folder, work, Moments(folder / "moments", fatal)))
     if fatal is not None and status == KILLED:
+        database.await_silence(folder)
         # Nobody has to wait for the end of the lease here; how long it lasts is tested elsewhere.
-        ask(folder, "UPDATE tasks SET due_us = 0 WHERE state = 'running'")
+        database.ask(folder, "UPDATE tasks SET due_us = 0 WHERE state = 'running'")
         assert waited(fork(folder, work)) == 0, "the second process could not go on"
     assert waited(fork(folder, look)) == 0
-    return {
+    played = {
         "first_process": status,
-        "ends": sorted(ask(folder, "SELECT state, count(*) FROM test_ends GROUP BY task_id, state")),
-        "tasks": sorted(ask(folder, "SELECT kind, state, resource, coalesce(result, ''), cause FROM tasks")),
+        "ends": _rows(folder, "SELECT state, count(*) AS times FROM test_ends GROUP BY task_id, state"),
+        "tasks": _rows(folder, "SELECT kind, state, resource, coalesce(result, '') AS result, cause FROM tasks"),
         "effects": json.loads((folder / "effects").read_text()),
     }
+    database.drop(folder)
+    return played
+
+
+def _rows(folder: Path, query: str) -> list[list[Any]]:
+    """In an order that does not tell which task was first."""
+    return sorted(list(row.values()) for row in database.ask(folder, query))
 
 
 def walked(scenario: str, folder: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from cloudd.tasks import Fields, Form, Kind, Retry, Step, Task, TaskFailed, submit
 
@@ -17,7 +17,7 @@ BUILD = Form(name="test.build")
 
 def book(connection: Connection, task_id: str, what: str) -> None:
     """An effect that must not be had twice: a row in the control database."""
-    connection.exec_driver_sql("INSERT INTO test_effects VALUES (?, ?)", (task_id, what))
+    connection.execute(text("INSERT INTO test_effects VALUES (:id, :what)"), {"id": task_id, "what": what})
 
 
 def booked(connection: Connection) -> list[str]:

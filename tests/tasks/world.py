@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sqlite3
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
@@ -21,17 +20,9 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
 
-from cloudd.database import GroupCommit, migrate, open_control_database
+from cloudd.database import GroupCommit, open_control_database
 
-DATABASE = "cloud.sqlite"
-
-# Each end of a task is counted as it happens, by the database: a task that ends twice has two rows.
-ENDS = """
-CREATE TABLE test_ends (task_id TEXT, state TEXT);
-CREATE TABLE test_effects (task_id TEXT, what TEXT);
-CREATE TRIGGER test_ended AFTER UPDATE OF state ON tasks WHEN NEW.state IN ('done', 'failed')
-BEGIN INSERT INTO test_ends VALUES (NEW.id, NEW.state); END;
-"""
+from . import database
 
 
 @define(eq=False)
@@ -62,7 +53,7 @@ class World:
     threads: Threads = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.database = open_control_database(self.folder / DATABASE, reactor=self.reactor, threads=1)
+        self.database = open_control_database(database.place(self.folder), reactor=self.reactor, threads=1)
         self.threads = Threads(self.reactor)
         self.threads.pool.start()
 
@@ -99,27 +90,15 @@ class _Marked:
 
 
 def make_folder(folder: Path) -> None:
-    """A control database that counts how tasks end."""
+    """A world with a control database that counts how tasks end."""
     folder.mkdir(parents=True)
-    migrate(folder / DATABASE)
-    connection = sqlite3.connect(folder / DATABASE)
-    connection.executescript(ENDS)
-    connection.close()
+    database.make(folder)
 
 
 def copy_folder(source: Path, target: Path) -> None:
     """The same world, to go on in."""
     shutil.copytree(source, target)
-
-
-def ask(folder: Path, statement: str) -> list[tuple[Any, ...]]:
-    """Rows of a folder's database, which no process may be writing to."""
-    connection = sqlite3.connect(folder / DATABASE)
-    try:
-        with connection:
-            return connection.execute(statement).fetchall()
-    finally:
-        connection.close()
+    database.copy(source, target)
 
 
 def fork(folder: Path, work: Callable[[World], Awaitable[None]], moment: Callable[[str], None] | None = None) -> int:

@@ -2,8 +2,8 @@
 """
 Bulk delete: a list of percent-encoded paths, one a line, deleted together.
 
-The answer is always 200; its body says what happened.  Objects go before containers, as in Swift, and all objects of
-one container in one transaction.
+The answer is always 200; its body says what happened.  Objects go before containers, as in Swift.  A long list is
+deleted by a task: it goes on when the client leaves or the process is killed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from attrs import Factory, define
 
 from cloudd.objects import Action, Forbidden, Unauthorized
 from cloudd.protocols.http import BodyTooLarge
-from storage import ContainerNotEmpty, NoSuchContainer
+from cloudd.tasks import TaskFailed
 
 from ._answers import Refusal
 from ._call import Call
@@ -105,6 +105,13 @@ async def _delete_all(call: Call, lines: list[bytes]) -> Outcome:
     if len(lines) > BULK_DELETES:
         raise _too_many()
     outcome = Outcome()
+    objects, containers = _read(lines, outcome)
+    await _delete(call, *await _allowed(call, objects, containers, outcome), outcome)
+    return outcome
+
+
+def _read(lines: list[bytes], outcome: Outcome) -> tuple[dict[str, list[str]], list[str]]:
+    """Container -> names of objects; containers."""
     objects: dict[str, list[str]] = {}
     containers: list[str] = []
     for line in lines:
@@ -118,46 +125,54 @@ async def _delete_all(call: Call, lines: list[bytes]) -> Outcome:
             objects.setdefault(container, []).append(name)
         elif container:
             containers.append(container)
+    return objects, containers
+
+
+async def _allowed(
+    call: Call, objects: dict[str, list[str]], containers: list[str], outcome: Outcome
+) -> tuple[dict[str, list[str]], list[str]]:
+    """What the client may delete of these."""
+    allowed = {}
     for container, names in objects.items():
-        await _delete_objects(call, container, names, outcome)
+        if status := await _refused(call, Action.WRITE_OBJECT, container):
+            for name in names[: BULK_DELETE_FAILURES - len(outcome.errors)]:
+                outcome.refuse(f"{container}/{name}", status)
+        else:
+            allowed[container] = names
+    emptied = []
     for container in containers:
-        await _delete_container(call, container, outcome)
-    return outcome
+        if status := await _refused(call, Action.CHANGE_CONTAINER, container):
+            if not outcome.full:
+                outcome.refuse(container, status)
+        else:
+            emptied.append(container)
+    return allowed, emptied
 
 
-async def _delete_objects(call: Call, container: str, names: list[str], outcome: Outcome) -> None:
-    if outcome.full:
-        return
+async def _refused(call: Call, action: Action, container: str) -> int:
+    """The status with which the client may not do this; 0: it may."""
     try:
-        await call.authorize(Action.WRITE_OBJECT, container=container)
-        found = await call.store.delete_objects(call.place.account, container, names)
-    except (Unauthorized, Forbidden) as error:
-        status = 401 if isinstance(error, Unauthorized) else 403
-        for name in names[: BULK_DELETE_FAILURES - len(outcome.errors)]:
-            outcome.refuse(f"{container}/{name}", status)
-    except NoSuchContainer:
-        outcome.not_found += len(names)
-    else:
-        outcome.deleted += len(found)
-        outcome.not_found += len(names) - len(found)
-
-
-async def _delete_container(call: Call, container: str, outcome: Outcome) -> None:
-    if outcome.full:
-        return
-    try:
-        await call.authorize(Action.CHANGE_CONTAINER, container=container)
-        await call.store.delete_container(call.place.account, container)
+        await call.authorize(action, container=container)
     except Unauthorized:
-        outcome.refuse(container, 401)
+        return 401
     except Forbidden:
-        outcome.refuse(container, 403)
-    except NoSuchContainer:
-        outcome.not_found += 1
-    except ContainerNotEmpty:
-        outcome.refuse(container, 409)
-    else:
-        outcome.deleted += 1
+        return 403
+    return 0
+
+
+async def _delete(call: Call, objects: dict[str, list[str]], containers: list[str], outcome: Outcome) -> None:
+    """What is allowed."""
+    if outcome.full:
+        return
+    most = BULK_DELETE_FAILURES - len(outcome.errors)
+    try:
+        done = await call.objects.delete_listed(call.place.account, objects, containers, most, call.request.id)
+    except TaskFailed as error:
+        raise Refusal(503, f"The deletion did not come to its end: {error.cause}.", plain=True) from error
+    outcome.deleted += done.deleted
+    outcome.not_found += done.not_found
+    for path in done.conflicts[:most]:
+        outcome.refuse(path, 409)
 
 
 def _too_many() -> Refusal:
