@@ -57,7 +57,7 @@ class GoodCodeTests(HandOverCase):
     def test_there_and_back(self) -> None:
         """A changed kernel module: all connections move; one that cannot follows; a rollback brings all back."""
         before = self.cloud.worker_pids()
-        thread, answers = self.slow_request("/slow/12")
+        thread, answers = self.held_request()
         self.change_kernel()
         self.cloud.say("two")
         (plan,) = self.cloud.control("POST", "plan", {})
@@ -76,6 +76,7 @@ class GoodCodeTests(HandOverCase):
         threads = [int(thread) for pid in after for thread in os.listdir(f"/proc/{pid}/task")]
         ours = os.getpriority(os.PRIO_PROCESS, 0)
         self.assertEqual({os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}, {ours})
+        self.release()
         thread.join()
         self.assertEqual(answers, [(200, "one")])
         self.assertNothingLeft()

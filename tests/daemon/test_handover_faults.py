@@ -262,11 +262,13 @@ class CircumstanceTests(FaultCase):
         cloud = self.started()
         connections = [Witness(cloud) for _ in range(8)]
         slow = cloud.connect()
-        slow.request("GET", "/slow/25")
+        released = cloud.state.parent / "released"
+        slow.request("GET", f"/until/{released.name}")
         began = cloud.word
         self.hand_over(cloud)
         self.hand_over(cloud)
         self.assertEqual([wrong for each in connections if (wrong := each.check(cloud.word))], [])
+        released.touch()
         self.assertEqual(slow.getresponse().read().decode(), began)
         cloud.wait(cloud.is_clean, "nothing is left over")
         self.assertEqual(cloud.get("/", slow)[1].split()[0], cloud.word)

@@ -49,6 +49,15 @@ class RunningCase(SynchronousTestCase):
         self.cloud.wait(lambda: self.requests_running() >= 1, "the request has begun")
         return thread, answers
 
+    def held_request(self) -> tuple[threading.Thread, list[object]]:
+        """One that ends when ``release`` is called."""
+        self.flag = self.cloud.state.parent / f"released-{time.monotonic_ns()}"
+        return self.slow_request(f"/until/{self.flag.name}")
+
+    def release(self) -> None:
+        """Let the last held request end."""
+        self.flag.touch()
+
     def requests_running(self) -> int:
         return sum(
             generation["requests_running"]
@@ -175,7 +184,7 @@ class SwapTests(RunningCase):
         self.addCleanup(connection.close)
         self.assertIn("one", self.cloud.get("/", connection)[1])
         sock = connection.sock
-        thread, answers = self.slow_request("/slow/5")  # longer than a swap takes on a busy machine
+        thread, answers = self.held_request()
         self.cloud.say("two")
         outcome = self.cloud.upgrade()
         self.assertEqual(outcome["result"], "committed", outcome)
@@ -186,6 +195,7 @@ class SwapTests(RunningCase):
                        'cloudd_rollbacks_total{reason="prepare"} 0.0'):  # fmt: skip
             self.assertIn(sample, metrics)
         self.assertRegex(metrics, r'cloudd_connections\{face="api",generation="1",worker="front-\d"\} 1\.0')
+        self.release()
         thread.join()
         self.assertEqual(answers, [(200, "one")])
         numbers = {worker["generations"][-1]["number"] for worker in self.cloud.status()["workers"]}
@@ -198,7 +208,7 @@ class SwapTests(RunningCase):
 
     def check_traces(self, outcome: Any) -> None:
         """What the host tells of the request that ended in the old code, and of the last one."""
-        lines = self.cloud.wait(lambda: [line for line in self.cloud.access_lines() if "/slow" in line], "the line")
+        lines = self.cloud.wait(lambda: [line for line in self.cloud.access_lines() if "/until" in line], "the line")
         lines += [line for line in self.cloud.access_lines() if line.split()[11] == "2"]
         for line, generation, code in ((lines[0], 1, outcome["old_hash"]), (lines[-1], 2, outcome["new_hash"])):
             (trace,) = self.cloud.control("GET", f"trace?request_id={line.split()[1]}")
@@ -356,7 +366,7 @@ class CrashTests(RunningCase):
             self.cloud.get("/", connection)
         sockets = [connection.sock for connection in connections]
         pids = self.cloud.worker_pids()
-        thread, answers = self.slow_request("/slow/2")
+        thread, answers = self.held_request()
         assert self.cloud.process is not None
         self.cloud.process.kill()
         self.cloud.process.wait()
@@ -365,6 +375,7 @@ class CrashTests(RunningCase):
         self.assertEqual(self.cloud.worker_pids(), pids)
         self.assertEqual({self.cloud.get("/", connection)[0] for connection in connections}, {200})
         self.assertEqual([connection.sock for connection in connections], sockets)
+        self.release()
         thread.join()
         self.assertEqual(answers, [(200, "one")])
         self.cloud.say("two")
@@ -417,7 +428,7 @@ class StopTests(RunningCase):
         """SIGTERM: the port is closed to newcomers, a slow request gets its answer, then all end with success."""
         idle = self.cloud.connect()
         self.cloud.get("/", idle)
-        thread, answers = self.slow_request("/slow/1")
+        thread, answers = self.held_request()
         assert self.cloud.process is not None and idle.sock is not None
         self.cloud.process.send_signal(signal.SIGTERM)
         idle.sock.settimeout(10)
@@ -425,6 +436,7 @@ class StopTests(RunningCase):
         time.sleep(0.2)  # the other worker closes its port as well
         self.assertTrue(thread.is_alive())
         self.assertRaises(ConnectionRefusedError, self.cloud.get, "/")
+        self.release()
         thread.join()
         self.assertEqual(answers, [(200, "one")])
         self.assertIn(self.cloud.process.wait(10), {0, -signal.SIGTERM})
@@ -456,9 +468,10 @@ class StopTests(RunningCase):
 
     def test_signal_to_all(self) -> None:
         """SIGTERM to all, as systemd's ``KillMode=control-group`` does: requests in flight end all the same."""
-        thread, answers = self.slow_request("/slow/1")
+        thread, answers = self.held_request()
         for pid in self.cloud.processes():
             os.kill(pid, signal.SIGTERM)
+        self.release()
         assert self.cloud.process is not None
         self.cloud.process.wait(10)
         thread.join()

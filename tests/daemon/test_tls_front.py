@@ -656,7 +656,8 @@ class DaemonTests(SynchronousTestCase):
         idle = self.connect()
         self.get("/", idle)
         answers: list[tuple[int, str]] = []
-        thread = threading.Thread(target=lambda: answers.append(self.get("/slow/1")))
+        released = self.cloud.state.parent / "released"
+        thread = threading.Thread(target=lambda: answers.append(self.get(f"/until/{released.name}")))
         thread.start()
         self.cloud.wait(
             lambda: sum(
@@ -668,7 +669,10 @@ class DaemonTests(SynchronousTestCase):
         )
         opened: Any = idle.sock
         opened.suppress_ragged_eofs = False
-        self.cloud.stop()
+        assert self.cloud.process is not None
+        self.cloud.process.terminate()
+        released.touch()
+        self.cloud.process.wait(60)
         thread.join()
         self.assertEqual(answers, [(200, "one")])
         self.assertEqual(opened.recv(1), b"")  # with a close_notify: it was not cut
