@@ -19,7 +19,7 @@ from cloudd.backups import Backups
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
 from cloudd.identity import Identity, bootstrap, first_login_kept
-from cloudd.image import Images
+from cloudd.image import Fetcher, Images, Imports, read_sources
 from cloudd.interfaces.application import (
     IApplication,
     OperationRefused,
@@ -116,10 +116,18 @@ class Application:
         self.objects = Objects(resources, store)
         self.identity = Identity(resources, self.objects.project_deleted)
         self.images = Images(resources, store)
+        images = resources.settings.images
+        fetcher = Fetcher(resources.reactor, read_sources(images.web_download_hosts), images.max_bytes)
+        self.imports = Imports(resources, self.images, fetcher, lambda: self.nodes.own_id(), lambda: self.tasks.poke())
         self.events = Events(resources, self.identity, store)
         self.rolling = Rolling(resources, Orders(resources.bus), self._live)
         self.backups = Backups(resources, node_id_of)
-        kinds = [*self.objects.task_kinds(), *self.rolling.task_kinds(), *self.backups.task_kinds()]
+        kinds = [
+            *self.objects.task_kinds(),
+            *self.rolling.task_kinds(),
+            *self.backups.task_kinds(),
+            *self.imports.task_kinds(),
+        ]
         self.tasks = Tasks(resources, kinds)
         self.nodes = Nodes(resources, self.tasks, {**self.tasks.readable, **MESSAGES, **API_VERSIONS})
         self.node_listener = NodeListener(resources, self.nodes)
@@ -147,7 +155,7 @@ class Application:
         }
         monitoring = monitoring_face(resources, self.health, node_id_of(resources))
         rest = identity_face(self.identity, resources, self.nodes.served)
-        images = image_face(self.identity, self.images, resources, self.nodes.served)
+        image_api = image_face(self.identity, self.images, self.imports, resources, self.nodes.served)
         networks = network_face(self.identity, resources)
         web = web_face(self.identity, self.events, resources, self._calls["rolling.status"])
         self._faces: dict[str, Handler] = {
@@ -157,10 +165,10 @@ class Application:
                     b"/metrics": monitoring,
                     b"/events": events_face(self.events, self.identity, resources),
                     b"/ui": web,
-                    b"/image": images,
+                    b"/image": image_api,
                     b"/network": networks,
                 },
-                {b"/ui/": web, b"/image/": images, b"/network/": networks},
+                {b"/ui/": web, b"/image/": image_api, b"/network/": networks},
                 rest,
             ),
             "object": swift_face(self.identity, self.objects, resources),

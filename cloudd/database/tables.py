@@ -334,6 +334,7 @@ image = Table(
     Column("hash_value", String(128), nullable=True),
     Column("data_id", String(64), nullable=True),  # of its data, which is there or comes now
     Column("saving_until_us", BigInteger, nullable=True),  # so long an upload that says nothing is believed to go on
+    Column("import_task_id", String(64), nullable=True),  # of the import that goes on
     Column("created_us", BigInteger, nullable=False),
     Column("updated_us", BigInteger, nullable=False),
     Index(None, "project_id"),

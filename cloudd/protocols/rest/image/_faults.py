@@ -12,6 +12,7 @@ from cloudd.image import (
     ImageForbidden,
     NoSuchImage,
     NoSuchMember,
+    SourceRefused,
     UnfitData,
 )
 
@@ -20,6 +21,7 @@ from .._faults import Fault
 _STATUS: tuple[tuple[type[ImageError], int], ...] = (
     (BadImageValue, 400),
     (UnfitData, 400),
+    (SourceRefused, 400),
     (ImageForbidden, 403),
     (NoSuchImage, 404),
     (NoSuchMember, 404),

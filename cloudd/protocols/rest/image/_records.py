@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -33,8 +34,9 @@ _UUID_LENGTHS = (8, 4, 4, 4, 12)
 class ImageRoutes:
     """``/v2/images``."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, import_methods: Sequence[str]) -> None:
         self._images = images
+        self._methods = ",".join(import_methods).encode()
 
     @route("GET", "/v2/images")
     async def list_images(self, call: Call) -> Answer:
@@ -56,7 +58,9 @@ class ImageRoutes:
         given = await _read_members(call)
         image = await self._images.create(call.access, _new_image(given))
         place = call.links.to("v2", "images", image.id).encode()
-        return Answer(201, show_image(image), headers=((b"Location", place),))
+        return Answer(
+            201, show_image(image), headers=((b"Location", place), (b"OpenStack-image-import-methods", self._methods))
+        )
 
     @route("GET", "/v2/images/{image_id}")
     async def show(self, call: Call, image_id: str) -> Answer:
