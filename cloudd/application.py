@@ -118,7 +118,7 @@ class Application:
         self.images = Images(resources, store)
         images = resources.settings.images
         fetcher = Fetcher(resources.reactor, read_sources(images.web_download_hosts), images.max_bytes)
-        self.imports = Imports(resources, self.images, fetcher, lambda: self.nodes.own_id(), lambda: self.tasks.poke())
+        self.imports = Imports(resources, self.images, fetcher, self._own_node, self._poke_tasks)
         self.events = Events(resources, self.identity, store)
         self.rolling = Rolling(resources, Orders(resources.bus), self._live)
         self.backups = Backups(resources, node_id_of)
@@ -243,6 +243,12 @@ class Application:
 
     async def _back_up(self, request_id: str) -> dict[str, Any]:
         return await self._begun(await self.backups.order(request_id))
+
+    def _own_node(self) -> Awaitable[str]:
+        return self.nodes.own_id()
+
+    def _poke_tasks(self) -> None:
+        self.tasks.poke()
 
     async def _begun(self, task_id: str) -> dict[str, Any]:
         self.tasks.poke()

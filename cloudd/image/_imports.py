@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from attrs import define
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from cloudd.identity import Access
 from cloudd.interfaces.application import Resources
@@ -181,7 +182,6 @@ class _Steps:
         try:
             while not await _ends_within(self._reactor, fetching, SAVE_S):
                 await task.save({**task.state, "taken": upload.size}, progress=upload.size)
-            await fetching
             await put_data(self._store, _image(task), upload, await looked_at(upload))
         except BaseException as error:
             fetching.addErrback(lambda _: None)
@@ -213,14 +213,15 @@ async def _or_failed(work: Awaitable[None]) -> None:
 
 
 def _ends_within(reactor: Any, work: Deferred[Any], seconds: float) -> Deferred[bool]:
-    """Fires with whether it has ended when that is known; ``work`` keeps its result."""
+    """Fires with whether it has ended when that is known, or fails as it has: await this and never ``work`` itself."""
     found: Deferred[bool] = Deferred()
     timer = reactor.callLater(seconds, found.callback, False)
 
     def ended(result: Any) -> Any:
         if timer.active():
             timer.cancel()
-            found.callback(True)
+            found.callback(result if isinstance(result, Failure) else True)
+            return None
         return result
 
     work.addBoth(ended)

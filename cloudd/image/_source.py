@@ -120,7 +120,11 @@ def _read_entry(text: str) -> _Entry:
         return _Entry(ip_network(host), "", port)
     except ValueError:
         name = host[1:] if host.startswith("*.") else host
-    if not _NAME.fullmatch(name.removeprefix(".")) or name.startswith(".") != host.startswith("*."):
+    if (
+        found["bracketed"]
+        or not _NAME.fullmatch(name.removeprefix("."))
+        or name.startswith(".") != host.startswith("*.")
+    ):
         raise ValueError(f"[images] web_download_hosts: {text!r} is no host or address, with :PORT or without")
     return _Entry(None, name, port)
 
