@@ -69,7 +69,7 @@ class Origin:
         """Promises more than it sends."""
         request.setHeader(b"content-length", b"%d" % (len(RAW) + 1))
         request.write(RAW)
-        request.channel.transport.loseConnection()
+        request.channel.transport.abortConnection()
         return NOT_DONE_YET
 
     def do_endless(self, request: Any) -> int:
