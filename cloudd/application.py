@@ -156,7 +156,7 @@ class Application:
         monitoring = monitoring_face(resources, self.health, node_id_of(resources))
         rest = identity_face(self.identity, resources, self.nodes.served)
         image_api = image_face(self.identity, self.images, self.imports, resources, self.nodes.served)
-        networks = network_face(self.identity, resources)
+        networks = network_face(self.identity, resources, self.nodes.rows)
         web = web_face(self.identity, self.events, resources, self._calls["rolling.status"])
         self._faces: dict[str, Handler] = {
             "api": api_port(

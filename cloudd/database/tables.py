@@ -483,5 +483,14 @@ network_tag = Table(
     Column("tag", String(255), primary_key=True),
 )
 
+# Limits of projects that have others than all have.
+network_quota = Table(
+    "network_quotas",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("most", Integer, nullable=False),  # -1: there is no limit
+)
+
 # One row: the revision of the oldest release that may still run on the tables as they are; see `_migrate`.
 oldest_reader = Table("oldest_reader", metadata, Column("revision", String(32), primary_key=True))

@@ -38,6 +38,10 @@ class ImageConflict(ImageError):
     """The image is in another state, or there is one of that kind already (409); nothing was changed."""
 
 
+class OverQuota(ImageError):
+    """The project has as much as it may (413); nothing was kept."""
+
+
 class SourceRefused(ImageError):
     """Data is not taken from there, or there is none (400); trying again would not help."""
 

@@ -18,6 +18,7 @@ from cloudd.database import tables
 from cloudd.tasks import Fields, Form, submit
 
 from ._facts import ACTIVE, GLANCE_DIRECT, IMPORTING, QUEUED, UPLOADING, Image
+from ._quota import Quota, enforce_room
 from ._rows import enter_if, waiting
 
 IMPORT: Final = Form(name="images.import")
@@ -62,7 +63,7 @@ def begin_import(connection: Connection, image: Image, payload: Fields, **facts:
     return enter_if(connection, image.id, IMPORTING, fits, begun)
 
 
-def end_import(connection: Connection, image_id: str, data_id: str, facts: Mapping[str, Any]) -> Image:
+def end_import(connection: Connection, image_id: str, data_id: str, facts: Mapping[str, Any], quota: Quota) -> Image:
     """
     The data is there and good: the image is active.
 
@@ -71,6 +72,7 @@ def end_import(connection: Connection, image_id: str, data_id: str, facts: Mappi
     :raises ImageConflict: it waits for other data by now
     """
     mine = and_(_c.status == IMPORTING, _c.data_id == data_id)
+    enforce_room(connection, image_id, facts["size"], quota)
     return enter_if(connection, image_id, ACTIVE, mine, {**facts, "import_task_id": None})
 
 

@@ -32,6 +32,7 @@ from ._facts import GLANCE_DIRECT, IMPORTING, UPLOADING, WEB_DOWNLOAD, Image
 from ._fetch import Fetcher
 from ._import_rows import IMPORT, ImportTask, begin_import, end_import, give_up_import, imports_of
 from ._patch import missing_formats
+from ._quota import UNLIMITED, Quota
 from ._service import Images
 
 SAVE_S: Final = 1.0
@@ -110,16 +111,16 @@ class Imports:
 
     def task_kinds(self) -> tuple[Kind, ...]:
         """Of this service."""
-        return import_kinds(self._resources, self._images.store, self._fetcher)
+        return import_kinds(self._resources, self._images.store, self._fetcher, self._images.quota)
 
 
-def import_kinds(resources: Any, store: IObjectStore, fetcher: Fetcher) -> tuple[Kind, ...]:
+def import_kinds(resources: Any, store: IObjectStore, fetcher: Fetcher, quota: Quota = UNLIMITED) -> tuple[Kind, ...]:
     """
     The kind, on that store.
 
     :param resources: ``reactor`` and ``database``, the part of ``Resources`` that it uses
     """
-    steps = _Steps(resources.reactor, resources.database, store, fetcher)
+    steps = _Steps(resources.reactor, resources.database, store, fetcher, quota)
     return (
         Kind(
             form=IMPORT,
@@ -138,6 +139,7 @@ class _Steps:
     _database: Any
     _store: IObjectStore
     _fetcher: Fetcher
+    _quota: Quota
 
     async def data(self, task: Task) -> Fields | None:
         """Bring the data into the store."""
@@ -168,7 +170,7 @@ class _Steps:
         looked = looked_of(facts)
         looked.refuse_unfit(image)
         state = {"kept": True, "size": looked.size}
-        await task.write(end_import, image.id, task.payload["data"], looked.columns, state=state)
+        await task.write(end_import, image.id, task.payload["data"], looked.columns, self._quota, state=state)
 
     async def _facts(self, task: Task) -> Any:
         try:

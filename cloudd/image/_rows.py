@@ -33,6 +33,7 @@ from cloudd.database import now_us, tables
 from ._errors import ImageConflict, NoSuchImage
 from ._facts import ACTIVE, COMMUNITY, MAX_MEMBERS, PUBLIC, QUEUED, SAVING, SHARED, UPLOADING, Image, Member
 from ._query import Condition, ImageQuery, Order
+from ._quota import UNLIMITED, Quota, enforce_one_more, enforce_room
 
 _images, _properties, _tags, _members = tables.image, tables.image_property, tables.image_tag, tables.image_member
 _c = _images.c
@@ -58,13 +59,15 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 # ---- one image
 
 
-def create(connection: Connection, image: Image) -> Image:
+def create(connection: Connection, image: Image, quota: Quota = UNLIMITED) -> Image:
     """
+    :raises OverQuota: its project has as many as it may
     :return: with the time of its creation
     :raises ImageConflict: there is one with that id
     """
     if connection.execute(select(_c.id).where(_c.id == image.id)).first() is not None:
         raise ImageConflict(f"Image ID {image.id} already exists!")
+    enforce_one_more(connection, image.project_id, quota)
     connection.execute(insert(_images).values({**_values(image), "created_us": now_us(), "updated_us": now_us()}))
     _write_properties(connection, image)
     _write_tags(connection, image)
@@ -139,7 +142,7 @@ def go_on_saving(connection: Connection, image_id: str, data_id: str, lasts_us: 
     return connection.execute(mine.values(saving_until_us=now_us() + lasts_us)).rowcount == 1
 
 
-def end_upload(connection: Connection, image_id: str, data_id: str, facts: Facts) -> Image:
+def end_upload(connection: Connection, image_id: str, data_id: str, facts: Facts, quota: Quota = UNLIMITED) -> Image:
     """
     All data has come.
 
@@ -147,6 +150,7 @@ def end_upload(connection: Connection, image_id: str, data_id: str, facts: Facts
     :raises NoSuchImage: it was deleted meanwhile
     :raises ImageConflict: another upload has taken its place
     """
+    enforce_room(connection, image_id, facts["size"], quota)
     return enter_if(connection, image_id, ACTIVE, _its(data_id), {**facts, "saving_until_us": None})
 
 

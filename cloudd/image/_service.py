@@ -42,6 +42,7 @@ from ._facts import (
 from ._import_rows import give_up_ended
 from ._patch import Operation, checked, may_be_downloaded, missing_formats, patched, tags_in
 from ._query import ImageQuery
+from ._quota import Quota, Usage, usage_of
 
 SILENT_S = 60.0
 UPKEEP_S = 60.0
@@ -77,7 +78,7 @@ class Images:
             _policy.enforce_publish(access)
         fresh = checked(evolve(image, id=image.id or str(uuid.uuid4()), project_id=owner))
 
-        made: Image = await self._resources.database.write(_rows.create, fresh)
+        made: Image = await self._resources.database.write(_rows.create, fresh, self.quota)
         return made
 
     async def page(self, access: Access, query: ImageQuery) -> Sequence[Image]:
@@ -176,6 +177,22 @@ class Images:
         if after != before:
             await self._resources.database.write(_rows.change, before, after)
 
+    @property
+    def quota(self) -> Quota:
+        """Of every project."""
+        settings = self._resources.settings.images
+        return Quota(settings.quota_images, settings.quota_bytes)
+
+    async def usage(self, access: Access) -> Usage:
+        """
+        What the project that asks has.
+
+        :raises ImageForbidden: the token has no role in a project
+        """
+        _policy.enforce_read(access)
+        found: Usage = await self._resources.database.read(usage_of, access.project_id or "")
+        return found
+
     # ---- data
 
     async def begin_upload(self, access: Access, image_id: str) -> Image:
@@ -233,7 +250,9 @@ class Images:
         if image.status == SAVING:
             found.refuse_unfit(image)
         await put_data(self.store, image, upload, found)
-        end: tuple[Any, ...] = (_rows.end_stage,) if image.status == UPLOADING else (_rows.end_upload, found.columns)
+        end: tuple[Any, ...] = (
+            (_rows.end_stage,) if image.status == UPLOADING else (_rows.end_upload, found.columns, self.quota)
+        )
         try:
             kept: Image = await self._resources.database.write(end[0], image.id, data_of(image)[2], *end[1:])
         except ImageError:

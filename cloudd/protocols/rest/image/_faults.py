@@ -12,6 +12,7 @@ from cloudd.image import (
     ImageForbidden,
     NoSuchImage,
     NoSuchMember,
+    OverQuota,
     SourceRefused,
     UnfitData,
 )
@@ -26,6 +27,7 @@ _STATUS: tuple[tuple[type[ImageError], int], ...] = (
     (NoSuchImage, 404),
     (NoSuchMember, 404),
     (ImageConflict, 409),
+    (OverQuota, 413),
 )
 
 

@@ -28,6 +28,7 @@ from ._queries import read_query
 from ._shown import SCHEMA, show_image
 
 PATCH_TYPES = ("application/openstack-images-v2.1-json-patch",)
+_MIB = 1 << 20
 _UUID_LENGTHS = (8, 4, 4, 4, 12)
 
 
@@ -82,6 +83,15 @@ class ImageRoutes:
         """204; its data goes with it."""
         await self._images.delete(call.access, image_id)
         return Answer(204)
+
+    @route("GET", "/v2/info/usage")
+    async def usage(self, call: Call) -> Answer:
+        """How many images and MiB of data the project has, and may have; -1: there is no limit."""
+        used, quota = await self._images.usage(call.access), self._images.quota
+        most = quota.bytes if quota.bytes < 0 else quota.bytes // _MIB
+        size = {"limit": most, "usage": -(-used.bytes // _MIB)}
+        count = {"limit": quota.images, "usage": used.images}
+        return Answer(200, {"usage": {"image_size_total": size, "image_count_total": count}})
 
     @route("PUT", "/v2/images/{image_id}/tags/{tag}")
     async def add_tag(self, call: Call, image_id: str, tag: str) -> Answer:

@@ -24,6 +24,8 @@ EXTENSIONS = {
     "port-security": "Port Security",
     "project-id": "project_id field enabled",
     "provider": "Provider Network",
+    "quota_details": "Quota details management support",
+    "quotas": "Quota management support",
     "security-group": "security-group",
     "sorting": "Sorting support",
     "standard-attr-description": "standard-attr-description",
