@@ -132,8 +132,9 @@ class View:
     What somebody may see: no more than what the APIs show the same token.
 
     ``everything``: an administrator who asked for it.  Else only the project's own events, and of these objects and
-    containers for who may list them (``objects``), the project itself, its images and networks for its readers (``reader``), role assignments
-    and application credentials for the user they belong to, EC2 credentials for that user ``in_person``.
+    containers for who may list them (``objects``), the project itself, its images and networks for its readers
+    (``reader``), role assignments and application credentials for the user they belong to, EC2 credentials for that
+    user ``in_person``.
     """
 
     project_id: str | None

@@ -250,11 +250,13 @@ class Images:
         if image.status == SAVING:
             found.refuse_unfit(image)
         await put_data(self.store, image, upload, found)
-        end: tuple[Any, ...] = (
-            (_rows.end_stage,) if image.status == UPLOADING else (_rows.end_upload, found.columns, self.quota)
-        )
+        place, write = data_of(image)[2], self._resources.database.write
         try:
-            kept: Image = await self._resources.database.write(end[0], image.id, data_of(image)[2], *end[1:])
+            kept: Image = await (
+                write(_rows.end_stage, image.id, place)
+                if image.status == UPLOADING
+                else write(_rows.end_upload, image.id, place, found.columns, self.quota)
+            )
         except ImageError:
             await self.delete_data(image)
             raise

@@ -42,6 +42,7 @@ def network_face(identity: Identity, resources: Resources, nodes: Nodes) -> Hand
     database = resources.database
     subjects = [
         NetworkRoutes(database), SubnetRoutes(database), PortRoutes(database), GroupRoutes(database),
-        RuleRoutes(database), TagRoutes(database), QuotaRoutes(database), AgentRoutes(nodes, time.time), DiscoveryRoutes(),
+        RuleRoutes(database), TagRoutes(database), QuotaRoutes(database),
+        AgentRoutes(nodes, time.time), DiscoveryRoutes(),
     ]  # fmt: skip
     return RestFace(facts, identity, subjects, ABSENT)
