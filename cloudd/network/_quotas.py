@@ -84,11 +84,14 @@ def all_quotas(connection: Connection, access: Access) -> dict[str, dict[str, in
     return {project_id: _limits(connection, project_id) for project_id in ids}
 
 
-def set_quota(connection: Connection, access: Access, project_id: str, limits: Mapping[str, int]) -> dict[str, int]:
+def set_quota(
+    connection: Connection, access: Access, project_id: str, limits: Mapping[str, int], *, checks: bool = False
+) -> dict[str, int]:
     """
     Other limits of a project; those that are not named stay.
 
-    :raises BadNetworkValue: a resource that is none, or a number out of range
+    :param checks: refuse limits below what the project has
+    :raises BadNetworkValue: a resource that is none, a number out of range, or less than there is
     :raises NetworkForbidden: who asks is no administrator
     """
     _policy.enforce_admin(access, "update_quota")
@@ -97,6 +100,10 @@ def set_quota(connection: Connection, access: Access, project_id: str, limits: M
             raise BadNetworkValue(f"Unrecognized attribute(s) '{resource[:60]}': known are {', '.join(DEFAULTS)}.")
         if not UNLIMITED <= limit <= MAX_LIMIT:
             raise BadNetworkValue(f"Invalid input for {resource}: expected -1 (no limit) to {MAX_LIMIT}, got {limit}.")
+        if checks and limit != UNLIMITED and (used := _used(connection, resource, project_id)) > limit:
+            raise BadNetworkValue(
+                f"Quota limit exceeded: {resource} cannot be {limit}, the project has {used}.", "QuotaExceeded"
+            )
         mine = _quotas.c.project_id == project_id, _quotas.c.resource == resource
         connection.execute(delete(_quotas).where(*mine))
         connection.execute(insert(_quotas).values(project_id=project_id, resource=resource, most=limit))

@@ -21,6 +21,8 @@ class QuotaBody(Document):
     port: int | UnsetType = UNSET
     security_group: int | UnsetType = UNSET
     security_group_rule: int | UnsetType = UNSET
+    check_limit: bool = False
+    force: bool = False
 
 
 class QuotaRoutes:
@@ -55,10 +57,14 @@ class QuotaRoutes:
 
     @route("PUT", "/v2.0/quotas/{project_id}")
     async def change(self, call: Call, project_id: str) -> Answer:
-        """For administrators: other limits; those that are not named stay."""
+        """For administrators: other limits; those that are not named stay.  `check_limit`: not below what there is."""
         body = await read_one(call, "quota", QuotaBody)
-        wanted = {name: value for name, value in asdict(body).items() if value is not UNSET}
-        limits = await self._database.write(lambda c: service.set_quota(c, call.access, project_id, wanted))
+        wanted = {name: value for name, value in asdict(body).items() if name in service.QUOTA_DEFAULTS}
+        given = {name: value for name, value in wanted.items() if value is not UNSET}
+        checks = body.check_limit and not body.force
+        limits = await self._database.write(
+            lambda c: service.set_quota(c, call.access, project_id, given, checks=checks)
+        )
         return Answer(200, {"quota": limits})
 
     @route("DELETE", "/v2.0/quotas/{project_id}")

@@ -62,6 +62,16 @@ class QuotaTests(NetworkCase):
         await self.made("network", name="a")
         await self.net(who=BOB)
 
+    async def test_below_what_there_is(self) -> None:
+        """Refused to who asks for that; otherwise what is there stays, and nothing is added."""
+        await self.net()
+        await self.refused(
+            400, "QuotaExceeded", ADMIN, "PUT", "/quotas/p1", {"quota": {"network": 0, "check_limit": True}}
+        )
+        await self.limit(network=0)
+        await self.limit(network=0, check_limit=True, force=True)
+        await self.refused(409, "OverQuota", ALICE, "POST", "/networks", {"network": {}})
+
     async def test_default_group(self) -> None:
         """It is made however little is left, since nothing works without it."""
         await self.limit(security_group=0, security_group_rule=0)
