@@ -34,12 +34,17 @@ class Origin:
     """
     ``GET /raw`` and so on, see the methods.
 
+    :param certificate: ``PrivateCertificate``: it speaks TLS
     :ivar asked: name and Host of each request
     """
 
-    def __init__(self, reactor: Any, port: int = 0) -> None:
+    def __init__(self, reactor: Any, port: int = 0, certificate: Any = None) -> None:
         self.asked: list[tuple[str, str]] = []
-        self._listening = reactor.listenTCP(port, Site(_Answer(self)), interface="127.0.0.1")
+        site = Site(_Answer(self))
+        if certificate is None:
+            self._listening = reactor.listenTCP(port, site, interface="127.0.0.1")
+        else:
+            self._listening = reactor.listenSSL(port, site, certificate.options(), interface="127.0.0.1")
         self.port: int = self._listening.getHost().port
 
     def url(self, name: str, host: str = "127.0.0.1") -> str:

@@ -7,10 +7,12 @@ from typing import Any
 
 from twisted.internet import reactor as installed
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.ssl import PrivateCertificate, trustRootFromCertificates
 from twisted.trial.unittest import TestCase
 
 from cloudd.image import DIGESTS, Fetcher, SourceBroken, SourceRefused, _fetch, read_sources
 from storage import MemoryStore, StoreFull
+from tests.tls_front.certificates import make
 
 from .origin import RAW, Origin
 
@@ -104,6 +106,21 @@ class FetchTests(TestCase):
         self.assertEqual((await self.fetched(url, fetcher))[0], len(RAW))
         self.assertIn("127.0.0.2", await self.refused(SourceRefused, url, fetcher))
         self.assertEqual(len(self.origin.asked), 1)
+
+    async def test_tls(self) -> None:
+        """Of a certificate the name in the URL counts, and not the address that it is asked at; others are refused."""
+        made = make("images.example")
+        pair = PrivateCertificate.loadPEM(made.key + made.certificate)
+        origin = Origin(reactor, certificate=pair)
+        self.addCleanup(origin.close)
+        self.patch(_fetch, "_resolved", lambda _reactor, _host: succeed(["127.0.0.1"]))
+        allowed = [f"{host}:{origin.port}" for host in ("images.example", "other.example", "127.0.0.1")]
+        trusting = Fetcher(reactor, read_sources(allowed), MAX_BYTES, trustRootFromCertificates([pair]))
+        url = f"https://images.example:{origin.port}/raw"
+        self.assertEqual((await self.fetched(url, trusting))[0], len(RAW))
+        await self.refused(SourceBroken, url.replace("images", "other"), trusting)
+        await self.refused(SourceBroken, url, Fetcher(reactor, read_sources(allowed), MAX_BYTES))
+        self.assertEqual(len(origin.asked), 1)
 
     async def test_store_is_full(self) -> None:
         upload: Any = await self.store.receive(DIGESTS)

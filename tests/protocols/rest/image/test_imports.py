@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from sqlalchemy import update
 
 from cloudd.database.tables import task
+from tests.http_client import request_bytes
+from tests.protocols.test_moving import say_with_moves, talk_with
 
 from .cloud import ALICE, BOB, FORMATS, READER, ImageCase
 
@@ -91,6 +95,21 @@ class ImportTests(ImageCase):
         await self.stage(404, image_id, b"x", BOB)
         await self.refused(403, READER, "GET", f"/images/{image_id}/tasks")
         await self.refused(404, BOB, "GET", f"/images/{image_id}/tasks")
+
+    async def test_goes_on_elsewhere(self) -> None:
+        """Staging is one upload, in whichever process it ends; an origin that breaks off leaves nothing."""
+        image_id, data = (await self.made(**FORMATS))["id"], os.urandom(200_000)
+        headers = [("X-Auth-Token", ALICE), ("Content-Type", "application/octet-stream")]
+        message = request_bytes("PUT", f"/image/v2/images/{image_id}/stage", headers=headers, body=data)
+        broken = talk_with(self.client.site.handler, "api")
+        broken.say(message[:100_000])
+        self.assertIn("uploading", await self.begin(409, image_id, "glance-direct"))
+        broken.half_close()
+        self.assertEqual(await self.status(image_id), "queued")
+        heard = say_with_moves(talk_with(self.client.site.handler, "api"), message, 70_000, lambda: None)
+        self.assertEqual(heard[:12], b"HTTP/1.1 204", heard)
+        self.assertEqual(await self.status(image_id), "uploading")
+        self.assertEqual((await self.store.account(".images")).bytes_used, len(data))
 
     async def test_deleted(self) -> None:
         """Staged data goes with its image."""
