@@ -19,7 +19,7 @@ from cloudd.backups import Backups
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
 from cloudd.identity import Identity, bootstrap, first_login_kept
-from cloudd.image import Images
+from cloudd.image import Fetcher, Images, Imports, read_sources
 from cloudd.interfaces.application import (
     IApplication,
     OperationRefused,
@@ -116,10 +116,18 @@ class Application:
         self.objects = Objects(resources, store, self._own_node)
         self.identity = Identity(resources, self.objects.project_deleted)
         self.images = Images(resources, store)
+        images = resources.settings.images
+        fetcher = Fetcher(resources.reactor, read_sources(images.web_download_hosts), images.max_bytes)
+        self.imports = Imports(resources, self.images, fetcher, self._own_node, self._poke_tasks)
         self.events = Events(resources, self.identity, store)
         self.rolling = Rolling(resources, Orders(resources.bus), self._live)
         self.backups = Backups(resources, node_id_of)
-        kinds = [*self.objects.task_kinds(), *self.rolling.task_kinds(), *self.backups.task_kinds()]
+        kinds = [
+            *self.objects.task_kinds(),
+            *self.rolling.task_kinds(),
+            *self.backups.task_kinds(),
+            *self.imports.task_kinds(),
+        ]
         self.tasks = Tasks(resources, kinds)
         self.nodes = Nodes(resources, self.tasks, {**self.tasks.readable, **MESSAGES, **API_VERSIONS})
         self.node_listener = NodeListener(resources, self.nodes)
@@ -147,8 +155,8 @@ class Application:
         }
         monitoring = monitoring_face(resources, self.health, node_id_of(resources))
         rest = identity_face(self.identity, resources, self.nodes.served)
-        images = image_face(self.identity, self.images, resources, self.nodes.served)
-        networks = network_face(self.identity, resources)
+        image_api = image_face(self.identity, self.images, self.imports, resources, self.nodes.served)
+        networks = network_face(self.identity, resources, self.nodes.rows)
         web = web_face(self.identity, self.events, resources, self._calls["rolling.status"])
         self._faces: dict[str, Handler] = {
             "api": api_port(
@@ -157,10 +165,10 @@ class Application:
                     b"/metrics": monitoring,
                     b"/events": events_face(self.events, self.identity, resources),
                     b"/ui": web,
-                    b"/image": images,
+                    b"/image": image_api,
                     b"/network": networks,
                 },
-                {b"/ui/": web, b"/image/": images, b"/network/": networks},
+                {b"/ui/": web, b"/image/": image_api, b"/network/": networks},
                 rest,
             ),
             "object": swift_face(self.identity, self.objects, resources),
@@ -238,6 +246,12 @@ class Application:
 
     async def _back_up(self, request_id: str) -> dict[str, Any]:
         return await self._begun(await self.backups.order(request_id))
+
+    def _own_node(self) -> Awaitable[str]:
+        return self.nodes.own_id()
+
+    def _poke_tasks(self) -> None:
+        self.tasks.poke()
 
     async def _begun(self, task_id: str) -> dict[str, Any]:
         self.tasks.poke()

@@ -334,6 +334,7 @@ image = Table(
     Column("hash_value", String(128), nullable=True),
     Column("data_id", String(64), nullable=True),  # of its data, which is there or comes now
     Column("saving_until_us", BigInteger, nullable=True),  # so long an upload that says nothing is believed to go on
+    Column("import_task_id", String(64), nullable=True),  # of the import that goes on
     Column("created_us", BigInteger, nullable=False),
     Column("updated_us", BigInteger, nullable=False),
     Index(None, "project_id"),
@@ -480,6 +481,15 @@ network_tag = Table(
     metadata,
     Column("resource_id", String(64), primary_key=True),
     Column("tag", String(255), primary_key=True),
+)
+
+# Limits of projects that have others than all have.
+network_quota = Table(
+    "network_quotas",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("most", Integer, nullable=False),  # -1: there is no limit
 )
 
 # One row: the revision of the oldest release that may still run on the tables as they are; see `_migrate`.

@@ -39,6 +39,12 @@ TYPES = (
         )
         for verb in ("created", "updated", "deleted")
     ),
+    *(f"image.{verb}" for verb in ("created", "updated", "deleted")),
+    *(
+        f"network.{thing}.{verb}"
+        for thing in ("network", "subnet", "port", "security_group", "security_group_rule")
+        for verb in ("created", "updated", "deleted")
+    ),
     "node.token",
     "node.joined",
     "node.draining",
@@ -59,6 +65,11 @@ _KINDS = {
 }
 #: What a user sees of itself only, as in the Identity API.
 _OWN = frozenset({"identity.role_assignment", "identity.application_credential"})
+#: What readers of the project see.
+_FOR_READERS = frozenset({
+    "identity.project", "image", "network.network", "network.subnet", "network.port", "network.security_group",
+    "network.security_group_rule",
+})  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
 
@@ -121,8 +132,9 @@ class View:
     What somebody may see: no more than what the APIs show the same token.
 
     ``everything``: an administrator who asked for it.  Else only the project's own events, and of these objects and
-    containers for who may list them (``objects``), the project itself for its readers (``reader``), role assignments
-    and application credentials for the user they belong to, EC2 credentials for that user ``in_person``.
+    containers for who may list them (``objects``), the project itself, its images and networks for its readers
+    (``reader``), role assignments and application credentials for the user they belong to, EC2 credentials for that
+    user ``in_person``.
     """
 
     project_id: str | None
@@ -157,7 +169,7 @@ class View:
         if event.in_store:
             return self.objects
         thing = event.type.rpartition(".")[0]
-        if thing == "identity.project":
+        if thing in _FOR_READERS:
             return self.reader
         return event.user_id == self.user_id and (
             thing in _OWN or (thing == "identity.ec2_credential" and self.in_person)

@@ -15,10 +15,7 @@ Data is looked at while it passes by (``_inspection``) and refused where it is n
 files on the host that would boot it.
 """
 
-import hashlib
-from collections.abc import Callable, Mapping
-from typing import Any
-
+from ._data import DIGESTS, data_of
 from ._errors import (
     BadImageValue,
     ImageConflict,
@@ -26,6 +23,9 @@ from ._errors import (
     ImageForbidden,
     NoSuchImage,
     NoSuchMember,
+    OverQuota,
+    SourceBroken,
+    SourceRefused,
     UnfitData,
 )
 from ._facts import (
@@ -37,17 +37,14 @@ from ._facts import (
     Image,
     Member,
 )
+from ._fetch import Fetcher
+from ._import_rows import ImportTask
+from ._imports import Imports, import_kinds
 from ._inspection import Findings, Inspector, unfit
 from ._patch import MEMBERS, Operation, property_value, read_operations, refuse_reserved, with_member
 from ._query import COLUMNS, SORTABLE, Condition, ImageQuery, Order
-from ._service import Images, data_of
-
-#: What an upload of an image's data computes.
-DIGESTS: Mapping[str, Callable[[], Any]] = {
-    "md5": lambda: hashlib.md5(usedforsecurity=False),
-    HASH_ALGORITHM: hashlib.sha512,
-    "findings": Inspector,
-}
+from ._service import Images
+from ._source import Sources, read_sources
 
 __all__ = [
     "COLUMNS",
@@ -61,6 +58,7 @@ __all__ = [
     "VISIBILITIES",
     "BadImageValue",
     "Condition",
+    "Fetcher",
     "Findings",
     "Image",
     "ImageConflict",
@@ -68,16 +66,24 @@ __all__ = [
     "ImageForbidden",
     "ImageQuery",
     "Images",
+    "ImportTask",
+    "Imports",
     "Inspector",
     "Member",
     "NoSuchImage",
     "NoSuchMember",
     "Operation",
     "Order",
+    "OverQuota",
+    "SourceBroken",
+    "SourceRefused",
+    "Sources",
     "UnfitData",
     "data_of",
+    "import_kinds",
     "property_value",
     "read_operations",
+    "read_sources",
     "refuse_reserved",
     "unfit",
     "with_member",

@@ -38,5 +38,17 @@ class ImageConflict(ImageError):
     """The image is in another state, or there is one of that kind already (409); nothing was changed."""
 
 
+class OverQuota(ImageError):
+    """The project has as much as it may (413); nothing was kept."""
+
+
+class SourceRefused(ImageError):
+    """Data is not taken from there, or there is none (400); trying again would not help."""
+
+
+class SourceBroken(ImageError):
+    """The download has broken off, or could not begin now; trying again may help."""
+
+
 class UnfitData(ImageError):
     """The data is not what the image says, or is of a kind that nobody may boot (400); nothing was kept."""

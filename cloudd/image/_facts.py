@@ -9,6 +9,8 @@ from attrs import field, frozen
 
 QUEUED: Final = "queued"
 SAVING: Final = "saving"
+UPLOADING: Final = "uploading"  # its data is staged, or comes there now
+IMPORTING: Final = "importing"
 ACTIVE: Final = "active"
 DEACTIVATED: Final = "deactivated"
 
@@ -26,6 +28,9 @@ MEMBER_STATUSES: Final = (PENDING, ACCEPTED, REJECTED)
 CONTAINER_FORMATS: Final = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
 DISK_FORMATS: Final = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
 AMAZON: Final = ("ami", "ari", "aki")
+
+GLANCE_DIRECT: Final = "glance-direct"
+WEB_DOWNLOAD: Final = "web-download"
 
 HASH_ALGORITHM: Final = "sha512"
 
@@ -46,6 +51,7 @@ class Image:
     :ivar checksum: MD5 in hex, ``hash_value`` in hex by ``hash_algorithm``
     :ivar data_id: under which its data is in the store, or comes there now
     :ivar saving_until_us: so long an upload that says nothing is believed to go on
+    :ivar import_task_id: of the import that goes on
     :ivar properties: all others that clients have given it
     """
 
@@ -67,6 +73,7 @@ class Image:
     hash_value: str | None = None
     data_id: str | None = None
     saving_until_us: int | None = None
+    import_task_id: str | None = None
     created_us: int = 0
     updated_us: int = 0
     properties: Mapping[str, str] = field(factory=dict)

@@ -232,6 +232,11 @@ def member_of(image: Image, name: str) -> Any:
     return getattr(image, MEMBERS[name][0])
 
 
+def missing_formats(image: Image) -> str:
+    """Which formats it needs before it has data; empty: none."""
+    return ", ".join(name for name in FORMATS if member_of(image, name) is None)
+
+
 def property_value(name: str, value: Any) -> str:
     """
     :raises BadImageValue: properties are strings

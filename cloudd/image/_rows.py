@@ -31,8 +31,9 @@ from sqlalchemy import (
 from cloudd.database import now_us, tables
 
 from ._errors import ImageConflict, NoSuchImage
-from ._facts import ACTIVE, COMMUNITY, MAX_MEMBERS, PUBLIC, QUEUED, SAVING, SHARED, Image, Member
+from ._facts import ACTIVE, COMMUNITY, MAX_MEMBERS, PUBLIC, QUEUED, SAVING, SHARED, UPLOADING, Image, Member
 from ._query import Condition, ImageQuery, Order
+from ._quota import UNLIMITED, Quota, enforce_one_more, enforce_room
 
 _images, _properties, _tags, _members = tables.image, tables.image_property, tables.image_tag, tables.image_member
 _c = _images.c
@@ -44,6 +45,7 @@ _COLUMNS = tuple(column.name for column in _images.columns)
 _PATCHED = (
     "name", "project_id", "visibility", "disk_format", "container_format", "min_disk", "min_ram", "protected", "hidden",
 )  # fmt: skip
+_COMING = (SAVING, UPLOADING)
 _TEXTS = frozenset({"name", "status", "project_id", "container_format", "disk_format", "checksum", "hash_value", "id"})
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq,
@@ -57,13 +59,15 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 # ---- one image
 
 
-def create(connection: Connection, image: Image) -> Image:
+def create(connection: Connection, image: Image, quota: Quota = UNLIMITED) -> Image:
     """
+    :raises OverQuota: its project has as many as it may
     :return: with the time of its creation
     :raises ImageConflict: there is one with that id
     """
     if connection.execute(select(_c.id).where(_c.id == image.id)).first() is not None:
         raise ImageConflict(f"Image ID {image.id} already exists!")
+    enforce_one_more(connection, image.project_id, quota)
     connection.execute(insert(_images).values({**_values(image), "created_us": now_us(), "updated_us": now_us()}))
     _write_properties(connection, image)
     _write_tags(connection, image)
@@ -115,19 +119,21 @@ def enter(connection: Connection, image_id: str, status: str, present: Collectio
     :raises NoSuchImage:
     :raises ImageConflict: it has another one
     """
-    return _enter(connection, image_id, status, _c.status.in_(sorted(present)), {})
+    return enter_if(connection, image_id, status, _c.status.in_(sorted(present)), {})
 
 
-def begin_upload(connection: Connection, image_id: str, data_id: str, lasts_us: int) -> Image:
+def begin_upload(connection: Connection, image_id: str, data_id: str, lasts_us: int, status: str = SAVING) -> Image:
     """
     Data comes from now on, under that id; whoever brings it says so again and again (``go_on_saving``).
 
+    :param status: ``UPLOADING``: the data is staged for an import
     :param lasts_us: so long it is believed that it goes on
     :raises NoSuchImage:
     :raises ImageConflict: it has data, or somebody else brings some
     """
-    free = or_(_c.status == QUEUED, and_(_c.status == SAVING, _c.saving_until_us < now_us()))
-    return _enter(connection, image_id, SAVING, free, {"data_id": data_id, "saving_until_us": now_us() + lasts_us})
+    silent = and_(_c.status.in_(_COMING), _c.saving_until_us < now_us())
+    free = or_(_c.status == QUEUED, silent)
+    return enter_if(connection, image_id, status, free, {"data_id": data_id, "saving_until_us": now_us() + lasts_us})
 
 
 def go_on_saving(connection: Connection, image_id: str, data_id: str, lasts_us: int) -> bool:
@@ -136,7 +142,7 @@ def go_on_saving(connection: Connection, image_id: str, data_id: str, lasts_us: 
     return connection.execute(mine.values(saving_until_us=now_us() + lasts_us)).rowcount == 1
 
 
-def end_upload(connection: Connection, image_id: str, data_id: str, facts: Facts) -> Image:
+def end_upload(connection: Connection, image_id: str, data_id: str, facts: Facts, quota: Quota = UNLIMITED) -> Image:
     """
     All data has come.
 
@@ -144,18 +150,29 @@ def end_upload(connection: Connection, image_id: str, data_id: str, facts: Facts
     :raises NoSuchImage: it was deleted meanwhile
     :raises ImageConflict: another upload has taken its place
     """
-    return _enter(connection, image_id, ACTIVE, _its(data_id), {**facts, "saving_until_us": None})
+    enforce_room(connection, image_id, facts["size"], quota)
+    return enter_if(connection, image_id, ACTIVE, _its(data_id), {**facts, "saving_until_us": None})
+
+
+def end_stage(connection: Connection, image_id: str, data_id: str) -> Image:
+    """
+    All data has come, and waits for an import.
+
+    :raises NoSuchImage: it was deleted meanwhile
+    :raises ImageConflict: another upload has taken its place
+    """
+    return enter_if(connection, image_id, UPLOADING, _its(data_id), {"saving_until_us": None})
 
 
 def give_up_upload(connection: Connection, image_id: str, data_id: str) -> None:
     """No data comes: it can be tried again."""
-    connection.execute(update(_images).where(_c.id == image_id, _its(data_id)).values(**_waiting()))
+    connection.execute(update(_images).where(_c.id == image_id, _its(data_id)).values(**waiting()))
 
 
 def give_up_silent(connection: Connection) -> int:
     """The same for all uploads whose process has died; gives how many."""
-    silent = update(_images).where(_c.status == SAVING, _c.saving_until_us < now_us())
-    return connection.execute(silent.values(**_waiting())).rowcount
+    silent = update(_images).where(_c.status.in_(_COMING), _c.saving_until_us < now_us())
+    return connection.execute(silent.values(**waiting())).rowcount
 
 
 def known_data(connection: Connection, data_ids: Collection[str]) -> set[str]:
@@ -164,14 +181,27 @@ def known_data(connection: Connection, data_ids: Collection[str]) -> set[str]:
 
 
 def _its(data_id: str) -> ColumnElement[bool]:
-    return and_(_c.status == SAVING, _c.data_id == data_id)
+    return and_(_c.status.in_(_COMING), _c.data_id == data_id, _c.saving_until_us.is_not(None))
 
 
-def _waiting() -> dict[str, Any]:
-    return {"status": QUEUED, "data_id": None, "saving_until_us": None, "updated_us": now_us()}
+def waiting() -> dict[str, Any]:
+    """Columns of an image that waits for data."""
+    return {
+        "status": QUEUED,
+        "data_id": None,
+        "saving_until_us": None,
+        "import_task_id": None,
+        "updated_us": now_us(),
+    }
 
 
-def _enter(connection: Connection, image_id: str, status: str, condition: ColumnElement[bool], facts: Facts) -> Image:
+def enter_if(connection: Connection, image_id: str, status: str, condition: ColumnElement[bool], facts: Facts) -> Image:
+    """
+    Another state, and columns with it, where a condition on the row holds.
+
+    :raises NoSuchImage:
+    :raises ImageConflict: it does not hold
+    """
     entered = update(_images).where(_c.id == image_id, condition)
     if connection.execute(entered.values(**facts, status=status, updated_us=now_us())).rowcount == 1:
         return _again(connection, image_id)

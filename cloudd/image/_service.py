@@ -25,25 +25,25 @@ from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
 from storage import IObjectStore, IUpload, Listing, NoSuchContainer, NoSuchObject, ObjectFacts
 
 from . import _policy, _rows
-from ._errors import BadImageValue, ImageError, ImageForbidden, NoSuchImage, NoSuchMember, UnfitData
+from ._data import ACCOUNT, CONTAINER, data_of, looked_at, put_data
+from ._errors import BadImageValue, ImageError, ImageForbidden, NoSuchImage, NoSuchMember
 from ._facts import (
     ACTIVE,
     DEACTIVATED,
-    HASH_ALGORITHM,
     MAX_TAGS,
     MEMBER_STATUSES,
     PUBLIC,
+    SAVING,
     SHARED,
+    UPLOADING,
     Image,
     Member,
 )
-from ._inspection import read_findings, unfit
-from ._patch import FORMATS, Operation, checked, may_be_downloaded, member_of, patched, tags_in
+from ._import_rows import give_up_ended
+from ._patch import Operation, checked, may_be_downloaded, missing_formats, patched, tags_in
 from ._query import ImageQuery
+from ._quota import Quota, Usage, usage_of
 
-ACCOUNT = ".images"
-CONTAINER = "data"
-DATA_TYPE = "application/octet-stream"
 SILENT_S = 60.0
 UPKEEP_S = 60.0
 STRAY_S = 3_600.0  # data is older than that before it is taken for a stray
@@ -78,7 +78,7 @@ class Images:
             _policy.enforce_publish(access)
         fresh = checked(evolve(image, id=image.id or str(uuid.uuid4()), project_id=owner))
 
-        made: Image = await self._resources.database.write(_rows.create, fresh)
+        made: Image = await self._resources.database.write(_rows.create, fresh, self.quota)
         return made
 
     async def page(self, access: Access, query: ImageQuery) -> Sequence[Image]:
@@ -106,7 +106,7 @@ class Images:
         """
         :raises ImageError: see ``_patch.patched``
         """
-        before = await self._own(access, image_id)
+        before = await self.own(access, image_id)
         after = patched(before, operations)
         if after.visibility == PUBLIC != before.visibility:
             _policy.enforce_publish(access)
@@ -123,11 +123,11 @@ class Images:
 
         :raises ImageForbidden: it is protected
         """
-        image = await self._own(access, image_id)
+        image = await self.own(access, image_id)
         if image.protected:
             raise ImageForbidden(f"Image {image_id} is protected and cannot be deleted.")
         await self._resources.database.write(_rows.remove, image_id)
-        await self._delete_data(image)
+        await self.delete_data(image)
 
     async def set_tag(self, access: Access, image_id: str, tag: str) -> None:
         """
@@ -160,16 +160,38 @@ class Images:
         wanted = ACTIVE if active else DEACTIVATED
         await self._resources.database.write(_rows.enter, image_id, wanted, (ACTIVE, DEACTIVATED))
 
-    async def _own(self, access: Access, image_id: str) -> Image:
+    async def own(self, access: Access, image_id: str) -> Image:
+        """
+        An image that who asks may change.
+
+        :raises NoSuchImage: also where who asks may not know of it
+        :raises ImageForbidden: it may not be changed
+        """
         image = await self.get(access, image_id)
         _policy.enforce_change(access, image)
         return image
 
     async def _change(self, access: Access, image_id: str, edit: Callable[[Image], Image]) -> None:
-        before = await self._own(access, image_id)
+        before = await self.own(access, image_id)
         after = edit(before)
         if after != before:
             await self._resources.database.write(_rows.change, before, after)
+
+    @property
+    def quota(self) -> Quota:
+        """Of every project."""
+        settings = self._resources.settings.images
+        return Quota(settings.quota_images, settings.quota_bytes)
+
+    async def usage(self, access: Access) -> Usage:
+        """
+        What the project that asks has.
+
+        :raises ImageForbidden: the token has no role in a project
+        """
+        _policy.enforce_read(access)
+        found: Usage = await self._resources.database.read(usage_of, access.project_id or "")
+        return found
 
     # ---- data
 
@@ -180,15 +202,29 @@ class Images:
         :raises ImageConflict: it has some, or somebody else is at it
         :raises BadImageValue: its formats are not known yet
         """
-        image = await self._own(access, image_id)
-        missing = [name for name in FORMATS if member_of(image, name) is None]
-        if missing:
-            raise BadImageValue(f"Properties {', '.join(missing)} must be set prior to saving data.")
+        if missing := missing_formats(await self.own(access, image_id)):
+            raise BadImageValue(f"Properties {missing} must be set prior to saving data.")
+        return await self._begin(image_id, SAVING)
+
+    async def begin_stage(self, access: Access, image_id: str) -> Image:
+        """
+        The same for data that waits for an import; its formats may be told later.
+
+        :raises ImageConflict: it has some, or somebody else is at it
+        """
+        await self.own(access, image_id)
+        return await self._begin(image_id, UPLOADING)
+
+    async def make_container(self) -> None:
+        """Make the place for data, if that was not done."""
         if not self._has_container:
             await self.store.create_container(ACCOUNT, CONTAINER, {})
             self._has_container = True
+
+    async def _begin(self, image_id: str, status: str) -> Image:
+        await self.make_container()
         lasts_us, data_id = int(SILENT_S * 1e6), uuid.uuid4().hex
-        saving: Image = await self._resources.database.write(_rows.begin_upload, image_id, data_id, lasts_us)
+        saving: Image = await self._resources.database.write(_rows.begin_upload, image_id, data_id, lasts_us, status)
         return saving
 
     def hold(self, image: Image) -> LoopingCall:
@@ -205,28 +241,24 @@ class Images:
 
     async def keep(self, image: Image, upload: IUpload) -> Image:
         """
-        All data has come: look at it, keep it, and let the image be active.
+        All data has come: look at it, keep it, and let the image be active, or wait for its import.
 
         :raises UnfitData: it is not what the image says, or harmful; nothing was kept
         :raises ImageError: it was deleted meanwhile, or another upload has taken its place
         """
-        digests: Mapping[str, bytes] = await upload.finish()
-        found = read_findings(digests["findings"])
-        if cause := unfit(found, image.disk_format or "raw"):
-            raise UnfitData(f"Image {image.id} cannot have this data: {cause}.")
-        size, etag = upload.size, digests["md5"].hex()
-        await self.store.put_object(*data_of(image), upload, etag=etag, content_type=DATA_TYPE, metadata={})
-        facts = {
-            "size": size,
-            "virtual_size": found.virtual_size,
-            "checksum": etag,
-            "hash_algorithm": HASH_ALGORITHM,
-            "hash_value": digests[HASH_ALGORITHM].hex(),
-        }
+        found = await looked_at(upload)
+        if image.status == SAVING:
+            found.refuse_unfit(image)
+        await put_data(self.store, image, upload, found)
+        place, write = data_of(image)[2], self._resources.database.write
         try:
-            kept: Image = await self._resources.database.write(_rows.end_upload, image.id, data_of(image)[2], facts)
+            kept: Image = await (
+                write(_rows.end_stage, image.id, place)
+                if image.status == UPLOADING
+                else write(_rows.end_upload, image.id, place, found.columns, self.quota)
+            )
         except ImageError:
-            await self._delete_data(image)
+            await self.delete_data(image)
             raise
         return kept
 
@@ -253,7 +285,8 @@ class Images:
         _policy.enforce_download(access, image)
         return image if may_be_downloaded(image) else None
 
-    async def _delete_data(self, image: Image) -> None:
+    async def delete_data(self, image: Image) -> None:
+        """Delete what is in the store; what cannot be deleted now is left to upkeep."""
         if image.data_id is None:
             return
         try:
@@ -270,7 +303,7 @@ class Images:
         :raises ImageForbidden: it is not shared
         :raises ImageConflict: with that project it is already
         """
-        image = await self._own(access, image_id)
+        image = await self.own(access, image_id)
         _enforce_shared(image)
         member: Member = await self._resources.database.write(_rows.add_member, image_id, project_id)
         return member
@@ -311,7 +344,7 @@ class Images:
         """
         :raises NoSuchMember:
         """
-        image = await self._own(access, image_id)
+        image = await self.own(access, image_id)
         _enforce_shared(image)
         if not await self._resources.database.write(_rows.remove_member, image_id, project_id):
             raise NoSuchMember(f"Image {image_id} is not shared with {project_id}.")
@@ -332,6 +365,8 @@ class Images:
         try:
             if given_up := await self._resources.database.write(_rows.give_up_silent):
                 log.info("{count} uploads of images have ended with their process", count=given_up)
+            if given_up := await self._resources.database.write(give_up_ended):
+                log.info("{count} imports of images have ended without an outcome", count=given_up)
             await self._delete_strays()
         except Exception:
             log.failure("upkeep of images failed; it is tried again")
@@ -384,11 +419,6 @@ class Images:
 
 def _cannot_go_on(failure: Failure) -> None:
     log.warn("an upload cannot say that it goes on: {cause}", cause=failure.getErrorMessage())
-
-
-def data_of(image: Image) -> tuple[str, str, str]:
-    """Account, container and name of an image's data in the store."""
-    return ACCOUNT, CONTAINER, image.data_id or ""
 
 
 def _with_tag(image: Image, tag: str) -> Image:

@@ -215,6 +215,21 @@ class ImageSettings:
     """The image service."""
 
     max_bytes: int = setting(1_099_511_627_776, "largest data of one image", unit="bytes", minimum=1, maximum=1 << 50)
+    quota_images: int = setting(
+        -1, "most images of a project; -1: there is no limit", unit="images", minimum=-1, maximum=1_000_000_000
+    )
+    quota_bytes: int = setting(
+        -1, "most data of a project's images; -1: there is no limit", unit="bytes", minimum=-1, maximum=1 << 60
+    )
+    web_download_hosts: tuple[str, ...] = setting(
+        (),
+        "from where images may be imported by web-download; an address that is not public needs an entry of its own, "
+        "even where its name has one; none: from nowhere",
+        unit="list of NAME, *.DOMAIN, ADDRESS or NETWORK/BITS, each with :PORT where it is not 80 or 443",
+    )
+    web_download_timeout_s: float = setting(
+        3_600.0, "longest time of an import with its attempts", unit="seconds", minimum=1, maximum=604_800
+    )
 
 
 @frozen(kw_only=True)

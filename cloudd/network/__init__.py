@@ -55,8 +55,11 @@ from ._networks import (
     update_subnet,
 )
 from ._ports import WantedIP, create_port, drop_port, listed_ports, one_port, update_port
+from ._quotas import DEFAULTS as QUOTA_DEFAULTS
+from ._quotas import all_quotas, quota_details, quota_of, reset_quota, set_quota
 
 __all__ = [
+    "QUOTA_DEFAULTS",
     "AddressPair",
     "BadNetworkValue",
     "FixedIP",
@@ -74,6 +77,7 @@ __all__ = [
     "SecurityGroup",
     "Subnet",
     "WantedIP",
+    "all_quotas",
     "create_group",
     "create_network",
     "create_port",
@@ -95,6 +99,10 @@ __all__ = [
     "one_port",
     "one_rule",
     "one_subnet",
+    "quota_details",
+    "quota_of",
+    "reset_quota",
+    "set_quota",
     "update_group",
     "update_network",
     "update_port",

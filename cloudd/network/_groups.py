@@ -20,6 +20,7 @@ from . import _policy
 from ._errors import BadNetworkValue, NetworkConflict, NoSuchResource
 from ._facts import DEFAULT_GROUP, EGRESS, INGRESS, IPV4, IPV6, Rule, SecurityGroup
 from ._listing import Listing, page
+from ._quotas import enforce_quota
 from ._rows import GROUP, add, change, complete, get, remove
 from ._rules import checked, meaning
 
@@ -56,6 +57,7 @@ def create(connection: Connection, access: Access, wanted: SecurityGroup) -> Sec
     if wanted.name == DEFAULT_GROUP:
         raise NetworkConflict("SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
     group = evolve(wanted, id=str(uuid.uuid4()), is_default=False)
+    enforce_quota(connection, "security_group", group.project_id)
     add(connection, GROUP, group)
     for ethertype in (IPV4, IPV6):
         _add_rule(connection, _rule(group, EGRESS, ethertype))
@@ -125,6 +127,7 @@ def create_rule(connection: Connection, access: Access, wanted: Rule) -> Rule:
             raise NetworkConflict(
                 "SecurityGroupRuleExists", f"Security group rule already exists. Rule id is {each.id}."
             )
+    enforce_quota(connection, "security_group_rule", rule.project_id)
     _add_rule(connection, rule)
     change(connection, GROUP, group, group)  # its revision counts its rules, too
     return rule_by_id(connection, rule.id)

@@ -25,6 +25,7 @@ from ._errors import BadNetworkValue, NetworkConflict, NetworkForbidden, NoSuchR
 from ._facts import DHCP_OWNER, Network, Subnet
 from ._groups import default_of
 from ._listing import Listing, page
+from ._quotas import enforce_quota
 from ._rows import NETWORK, SUBNET, add, change, complete, get, remove
 
 MAX_SEGMENT = (1 << 24) - 1
@@ -46,6 +47,7 @@ def create_network(connection: Connection, access: Access, wanted: Network) -> N
     if wanted.external:
         _policy.enforce_admin(access, "create_network:router:external")
     default_of(connection, wanted.project_id)
+    enforce_quota(connection, "network", wanted.project_id)
     highest = connection.execute(select(func.max(tables.network.c.segment))).scalar() or 0
     network = evolve(wanted, id=str(uuid.uuid4()), segment=highest + 1)
     if network.segment > MAX_SEGMENT:
@@ -152,6 +154,7 @@ def create_subnet(connection: Connection, access: Access, wanted: Subnet, given:
     whole = evolve(wanted, id=str(uuid.uuid4()), project_id=owner, cidr=str(block), gateway_ip=gateway)
     subnet = checked_subnet(evolve(whole, allocation_pools=pools))
     _refuse_overlap(connection, subnet)
+    enforce_quota(connection, "subnet", owner)
     add(connection, SUBNET, subnet)
     change(connection, NETWORK, network, network)  # its revision counts its subnets, too
     found: Subnet = get(connection, SUBNET, subnet.id)

@@ -23,6 +23,7 @@ from ._facts import FixedIP, Network, Port, Subnet
 from ._groups import checked_ids, default_of
 from ._listing import Listing, page
 from ._networks import one_network
+from ._quotas import enforce_quota
 from ._rows import NETWORK, PORT, SUBNET, add, change, complete, get, remove, set_groups
 
 MAX_FIXED_IPS, MAX_PAIRS = 5, 10
@@ -64,6 +65,7 @@ def create_port(
         ),
         groups,
     )  # fmt: skip
+    enforce_quota(connection, "port", wanted.project_id)
     add(connection, PORT, port)
     _give(connection, network, port, fixed_ips)
     set_groups(connection, port.id, checked_ids(connection, access, tuple(groups)))

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
+from tests.running_cloud import RunningCloud
+
 from .walk import ClientWalk
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A folder as a web server, which writes no log."""
+
+    def log_message(self, *args: Any) -> None:
+        pass
 
 
 class OpenStackWalk(ClientWalk):
@@ -16,6 +29,31 @@ class OpenStackWalk(ClientWalk):
 
     def json(self, *words: str, login: dict[str, str] | None = None) -> Any:
         return json.loads(self.openstack(*words, "-f", "json", login=login))
+
+    def queued(self, name: str) -> Any:
+        """An image without data: the command line would send what it reads from its standard input."""
+        connection = self.cloud.connect("api")
+        token = self.json("token", "issue")["id"]
+        body = json.dumps({"name": name, "disk_format": "raw", "container_format": "bare"})
+        connection.request("POST", "/image/v2/images", body, {"X-Auth-Token": token})
+        answer = connection.getresponse()
+        self.assertEqual(answer.status, 201)
+        return json.loads(answer.read())
+
+    def ended(self, image_id: str) -> Any:
+        """An image whose import has ended."""
+        for _ in range(30):
+            shown = self.json("image", "show", image_id)
+            if shown["status"] in ("active", "queued"):
+                return shown
+            time.sleep(0.2)
+        self.fail(f"the import of {image_id} does not end: {self.cloud.log()[-3000:]}")
+
+    def imported(self, image_id: str) -> Any:
+        """The same, with data."""
+        shown = self.ended(image_id)
+        self.assertEqual(shown["status"], "active", self.cloud.log()[-3000:])
+        return shown
 
 
 class IdentityAsAdmin(OpenStackWalk):
@@ -163,8 +201,76 @@ class Images(OpenStackWalk):
         self.openstack("image", "delete", "walk-2")
         self.assertNotIn("walk-2", {row["Name"] for row in self.json("image", "list")})
 
+    def test_staged_import(self) -> None:
+        """Data is staged and imported; a download is refused with its reason where no host is allowed."""
+        disk = self.file("import.raw", 300_000)
+        formats = ("--disk-format", "raw", "--container-format", "bare")
+        made = self.json("image", "create", "walk-import", "--import", "--file", str(disk), *formats)
+        self.assertEqual(self.imported(made["id"])["size"], disk.stat().st_size)
+        staged = self.queued("walk-stage")
+        self.openstack("image", "stage", "walk-stage", "--file", str(disk))
+        self.openstack("image", "import", "walk-stage", "--method", "glance-direct")
+        self.assertEqual(self.imported(staged["id"])["size"], disk.stat().st_size)
+        asked = ("image", "import", "walk-off", "--method", "web-download", "--uri", "http://127.0.0.1/x")
+        self.queued("walk-off")
+        self.assertIn("web-download", self.refused("openstack", *asked))
+        self.assertIn("glance-direct", self.openstack("image", "import", "info"))
+        self.openstack("image", "delete", "walk-import", "walk-stage", "walk-off")
+
+
+class ImageDownloads(OpenStackWalk):
+    """On a cloud of its own, which may download from a server of this test."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.origin = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(self.folder)))
+        thread = Thread(target=self.origin.serve_forever)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(self.origin.server_close)
+        self.addCleanup(self.origin.shutdown)
+        place = f"127.0.0.1:{self.origin.server_address[1]}"
+        self.cloud = RunningCloud(f'[images]\nweb_download_hosts = ["{place}"]\n')
+        self.addCleanup(self.cloud.remove)
+        self.cloud.start()
+        self.environment = self.cloud.environment(self.cloud_name)
+        self.url = f"http://{place}"
+
+    def test_downloads(self) -> None:
+        """Imported from a URL, and queued again where there is nothing; from other hosts nothing comes."""
+        disk = self.file("web.raw", 3_000_000)
+        made = self.queued("walk-web")
+        asked = ("--method", "web-download", "--uri")
+        self.openstack("image", "import", "walk-web", *asked, f"{self.url}/web.raw")
+        self.assertEqual(self.imported(made["id"])["size"], disk.stat().st_size)
+        saved = self.folder / "saved.raw"
+        self.openstack("image", "save", "walk-web", "--file", str(saved))
+        self.assert_same_file(disk, saved)
+        none = self.queued("walk-none")
+        self.openstack("image", "import", "walk-none", *asked, f"{self.url}/missing")
+        self.assertEqual(self.ended(none["id"])["status"], "queued")
+        self.openstack("image", "import", "walk-none", *asked, "http://a.b/")  # it does not look at the answer
+        self.assertEqual(self.ended(none["id"])["status"], "queued")
+
 
 class Networks(OpenStackWalk):
+    def test_quotas_and_agents(self) -> None:
+        """A tenant reads its quota; an administrator changes it, and sees the nodes."""
+        self.assertEqual(self.network_limit("networks"), 100)
+        admin = {"OS_CLOUD": "cloudd-admin"}
+        self.openstack("quota", "set", "--networks", "101", "demo", login=admin)
+        self.assertEqual(self.network_limit("networks"), 101)
+        self.openstack("quota", "delete", "--network", "demo", login=admin)
+        (agent,) = self.json("network", "agent", "list", login=admin)
+        self.assertEqual(self.json("network", "agent", "show", agent["ID"], login=admin)["binary"], "cloudd")
+        self.assertIn("[]", self.openstack("network", "agent", "list", "-f", "json", "--host", "x", login=admin))
+        self.assertIn("403", self.refused("openstack", "network", "agent", "list"))
+
+    def network_limit(self, resource: str) -> int:
+        """Of the tenant's own project."""
+        rows = self.json("quota", "show", "--network")
+        return int(next(row["Limit"] for row in rows if row["Resource"] == resource))
+
     def test_networks(self) -> None:
         """A network with a subnet, a port with an address, a group with a rule; changed, found and deleted."""
         network = self.json("network", "create", "walk-net", "--description", "first", "--tag", "walk")

@@ -27,6 +27,9 @@ ROWS = (
 )
 
 
+OTHERS = {"images", "networks", "subnets", "ports", "security_groups", "security_rules"}
+
+
 class TriggerContract:
     """
     The triggers, by plain statements.
@@ -76,7 +79,59 @@ class TriggerContract:
         """A table that is added later has triggers, or is named here as one that has none."""
         silent = {"identity_implied_role", "identity_application_credential_role", "identity_revocation"}
         wanted = {table.name for table in tables.metadata.sorted_tables if table.name.startswith("identity_")} - silent
+        wanted |= OTHERS
         self.assertEqual(dict(self.connection.execute(self.triggers).fetchall()), dict.fromkeys(wanted, 3))
+
+    def test_images(self: Any) -> None:
+        """All changes but that an upload goes on."""
+        names = "(id, project_id, status, visibility, min_disk, min_ram, protected, hidden, created_us, updated_us)"
+        for statement in (
+            f"INSERT INTO images {names} VALUES ('i', 'p', 'queued', 'shared', 0, 0, false, false, 1, 1)",
+            "UPDATE images SET saving_until_us = 5",
+            "UPDATE images SET name = 'N', status = 'active', size = 7",
+            "DELETE FROM images",
+        ):
+            self.connection.execute(statement)
+        blank = {"id": "i", "name": None, "status": "queued", "visibility": "shared", "size": None}
+        full = {**blank, "name": "N", "status": "active", "size": 7}
+        self.assertEqual(
+            self.events(8),
+            [
+                ("image.created", "p", None, blank),
+                ("image.updated", "p", None, full),
+                ("image.deleted", "p", None, full),
+            ],
+        )
+
+    def test_networks(self: Any) -> None:
+        """Each kind with its owner, also what goes with its group."""
+        some = "id, project_id, created_us, updated_us"
+        for statement in (
+            f"INSERT INTO networks ({some}, admin_state_up, shared, external, mtu, port_security_enabled, segment)"
+            " VALUES ('n', 'p', 1, 1, true, false, false, 1450, true, 1)",
+            f"INSERT INTO security_groups ({some}, name, stateful) VALUES ('g', 'p', 1, 1, 'G', true)",
+            f"INSERT INTO security_rules ({some}, security_group_id, direction, ethertype)"
+            " VALUES ('r', 'p', 1, 1, 'g', 'ingress', 'IPv4')",
+            "UPDATE networks SET name = 'N', revision = 1",
+            "DELETE FROM security_groups",
+        ):
+            self.connection.execute(statement)
+        told = self.events(8)
+        self.assertEqual({project for _kind, project, _user, _data in told}, {"p"})
+        self.assertEqual(
+            [(kind, data["id"]) for kind, _project, _user, data in told[:4]],
+            [
+                ("network.network.created", "n"),
+                ("network.security_group.created", "g"),
+                ("network.security_group_rule.created", "r"),
+                ("network.network.updated", "n"),
+            ],
+        )
+        self.assertEqual(told[3][3], {"id": "n", "name": "N", "revision": 1})
+        self.assertEqual(
+            sorted(kind for kind, *_rest in told[4:]),
+            ["network.security_group.deleted", "network.security_group_rule.deleted"],
+        )
 
     def test_updated(self: Any) -> None:
         self.connection.execute("UPDATE identity_project SET enabled = false, name = 'N'")

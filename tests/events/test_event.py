@@ -35,16 +35,17 @@ def all_of(*things: str) -> set[str]:
 
 OBJECTS = all_of("object", "container")
 OWN = all_of("identity.role_assignment", "identity.application_credential", "identity.ec2_credential")
+OF_PROJECT = all_of("identity.project", "image") | {kind for kind in TYPES if kind.startswith("network.")}
 
 
 class ViewTests(SynchronousTestCase):
     def test_member(self) -> None:
-        """Objects and the project, and of users its own credentials and roles."""
-        self.assertEqual(seen(access()), OBJECTS | OWN | all_of("identity.project"))
+        """Objects and the project with its images and networks, and of users its own credentials and roles."""
+        self.assertEqual(seen(access()), OBJECTS | OWN | OF_PROJECT)
 
     def test_other_users_of_the_project(self) -> None:
         """What the Identity API shows nobody but the user and administrators."""
-        self.assertEqual(seen(access(), user_id="other"), OBJECTS | all_of("identity.project"))
+        self.assertEqual(seen(access(), user_id="other"), OBJECTS | OF_PROJECT)
 
     def test_other_projects(self) -> None:
         """Nothing at all, whatever the user; nor of events that are of no project."""
@@ -59,7 +60,7 @@ class ViewTests(SynchronousTestCase):
 
     def test_reader(self) -> None:
         """A reader may list; a role of another name gives neither objects nor the project."""
-        self.assertEqual(seen(access("p", "u", "reader")), OBJECTS | OWN | all_of("identity.project"))
+        self.assertEqual(seen(access("p", "u", "reader")), OBJECTS | OWN | OF_PROJECT)
         self.assertEqual(seen(access("p", "u", "auditor")), OWN)
 
     def test_application_credential(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from cloudd.image import DIGESTS, Image, ImageConflict, Images, _rows, _service
+from cloudd.image import DIGESTS, Image, ImageConflict, Images, _rows, _service, data_of
 from cloudd.interfaces.application import SelfCheckFailed
 from storage import Listing
 from tests.protocols.rest.image.cloud import FORMATS, ImageCase
@@ -62,7 +62,7 @@ class ServiceTests(ImageCase):
         kept = await self.images.keep(image, await self.received(b"in time"))
         self.assertEqual((kept.status, kept.size), ("active", 7))
         await self.assertFailure(Deferred.fromCoroutine(self.images.keep(late, upload)), ImageConflict)
-        reading = await self.store.open(*_service.data_of(kept))
+        reading = await self.store.open(*data_of(kept))
         self.assertEqual((reading.content, await self.stored()), (b"in time", 1))
         reading.close()
 

@@ -3,7 +3,7 @@ Image API v2 on klein, and the data of images by a direct handler.
 
 ::
 
-    handle = image_face(identity, images, resources)
+    handle = image_face(identity, images, imports, resources)
     handle(request)        # request.path is "/image" or begins with "/image/"
 
 Rules of who may do what are those of ``cloudd.image``; here requests are read and checked, and records shown.  What

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 ABSENT = {
-    "/v2/images/{image_id}/stage": "staging data for an import",
-    "/v2/images/{image_id}/import": "imports",
-    "/v2/images/{image_id}/tasks": "tasks of an image",
     "/v2/images/{image_id}/locations": "locations of an image",
     "/v2/stores": "several stores",
     "/v2/tasks": "tasks",

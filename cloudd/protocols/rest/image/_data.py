@@ -28,8 +28,8 @@ from .._faults import Fault, bad_request
 from .._tokens import access_of, fault_of
 from ._faults import image_fault
 
-ROUTE = "/image/v2/images/{image_id}/file"
-_PATH = re.compile(rb"/image/v2/images/([^/]+)/file/?")
+ROUTES = {b"file": "/image/v2/images/{image_id}/file", b"stage": "/image/v2/images/{image_id}/stage"}
+_PATH = re.compile(rb"/image/v2/images/([^/]+)/(file|stage)/?")
 DATA_TYPE = b"application/octet-stream"
 
 #: Of the states with which requests go on elsewhere.
@@ -41,7 +41,7 @@ STATES = States({PUT: PUT_VERSION, GET: GET_VERSION})
 @frozen
 class ImageData:
     """
-    ``/v2/images/{image_id}/file``.
+    ``/v2/images/{image_id}/file`` and ``/stage``, whose data waits for an import and is not given back.
 
     :param face: whose words errors have
     """
@@ -58,7 +58,7 @@ class ImageData:
 
     async def handle(self, request: Request) -> None:
         """Answer one request for data."""
-        request.route = ROUTE
+        request.route = ROUTES[_kind_of(request)]
         facts: FaceFacts = self._face.facts
         try:
             if request.resumed is not None:
@@ -78,10 +78,12 @@ class ImageData:
         image_id = self.image_in(request.path) or ""
         if request.method == b"PUT":
             await self._put(request, access, image_id)
-        elif request.method in (b"GET", b"HEAD"):
+        elif request.method in (b"GET", b"HEAD") and _kind_of(request) == b"file":
             await self._get(request, access, image_id)
         else:
-            raise Fault(405, "The method is not allowed here; allowed: GET, PUT.", headers=[(b"Allow", b"GET, PUT")])
+            allowed = "GET, PUT" if _kind_of(request) == b"file" else "PUT"
+            words = f"The method is not allowed here; allowed: {allowed}."
+            raise Fault(405, words, headers=[(b"Allow", allowed.encode())])
 
     async def _resume(self, request: Request) -> None:
         state: Snapshot | None = request.state
@@ -103,7 +105,8 @@ class ImageData:
         sent = (request.header(b"content-type") or b"").partition(b";")[0].strip().lower()
         if sent != DATA_TYPE:
             raise Fault(415, f"The Content-Type of data is {DATA_TYPE.decode()}, not {sent.decode('latin-1')[:80]!r}.")
-        image = await self._images.begin_upload(access, image_id)
+        begin = self._images.begin_stage if _kind_of(request) == b"stage" else self._images.begin_upload
+        image = await begin(access, image_id)
         try:
             upload = await self._images.store.receive(DIGESTS, request.body.length)
         except BaseException:
@@ -166,6 +169,12 @@ class ImageData:
             request.finish()
         finally:
             reading.close()
+
+
+def _kind_of(request: Request) -> bytes:
+    """``file`` or ``stage``."""
+    found = _PATH.fullmatch(request.path)
+    return b"file" if found is None else found[2]
 
 
 def _part(header: bytes | None, size: int) -> tuple[int, int, bool]:

@@ -133,12 +133,6 @@ class DiscoveryRoutes:
             raise Fault(404, f"There is no schema {name[:40]}.")
         return Answer(200, SCHEMAS[name])
 
-    @route("GET", "/v2/info/import")
-    async def imports(self, call: Call) -> Answer:
-        """By which ways data can be imported: none but the upload itself."""
-        methods = {"description": "Import methods available.", "type": "array", "value": []}
-        return Answer(200, {"import-methods": methods})
-
     @route("GET", "/v2/info/stores")
     async def stores(self, call: Call) -> Answer:
         """404: there is one store."""

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from cloudd.identity import Identity
-from cloudd.image import ImageError, Images
+from cloudd.image import ImageError, Images, Imports
 from cloudd.interfaces.application import Resources
 from cloudd.protocols.http import Handler, Request
 
@@ -20,14 +20,17 @@ from ._absent import ABSENT
 from ._data import ImageData
 from ._discovery import DiscoveryRoutes
 from ._faults import image_error_body, image_fault
+from ._imports import ImportRoutes
 from ._members import MemberRoutes
 from ._records import ImageRoutes
 
 PREFIX = "/image"
-SUBJECTS = (ImageRoutes, MemberRoutes, DiscoveryRoutes)
+SUBJECTS = (ImageRoutes, ImportRoutes, MemberRoutes, DiscoveryRoutes)
 
 
-def image_face(identity: Identity, images: Images, resources: Resources, served: Served = all_of_ours) -> Handler:
+def image_face(
+    identity: Identity, images: Images, imports: Imports, resources: Resources, served: Served = all_of_ours
+) -> Handler:
     """
     :param served: which versions are shown
     :return: the handler of everything at and below ``/image``
@@ -40,7 +43,13 @@ def image_face(identity: Identity, images: Images, resources: Resources, served:
         fault_body=image_error_body,
         service_fault=_service_fault,
     )
-    face = RestFace(facts, identity, [ImageRoutes(images), MemberRoutes(images), DiscoveryRoutes(served)], ABSENT)
+    routes = [
+        ImageRoutes(images, imports.methods),
+        ImportRoutes(imports),
+        MemberRoutes(images),
+        DiscoveryRoutes(served),
+    ]
+    face = RestFace(facts, identity, routes, ABSENT)
     return _ImageFace(face, ImageData(images, identity, face, resources.settings.images.max_bytes)).handle
 
 

@@ -12,6 +12,8 @@ from cloudd.image import (
     ImageForbidden,
     NoSuchImage,
     NoSuchMember,
+    OverQuota,
+    SourceRefused,
     UnfitData,
 )
 
@@ -20,10 +22,12 @@ from .._faults import Fault
 _STATUS: tuple[tuple[type[ImageError], int], ...] = (
     (BadImageValue, 400),
     (UnfitData, 400),
+    (SourceRefused, 400),
     (ImageForbidden, 403),
     (NoSuchImage, 404),
     (NoSuchMember, 404),
     (ImageConflict, 409),
+    (OverQuota, 413),
 )
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import urlencode
 
@@ -27,14 +28,16 @@ from ._queries import read_query
 from ._shown import SCHEMA, show_image
 
 PATCH_TYPES = ("application/openstack-images-v2.1-json-patch",)
+_MIB = 1 << 20
 _UUID_LENGTHS = (8, 4, 4, 4, 12)
 
 
 class ImageRoutes:
     """``/v2/images``."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, import_methods: Sequence[str]) -> None:
         self._images = images
+        self._methods = ",".join(import_methods).encode()
 
     @route("GET", "/v2/images")
     async def list_images(self, call: Call) -> Answer:
@@ -56,7 +59,9 @@ class ImageRoutes:
         given = await _read_members(call)
         image = await self._images.create(call.access, _new_image(given))
         place = call.links.to("v2", "images", image.id).encode()
-        return Answer(201, show_image(image), headers=((b"Location", place),))
+        return Answer(
+            201, show_image(image), headers=((b"Location", place), (b"OpenStack-image-import-methods", self._methods))
+        )
 
     @route("GET", "/v2/images/{image_id}")
     async def show(self, call: Call, image_id: str) -> Answer:
@@ -78,6 +83,15 @@ class ImageRoutes:
         """204; its data goes with it."""
         await self._images.delete(call.access, image_id)
         return Answer(204)
+
+    @route("GET", "/v2/info/usage")
+    async def usage(self, call: Call) -> Answer:
+        """How many images and MiB of data the project has, and may have; -1: there is no limit."""
+        used, quota = await self._images.usage(call.access), self._images.quota
+        most = quota.bytes if quota.bytes < 0 else quota.bytes // _MIB
+        size = {"limit": most, "usage": -(-used.bytes // _MIB)}
+        count = {"limit": quota.images, "usage": used.images}
+        return Answer(200, {"usage": {"image_size_total": size, "image_count_total": count}})
 
     @route("PUT", "/v2/images/{image_id}/tags/{tag}")
     async def add_tag(self, call: Call, image_id: str, tag: str) -> Answer:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudd.image import Image, Member
+from cloudd.image import Image, ImportTask, Member
 
 from .._times import whole_zulu
 
 SCHEMA = "/v2/schemas"
+_STATES = {"queued": "pending", "running": "processing", "done": "success", "failed": "failure"}
 
 
 def show_image(image: Image) -> dict[str, Any]:
@@ -38,6 +39,29 @@ def show_image(image: Image) -> dict[str, Any]:
         "self": f"/v2/images/{image.id}",
         "file": f"/v2/images/{image.id}/file",
         "schema": f"{SCHEMA}/image",
+        **({"os_glance_import_task": image.import_task_id} if image.import_task_id else {}),
+    }
+
+
+def show_import(task: ImportTask) -> dict[str, Any]:
+    """One import as Glance's task."""
+    method = {"name": task.payload["method"]} | ({"uri": task.payload["uri"]} if task.payload["uri"] else {})
+    return {
+        "id": task.id,
+        "type": "api_image_import",
+        "status": _STATES[task.state],
+        "owner": task.project_id,
+        "image_id": task.image_id,
+        "user_id": task.payload["user_id"],
+        "request_id": task.request_id,
+        "input": {"image_id": task.image_id, "import_req": {"method": method}},
+        "result": {"image_id": task.image_id} if task.state == "done" else None,
+        "message": task.cause,
+        "expires_at": None,
+        "created_at": whole_zulu(task.created_us),
+        "updated_at": whole_zulu(task.updated_us),
+        "self": f"/v2/tasks/{task.id}",
+        "schema": f"{SCHEMA}/task",
     }
 
 

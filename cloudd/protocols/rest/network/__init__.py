@@ -3,7 +3,7 @@ Network API v2.0 on klein.
 
 ::
 
-    handle = network_face(identity, resources)
+    handle = network_face(identity, resources, nodes.rows)
     handle(request)        # request.path is "/network" or begins with "/network/"
 
 Rules of who may do what are those of ``cloudd.network``; here requests are read and checked, and records shown.  What

@@ -3,24 +3,34 @@
 
 from __future__ import annotations
 
+import time
+
 from cloudd.identity import Identity
 from cloudd.interfaces.application import Resources
 from cloudd.protocols.http import Handler
 
 from .._face import FaceFacts, RestFace
 from ._absent import ABSENT
+from ._agents import AgentRoutes, Nodes
 from ._discovery import DiscoveryRoutes
 from ._faults import network_error_body, network_fault
 from ._groups import GroupRoutes, RuleRoutes
+from ._quotas import QuotaRoutes
 from ._records import NetworkRoutes, PortRoutes, SubnetRoutes
 from ._tags import TagRoutes
 
 PREFIX = "/network"
-SUBJECTS = (NetworkRoutes, SubnetRoutes, PortRoutes, GroupRoutes, RuleRoutes, TagRoutes, DiscoveryRoutes)
+SUBJECTS = (
+    NetworkRoutes, SubnetRoutes, PortRoutes, GroupRoutes, RuleRoutes, TagRoutes, QuotaRoutes, AgentRoutes,
+    DiscoveryRoutes,
+)  # fmt: skip
 
 
-def network_face(identity: Identity, resources: Resources) -> Handler:
-    """The handler of everything at and below ``/network``."""
+def network_face(identity: Identity, resources: Resources, nodes: Nodes) -> Handler:
+    """
+    :param nodes: all of the cloud, for administrators
+    :return: the handler of everything at and below ``/network``
+    """
     facts = FaceFacts(
         prefix=PREFIX,
         base=resources.urls["api"] + PREFIX,
@@ -32,6 +42,7 @@ def network_face(identity: Identity, resources: Resources) -> Handler:
     database = resources.database
     subjects = [
         NetworkRoutes(database), SubnetRoutes(database), PortRoutes(database), GroupRoutes(database),
-        RuleRoutes(database), TagRoutes(database), DiscoveryRoutes(),
+        RuleRoutes(database), TagRoutes(database), QuotaRoutes(database),
+        AgentRoutes(nodes, time.time), DiscoveryRoutes(),
     ]  # fmt: skip
     return RestFace(facts, identity, subjects, ABSENT)

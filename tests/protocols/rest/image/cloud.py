@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
+from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from cloudd.database.tables import metadata
-from cloudd.image import Images
+from cloudd.image import Fetcher, Images, Imports, read_sources
 from cloudd.interfaces.application import Resources
 from cloudd.interfaces.settings import ImageSettings, Settings
 from cloudd.protocols.rest.image import image_face
@@ -37,7 +38,11 @@ def _template() -> str:
 class ImageCase(TestCase):
     """
     Base of the tests.  ``ALICE`` and ``READER`` are of project ``p1``, ``BOB`` of ``p2``, ``ADMIN`` of ``p0``.
+
+    :cvar sources: from where images may be downloaded
     """
+
+    sources: ClassVar[tuple[str, ...]] = ()
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.database = InlineDatabase(copy_of(self, _template()) if on_postgres() else b"")
@@ -59,7 +64,9 @@ class ImageCase(TestCase):
         )
         self.images = Images(self.resources, self.store)
         await self.images.self_check()
-        self.client = HTTPClient(image_face(cast(Any, FourTokens()), self.images, self.resources))
+        self.fetcher = Fetcher(self.resources.reactor, read_sources(self.sources), MAX_BYTES)
+        self.imports = Imports(self.resources, self.images, self.fetcher, lambda: succeed("n1"), lambda: None)
+        self.client = HTTPClient(image_face(cast(Any, FourTokens()), self.images, self.imports, self.resources))
 
     async def call(
         self, who: str, method: str, path: str, document: Any = None, *, body: bytes | None = None, **headers: str

@@ -41,7 +41,12 @@ class NetworkCase(TestCase):
             object_index=cast(Any, None), metrics=cast(Any, None), host=cast(Any, None), role="front", generation=1,
             urls=URLS, secrets=Path("secrets"),
         )  # fmt: skip
-        self.client = HTTPClient(network_face(cast(Any, FourTokens()), self.resources))
+        self.nodes: list[Any] = []
+        self.client = HTTPClient(network_face(cast(Any, FourTokens()), self.resources, self.list_nodes))
+
+    async def list_nodes(self) -> list[Any]:
+        """Of the registry."""
+        return self.nodes
 
     async def call(self, who: str, method: str, path: str, document: Any = None) -> Answer:
         """A call below ``/network/v2.0``."""
