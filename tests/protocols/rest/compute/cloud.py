@@ -41,7 +41,7 @@ class ThreeProjects:
 
     async def get(self, access: Access, project_id: str) -> str:
         if project_id not in PROJECTS:
-            raise NoSuchProject(f"Could not find project: {project_id}.")
+            raise NoSuchProject("project", project_id)
         return project_id
 
 
@@ -69,7 +69,12 @@ class ComputeCase(TestCase):
             object_index=cast(Any, None), metrics=cast(Any, None), host=cast(Any, None), role="front", generation=1,
             urls=URLS, secrets=Path("secrets"),
         )  # fmt: skip
-        self.client = HTTPClient(compute_face(cast(Any, Tokens()), self.resources))
+        self.tokens = Tokens()
+        self.client = HTTPClient(compute_face(cast(Any, self.tokens), self.resources))
+
+    def client_access(self, who: str) -> Access:
+        """As the service sees who asks."""
+        return self.tokens.tokens[who]
 
     async def call(self, who: str, method: str, path: str, document: Any = None, version: str = "") -> Answer:
         """A call below ``/compute/v2.1``, in a version or without one."""
