@@ -50,7 +50,7 @@ def create_keypair(connection: Connection, access: Access, wanted: Keypair) -> K
     enforce_create(access, wanted.user_id)
     checked_name(wanted.name)
     names = set(connection.execute(select(_c.name).where(_c.user_id == wanted.user_id)).scalars())
-    limit = limits_of(connection, access.project_id or "")["key_pairs"]
+    limit = limits_of(connection, access.project_id or "", wanted.user_id)["key_pairs"]
     if 0 <= limit <= len(names):
         raise QuotaExceeded("Quota exceeded, too many key pairs.", "key_pairs")
     if wanted.name in names:

@@ -234,7 +234,7 @@ class ComputeAsTenant(OpenStackWalk):
     def test_quotas_and_zones(self) -> None:
         """What the project may have, has, and where."""
         limits = {row["Name"]: row["Value"] for row in self.json("limits", "show", "--absolute")}
-        self.assertEqual((limits["maxTotalCores"], limits["totalCoresUsed"]), (20, 0))
+        self.assertEqual((limits["total_cores"], limits["total_cores_used"]), (20, 0))
         quota = {row["Resource"]: row["Limit"] for row in self.json("quota", "show", "--compute")}
         self.assertEqual((quota["cores"], quota["key_pairs"]), (20, 100))
         zones = self.json("availability", "zone", "list", "--compute")

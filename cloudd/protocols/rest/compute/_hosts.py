@@ -83,17 +83,12 @@ class HostRoutes:
         )
         return Answer(200, {"services": [show_service(call, each) for each in found]})
 
-    @route("PUT", "/v2.1/os-services/{service_id}")
-    async def update_service(self, call: ComputeCall, service_id: str) -> Answer:
-        """501: nodes are drained by `cloudctl node drain`."""
-        service.enforce_admin(call.access, "os-services:update")
-        raise not_implemented("changing services; drain a node with `cloudctl node drain`")
-
     @route("DELETE", "/v2.1/os-services/{service_id}")
-    async def delete_service(self, call: ComputeCall, service_id: str) -> Answer:
-        """501: nodes are removed by `cloudctl node remove`."""
-        service.enforce_admin(call.access, "os-services:delete")
-        raise not_implemented("deleting services; remove a node with `cloudctl node remove`")
+    @route("PUT", "/v2.1/os-services/{service_id}")
+    async def change_service(self, call: ComputeCall, service_id: str) -> Answer:
+        """501: nodes are drained and removed by `cloudctl node`."""
+        service.enforce_admin(call.access, "os-services:update")
+        raise not_implemented("changing services; use `cloudctl node drain` and `cloudctl node remove`")
 
     @route("GET", "/v2.1/os-hypervisors")
     async def hypervisors(self, call: ComputeCall) -> Answer:
@@ -129,6 +124,9 @@ class HostRoutes:
         service.enforce_admin(call.access, "os-aggregates:create")
         raise not_implemented("host aggregates")
 
+    @route("POST", "/v2.1/os-aggregates/{aggregate_id}/action")
+    @route("DELETE", "/v2.1/os-aggregates/{aggregate_id}")
+    @route("PUT", "/v2.1/os-aggregates/{aggregate_id}")
     @route("GET", "/v2.1/os-aggregates/{aggregate_id}")
     async def aggregate(self, call: ComputeCall, aggregate_id: str) -> Answer:
         """404: there is none."""

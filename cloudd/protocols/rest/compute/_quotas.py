@@ -61,7 +61,6 @@ class QuotaBody(LimitsBody):
     """The same, and whether limits may be below what is in use."""
 
     force: bool | str = False
-    tenant_id: str | UnsetType = UNSET
 
 
 class QuotaRoutes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from cloudd.protocols.rest.compute import ABSENT, API_VERSIONS
+from cloudd.protocols.rest.compute import ABSENT, API_VERSIONS, compute_face
 from cloudd.protocols.rest.compute._versions import Members
-from tests.http_client import Answer
+from tests.http_client import Answer, HTTPClient
 
 from .cloud import ADMIN, ALICE, ComputeCase
 from .schemas import faults_of
@@ -87,6 +87,21 @@ class NegotiationTests(ComputeCase):
             answer = await self.asked(X_OpenStack_Nova_API_Version=version)
             self.assertEqual((answer.status, set(answer.json())), (400, {"badRequest"}), version)
         self.assertEqual((await self.asked(OpenStack_API_Version="compute")).status, 400)
+
+    async def test_cloud_of_mixed_code(self) -> None:
+        """As long as a node serves less, nobody is shown or given more."""
+        face = compute_face(cast(Any, self.tokens), self.resources, lambda _name, ours: (min(ours), 50))
+        client = HTTPClient(face)
+        shown = (await client.json("GET", "/compute/v2.1")).json()["version"]
+        self.assertEqual((shown["min_version"], shown["version"]), ("2.1", "2.50"))
+        for version, status, told in (
+            ("latest", 200, "compute 2.50"),
+            ("2.50", 200, "compute 2.50"),
+            ("2.51", 406, ""),
+        ):
+            headers = {"X-Auth-Token": ALICE, "OpenStack-API-Version": f"compute {version}"}
+            answer = await client.json("GET", "/compute/v2.1/flavors", None, headers=headers)
+            self.assertEqual((answer.status, answer.headers.get("openstack-api-version", "")), (status, told))
 
     async def test_refusals_tell_their_version(self) -> None:
         """Also where the call itself is refused."""
