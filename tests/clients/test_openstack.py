@@ -236,7 +236,7 @@ class ComputeAsTenant(OpenStackWalk):
         limits = {row["Name"]: row["Value"] for row in self.json("limits", "show", "--absolute")}
         self.assertEqual((limits["total_cores"], limits["total_cores_used"]), (20, 0))
         quota = {row["Resource"]: row["Limit"] for row in self.json("quota", "show", "--compute")}
-        self.assertEqual((quota["cores"], quota["key_pairs"]), (20, 100))
+        self.assertEqual((quota["cores"], quota["key-pairs"]), (20, 100))
         zones = self.json("availability", "zone", "list", "--compute")
         self.assertEqual([(row["Zone Name"], row["Zone Status"]) for row in zones], [("nova", "available")])
         self.assertIn("403", self.refused("openstack", "quota", "set", "demo", "--cores", "1"))

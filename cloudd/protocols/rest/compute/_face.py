@@ -10,7 +10,7 @@ from attrs import evolve
 
 from cloudd.identity import Identity
 from cloudd.interfaces.application import Resources
-from cloudd.protocols.http import Handler, Request
+from cloudd.protocols.http import Handler, Header, Request
 
 from .._api_versions import Served, all_of_ours
 from .._face import Call, FaceFacts, RestFace
@@ -82,10 +82,12 @@ class ComputeFace(RestFace):
     ) -> None:
         async def in_version(call: Call, **parameters: Any) -> Answer:
             version = negotiate(request, newest_shown(self._served))
+            if any("\0" in value for value in parameters.values()):
+                raise Fault(404, "The resource could not be found: its id holds the character U+0000.")
             access = call.access if declared.token else None
             asked = ComputeCall(request, call.query, call.links, call.max_json_bytes, access, version)
             answer = await method(asked, **parameters)
-            return evolve(answer, headers=(*answer.headers, *version_headers(version)))
+            return evolve(answer, headers=(*answer.headers, *version_headers(version), _id_of(request)))
 
         await super()._answer(request, declared, in_version, parameters)
 
@@ -95,4 +97,10 @@ class ComputeFace(RestFace):
             headers = version_headers(negotiate(request, newest_shown(self._served)))
         except Fault:
             headers = (VARY,)
-        super().refuse(request, Fault(fault.status, fault.message, headers=(*fault.headers, *headers)))
+        more = (*fault.headers, *headers, _id_of(request))
+        super().refuse(request, Fault(fault.status, fault.message, headers=more))
+
+
+def _id_of(request: Request) -> Header:
+    """The request's id by the name that only Nova has for it; the common one is there in any case."""
+    return b"X-Compute-Request-Id", request.id.encode("latin-1")

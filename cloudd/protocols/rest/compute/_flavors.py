@@ -144,7 +144,7 @@ def _listing(call: ComputeCall, limit: int) -> FlavorListing:
     if sort_key not in SORT_KEYS:
         raise bad_request(f"Query parameter sort_key: {sort_key[:40]!r} is none of {', '.join(sorted(SORT_KEYS))}.")
     return FlavorListing(
-        is_public=_is_public(call.query.get("is_public")),
+        is_public=_is_public(call),
         min_ram_mib=call.count("minRam") or 0,
         min_disk_gib=call.count("minDisk") or 0,
         sort_key=sort_key,
@@ -154,10 +154,11 @@ def _listing(call: ComputeCall, limit: int) -> FlavorListing:
     )
 
 
-def _is_public(value: str | None) -> bool | None:
-    if value is None:
-        return True
-    return None if value.lower() == "none" else truth("is_public", value)
+def _is_public(call: ComputeCall) -> bool | None:
+    if (call.query.get("is_public") or "").lower() == "none":
+        return None
+    asked = call.query.flag("is_public")
+    return True if asked is None else asked
 
 
 def _wanted(body: FlavorBody) -> Flavor:

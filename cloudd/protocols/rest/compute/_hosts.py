@@ -18,7 +18,7 @@ from .._faults import Fault, not_implemented
 from .._routes import Answer, route
 from .._times import naive
 from ._call import ComputeCall
-from ._versions import Members, Version
+from ._versions import Members, Version, during
 
 _UUIDS: Version = (2, 53)
 SERVICES = Members(since={"forced_down": (2, 11)})
@@ -86,8 +86,11 @@ class HostRoutes:
     @route("DELETE", "/v2.1/os-services/{service_id}")
     @route("PUT", "/v2.1/os-services/{service_id}")
     async def change_service(self, call: ComputeCall, service_id: str) -> Answer:
-        """501: nodes are drained and removed by `cloudctl node`."""
+        """404 for a node that is none; else 501: nodes are drained and removed by `cloudctl node`."""
         service.enforce_admin(call.access, "os-services:update")
+        known = await self._database.read(service.services, call.access)
+        if call.version >= _UUIDS and service_id not in {show_service(call, each)["id"] for each in known}:
+            raise Fault(404, f"Service {service_id[:64]} could not be found.")
         raise not_implemented("changing services; use `cloudctl node drain` and `cloudctl node remove`")
 
     @route("GET", "/v2.1/os-hypervisors")
@@ -106,6 +109,15 @@ class HostRoutes:
         service.enforce_admin(call.access, "os-hypervisors:statistics")
         return Answer(200, {"hypervisor_statistics": dict.fromkeys(_STATISTICS, 0)})
 
+    @route("GET", "/v2.1/os-hypervisors/{pattern}/search")
+    @route("GET", "/v2.1/os-hypervisors/{pattern}/servers")
+    @during((2, 1), (2, 52))
+    async def search(self, call: ComputeCall, pattern: str) -> Answer:
+        """404, likewise; up to 2.52."""
+        service.enforce_admin(call.access, "os-hypervisors:search")
+        raise Fault(404, f"No hypervisor matching '{pattern[:60]}' could be found.")
+
+    @route("GET", "/v2.1/os-hypervisors/{hypervisor_id}/uptime")
     @route("GET", "/v2.1/os-hypervisors/{hypervisor_id}")
     async def hypervisor(self, call: ComputeCall, hypervisor_id: str) -> Answer:
         """404, until nodes run servers; for administrators."""

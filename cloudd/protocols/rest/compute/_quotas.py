@@ -13,6 +13,7 @@ from cloudd.compute import UNLIMITED
 from cloudd.interfaces.application import Transactions
 
 from .._documents import Document
+from .._faults import bad_request
 from .._routes import Answer, route
 from ._call import ComputeCall, truth, whole
 from ._projects import Projects
@@ -27,6 +28,7 @@ SETS = Members(until={**dict.fromkeys(_NETWORK, (2, 35)), **_NO_FILES})
 CLASSES = Members(since=dict.fromkeys(_GROUPS, (2, 50)), until={**dict.fromkeys(_NETWORK, (2, 49)), **_NO_FILES})
 
 Limit = int | str | UnsetType
+_MAX_ID = 64
 
 
 class LimitsBody(Document):
@@ -98,9 +100,8 @@ class QuotaRoutes:
         call.only({"user_id"})
         body = await call.read_body("quota_set", QuotaBody, SETS)
         await self._known(call, project_id)
-        user_id, force = call.query.get("user_id") or "", truth("force", body.force)
         quota = await self._database.write(
-            service.set_quota, call.access, project_id, user_id, body.limits(), force=force
+            service.set_quota, call.access, project_id, _user(call), body.limits(), force=truth("force", body.force)
         )
         return _set(call, quota.limits)
 
@@ -110,7 +111,7 @@ class QuotaRoutes:
         call.only({"user_id"})
         service.enforce_admin(call.access, "os-quota-sets:delete")
         await self._known(call, project_id)
-        await self._database.write(service.reset_quota, call.access, project_id, call.query.get("user_id") or "")
+        await self._database.write(service.reset_quota, call.access, project_id, _user(call))
         return Answer(202)
 
     @route("GET", "/v2.1/os-quota-class-sets/{name}")
@@ -130,12 +131,23 @@ class QuotaRoutes:
     async def _quota(self, call: ComputeCall, project_id: str) -> service.Quota:
         call.only({"user_id"})
         await self._known(call, project_id)
-        found = service.quota_of
-        return await self._database.read(found, call.access, project_id, call.query.get("user_id") or "")
+        return await self._database.read(service.quota_of, call.access, project_id, _user(call))
 
     async def _known(self, call: ComputeCall, project_id: str) -> None:
         service.enforce_read(call.access, "os-quota-sets:show", project_id)
         await self._projects.enforce(call.access, project_id)
+
+
+def _user(call: ComputeCall) -> str:
+    """
+    Whose limits in the project are meant; empty: the project's own.
+
+    :raises Fault: 400: nobody has such an id
+    """
+    user_id = call.query.get("user_id") or ""
+    if len(user_id) > _MAX_ID:
+        raise bad_request(f"Query parameter user_id: longer than {_MAX_ID} characters.")
+    return user_id
 
 
 def _set(call: ComputeCall, shown: Mapping[str, Any]) -> Answer:

@@ -195,6 +195,9 @@ class AccessTests(FlavorCase):
         self.assertNotIn("secret", await self.names(ADMIN))
         self.assertEqual(await self.names(ADMIN, "is_public=False"), ["secret"])
         self.assertIn("secret", await self.names(ADMIN, "is_public=none"))
+        for word, found in (("f", ["secret"]), ("off", ["secret"]), ("N", ["secret"]), ("y", []), ("T", [])):
+            names = await self.names(ADMIN, f"is_public={word}&minDisk=0&minRam=1")
+            self.assertEqual([name for name in names if not name.startswith("m1.")], found, word)
         await self.refused(400, "badRequest", BOB, "GET", f"/flavors?marker={flavor_id}")
 
     async def test_given_and_taken(self) -> None:

@@ -38,7 +38,10 @@ class HostTests(ComputeCase):
             found = await self.good(200, ADMIN, "GET", f"/os-services?{query}")
             self.assertEqual(len(found["services"]), count, query)
         for method, document in (("PUT", {"status": "disabled"}), ("DELETE", None)):
-            await self.refused(501, "notImplemented", ADMIN, method, "/os-services/1", document)
+            path = f"/os-services/{node['id']}"
+            await self.refused(501, "notImplemented", ADMIN, method, path, document, "2.53")
+            await self.refused(404, "itemNotFound", ADMIN, method, "/os-services/none", document, "2.53")
+            await self.refused(403, "forbidden", ALICE, method, path, document, "2.53")
 
     async def test_a_node_that_speaks(self) -> None:
         """Is up."""
@@ -57,7 +60,11 @@ class HostTests(ComputeCase):
             self.assertEqual(found, {"hypervisors": []})
             await self.fits(kind, "list_hypervisors_detail", ADMIN, "GET", "/os-hypervisors/detail", version)
             await self.fits(kind, "get_hypervisor_statistics", ADMIN, "GET", "/os-hypervisors/statistics", version)
-        await self.refused(404, "itemNotFound", ADMIN, "GET", "/os-hypervisors/1")
+        for path in ("1", "1/uptime", "x/search", "x/servers"):
+            await self.refused(404, "itemNotFound", ADMIN, "GET", f"/os-hypervisors/{path}")
+            await self.refused(403, "forbidden", ALICE, "GET", f"/os-hypervisors/{path}")
+        message = await self.refused(404, "itemNotFound", ADMIN, "GET", "/os-hypervisors/x/search", None, "2.53")
+        self.assertEqual(message, "API version 2.53 is not supported on this method.")
         await self.refused(404, "itemNotFound", ADMIN, "GET", "/os-hypervisors?hypervisor_hostname_pattern=x")
         for path in ("/os-hypervisors", "/os-hypervisors/detail", "/os-hypervisors/1", "/os-hypervisors/statistics"):
             await self.refused(403, "forbidden", ALICE, "GET", path)
