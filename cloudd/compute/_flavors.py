@@ -92,6 +92,7 @@ def one_flavor(connection: Connection, access: Access, flavor_id: str) -> Flavor
 
     :raises NoSuchRecord: also where who asks may not use it
     """
+    _policy.enforce_read(access, "flavors")
     query = select(_table).where(_c.flavor_id == flavor_id, _c.deleted == "", *_seen(access))
     row = connection.execute(query).first()
     if row is None:
@@ -117,6 +118,7 @@ def listed_flavors(connection: Connection, access: Access, listing: FlavorListin
 
     :raises BadComputeValue: the marker or the sort key is none
     """
+    _policy.enforce_read(access, "flavors")
     query = select(_table).where(_c.deleted == "", _c.ram_mib >= listing.min_ram_mib, *_seen(access))
     query = query.where(_c.disk_gib >= listing.min_disk_gib)
     if _policy.is_admin(access) and listing.is_public is not None:

@@ -52,7 +52,7 @@ def fingerprint_of(kind: str, public_key: str) -> str:
 
 def _of_ssh(public_key: str) -> bytes:
     serialization.load_ssh_public_key(public_key.encode("utf-8"))
-    data = base64.b64decode(public_key.split(" ")[1])
+    data = base64.b64decode(public_key.split()[1])
     return hashlib.md5(data, usedforsecurity=False).digest()
 
 

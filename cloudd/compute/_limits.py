@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, and_, delete, insert, or_, select
 
 from cloudd.database import tables
 
 UNLIMITED: Final = -1
 
 #: Resource -> limit, where nothing else was set.  RAM is MiB, contents are bytes.
-DEFAULTS: Final[Mapping[str, int]] = {
+DEFAULTS: Final[dict[str, int]] = {
     "instances": 10,
     "cores": 20,
     "ram": 51_200,
@@ -46,10 +46,13 @@ def limits_of(connection: Connection, project_id: str = "", user_id: str = "") -
     :param project_id: empty: what holds for everybody
     :param user_id: empty: what holds for the project
     """
-    found = dict(DEFAULTS)
-    for owner in dict.fromkeys([("", ""), (project_id, ""), (project_id, user_id)]):
-        found |= own_limits(connection, *owner)
-    return found
+    owners = list(dict.fromkeys([("", ""), (project_id, ""), (project_id, user_id)]))
+    which = or_(*(and_(_c.project_id == project, _c.user_id == user) for project, user in owners))
+    found: dict[tuple[str, str], dict[str, int]] = {owner: {} for owner in owners}
+    for row in connection.execute(select(tables.compute_limit).where(which)):
+        found[row.project_id, row.user_id][row.resource] = row.value
+    weakest_first = [limits for owner in owners for limits in found[owner].items()]
+    return DEFAULTS | {resource: value for resource, value in weakest_first if resource in DEFAULTS}
 
 
 def own_limits(connection: Connection, project_id: str, user_id: str = "") -> dict[str, int]:

@@ -9,7 +9,7 @@ fails.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -17,7 +17,7 @@ from cloudd.database import tables
 
 from ._errors import QuotaExceeded
 from ._facts import Share
-from ._limits import DEFAULTS, UNLIMITED, limits_of
+from ._limits import DEFAULTS, UNLIMITED, limits_of, own_limits
 
 _table = tables.server_share
 _c = _table.c
@@ -85,19 +85,23 @@ def release(connection: Connection, server_id: str) -> None:
 
 
 def _enforce(connection: Connection, project_id: str, user_id: str, wanted: dict[str, int]) -> None:
-    for owner in ("", user_id):
-        limits, used = limits_of(connection, project_id, owner), used_by(connection, project_id, owner)
-        over = [
-            name
-            for name, more in wanted.items()
-            if more > 0 and limits[name] != UNLIMITED and used[name] + more > limits[name]
-        ]
-        if over:
-            raise QuotaExceeded(_words(over, wanted, used, limits), *over)
+    _enforce_within(limits_of(connection, project_id), _of_servers(connection, project_id, ""), wanted)
+    if own := own_limits(connection, project_id, user_id):
+        _enforce_within(own, _of_servers(connection, project_id, user_id), wanted)
 
 
-def _words(over: list[str], wanted: dict[str, int], used: dict[str, int], limits: dict[str, int]) -> str:
-    def each(values: dict[str, int]) -> str:
+def _enforce_within(limits: Mapping[str, int], used: Mapping[str, int], wanted: Mapping[str, int]) -> None:
+    over = [name for name, more in wanted.items() if more > 0 and _is_over(limits.get(name), used[name] + more)]
+    if over:
+        raise QuotaExceeded(_words(over, wanted, used, limits), *over)
+
+
+def _is_over(limit: int | None, amount: int) -> bool:
+    return limit is not None and limit != UNLIMITED and amount > limit
+
+
+def _words(over: Sequence[str], wanted: Mapping[str, int], used: Mapping[str, int], limits: Mapping[str, int]) -> str:
+    def each(values: Mapping[str, int]) -> str:
         return ", ".join(str(values[name]) for name in over)
 
     names = ", ".join(over)

@@ -127,7 +127,6 @@ class FlavorRoutes:
 
     async def _page(self, call: ComputeCall, show: Any, *steps: str) -> Answer:
         call.only(_PARAMETERS)
-        service.enforce_read(call.access, "flavors")
         limit = call.limit()
         found = await self._database.read(service.listed_flavors, call.access, _listing(call, limit + 1))
         document: dict[str, Any] = {"flavors": [show(call, each) for each in found[:limit]]}
