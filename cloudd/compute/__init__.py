@@ -7,7 +7,7 @@ quotas are tested in the transaction that writes.  Whoever makes servers does al
     def accept(connection: Connection) -> None:
         flavor = one_flavor(connection, access, "1")            # keep flavor.id; flavor_record(...) tells it for ever
         key = one_keypair(connection, access, access.user_id, "mine")
-        reserve(connection, project_id, access.user_id, [Share(server_id, flavor.vcpus, flavor.ram_mib)])
+        reserve(connection, project_id, access.user_id, [Share(server_id, flavor.vcpus, flavor.ram_mib, ...)])
         join_group(connection, access, group_id, [server_id])
 
     def gone(connection: Connection) -> None:
@@ -36,6 +36,7 @@ from ._facts import (
     Keypair,
     ServerGroup,
     Share,
+    Usage,
 )
 from ._first import FIRST_FLAVORS, first_flavors
 from ._flavors import (
@@ -62,6 +63,7 @@ from ._limits import DEFAULT_CLASS, DEFAULTS, UNLIMITED, limits_of
 from ._policy import enforce_admin, enforce_read, enforce_write, is_admin
 from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
 from ._shares import release, reserve, resize_share, used_by
+from ._usage import time_us, usages
 
 __all__ = [
     "AFFINITY",
@@ -91,6 +93,7 @@ __all__ = [
     "QuotaExceeded",
     "ServerGroup",
     "Share",
+    "Usage",
     "add_specs",
     "allow",
     "checked_name",
@@ -134,5 +137,7 @@ __all__ = [
     "services",
     "set_class",
     "set_quota",
+    "time_us",
+    "usages",
     "used_by",
 ]

@@ -83,8 +83,30 @@ class ServerGroup:
 
 @frozen
 class Share:
-    """What one server takes of its project's quotas."""
+    """
+    What one server takes of its project's quotas.
+
+    :ivar name: the server's, ``flavor`` the flavor's: for who asks what was used
+    :ivar disk_gib: local disks, ephemeral ones too
+    """
 
     server_id: str
     vcpus: int
     ram_mib: int
+    disk_gib: int = 0
+    name: str = ""
+    flavor: str = ""
+
+
+@frozen
+class Usage:
+    """
+    What one server has used.
+
+    :ivar ended_us: None: it goes on
+    """
+
+    share: Share
+    project_id: str
+    began_us: int
+    ended_us: int | None

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from attrs import asdict
+from sqlalchemy import Connection, func, insert, select, update
 
-from cloudd.database import tables
+from cloudd.database import now_us, tables
 
 from ._errors import QuotaExceeded
 from ._facts import Share
@@ -36,7 +37,7 @@ def used_by(connection: Connection, project_id: str, user_id: str = "") -> dict[
 
 def _of_servers(connection: Connection, project_id: str, user_id: str) -> dict[str, int]:
     sums = select(func.count(), func.coalesce(func.sum(_c.vcpus), 0), func.coalesce(func.sum(_c.ram_mib), 0))
-    sums = sums.select_from(_table).where(_c.project_id == project_id)
+    sums = sums.select_from(_table).where(_c.project_id == project_id, _c.released_us.is_(None))
     if user_id:
         sums = sums.where(_c.user_id == user_id)
     return dict(zip(_COUNTED, map(int, connection.execute(sums).one()), strict=True))
@@ -60,10 +61,10 @@ def reserve(connection: Connection, project_id: str, user_id: str, shares: Seque
     wanted = {"instances": len(shares), "cores": sum(each.vcpus for each in shares),
               "ram": sum(each.ram_mib for each in shares)}  # fmt: skip
     _enforce(connection, project_id, user_id, wanted)
-    rows = [{"server_id": each.server_id, "project_id": project_id, "user_id": user_id, "vcpus": each.vcpus,
-             "ram_mib": each.ram_mib} for each in shares]  # fmt: skip
-    if rows:
-        connection.execute(insert(_table), rows)
+    now: int = connection.execute(select(now_us())).scalar_one()
+    owner = {"project_id": project_id, "user_id": user_id, "taken_us": now}
+    if shares:
+        connection.execute(insert(_table), [asdict(each) | owner for each in shares])
 
 
 def resize_share(connection: Connection, share: Share) -> None:
@@ -75,13 +76,13 @@ def resize_share(connection: Connection, share: Share) -> None:
     before = connection.execute(select(_table).where(_c.server_id == share.server_id)).one()
     more = {"cores": max(0, share.vcpus - before.vcpus), "ram": max(0, share.ram_mib - before.ram_mib)}
     _enforce(connection, before.project_id, before.user_id, more)
-    changed = update(_table).where(_c.server_id == share.server_id)
-    connection.execute(changed.values(vcpus=share.vcpus, ram_mib=share.ram_mib))
+    connection.execute(update(_table).where(_c.server_id == share.server_id).values(**asdict(share)))
 
 
 def release(connection: Connection, server_id: str) -> None:
-    """The server is gone; safe to call again."""
-    connection.execute(delete(_table).where(_c.server_id == server_id))
+    """The server is gone, and its share is what it has used; safe to call again."""
+    held = update(_table).where(_c.server_id == server_id, _c.released_us.is_(None))
+    connection.execute(held.values(released_us=now_us()))
 
 
 def _enforce(connection: Connection, project_id: str, user_id: str, wanted: dict[str, int]) -> None:

@@ -564,16 +564,21 @@ compute_limit = Table(
     Column("value", BigInteger, nullable=False),
 )
 
-# What each server takes of its project's quotas, from when it was accepted until it is gone.
+# What each server takes of its project's quotas, from when it was accepted until it is gone; it stays as what was used.
 server_share = Table(
     "server_shares",
     metadata,
     Column("server_id", String(64), primary_key=True),
     Column("project_id", String(64), nullable=False),
     Column("user_id", String(64), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("flavor", String(255), nullable=False),  # its name
     Column("vcpus", Integer, nullable=False),
     Column("ram_mib", Integer, nullable=False),
-    Index(None, "project_id"),
+    Column("disk_gib", Integer, nullable=False),
+    Column("taken_us", BigInteger, nullable=False),
+    Column("released_us", BigInteger, nullable=True),
+    Index(None, "project_id", "released_us"),
 )
 
 # One row: the revision of the oldest release that may still run on the tables as they are; see `_migrate`.

@@ -240,6 +240,7 @@ class ComputeAsTenant(OpenStackWalk):
         zones = self.json("availability", "zone", "list", "--compute")
         self.assertEqual([(row["Zone Name"], row["Zone Status"]) for row in zones], [("nova", "available")])
         self.assertIn("403", self.refused("openstack", "quota", "set", "demo", "--cores", "1"))
+        self.openstack("usage", "show")
 
 
 class ComputeAsAdmin(OpenStackWalk):
@@ -282,5 +283,6 @@ class ComputeAsAdmin(OpenStackWalk):
         self.assertEqual((row["Binary"], row["Zone"], row["Status"]), ("cloudd-agent", "internal", "enabled"))
         self.assertEqual(self.json("hypervisor", "list"), [])
         self.assertEqual(self.json("aggregate", "list"), [])
+        self.assertEqual(self.json("usage", "list"), [])
         zones = self.json("availability", "zone", "list", "--compute", "--long")
         self.assertIn("nova", {row["Zone Name"] for row in zones})

@@ -109,11 +109,14 @@ def _quotas() -> None:
         _text("server_id", 64),
         _text("project_id", 64),
         _text("user_id", 64),
-        _number("vcpus"),
-        _number("ram_mib"),
+        _text("name", 255),
+        _text("flavor", 255),
+        *(_number(name) for name in ("vcpus", "ram_mib", "disk_gib")),
+        _time("taken_us"),
+        sa.Column("released_us", sa.BigInteger, nullable=True),
         sa.PrimaryKeyConstraint("server_id", name="pk_server_shares"),
     )
-    op.create_index("ix_server_shares_project_id", "server_shares", ["project_id"])
+    op.create_index("ix_server_shares_project_id_released_us", "server_shares", ["project_id", "released_us"])
 
 
 def _text(name: str, length: int, **more: Any) -> "sa.Column[Any]":

@@ -20,7 +20,6 @@ ABSENT = {
     "/v2.1/os-networks": "networks by the Compute API: use the Network API",
     "/v2.1/os-security-groups": "security groups by the Compute API: use the Network API",
     "/v2.1/os-server-external-events": "events of other services",
-    "/v2.1/os-simple-tenant-usage": "usage of projects",
     "/v2.1/os-snapshots": "snapshots by the Compute API: use the Volume API",
     "/v2.1/os-tenant-networks": "networks of projects: use the Network API",
     "/v2.1/os-volumes": "volumes by the Compute API: use the Volume API",

@@ -29,6 +29,7 @@ from ._limits import LimitRoutes
 from ._projects import Projects
 from ._quotas import QuotaRoutes
 from ._specs import SpecRoutes
+from ._usage import UsageRoutes
 from ._versions import VARY, negotiate, version_headers
 
 PREFIX = "/compute"
@@ -41,6 +42,7 @@ SUBJECTS = (
     GroupRoutes,
     QuotaRoutes,
     LimitRoutes,
+    UsageRoutes,
     HostRoutes,
 )
 
@@ -62,7 +64,7 @@ def compute_face(identity: Identity, resources: Resources, served: Served = all_
     subjects = [
         DiscoveryRoutes(served), FlavorRoutes(database), SpecRoutes(database), FlavorAccessRoutes(database, projects),
         KeypairRoutes(database, resources.threads), GroupRoutes(database), QuotaRoutes(database, projects),
-        LimitRoutes(database), HostRoutes(database),
+        LimitRoutes(database), UsageRoutes(database), HostRoutes(database),
     ]  # fmt: skip
     return ComputeFace(facts, identity, subjects, served)
 
