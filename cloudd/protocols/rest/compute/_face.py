@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import evolve
@@ -84,8 +84,7 @@ class ComputeFace(RestFace):
     ) -> None:
         async def in_version(call: Call, **parameters: Any) -> Answer:
             version = negotiate(request, newest_shown(self._served))
-            if any("\0" in value for value in parameters.values()):
-                raise Fault(404, "The resource could not be found: its id holds the character U+0000.")
+            _check_path(request, declared, parameters)
             access = call.access if declared.token else None
             asked = ComputeCall(request, call.query, call.links, call.max_json_bytes, access, version)
             answer = await method(asked, **parameters)
@@ -101,6 +100,16 @@ class ComputeFace(RestFace):
             headers = (VARY,)
         more = (*fault.headers, *headers, _id_of(request))
         super().refuse(request, Fault(fault.status, fault.message, headers=more))
+
+
+def _check_path(request: Request, declared: Declared, parameters: Mapping[str, str]) -> None:
+    """
+    :raises Fault: 404: an id is empty, which would be read as the list, or cannot be one
+    """
+    if declared.token and request.path.endswith(b"/"):
+        raise Fault(404, "The resource could not be found: the path ends with a slash.")
+    if any("\0" in value for value in parameters.values()):
+        raise Fault(404, "The resource could not be found: its id holds the character U+0000.")
 
 
 def _id_of(request: Request) -> Header:

@@ -40,6 +40,8 @@ class DiscoveryTests(ComputeCase):
         for template in ABSENT:
             await self.refused(501, "notImplemented", ALICE, "GET", template.removeprefix("/v2.1"))
         await self.refused(404, "itemNotFound", ALICE, "GET", "/nothing")
+        for path in ("/flavors/", "/os-simple-tenant-usage/", "/os-keypairs/"):
+            await self.refused(404, "itemNotFound", ADMIN, "GET", path)
         await self.refused(405, "badMethod", ALICE, "DELETE", "/flavors")
         answer = await self.client.json("GET", "/compute/v2.1/flavors", None)
         self.assertEqual((answer.status, set(answer.json())), (401, {"unauthorized"}))
