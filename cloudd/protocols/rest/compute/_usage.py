@@ -100,11 +100,12 @@ class UsageRoutes:
 
     @route("GET", f"/v2.1/{_PATH}/{{project_id}}")
     async def show(self, call: ComputeCall, project_id: str) -> Answer:
-        """Of one project, with its servers; empty where it has had none in that time."""
+        """Of one project, with its servers; noughts where it has had none in that time."""
         service.enforce_read(call.access, f"{_PATH}:show", project_id)
         period = await self._period(call)
         found, more = await self._found(call, period, project_id)
-        shown = _project(project_id, found, period, detailed=True) if found else {}
+        # Nova says {} of a project that had no server then, at which the openstack command line stumbles.
+        shown = _project(project_id, found, period, detailed=True)
         marker = found[-1].share.server_id if more else ""
         links = with_next(call, "tenant_usage", marker, "v2.1", _PATH, project_id) if more else {}
         return Answer(200, {"tenant_usage": shown, **links})

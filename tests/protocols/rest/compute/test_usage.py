@@ -91,10 +91,11 @@ class UsageTests(ComputeCase):
         await self.refused(400, "badRequest", ADMIN, "GET", f"{PATH}?marker=none", None, "2.40")
 
     async def test_refused(self) -> None:
-        """Times that are none, other projects, and none at all is nothing."""
+        """Times that are none, and other projects; no servers are noughts."""
         for query in ("start=x", "start=2027-01-16&end=2027-01-15", "end=1969-01-01T00:00:00"):
             await self.refused(400, "badRequest", ALICE, "GET", f"{PATH}/p1?{query}")
         await self.refused(403, "forbidden", ALICE, "GET", PATH)
         await self.refused(403, "forbidden", BOB, "GET", f"{PATH}/p1")
-        self.assertEqual(await self.good(200, ALICE, "GET", f"{PATH}/p1"), {"tenant_usage": {}})
+        found = await self.fits(KIND, "get_tenant_usage", ALICE, "GET", f"{PATH}/p1?{DAY}", "2.79")
+        self.assertEqual((found["tenant_usage"]["total_hours"], found["tenant_usage"]["server_usages"]), (0.0, []))
         self.assertEqual(await self.good(200, ADMIN, "GET", PATH), {"tenant_usages": []})
