@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cloudd.backups import Backups
+from cloudd.compute import first_flavors
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
 from cloudd.identity import Identity, bootstrap, first_login_kept
@@ -36,7 +37,8 @@ from cloudd.protocols.events import EVENT_STATES, events_face
 from cloudd.protocols.http import Handler, Request
 from cloudd.protocols.monitoring import monitoring_face
 from cloudd.protocols.nodes import NodeListener
-from cloudd.protocols.rest import identity, image, network
+from cloudd.protocols.rest import compute, identity, image, network
+from cloudd.protocols.rest.compute import compute_face
 from cloudd.protocols.rest.identity import identity_face
 from cloudd.protocols.rest.image import IMAGE_STATES, image_face
 from cloudd.protocols.rest.network import network_face
@@ -51,7 +53,7 @@ from storage import FileStore, IObjectStore, NoSuchContainer
 _log = Logger()
 
 #: Versions of the APIs, for other nodes.
-API_VERSIONS = {**identity.API_VERSIONS, **image.API_VERSIONS, **network.API_VERSIONS}
+API_VERSIONS = {**identity.API_VERSIONS, **image.API_VERSIONS, **network.API_VERSIONS, **compute.API_VERSIONS}
 
 #: Parts that do something by themselves once their code was decided for; nodes and tasks do so earlier.
 LEADING = ("identity", "objects", "images", "events", "backups", "node listener", "node topic")
@@ -67,12 +69,13 @@ def build(resources: Resources) -> IApplication:
 
 async def prepare(resources: Resources) -> dict[str, Any]:
     """
-    Once per start, before the workers: make the first users, and end what a killed process left half done.
+    Once per start, before the workers: make the first users and flavors, and end what a killed process left half done.
 
     :return: ``identity``: the credentials made on the first start, else empty; ``orphans``: how many files of killed
         processes were removed
     """
     credentials = await bootstrap(resources.database, resources.settings, resources.secrets)
+    await resources.database.write(first_flavors)
     orphans = await open_store(resources).recover()
     # Messaging calls this machine by its id from the first start on.
     await resources.threads.run(NodeFolder(resources.settings.state).node_id)
@@ -157,6 +160,7 @@ class Application:
         rest = identity_face(self.identity, resources, self.nodes.served)
         image_api = image_face(self.identity, self.images, self.imports, resources, self.nodes.served)
         networks = network_face(self.identity, resources, self.nodes.rows)
+        computes = compute_face(self.identity, resources, self.nodes.served)
         web = web_face(self.identity, self.events, resources, self._calls["rolling.status"])
         self._faces: dict[str, Handler] = {
             "api": api_port(
@@ -167,8 +171,9 @@ class Application:
                     b"/ui": web,
                     b"/image": image_api,
                     b"/network": networks,
+                    b"/compute": computes,
                 },
-                {b"/ui/": web, b"/image/": image_api, b"/network/": networks},
+                {b"/ui/": web, b"/image/": image_api, b"/network/": networks, b"/compute/": computes},
                 rest,
             ),
             "object": swift_face(self.identity, self.objects, resources),

@@ -38,6 +38,8 @@ CHECKS = (
     Check("api", "/image/v2/images", 401, b'"code"'),
     Check("api", "/network", 200, b'"versions"'),
     Check("api", "/network/v2.0/networks", 401, b'"NeutronError"'),
+    Check("api", "/compute/v2.1", 200, b'"min_version"'),
+    Check("api", "/compute/v2.1/flavors", 401, b'"unauthorized"'),
     Check("api", "/events", 401, b'"error"'),
     Check("api", "/ui", 200, b"<html"),
     Check("api", "/ui/api/status", 401, b'"cause"'),

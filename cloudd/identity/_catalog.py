@@ -13,6 +13,7 @@ _NAMESPACE = uuid.UUID("0d2b7c9a-3f0e-4d61-8f5b-2f9a6f1c4e77")
 # type, name, face, path below the face's URL; {project_id} is left out for tokens without a project
 _SERVICES = (
     ("identity", "keystone", "api", "/identity"),
+    ("compute", "nova", "api", "/compute/v2.1"),
     ("image", "glance", "api", "/image"),
     ("network", "neutron", "api", "/network"),
     ("object-store", "swift", "object", "/v1/AUTH_{project_id}"),

@@ -300,3 +300,95 @@ class Networks(OpenStackWalk):
         self.openstack("security", "group", "rule", "delete", rule["id"])
         self.openstack("security", "group", "delete", "walk-group")
         self.assertNotIn("walk-net", {row["Name"] for row in self.json("network", "list")})
+
+
+class ComputeAsTenant(OpenStackWalk):
+    def test_keypairs(self) -> None:
+        """Given and generated; listed, shown with the public key, and deleted."""
+        made = self.folder / "made.pem"
+        self.openstack("keypair", "create", "walk-key", "--private-key", str(made))
+        self.assertIn("PRIVATE KEY", made.read_text())
+        public = self.folder / "walk.pub"
+        public.write_text(self.openstack("keypair", "show", "walk-key", "--public-key"))
+        given = self.json("keypair", "create", "walk-given", "--public-key", str(public))
+        rows = {row["Name"]: row["Fingerprint"] for row in self.json("keypair", "list")}
+        self.assertEqual(rows["walk-key"], rows["walk-given"])
+        self.assertEqual(self.json("keypair", "show", "walk-given")["fingerprint"], given["fingerprint"])
+        self.assertIn("already exists", self.refused("openstack", "keypair", "create", "walk-key"))
+        self.openstack("keypair", "delete", "walk-key", "walk-given")
+        self.assertEqual([row for row in self.json("keypair", "list") if row["Name"].startswith("walk")], [])
+
+    def test_flavors(self) -> None:
+        """A fresh cloud has some; a tenant makes none."""
+        rows = {row["Name"]: row for row in self.json("flavor", "list")}
+        self.assertEqual((rows["m1.tiny"]["RAM"], rows["m1.tiny"]["VCPUs"]), (512, 1))
+        self.assertEqual(self.json("flavor", "show", "m1.nano")["ram"], 192)
+        self.assertIn("403", self.refused("openstack", "flavor", "create", "x", "--ram", "64", "--disk", "1"))
+
+    def test_server_groups(self) -> None:
+        """Made with a rule, listed, shown by name and deleted."""
+        self.openstack("server", "group", "create", "walk-group", "--policy", "anti-affinity",
+                       "--rule", "max_server_per_host=2")  # fmt: skip
+        shown = self.json("server", "group", "show", "walk-group")
+        self.assertEqual((shown["policy"], shown["rules"]), ("anti-affinity", {"max_server_per_host": 2}))
+        self.openstack("server", "group", "create", "walk-near", "--policy", "soft-affinity")
+        rows = {row["Name"]: row["Policy"] for row in self.json("server", "group", "list")}
+        self.assertEqual((rows["walk-group"], rows["walk-near"]), ("anti-affinity", "soft-affinity"))
+        self.openstack("server", "group", "delete", "walk-group", "walk-near")
+        self.assertNotIn("walk-group", {row["Name"] for row in self.json("server", "group", "list")})
+
+    def test_quotas_and_zones(self) -> None:
+        """What the project may have, has, and where."""
+        limits = {row["Name"]: row["Value"] for row in self.json("limits", "show", "--absolute")}
+        self.assertEqual((limits["total_cores"], limits["total_cores_used"]), (20, 0))
+        quota = {row["Resource"]: row["Limit"] for row in self.json("quota", "show", "--compute")}
+        self.assertEqual((quota["cores"], quota["key-pairs"]), (20, 100))
+        zones = self.json("availability", "zone", "list", "--compute")
+        self.assertEqual([(row["Zone Name"], row["Zone Status"]) for row in zones], [("nova", "available")])
+        self.assertIn("403", self.refused("openstack", "quota", "set", "demo", "--cores", "1"))
+        self.openstack("usage", "show")
+
+
+class ComputeAsAdmin(OpenStackWalk):
+    cloud_name = "cloudd-admin"
+
+    def test_flavors(self) -> None:
+        """Made private, given to a project and taken from it, described, with properties, and deleted."""
+        made = self.json(
+            "flavor", "create", "walk-flavor", "--ram", "64", "--disk", "1", "--vcpus", "2", "--private",
+            "--property", "hw:cpu_policy=shared", "--description", "first",
+        )  # fmt: skip
+        self.assertEqual((made["ram"], made["vcpus"], made["description"]), (64, 2, "first"))
+        self.assertNotIn("walk-flavor", {row["Name"] for row in self.json("flavor", "list")})
+        self.assertIn("walk-flavor", {row["Name"] for row in self.json("flavor", "list", "--all")})
+        self.openstack("flavor", "set", "walk-flavor", "--project", "demo", "--description", "second")
+        self.openstack("flavor", "set", "walk-flavor", "--property", "a=b")
+        shown = self.json("flavor", "show", "walk-flavor")
+        self.assertEqual(shown["description"], "second")
+        self.assertEqual(shown["properties"], {"a": "b", "hw:cpu_policy": "shared"})
+        self.assertEqual(len(shown["access_project_ids"]), 1)
+        self.openstack("flavor", "unset", "walk-flavor", "--property", "a", "--project", "demo")
+        self.assertEqual(self.json("flavor", "show", "walk-flavor")["properties"], {"hw:cpu_policy": "shared"})
+        self.openstack("flavor", "delete", "walk-flavor")
+        self.assertNotIn("walk-flavor", {row["Name"] for row in self.json("flavor", "list", "--all")})
+
+    def test_quotas(self) -> None:
+        """Set for a project, and as before when deleted."""
+        self.openstack("project", "create", "walk-quota")
+        self.openstack("quota", "set", "walk-quota", "--cores", "7", "--instances", "3")
+        rows = {row["Resource"]: row["Limit"] for row in self.json("quota", "show", "--compute", "walk-quota")}
+        self.assertEqual((rows["cores"], rows["instances"]), (7, 3))
+        self.openstack("quota", "delete", "--compute", "walk-quota")
+        rows = {row["Resource"]: row["Limit"] for row in self.json("quota", "show", "--compute", "walk-quota")}
+        self.assertEqual(rows["cores"], 20)
+        self.openstack("project", "delete", "walk-quota")
+
+    def test_hosts(self) -> None:
+        """The one node, which runs no servers yet."""
+        (row,) = self.json("compute", "service", "list")
+        self.assertEqual((row["Binary"], row["Zone"], row["Status"]), ("cloudd-agent", "internal", "enabled"))
+        self.assertEqual(self.json("hypervisor", "list"), [])
+        self.assertEqual(self.json("aggregate", "list"), [])
+        self.assertEqual(self.json("usage", "list"), [])
+        zones = self.json("availability", "zone", "list", "--compute", "--long")
+        self.assertIn("nova", {row["Zone Name"] for row in zones})

@@ -10,6 +10,20 @@ from sqlalchemy import insert, select
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
+from cloudd.compute import (
+    Flavor,
+    Keypair,
+    ServerGroup,
+    Share,
+    add_specs,
+    allow,
+    create_flavor,
+    create_group,
+    create_keypair,
+    join_group,
+    reserve,
+    set_quota,
+)
 from cloudd.database import BackupError, backup, migrate, open_control_database, read_backup, restore
 from cloudd.database._control import control_url, make_engine
 from cloudd.database.tables import metadata, node_authority, task
@@ -91,6 +105,24 @@ def note_network(place: Path | str) -> None:
     engine.dispose()
 
 
+def note_compute(place: Path | str) -> None:
+    """A key pair, a private flavor that a project may use, a server group with a server, and its quota."""
+    access, admin = an_access("somebody", "p", "member"), an_access("root", "p0", "admin")
+    key = Keypair(user_id=access.user_id, name="k", number=1, type="ssh", fingerprint="00:11", public_key="ö")
+    flavor = Flavor(id="", flavor_id="9", name="ö", ram_mib=64, vcpus=1, disk_gib=1, is_public=False, rxtx_factor=1.5)
+    engine = make_engine(control_url(place))
+    with engine.begin() as connection:
+        create_keypair(connection, access, key)
+        create_flavor(connection, admin, flavor)
+        allow(connection, admin, "9", "p")
+        add_specs(connection, admin, "9", {"a": "b"})
+        group = ServerGroup(id="", project_id="", user_id="", name="g", policy="affinity")
+        join_group(connection, access, create_group(connection, access, group).id, ["s"])
+        reserve(connection, "p", access.user_id, [Share("s", 1, 64)])
+        set_quota(connection, admin, "p", "", {"ram": -1}, force=False)
+    engine.dispose()
+
+
 class BackupTests(TestCase):
     async def saved(self) -> Path:
         """A backup of a cloud with some of everything; ``self.token`` was given by it."""
@@ -109,6 +141,7 @@ class BackupTests(TestCase):
         note_node(self.house.place)
         note_image(self.house.place)
         note_network(self.house.place)
+        note_compute(self.house.place)
         file = Path(self.mktemp())
         self.count = backup(self.house.place, self.house.folder / "secrets", file)
         return file

@@ -20,6 +20,7 @@ class CatalogTests(SynchronousTestCase):
             urls,
             {
                 "identity": {"http://a:5000/identity"},
+                "compute": {"http://a:5000/compute/v2.1"},
                 "image": {"http://a:5000/image"},
                 "network": {"http://a:5000/network"},
                 "object-store": {"http://o:8080/v1/AUTH_p1"},
@@ -38,13 +39,14 @@ class CatalogTests(SynchronousTestCase):
         moved = {face: url + "0" for face, url in URLS.items()}
         self.assertEqual([service["id"] for service in catalog(moved, "R", "p2")], ids)
         endpoints = [one["id"] for service in catalog(URLS, "R", "p1") for one in service["endpoints"]]
-        self.assertEqual(len(set(endpoints + ids)), 20)
+        self.assertEqual(len(set(endpoints + ids)), 24)
 
     def test_only_what_is_there(self) -> None:
         """Faces that are off and URLs that need a project are left out."""
         found = catalog({"api": "http://a", "s3": ""}, "R", "p")
-        self.assertEqual([one["type"] for one in found], ["identity", "image", "network"])
-        self.assertEqual([one["type"] for one in catalog(URLS, "R", None)], ["identity", "image", "network", "s3"])
+        self.assertEqual([one["type"] for one in found], ["identity", "compute", "image", "network"])
+        unscoped = [one["type"] for one in catalog(URLS, "R", None)]
+        self.assertEqual(unscoped, ["identity", "compute", "image", "network", "s3"])
 
 
 class ValueTests(SynchronousTestCase):

@@ -1,0 +1,143 @@
+"""
+The records that servers refer to, as in the Compute API 2.1: key pairs, flavors, server groups and quotas.
+
+Everything is a function of a connection and who asks, for ``Transactions.read`` and ``write``: rights, conflicts and
+quotas are tested in the transaction that writes.  Whoever makes servers does all of it in one::
+
+    def accept(connection: Connection) -> None:
+        flavor = one_flavor(connection, access, "1")            # keep flavor.id; flavor_record(...) tells it for ever
+        key = one_keypair(connection, access, access.user_id, "mine")
+        reserve(connection, project_id, access.user_id, [Share(server_id, flavor.vcpus, flavor.ram_mib, ...)])
+        join_group(connection, access, group_id, [server_id])
+
+    def gone(connection: Connection) -> None:
+        release(connection, server_id)
+        leave_groups(connection, server_id)
+
+Writes are one after another in the whole cloud, so quotas hold however many ask at once.
+"""
+
+from ._errors import (
+    BadComputeValue,
+    ComputeConflict,
+    ComputeError,
+    ComputeForbidden,
+    NoSuchRecord,
+    QuotaExceeded,
+)
+from ._facts import (
+    AFFINITY,
+    ANTI_AFFINITY,
+    SOFT_AFFINITY,
+    SOFT_ANTI_AFFINITY,
+    SSH,
+    X509,
+    Flavor,
+    Keypair,
+    ServerGroup,
+    Share,
+    Usage,
+)
+from ._first import FIRST_FLAVORS, first_flavors
+from ._flavors import (
+    SORT_KEYS,
+    FlavorListing,
+    add_specs,
+    allow,
+    create_flavor,
+    describe_flavor,
+    disallow,
+    drop_flavor,
+    drop_spec,
+    flavor_record,
+    listed_flavors,
+    no_spec,
+    one_flavor,
+    projects_of,
+)
+from ._groups import create_group, drop_group, group_of, join_group, leave_groups, listed_groups, one_group
+from ._hosts import INTERNAL_ZONE, ZONE, ComputeService, services
+from ._keypairs import checked_name, create_keypair, drop_keypair, enforce_create, listed_keypairs, one_keypair
+from ._keys import NewKey, fingerprint_of, generated
+from ._limits import DEFAULT_CLASS, DEFAULTS, UNLIMITED, limits_of
+from ._policy import enforce_admin, enforce_read, enforce_write, is_admin
+from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
+from ._shares import release, reserve, resize_share, used_by
+from ._usage import time_us, usages
+
+__all__ = [
+    "AFFINITY",
+    "ANTI_AFFINITY",
+    "DEFAULTS",
+    "DEFAULT_CLASS",
+    "FIRST_FLAVORS",
+    "INTERNAL_ZONE",
+    "SOFT_AFFINITY",
+    "SOFT_ANTI_AFFINITY",
+    "SORT_KEYS",
+    "SSH",
+    "UNLIMITED",
+    "X509",
+    "ZONE",
+    "BadComputeValue",
+    "ComputeConflict",
+    "ComputeError",
+    "ComputeForbidden",
+    "ComputeService",
+    "Flavor",
+    "FlavorListing",
+    "Keypair",
+    "NewKey",
+    "NoSuchRecord",
+    "Quota",
+    "QuotaExceeded",
+    "ServerGroup",
+    "Share",
+    "Usage",
+    "add_specs",
+    "allow",
+    "checked_name",
+    "class_limits",
+    "create_flavor",
+    "create_group",
+    "create_keypair",
+    "default_limits",
+    "describe_flavor",
+    "disallow",
+    "drop_flavor",
+    "drop_group",
+    "drop_keypair",
+    "drop_spec",
+    "enforce_admin",
+    "enforce_create",
+    "enforce_read",
+    "enforce_write",
+    "fingerprint_of",
+    "first_flavors",
+    "flavor_record",
+    "generated",
+    "group_of",
+    "is_admin",
+    "join_group",
+    "leave_groups",
+    "limits_of",
+    "listed_flavors",
+    "listed_groups",
+    "listed_keypairs",
+    "no_spec",
+    "one_flavor",
+    "one_group",
+    "one_keypair",
+    "projects_of",
+    "quota_of",
+    "release",
+    "reserve",
+    "reset_quota",
+    "resize_share",
+    "services",
+    "set_class",
+    "set_quota",
+    "time_us",
+    "usages",
+    "used_by",
+]

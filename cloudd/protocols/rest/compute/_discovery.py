@@ -1,0 +1,88 @@
+# -*- test-case-name: tests.protocols.rest.compute.test_versions -*-
+"""Versions and extensions.  Source: Compute API, "API Versions", "Extensions"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._api_versions import Served
+from .._faults import Fault
+from .._routes import Answer, route
+from ._call import ComputeCall
+from ._versions import API, MINORS, OLDEST, Version, text_of
+
+_UPDATED = "2013-07-23T11:33:21Z"
+#: Alias -> name, of what is served.
+EXTENSIONS = {
+    "os-availability-zone": "AvailabilityZone",
+    "os-aggregates": "Aggregates",
+    "os-flavor-access": "FlavorAccess",
+    "os-flavor-extra-specs": "FlavorExtraSpecs",
+    "os-flavor-manage": "FlavorManage",
+    "os-hypervisors": "Hypervisors",
+    "os-keypairs": "Keypairs",
+    "os-quota-class-sets": "QuotaClasses",
+    "os-quota-sets": "Quotas",
+    "os-server-groups": "ServerGroups",
+    "os-services": "Services",
+    "os-simple-tenant-usage": "SimpleTenantUsage",
+    "os-used-limits": "UsedLimits",
+}
+
+
+def newest_shown(served: Served) -> Version:
+    """The newest version that all nodes serve."""
+    return 2, served(API, MINORS)[1]
+
+
+def _extension(alias: str) -> dict[str, Any]:
+    return {
+        "alias": alias,
+        "name": EXTENSIONS[alias],
+        "description": EXTENSIONS[alias],
+        "links": [],
+        "namespace": "http://docs.openstack.org/compute/ext/fake_xml",
+        "updated": "2014-12-03T00:00:00Z",
+    }
+
+
+class DiscoveryRoutes:
+    """``/``, ``/v2.1`` and ``/v2.1/extensions``."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    @route("GET", "", token=False)
+    async def versions(self, call: ComputeCall) -> Answer:
+        """The one version, with the range of its microversions."""
+        return Answer(200, {"versions": [self._version(call)]})
+
+    @route("GET", "/v2.1", token=False)
+    async def version(self, call: ComputeCall) -> Answer:
+        """The same, with the media type."""
+        shown = self._version(call)
+        described = {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/compute/"}
+        media = {"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}
+        return Answer(200, {"version": {**shown, "links": [*shown["links"], described], "media-types": [media]}})
+
+    @route("GET", "/v2.1/extensions")
+    async def extensions(self, call: ComputeCall) -> Answer:
+        """What is served beyond servers, flavors and limits."""
+        return Answer(200, {"extensions": [_extension(alias) for alias in EXTENSIONS]})
+
+    @route("GET", "/v2.1/extensions/{alias}")
+    async def extension(self, call: ComputeCall, alias: str) -> Answer:
+        """404 where it is not served."""
+        if alias not in EXTENSIONS:
+            raise Fault(404, f"Extension {alias[:60]} could not be found.")
+        return Answer(200, {"extension": _extension(alias)})
+
+    def _version(self, call: ComputeCall) -> dict[str, Any]:
+        return {
+            "id": "v2.1",
+            "status": "CURRENT",
+            "version": text_of(newest_shown(self._served)),
+            "min_version": text_of(OLDEST),
+            "updated": _UPDATED,
+            "links": [{"rel": "self", "href": call.links.to("v2.1") + "/"}],
+        }

@@ -1,0 +1,117 @@
+# -*- test-case-name: tests.protocols.rest.compute.test_versions -*-
+"""Putting the routes of the Compute API together, each call with its microversion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import evolve
+
+from cloudd.identity import Identity
+from cloudd.interfaces.application import Resources
+from cloudd.protocols.http import Handler, Header, Request
+
+from .._api_versions import Served, all_of_ours
+from .._face import Call, FaceFacts, RestFace
+from .._faults import Fault
+from .._routes import Answer, Declared, RouteMethod
+from ._absent import ABSENT
+from ._call import ComputeCall
+from ._discovery import DiscoveryRoutes, newest_shown
+from ._faults import compute_error_body, compute_fault
+from ._flavor_access import FlavorAccessRoutes
+from ._flavors import FlavorRoutes
+from ._groups import GroupRoutes
+from ._hosts import HostRoutes
+from ._keypairs import KeypairRoutes
+from ._limits import LimitRoutes
+from ._projects import Projects
+from ._quotas import QuotaRoutes
+from ._specs import SpecRoutes
+from ._usage import UsageRoutes
+from ._versions import VARY, negotiate, version_headers
+
+PREFIX = "/compute"
+SUBJECTS = (
+    DiscoveryRoutes,
+    FlavorRoutes,
+    SpecRoutes,
+    FlavorAccessRoutes,
+    KeypairRoutes,
+    GroupRoutes,
+    QuotaRoutes,
+    LimitRoutes,
+    UsageRoutes,
+    HostRoutes,
+)
+
+
+def compute_face(identity: Identity, resources: Resources, served: Served = all_of_ours) -> Handler:
+    """
+    :param served: which versions are shown
+    :return: the handler of everything at and below ``/compute``
+    """
+    facts = FaceFacts(
+        prefix=PREFIX,
+        base=resources.urls["api"] + PREFIX,
+        keystone=f"{resources.urls['api']}/identity/v3",
+        max_json_bytes=resources.settings.http.max_json_bytes,
+        fault_body=compute_error_body,
+        service_fault=compute_fault,
+    )
+    database, projects = resources.database, Projects(identity)
+    subjects = [
+        DiscoveryRoutes(served), FlavorRoutes(database), SpecRoutes(database), FlavorAccessRoutes(database, projects),
+        KeypairRoutes(database, resources.threads), GroupRoutes(database), QuotaRoutes(database, projects),
+        LimitRoutes(database), UsageRoutes(database), HostRoutes(database),
+    ]  # fmt: skip
+    return ComputeFace(facts, identity, subjects, served)
+
+
+class ComputeFace(RestFace):
+    """A ``RestFace`` whose calls know their version, and whose answers tell it."""
+
+    def __init__(self, facts: FaceFacts, identity: Identity, subjects: Iterable[object], served: Served) -> None:
+        """
+        :param served: which versions are shown
+        """
+        self._served = served
+        super().__init__(facts, identity, subjects, ABSENT)
+
+    async def _answer(
+        self, request: Request, declared: Declared, method: RouteMethod, parameters: dict[str, str]
+    ) -> None:
+        async def in_version(call: Call, **parameters: Any) -> Answer:
+            version = negotiate(request, newest_shown(self._served))
+            _check_path(request, declared, parameters)
+            access = call.access if declared.token else None
+            asked = ComputeCall(request, call.query, call.links, call.max_json_bytes, access, version)
+            answer = await method(asked, **parameters)
+            return evolve(answer, headers=(*answer.headers, *version_headers(version), _id_of(request)))
+
+        await super()._answer(request, declared, in_version, parameters)
+
+    def refuse(self, request: Request, fault: Fault) -> None:
+        """Answer with ``fault``, which tells the version, too, where it is one."""
+        try:
+            headers = version_headers(negotiate(request, newest_shown(self._served)))
+        except Fault:
+            headers = (VARY,)
+        more = (*fault.headers, *headers, _id_of(request))
+        super().refuse(request, Fault(fault.status, fault.message, headers=more))
+
+
+def _check_path(request: Request, declared: Declared, parameters: Mapping[str, str]) -> None:
+    """
+    :raises Fault: 404: an id is empty, which would be read as the list, or cannot be one
+    """
+    if declared.token and request.path.endswith(b"/"):
+        raise Fault(404, "The resource could not be found: the path ends with a slash.")
+    if any("\0" in value for value in parameters.values()):
+        raise Fault(404, "The resource could not be found: its id holds the character U+0000.")
+
+
+def _id_of(request: Request) -> Header:
+    """The request's id by the name that only Nova has for it; the common one is there in any case."""
+    return b"X-Compute-Request-Id", request.id.encode("latin-1")

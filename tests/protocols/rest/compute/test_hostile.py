@@ -1,0 +1,52 @@
+"""Whatever is sent to whichever route, it is refused for what it is; nothing is an accident."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote
+
+from cloudd.protocols.rest import route_table
+from cloudd.protocols.rest.compute import SUBJECTS
+
+from .cloud import ADMIN, ALICE, ComputeCase
+
+IDS = ("x", "ü☁", "a\0b", "x" * 3_000, "../..", "' OR 1=1 --", "%", "-1", "1")
+QUERIES = ("", "limit=99999999999999999999", "marker=%00", "user_id=" + "u" * 300, "tenant_id=%F0%9F%98%80", "a[]=1")
+BODIES: tuple[Any, ...] = (
+    None, [], {}, 7, "text", {"x": {}}, {"keypair": {"name": {"a": 1}}}, {"flavor": {"ram": [1]}},
+    {"quota_set": {"cores": {"a": 1}}, "x": 1}, {"server_group": {"policies": [[]], "name": "x"}},
+    {"quota_class_set": {"ram": "9" * 400}}, {"extra_specs": {"a": [1]}}, {"addTenantAccess": {"tenant": "t" * 500}},
+    {"keypair": {"name": "\ud800"}},
+)  # fmt: skip
+
+
+class HostileTests(ComputeCase):
+    async def test_ids_and_queries(self) -> None:
+        """Of every route that reads or deletes."""
+        for method, template, _ in route_table(SUBJECTS, "/compute"):
+            if method not in ("GET", "DELETE"):
+                continue
+            for identifier in IDS if "{" in template else IDS[:1]:
+                path = re.sub(r"{\w+}", quote(identifier, safe=""), template)
+                for query in QUERIES:
+                    for who, version in ((ALICE, "2.1"), (ADMIN, "2.79")):
+                        await self.answered(who, method, f"{path}?{query}", None, version)
+
+    async def test_bodies(self) -> None:
+        """Of every route that takes one."""
+        for method, template, _ in route_table(SUBJECTS, "/compute"):
+            if method in ("GET", "DELETE"):
+                continue
+            path = re.sub(r"{\w+}", "1", template)
+            for body in BODIES:
+                for version in ("2.1", "2.79"):
+                    await self.answered(ADMIN, method, path, body, version)
+
+    async def answered(self, who: str, method: str, path: str, body: Any, version: str) -> None:
+        headers = {"X-Auth-Token": who, "OpenStack-API-Version": f"compute {version}"}
+        answer = await self.client.json(method, path, body, headers=headers)
+        self.assertIn(
+            answer.status, (200, 202, 204, 400, 403, 404, 501), f"{method} {path[:200]} {body}: {answer.text}"
+        )
+        self.assertIn("x-compute-request-id", answer.headers)
