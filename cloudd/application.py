@@ -239,9 +239,6 @@ class Application:
         found: Mapping[str, Any] = (await self.node_topic.calls()["nodes.live"](node=node_id))["nodes"][0]
         return found
 
-    async def _own_node(self) -> str:
-        return await self.nodes.own_id()
-
     async def _purge(self, project_id: str, container: str, request_id: str) -> dict[str, Any]:
         try:
             task_id = await self.objects.purge(project_id, container, request_id, await self.nodes.own_id())

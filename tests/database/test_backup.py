@@ -29,7 +29,7 @@ from cloudd.database._control import control_url, make_engine
 from cloudd.database.tables import metadata, node_authority, task
 from cloudd.image import Image
 from cloudd.image import _rows as _image_rows
-from cloudd.network import Network, Port, Subnet, create_network, create_port, create_subnet
+from cloudd.network import Network, Port, Subnet, create_network, create_port, create_subnet, set_quota
 from cloudd.nodes import Release, _leases, _releases, _rows, _tokens
 from tests.database.choice import KINDS, new_database
 from tests.identity.house import House
@@ -93,7 +93,7 @@ def note_image(place: Path | str) -> None:
 
 
 def note_network(place: Path | str) -> None:
-    """One with a subnet and a port on it."""
+    """One with a subnet and a port on it, and a quota."""
     access = an_access("somebody", "p", "member")
     engine = make_engine(control_url(place))
     with engine.begin() as connection:
@@ -102,6 +102,7 @@ def note_network(place: Path | str) -> None:
         create_subnet(connection, access, cidr, frozenset())
         port = Port(id="", project_id="p", network_id=network.id, mac_address="")
         create_port(connection, access, port, None, frozenset())
+        set_quota(connection, an_access("root", "p0", "admin"), "p", {"port": 7})
     engine.dispose()
 
 
