@@ -29,7 +29,8 @@ from cloudd.database._control import control_url, make_engine
 from cloudd.database.tables import metadata, node_authority, task
 from cloudd.image import Image
 from cloudd.image import _rows as _image_rows
-from cloudd.network import Network, Port, Subnet, create_network, create_port, create_subnet, set_quota
+from cloudd.network import Network, Port, Subnet, create_network, create_port, create_subnet
+from cloudd.network import set_quota as set_network_quota
 from cloudd.nodes import Release, _leases, _releases, _rows, _tokens
 from tests.database.choice import KINDS, new_database
 from tests.identity.house import House
@@ -102,7 +103,7 @@ def note_network(place: Path | str) -> None:
         create_subnet(connection, access, cidr, frozenset())
         port = Port(id="", project_id="p", network_id=network.id, mac_address="")
         create_port(connection, access, port, None, frozenset())
-        set_quota(connection, an_access("root", "p0", "admin"), "p", {"port": 7})
+        set_network_quota(connection, an_access("root", "p0", "admin"), "p", {"port": 7})
     engine.dispose()
 
 
