@@ -8,7 +8,7 @@ from bench.swap import copy_tree
 
 _PLACES = (
     ("from cloudd.events import Events", "from cloudd.counted import Counted, Face\nfrom cloudd.events import Events"),
-    ("*self.backups.task_kinds()]", "*self.backups.task_kinds(), Counted(resources).kind()]"),
+    ("*self.backups.task_kinds()", "*self.backups.task_kinds(), Counted(resources).kind()"),
     ('{b"/ui/": web, ', '{b"/ui/": web, b"/counted/": Face(resources, self.tasks), '),
 )  # fmt: skip
 
