@@ -20,7 +20,8 @@ import attrs
 from cloudd.control import SignatureError, TreeError, is_public_key, public_key_in
 from cloudd.interfaces.broker import BadBrokerURL, broker_urls
 from cloudd.interfaces.database import BadDatabaseURL, check_url
-from cloudd.interfaces.settings import JOINED_SETTINGS, DatabaseSettings, MessagingSettings, Settings
+from cloudd.interfaces.download_hosts import BadDownloadHost, read_download_hosts
+from cloudd.interfaces.settings import JOINED_SETTINGS, DatabaseSettings, ImageSettings, MessagingSettings, Settings
 
 from ._allowed import check_file_owner
 
@@ -84,6 +85,7 @@ def settings_from_plain(table: Mapping[str, Any]) -> Settings:
     settings = Settings(**values)
     _check_database(settings.database)
     _check_messaging(settings.messaging)
+    _check_images(settings.images)
     return settings
 
 
@@ -220,6 +222,14 @@ def _check_messaging(messaging: MessagingSettings) -> None:
             raise SettingsError(f"messaging.{key}", f"is {named!r:.60}", "write an absolute path")
     if messaging.key_file and not messaging.certificate_file:
         raise SettingsError("messaging.key_file", "is of no certificate", "name that in messaging.certificate_file")
+
+
+def _check_images(images: ImageSettings) -> None:
+    try:
+        read_download_hosts(images.web_download_hosts)
+    except BadDownloadHost as error:
+        remedy = 'write for example "images.example.org", "*.example.org", "192.0.2.7:8080" or "192.0.2.0/24"'
+        raise SettingsError("images.web_download_hosts", str(error), remedy) from None
 
 
 def _refuse_unknown(given: Iterable[str], known: Iterable[str], prefix: str) -> None:

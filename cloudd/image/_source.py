@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
 from attrs import frozen
+
+from cloudd.interfaces.download_hosts import DownloadHost, is_host_name, read_download_hosts
 
 from ._errors import SourceRefused
 
@@ -23,11 +25,6 @@ PORTS: Final = {"http": 80, "https": 443}
 MAX_URL: Final = 2_048
 
 _Address = IPv4Address | IPv6Address
-_Network = IPv4Network | IPv6Network
-_NAME = re.compile(r"(?=.{1,253}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_ENTRY = re.compile(
-    r"(?:\[(?P<bracketed>[^\]]+)\]|(?P<plain>[^:\[\]]+|[0-9a-fA-F:.]*:[0-9a-fA-F:./]*?))(?::(?P<port>\d{1,5}))?"
-)
 _TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
 
 
@@ -45,23 +42,10 @@ class Place:
 
 
 @frozen
-class _Entry:
-    network: _Network | None
-    name: str  # in lower case; begins with a dot: all below it
-    port: int | None  # None: those of http and https
-
-    def has_port(self, port: int) -> bool:
-        return port == self.port if self.port is not None else port in PORTS.values()
-
-    def names(self, host: str) -> bool:
-        return host.endswith(self.name) if self.name.startswith(".") else bool(self.name) and host == self.name
-
-
-@frozen
 class Sources:
     """What the settings allow."""
 
-    _entries: tuple[_Entry, ...]
+    _entries: tuple[DownloadHost, ...]
 
     def __bool__(self) -> bool:
         """Whether anything may be downloaded."""
@@ -77,10 +61,10 @@ class Sources:
             raise SourceRefused("web-download is off in this cloud: [images] web_download_hosts names no host.")
         place = _read_url(url)
         literal = _address_in(place.host)
-        fits = [entry for entry in self._entries if entry.has_port(place.port)]
+        fits = [entry for entry in self._entries if _has_port(entry, place.port)]
         if literal is not None and not any(_within(literal, entry) for entry in fits):
             raise _not_allowed(place)
-        if literal is None and not any(entry.names(place.host) for entry in fits):
+        if literal is None and not any(_names(entry, place.host) for entry in fits):
             raise _not_allowed(place)
         return place
 
@@ -99,34 +83,15 @@ class Sources:
         return found
 
     def _has(self, address: _Address, port: int) -> bool:
-        return any(_within(address, entry) and entry.has_port(port) for entry in self._entries)
+        return any(_within(address, entry) and _has_port(entry, port) for entry in self._entries)
 
 
 def read_sources(texts: Iterable[str]) -> Sources:
     """
     :param texts: as in ``[images] web_download_hosts``
-    :raises ValueError: one is no such entry
+    :raises BadDownloadHost: one is no such entry
     """
-    return Sources(tuple(_read_entry(text) for text in texts))
-
-
-def _read_entry(text: str) -> _Entry:
-    found = _ENTRY.fullmatch(text.strip())
-    if found is None or not 0 < int(found["port"] or 1) < 65_536:
-        raise ValueError(f"[images] web_download_hosts: {text!r} is no host or address, with :PORT or without")
-    port = int(found["port"]) if found["port"] else None
-    host = (found["bracketed"] or found["plain"]).lower()
-    try:
-        return _Entry(ip_network(host), "", port)
-    except ValueError:
-        name = host[1:] if host.startswith("*.") else host
-    if (
-        found["bracketed"]
-        or not _NAME.fullmatch(name.removeprefix("."))
-        or name.startswith(".") != host.startswith("*.")
-    ):
-        raise ValueError(f"[images] web_download_hosts: {text!r} is no host or address, with :PORT or without")
-    return _Entry(None, name, port)
+    return Sources(read_download_hosts(texts))
 
 
 def _read_url(url: str) -> Place:
@@ -142,7 +107,7 @@ def _read_url(url: str) -> Place:
     if parts.username is not None or parts.password is not None:
         raise SourceRefused("uri: a user or password in a URL is not sent; leave them out.")
     host = (parts.hostname or "").removesuffix(".")
-    if _address_in(host) is None and (not _NAME.fullmatch(host) or _is_number(host)):
+    if _address_in(host) is None and (not is_host_name(host) or _is_number(host)):
         raise SourceRefused(f"uri: {host[:80]!r} is no name or address of a host.")
     return Place(parts.scheme, host, PORTS[parts.scheme] if port is None else port)
 
@@ -159,7 +124,15 @@ def _address_in(text: str) -> _Address | None:
         return None
 
 
-def _within(address: _Address, entry: _Entry) -> bool:
+def _has_port(entry: DownloadHost, port: int) -> bool:
+    return port == entry.port if entry.port is not None else port in PORTS.values()
+
+
+def _names(entry: DownloadHost, host: str) -> bool:
+    return host.endswith(entry.name) if entry.name.startswith(".") else bool(entry.name) and host == entry.name
+
+
+def _within(address: _Address, entry: DownloadHost) -> bool:
     return entry.network is not None and address.version == entry.network.version and address in entry.network
 
 

@@ -97,6 +97,15 @@ class ReadTests(SynchronousTestCase):
             self.assertEqual(error.key, key, wrong)
             self.assertNotIn("friend", str(error))
 
+    def test_download_hosts(self) -> None:
+        """An entry that is none is refused before anything starts, not when the service is built."""
+        hosts = '["images.example.org", "*.example.org:8443", "192.0.2.0/24", "[2001:db8::1]:80"]'
+        good = self.read(f"[images]\nweb_download_hosts = {hosts}\n")
+        self.assertEqual(len(good.images.web_download_hosts), 4)
+        error = self.refusal('[images]\nweb_download_hosts = ["http://x"]\n')
+        self.assertEqual(error.key, "images.web_download_hosts")
+        self.assertIn("'http://x' is no host", error.cause)
+
     def test_good_broker_urls(self) -> None:
         """What the settings take, the client takes as well."""
         for url in ("amqp://mq", "amqps://u%40v@mq:5671/%2f?heartbeat=10&connection_timeout=500", "amqp://u@[::1]/v"):

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.image import SourceRefused, Sources, read_sources
 from cloudd.image._source import Place
+from cloudd.interfaces.download_hosts import BadDownloadHost
 
 PUBLIC = "93.184.216.34"
 
@@ -85,5 +86,5 @@ class SourceTests(SynchronousTestCase):
 
     def test_entries_that_are_none(self) -> None:
         for text in ("", "http://x", "a b", "x:0", "x:99999", "x:y", "*", "*.", "10.0.0.1/8", "[x]:1", "a..b", ".x"):
-            with self.assertRaisesRegex(ValueError, "web_download_hosts", msg=text):
+            with self.assertRaisesRegex(BadDownloadHost, "no host or address", msg=text):
                 read_sources([text])
