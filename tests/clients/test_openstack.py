@@ -261,7 +261,7 @@ class Networks(OpenStackWalk):
         self.openstack("quota", "set", "--networks", "101", "demo", login=admin)
         self.assertEqual(self.network_limit("networks"), 101)
         self.openstack("quota", "delete", "--network", "demo", login=admin)
-        (agent,) = self.json("network", "agent", "list", login=admin)
+        agent, *_others = self.json("network", "agent", "list", login=admin)
         self.assertEqual(self.json("network", "agent", "show", agent["ID"], login=admin)["binary"], "cloudd")
         self.assertIn("[]", self.openstack("network", "agent", "list", "-f", "json", "--host", "x", login=admin))
         self.assertIn("403", self.refused("openstack", "network", "agent", "list"))
@@ -384,8 +384,8 @@ class ComputeAsAdmin(OpenStackWalk):
         self.openstack("project", "delete", "walk-quota")
 
     def test_hosts(self) -> None:
-        """The one node, which runs no servers yet."""
-        (row,) = self.json("compute", "service", "list")
+        """The nodes, which run no servers yet."""
+        row, *_others = self.json("compute", "service", "list")
         self.assertEqual((row["Binary"], row["Zone"], row["Status"]), ("cloudd-agent", "internal", "enabled"))
         self.assertEqual(self.json("hypervisor", "list"), [])
         self.assertEqual(self.json("aggregate", "list"), [])

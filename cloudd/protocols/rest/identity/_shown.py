@@ -86,7 +86,7 @@ def page_answer(
     """200 with a page that the identity service cut; see ``list_answer``."""
     following = call.query.with_marker(page.items[-1].id) if page.truncated else None
     shown = [show(record, call.links) for record in page.items]
-    return Answer(200, {name: shown, "links": call.links.of_list(call.query, following, *steps)})
+    return _page(call, {name: shown}, following, steps)
 
 
 def list_answer(
@@ -105,4 +105,16 @@ def list_answer(
     """
     page, following = page_of(list(records), call.query, key)
     shown = [show(record, call.links) for record in page]
-    return Answer(200, {name: shown, "links": call.links.of_list(call.query, following, *steps)})
+    return _page(call, {name: shown}, following, steps)
+
+
+def _page(call: Call, listed: dict[str, Any], following: str | None, steps: tuple[str, ...]) -> Answer:
+    """
+    200 with a list, and where it goes on.
+
+    Keystone gives all at once where nobody has set a limit, so clients do not look at ``links``; what openstacksdk
+    follows is the field ``Link`` (RFC 8288).
+    """
+    links = call.links.of_list(call.query, following, *steps)
+    headers = ((b"Link", f'<{links["next"]}>; rel="next"'.encode()),) if following else ()
+    return Answer(200, {**listed, "links": links}, headers)
