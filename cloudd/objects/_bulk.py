@@ -9,10 +9,11 @@ was written after the order stays: whoever ordered may have lost sight of it, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from cloudd.tasks import Fields, Form, Kind, Retry, Step, Task
 from storage import ContainerNotEmpty, IObjectStore, NoSuchContainer
@@ -20,6 +21,7 @@ from storage import ContainerNotEmpty, IObjectStore, NoSuchContainer
 BULK_DELETE = Form(name="objects.bulk_delete")
 
 PAGE = 500  # objects in one transaction of the index
+LONGEST = 800_000  # characters of paths that a task's row takes, which has them in its payload, or as conflicts
 
 _PATIENT = Retry(attempts=20, first_s=1.0, longest_s=60.0)
 
@@ -55,6 +57,20 @@ class Listed:
     def is_short(self) -> bool:
         """Whether it is a page."""
         return sum(map(len, self.objects.values())) + len(self.containers) <= PAGE
+
+    def rounds(self) -> Iterator[list[Listed]]:
+        """
+        What is done one after the other, objects before containers: lists of what may be done at the same time.
+
+        Each is small enough for a task's row.
+        """
+        objects = [(container, name) for container, names in self.objects.items() for name in names]
+        containers = [(name, "") for name in self.containers]
+        if len(list(_parts([*objects, *containers]))) == 1:
+            yield [self]
+            return
+        yield [evolve(self, objects=_by_container(part), containers=[]) for part in _parts(objects)]
+        yield [evolve(self, objects={}, containers=[name for name, _ in part]) for part in _parts(containers)]
 
     def is_newer(self, written_us: int) -> bool:
         """Whether what was written then is none of what was meant."""
@@ -132,6 +148,14 @@ async def delete_listed(store: IObjectStore, listed: Listed, saving: Saving) -> 
     return so_far
 
 
+def total(outcomes: Iterable[Deleted]) -> Deleted:
+    """Of several, in their order."""
+    found = Deleted()
+    for outcome in outcomes:
+        found = _sum(found, outcome)
+    return found
+
+
 def as_fields(deleted: Deleted) -> Fields:
     """As plain data, a task's result."""
     return {"deleted": deleted.deleted, "not_found": deleted.not_found, "conflicts": list(deleted.conflicts)}
@@ -168,3 +192,24 @@ async def _delete(
 
 def _sum(one: Deleted, other: Deleted) -> Deleted:
     return Deleted(one.deleted + other.deleted, one.not_found + other.not_found, [*one.conflicts, *other.conflicts])
+
+
+def _parts(paths: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """Containers and names in lists that a row takes."""
+    part, length = list[tuple[str, str]](), 0
+    for container, name in paths:
+        own = len(json.dumps(f"{container}/{name}", ensure_ascii=False)) + 1
+        if part and length + own > LONGEST:
+            yield part
+            part, length = [], 0
+        part.append((container, name))
+        length += own
+    if part:
+        yield part
+
+
+def _by_container(paths: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for container, name in paths:
+        found.setdefault(container, []).append(name)
+    return found

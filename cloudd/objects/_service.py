@@ -12,11 +12,11 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
-from cloudd.tasks import Kind, submit, wait_for_end
+from cloudd.tasks import Fields, Kind, submit, wait_for_end
 from storage import IObjectStore, NoSuchContainer, SpaceFacts
 
 from ._authorization import Action, Asker, allowed_by_list, allowed_by_role
-from ._bulk import BULK_DELETE, Deleted, Listed, Unsaved, bulk_delete_kind, delete_listed
+from ._bulk import BULK_DELETE, Deleted, Listed, Unsaved, bulk_delete_kind, delete_listed, total
 from ._checksums import warm_up
 from ._errors import Forbidden, Unauthorized
 from ._names import account_of, check_container_name, project_of
@@ -126,18 +126,19 @@ class Objects:
         if listed.is_short:
             return await delete_listed(self.store, listed, Unsaved())
         listed = evolve(listed, until_us=int(self._resources.reactor.seconds() * 1_000_000))
-        database = self._resources.database
-        task_id = await database.write(
-            submit,
-            BULK_DELETE,
-            listed.payload(),
-            project_id=project_of(account),
-            resource=account,
-            request_id=request_id,
-            node_id=await self._own_node() if self._own_node else None,
-            limit_s=BULK_S,
-        )
-        return Deleted(**await wait_for_end(self._resources.reactor, database, task_id))
+        facts = {
+            "project_id": project_of(account),
+            "resource": account,
+            "request_id": request_id,
+            "node_id": await self._own_node() if self._own_node else None,
+            "limit_s": BULK_S,
+        }
+        reactor, database = self._resources.reactor, self._resources.database
+        outcomes = []
+        for some in listed.rounds():
+            for task_id in await database.write(_submit_all, [each.payload() for each in some], facts):
+                outcomes.append(Deleted(**await wait_for_end(reactor, database, task_id)))
+        return total(outcomes)
 
     def project_deleted(self, connection: Connection, project_id: str) -> None:
         """In the transaction that deletes a project: have what it has here deleted, by a task."""
@@ -213,6 +214,10 @@ class Objects:
             self._orphans.inc(await self.store.upkeep())
         except Exception:
             self.log.failure("upkeep of the object store failed; it is tried again")
+
+
+def _submit_all(connection: Connection, payloads: Sequence[Fields], facts: Mapping[str, Any]) -> list[str]:
+    return [submit(connection, BULK_DELETE, payload, **facts) for payload in payloads]
 
 
 def _full(space: SpaceFacts) -> str:

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.interfaces.application import Resources
 from cloudd.interfaces.settings import Settings
 from cloudd.objects import Objects, _bulk
-from cloudd.objects._bulk import Deleted, Listed, Unsaved, delete_listed
+from cloudd.objects._bulk import Deleted, Listed, Unsaved, as_fields, delete_listed
 from cloudd.tasks import TaskFailed
 from storage import MemoryStore
 from tests.protocols.swift.face import NoMetrics, ThreadsAtOnce
-from tests.tasks.house import House
+from tests.tasks.house import FORM, House
 from tests.tasks.walk import KilledAtEveryMoment
 
 from .purge_walk import fill
@@ -114,6 +115,32 @@ class OrderTests(TestCase):
         row = self.house.row(task_id)
         self.assertEqual((row["state"], row["project_id"], row["request_id"]), ("done", "a", "req-1"))
 
+    async def test_longer_than_a_row(self) -> None:
+        """It is several tasks; containers go when all their objects have gone, and every conflict fits into a row."""
+        self.house.runner(*self.objects.task_kinds())
+        box = "b" * 256
+        names = [f"{number:04d}" + "ö" * 480 for number in range(2_500)]
+        await self.store.create_container(ACCOUNT, box, {})
+        for name in names[-2:]:
+            upload = await self.store.receive({})
+            await self.store.put_object(ACCOUNT, box, name, upload, etag="e", content_type="t", metadata={})
+        found = await self.objects.delete_listed(
+            ACCOUNT, {box: names, "c": [f"o{n}" for n in range(5)]}, [box, "c"], 10
+        )
+        self.assertEqual(found, Deleted(9, 2_498))
+        self.assertEqual(len(self.house.database_ids()), 4)
+
+    def test_conflicts_fit(self) -> None:
+        """However a name is written in JSON."""
+        names = [f"{number:04d}" + '"' * 1_000 for number in range(3_000)]
+        rounds = list(listed({"c" * 256: names}, ("c" * 256,)).rounds())
+        self.assertEqual([len(some) for some in rounds], [9, 1])
+        for each in rounds[0]:
+            ((container, some),) = each.objects.items()
+            kept = Deleted(conflicts=[f"{container}/{name}" for name in some])
+            FORM.written(each.payload())
+            FORM.written({"page": 1, "so_far": as_fields(kept)})
+
     async def test_not_done_in_time(self) -> None:
         """Nobody runs it: who waits is told why it failed."""
         self.patch(_bulk, "PAGE", 1)
@@ -122,8 +149,6 @@ class OrderTests(TestCase):
         async def fail() -> None:
             (task_id,) = await self.house.until(self.house.database_ids)
             self.house.set(task_id, "state = 'failed', due_us = NULL, cause = 'it was not done in its time'")
-
-        from twisted.internet.defer import Deferred
 
         failing = Deferred.fromCoroutine(fail())
         with self.assertRaisesRegex(TaskFailed, "not done in its time"):
