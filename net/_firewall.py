@@ -50,12 +50,36 @@ def plan_firewall(plan: Plan, prefix: str) -> Ruleset:
     if not plan.ports:
         return Ruleset()
     draft = _Draft()
-    _port_sets(draft)
     _base_chains(draft)
     _to_host(draft, plan.metadata)
-    for group in plan.groups:
+    together = {port.group_ids for port in plan.ports if port.port_security}
+    return _filled(draft, plan.ports, plan.groups, together, prefix)
+
+
+def plan_part(
+    ports: Iterable[Port], groups: Iterable[Group], together: Iterable[tuple[str, ...]], prefix: str
+) -> Ruleset:
+    """
+    What belongs to some ports and groups alone: the difference of two such parts is that of the whole plans.
+
+    :param together: sets of groups whose shared chains are there
+    """
+    return _filled(_Draft(), ports, groups, together, prefix)
+
+
+def _filled(
+    draft: _Draft,
+    ports: Iterable[Port],
+    groups: Iterable[Group],
+    together: Iterable[tuple[str, ...]],
+    prefix: str,
+) -> Ruleset:
+    _port_sets(draft)
+    for group in groups:
         _group(draft, group)
-    for port in plan.ports:
+    for group_ids in together:
+        _shared_chains(draft, group_ids)
+    for port in ports:
         _port(draft, port, tap_name(prefix, port.id))
     return draft.ruleset()
 
@@ -75,9 +99,6 @@ class _Draft:
 
     def put(self, name: Name, element: Any) -> None:
         self._elements[name].add(text_of(element))
-
-    def has_chain(self, name: str) -> bool:
-        return ("inet", name) in self._chains
 
     def chain(
         self, name: str, rules: Iterable[Expression], base: tuple[str, str, int] | None = None, family: str = "inet"
@@ -189,7 +210,7 @@ def _group(draft: _Draft, group: Group) -> None:
         name = ("inet", members_set(group.id, version))
         draft.make_set(name, _ADDRESS_TYPE[version])
         for member in group.members:
-            if ipaddress.ip_address(member).version == version:
+            if (":" in member) == (version == IPV6):
                 draft.put(name, member)
     for direction in (INGRESS, EGRESS):
         rules = [rule_expression(rule) for rule in group.rules if rule.direction == direction]
@@ -203,17 +224,19 @@ def _port(draft: _Draft, port: Port, tap: str) -> None:
     for family in FAMILIES:
         draft.put((family, "secured"), tap)
     for direction in (INGRESS, EGRESS):
-        draft.put(("inet", direction), [tap, {"goto": {"target": _shared_chain(draft, port.group_ids, direction)}}])
+        draft.put(("inet", direction), [tap, {"goto": {"target": _shared_chain(port.group_ids, direction)}}])
     _sources(draft, port, tap)
 
 
-def _shared_chain(draft: _Draft, group_ids: tuple[str, ...], direction: str) -> str:
-    """The chain of all ports that have exactly these groups; what none of them lets through is dropped."""
-    digest = hashlib.sha256(" ".join(group_ids).encode()).hexdigest()[:16]
-    name = f"{direction}-of-{digest}"
-    if not draft.has_chain(name):
-        draft.chain(name, [*([jump(f"rules-{direction}-{group_id}")] for group_id in group_ids), [DROP]])
-    return name
+def _shared_chains(draft: _Draft, group_ids: tuple[str, ...]) -> None:
+    """Of all ports that have exactly these groups; what none of them lets through is dropped."""
+    for direction in (INGRESS, EGRESS):
+        jumps = ([jump(f"rules-{direction}-{group_id}")] for group_id in group_ids)
+        draft.chain(_shared_chain(group_ids, direction), [*jumps, [DROP]])
+
+
+def _shared_chain(group_ids: tuple[str, ...], direction: str) -> str:
+    return f"{direction}-of-{hashlib.sha256(' '.join(group_ids).encode()).hexdigest()[:16]}"
 
 
 def _sources(draft: _Draft, port: Port, tap: str) -> None:

@@ -86,6 +86,10 @@ def _in_order(ids: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(ids)))
 
 
+def _id_set(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(_id, values))
+
+
 def _address_set(values: Iterable[str]) -> frozenset[str]:
     return frozenset(map(_address, values))
 
@@ -285,6 +289,26 @@ class Plan:
         named |= {rule.remote_group_id for group in self.groups for rule in group.rules if rule.remote_group_id}
         if missing := sorted(named - known):
             raise BadPlan("groups", f"{missing[0]} is named and not there", "Give each group that ports and rules name")
+
+
+@frozen(kw_only=True)
+class Update:
+    """
+    A small difference of plans: what comes or is another than before, whole, and what goes.
+
+    :ivar gone_ports: ids; one that is not there is nothing to do
+    :ivar gone_groups: likewise
+    """
+
+    ports: tuple[Port, ...] = ()
+    groups: tuple[Group, ...] = ()
+    gone_ports: frozenset[str] = field(default=frozenset(), converter=_id_set)
+    gone_groups: frozenset[str] = field(default=frozenset(), converter=_id_set)
+
+    def __attrs_post_init__(self) -> None:
+        _once("ports.id", (*(port.id for port in self.ports), *self.gone_ports))
+        _once("groups.id", (*(group.id for group in self.groups), *self.gone_groups))
+        _once("ports.fixed_ips.address", (ip.address for port in self.ports for ip in port.fixed_ips))
 
 
 def _once(where: str, values: Iterable[str]) -> None:
