@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 
-from net import EGRESS, INGRESS, FixedIP, Group, HostNetwork, Plan, Port, Rule, Update
+from net import EGRESS, INGRESS, Change, FixedIP, Group, HostNetwork, Plan, Port, Rule, Update, tap_name
 
 GATEWAY = "10.0.255.254"
 TIMES = 20
@@ -91,6 +92,81 @@ def _repair(network: HostNetwork) -> dict[str, float]:
     return {**alone, "longest_wait_s": round(max(waits), 4)}
 
 
+class Guests:
+    """Two guests at the first two ports, of which one asks the other for an echo each millisecond."""
+
+    def __init__(self) -> None:
+        self._processes: list[subprocess.Popen[str]] = []
+        ports = [port(1), port(2)]
+        paths = [self._guest(each) for each in ports]
+        self._pinger = self._begin("nsenter", f"--net={paths[0]}", sys.executable, "-m", "tests.net.pinger", "10.0.0.2")
+        self._more()
+
+    def finished(self) -> dict[str, int]:
+        self._more()
+        assert self._pinger.stdin and self._pinger.stdout
+        self._pinger.stdin.close()
+        sent, lost = self._pinger.stdout.readline().split()
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        return {"sent": int(sent), "lost": int(lost)}
+
+    def _more(self) -> None:
+        assert self._pinger.stdin and self._pinger.stdout
+        self._pinger.stdin.write("100\n")
+        self._pinger.stdin.flush()
+        self._pinger.stdout.readline()
+
+    def _guest(self, at: Port) -> str:
+        process = self._begin(sys.executable, "-m", "tests.net.guest", tap_name("cld", at.id), at.mac)
+        assert process.stdout
+        process.stdout.readline()
+        path = f"/proc/{process.pid}/ns/net"
+        for command in (f"addr add {at.fixed_ips[0].address}/16 dev eth0", f"route add default via {GATEWAY}"):
+            subprocess.run(["nsenter", f"--net={path}", "ip", *command.split()], check=True)
+        return path
+
+    def _begin(self, *command: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._processes.append(process)
+        return process
+
+
+def _killed(count: int) -> dict[str, int]:
+    """Five times a process begins to plug ten ports and is killed -9 in the middle; another applies the same plan."""
+    guests = Guests()
+    for step in range(1, 6):
+        command = [sys.executable, "-m", "bench.data_plane", "--apply", str(count + 10 * step)]
+        broken = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert broken.stdout
+        for _ in range(7 * step):
+            broken.stdout.readline()
+        broken.kill()
+        broken.wait()
+        broken.stdout.close()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return guests.finished()
+
+
+def _plugged(network: HostNetwork, count: int) -> dict[str, int]:
+    network.apply(plan(count))
+    guests = Guests()
+    for number in range(count + 1, count + 101):
+        network.change(Update(ports=(port(number),), groups=(group(number),)))
+    return guests.finished()
+
+
+def apply_and_say(count: int) -> None:
+    """Each change is a line."""
+
+    def say(change: Change) -> None:
+        sys.stdout.write(f"{change.what}\n")
+        sys.stdout.flush()
+
+    HostNetwork(on_change=say).apply(plan(count))
+
+
 def main(count: int) -> None:
     if ctypes.CDLL(None).unshare(0x40000000):
         raise SystemExit("A namespace cannot be made: run this as root.")
@@ -101,6 +177,8 @@ def main(count: int) -> None:
     result["idle_change"] = _measured(lambda: network.change(Update()), TIMES)
     result |= _one_port(network, count)
     result["repair"] = _repair(network)
+    result["pings_while_killed"] = _killed(count)
+    result["pings_while_plugging"] = _plugged(network, count)
     result["none"] = _measured(lambda: network.apply(Plan()))
     network.close()
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
@@ -109,4 +187,9 @@ def main(count: int) -> None:
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--ports", type=int, default=1000, help="1 to 60000")
-    main(arguments.parse_args().ports)
+    arguments.add_argument("--apply", type=int, help="apply the plan of so many ports here, and say each change")
+    options = arguments.parse_args()
+    if options.apply:
+        apply_and_say(options.apply)
+    else:
+        main(options.ports)
