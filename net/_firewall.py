@@ -37,11 +37,12 @@ from ._rules import (
 )
 from ._ruleset import FAMILIES, Chain, Name, Ruleset, Set, mark_of, text_of
 from ._taps import tap_name
-from ._values import EGRESS, INGRESS, IPV4, IPV6, Group, Metadata, Plan, Port, printed
+from ._values import EGRESS, INGRESS, IPV4, IPV6, Group, Metadata, Plan, Port, eui_64, printed
 
 METADATA_ADDRESS: Final = "169.254.169.254"
 _ADDRESS_TYPE: Final = {IPV4: "ipv4_addr", IPV6: "ipv6_addr"}
 _FROM_PORT: Final = joined(IIFNAME, header("ether", "saddr"))
+_ECHO_6: Final = match(header("icmpv6", "type"), "echo-request")
 _NEIGHBOURS: Final = ["nd-neighbor-solicit", "nd-neighbor-advert"]
 
 
@@ -148,7 +149,10 @@ def _base_chains(draft: _Draft) -> None:
     draft.chain("ingress-of-ports", [*let_in, *ingress], ("filter", "forward", 1))
     from_host = [
         [to_secured, match(header("udp", "sport"), 67), match(header("udp", "dport"), 68), ACCEPT],
-        [to_secured, match(header("icmpv6", "type"), {"set": _NEIGHBOURS}), ACCEPT],
+        [to_secured, match(header("udp", "sport"), 547), match(header("udp", "dport"), 546), ACCEPT],
+        [to_secured, match(header("icmpv6", "type"), {"set": [*_NEIGHBOURS, "nd-router-advert"]}), ACCEPT],
+        # By an echo dnsmasq learns the MAC of who asks for an address.
+        [to_secured, match(header("ip6", "daddr"), prefix_value("fe80::/10")), _ECHO_6, ACCEPT],
     ]
     draft.chain("from-host", [*let_in, *from_host, *ingress], ("filter", "output", 0))
     draft.chain("arp-of-ports", _arp(), ("filter", "input", 0), "arp")
@@ -172,8 +176,9 @@ def _antispoof() -> Iterable[Expression]:
         source = joined(IIFNAME, header("ether", "saddr"), header(protocol, "saddr"))
         yield [match(source, f"@sources{version}"), RETURN]
         yield [match(source, f"@pairs{version}"), RETURN]
-    # Looking for a doubled address, before it has one.
-    yield [mac, match(header("ip6", "saddr"), "::"), match(header("icmpv6", "type"), "nd-neighbor-solicit"), RETURN]
+    # Looking for a doubled address and for a router, before it has one.
+    early = {"set": ["nd-neighbor-solicit", "nd-router-solicit"]}
+    yield [mac, match(header("ip6", "saddr"), "::"), match(header("icmpv6", "type"), early), RETURN]
     yield [DROP]
 
 
@@ -186,12 +191,13 @@ def _arp() -> Iterable[Expression]:
 
 
 def _to_host(draft: _Draft, metadata: Metadata | None) -> None:
-    """What guests may have of the host itself: DHCP, echo, neighbours, and metadata that was redirected."""
+    """What guests may have of the host itself: DHCP, echo, neighbours, routers, and metadata that was redirected."""
     rules: list[Expression] = [
         [KNOWN, ACCEPT],
         [match(header("udp", "sport"), 68), match(header("udp", "dport"), 67), ACCEPT],
+        [match(header("udp", "sport"), 546), match(header("udp", "dport"), 547), ACCEPT],
         [match(header("icmp", "type"), "echo-request"), ACCEPT],
-        [match(header("icmpv6", "type"), {"set": ["echo-request", *_NEIGHBOURS]}), ACCEPT],
+        [match(header("icmpv6", "type"), {"set": ["echo-request", "nd-router-solicit", *_NEIGHBOURS]}), ACCEPT],
     ]
     redirect: list[Expression] = []
     if metadata:
@@ -246,7 +252,7 @@ def _sources(draft: _Draft, port: Port, tap: str) -> None:
     for fixed in port.fixed_ips:
         for family in FAMILIES if fixed.version == IPV4 else ("inet",):
             draft.put((family, f"sources{fixed.version}"), {"concat": [tap, port.mac, fixed.address]})
-    draft.put(("inet", "sources6"), {"concat": [tap, port.mac, _link_local(port.mac)]})
+    draft.put(("inet", "sources6"), {"concat": [tap, port.mac, eui_64("fe80::", port.mac)]})
     for mac, prefix in _pairs(port):
         version = ipaddress.ip_network(prefix).version
         for family in FAMILIES if version == IPV4 else ("inet",):
@@ -268,10 +274,3 @@ def _pairs(port: Port) -> Iterable[tuple[str, str]]:
         yield from (
             (mac, f"{printed(net_6.network_address)}/{net_6.prefixlen}") for net_6 in ipaddress.collapse_addresses(of_6)
         )
-
-
-def _link_local(mac: str) -> str:
-    """RFC 4291, appendix A."""
-    octets = bytes.fromhex(mac.replace(":", ""))
-    identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
-    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + identifier))

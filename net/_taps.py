@@ -67,13 +67,13 @@ def plan_taps(plan: Plan, prefix: str = DEFAULT_PREFIX) -> dict[str, Tap]:
 
 def plan_tap(port: Port, prefix: str) -> Tap:
     name = tap_name(prefix, port.id)
-    gateways = {f"{ip.gateway}/{ip.prefix_length}" for ip in port.fixed_ips if ip.gateway}
+    own = {f"{ip.on_tap}/{ip.prefix_length}" for ip in port.fixed_ips if ip.on_tap}
     return Tap(
         name=name,
         alias=port.id,
         mac=_host_mac(port.mac),
         mtu=port.mtu,
-        addresses=frozenset(gateways),
+        addresses=frozenset(own),
         routes=frozenset(ip.address for ip in port.fixed_ips),
         sysctls=frozenset(_sysctls(name, port)),
     )
