@@ -15,11 +15,13 @@ import ctypes
 import json
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from net import EGRESS, INGRESS, Change, FixedIP, Group, HostNetwork, Plan, Port, Rule, Update, tap_name
+from net import EGRESS, INGRESS, Change, Dhcp, FixedIP, Group, HostNetwork, Plan, Port, Rule, Update, tap_name
 
 GATEWAY = "10.0.255.254"
 TIMES = 20
@@ -65,6 +67,20 @@ def _one_port(network: HostNetwork, count: int) -> dict[str, dict[str, float]]:
         plugs.append(_measured(lambda more=more: network.change(more)))  # type: ignore[misc]
         unplugs.append(_measured(lambda less=less: network.change(less)))  # type: ignore[misc]
     return {"plug": _mean(plugs), "unplug": _mean(unplugs)}
+
+
+def _dhcp(count: int) -> dict[str, float]:
+    """One port more to serve, without dnsmasq's own reading of it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        # The user that dnsmasq becomes reads here.
+        folder.chmod(0o755)
+        dhcp = Dhcp(folder)
+        dhcp.apply(plan(count))
+        numbers = iter(range(count + 1, count + 1 + TIMES))
+        result = _measured(lambda: dhcp.change(Update(ports=(port(next(numbers)),))), TIMES)
+        dhcp.apply(Plan())
+        return result
 
 
 def _mean(measured: list[dict[str, float]]) -> dict[str, float]:
@@ -176,6 +192,7 @@ def main(count: int) -> None:
     result["again"] = _measured(lambda: network.apply(plan(count)))
     result["idle_change"] = _measured(lambda: network.change(Update()), TIMES)
     result |= _one_port(network, count)
+    result["dhcp_plug"] = _dhcp(count)
     result["repair"] = _repair(network)
     result["pings_while_killed"] = _killed(count)
     result["pings_while_plugging"] = _plugged(network, count)

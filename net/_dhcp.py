@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -37,21 +37,51 @@ class Served:
     options: str = ""
 
 
-def plan_dhcp(plan: Plan, folder: Path, prefix: str) -> Served:
+@frozen
+class Part:
+    """
+    What one port adds.
+
+    :ivar ranges: lines of the configuration
+    :ivar hosts: lines
+    :ivar options: lines
+    """
+
+    ranges: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+def part_of(port: Port, prefix: str) -> Part:
+    """:param prefix: what names of our taps begin with"""
+    served = [fixed for fixed in port.fixed_ips if _is_served(fixed)]
+    texts = [_options(port, fixed) for fixed in served]
+    return Part(
+        tuple(map(_range, served)),
+        tuple(_host(port, fixed, text, prefix) for fixed, text in zip(served, texts, strict=True)),
+        tuple(f"tag:{_tag(text)},{line}" for text in texts for line in text.splitlines()),
+    )
+
+
+def joined(parts: Iterable[Part], folder: Path, prefix: str) -> Served:
     """
     :param folder: where the files will be
     :param prefix: what names of our taps begin with
     """
-    served = [(port, fixed) for port in plan.ports for fixed in port.fixed_ips if _is_served(fixed)]
-    if not served:
+    ranges: set[str] = set()
+    hosts: list[str] = []
+    options: set[str] = set()
+    for part in parts:
+        ranges.update(part.ranges)
+        hosts.extend(part.hosts)
+        options.update(part.options)
+    if not hosts:
         return Served()
-    options = {_tag(text): text for text in (_options(port, fixed) for port, fixed in served)}
-    lines = [f"tag:{tag},{line}" for tag, text in sorted(options.items()) for line in text.splitlines()]
-    return Served(
-        _configuration([fixed for _, fixed in served], folder, prefix),
-        "".join(sorted(_host(port, fixed, prefix) for port, fixed in served)),
-        "".join(f"{line}\n" for line in lines),
-    )
+    return Served(_configuration(ranges, folder, prefix), _text(sorted(hosts)), _text(sorted(options)))
+
+
+def plan_dhcp(plan: Plan, folder: Path, prefix: str) -> Served:
+    return joined((part_of(port, prefix) for port in plan.ports), folder, prefix)
 
 
 def _is_served(fixed: FixedIP) -> bool:
@@ -59,8 +89,7 @@ def _is_served(fixed: FixedIP) -> bool:
     return fixed.dhcp and fixed.on_tap is not None
 
 
-def _configuration(served: list[FixedIP], folder: Path, prefix: str) -> str:
-    ranges = sorted({_range(fixed) for fixed in served})
+def _configuration(ranges: set[str], folder: Path, prefix: str) -> str:
     lines = (
         "port=0",
         "no-ping",
@@ -70,14 +99,18 @@ def _configuration(served: list[FixedIP], folder: Path, prefix: str) -> str:
         f"interface={prefix}*",
         "except-interface=lo",
         "dhcp-authoritative",
-        *(["enable-ra"] if any(fixed.version != IPV4 for fixed in served) else []),
+        *(["enable-ra"] if any(":" in line for line in ranges) else []),
         f"dhcp-hostsfile={folder / 'hosts'}",
         f"dhcp-optsfile={folder / 'options'}",
         f"dhcp-leasefile={folder / 'leases'}",
         f"pid-file={folder / 'pid'}",
         f"dhcp-lease-max={1 << 20}",
-        *ranges,
+        *sorted(ranges),
     )
+    return _text(lines)
+
+
+def _text(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -93,14 +126,14 @@ def _tag(options: str) -> str:
     return f"o{hashlib.sha256(options.encode()).hexdigest()[:16]}"
 
 
-def _host(port: Port, fixed: FixedIP, prefix: str) -> str:
+def _host(port: Port, fixed: FixedIP, options: str, prefix: str) -> str:
     """dnsmasq sets a tag of the name of the link on which a request came."""
     name = f",{port.host_name}" if port.host_name else ""
     address = fixed.address if fixed.version == IPV4 else f"[{fixed.address}]"
     where = f"tag:{tap_name(prefix, port.id)}"
     # Who makes the address itself asks for nothing but options.
     given = "" if fixed.slaac else f",{address}"
-    return f"{port.mac},{where},set:{_tag(_options(port, fixed))}{given}{name},{LEASE}\n"
+    return f"{port.mac},{where},set:{_tag(options)}{given}{name},{LEASE}"
 
 
 def _options(port: Port, fixed: FixedIP) -> str:

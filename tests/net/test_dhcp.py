@@ -12,7 +12,7 @@ from pathlib import Path
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from net import EGRESS, INGRESS, Dhcp, FixedIP, Group, HostNetwork, HostRoute, Plan, Port, Rule
+from net import EGRESS, INGRESS, Dhcp, FixedIP, Group, HostNetwork, HostRoute, NetError, Plan, Port, Rule, Update
 from net._dhcp import Served, plan_dhcp
 from net._values import eui_64
 
@@ -200,6 +200,18 @@ class DnsmasqTest(SynchronousTestCase):
             os.sched_yield()
         self.assertEqual(self.apply(plan_of(5, 6)), ("start",))
         self.assertNotIn(Dhcp(self.folder).pid(), (None, pid))
+
+    def test_small_changes(self) -> None:
+        """A port comes and goes as by an apply of the whole."""
+        self.apply(plan_of(5))
+        dhcp = Dhcp(self.folder)
+        self.assertRaises(NetError, dhcp.change, Update())
+        self.host.call(lambda: dhcp.apply(plan_of(5)))
+        self.assertEqual(self.host.call(lambda: dhcp.change(Update(ports=(port_of(6),)))), ("write hosts", "reload"))
+        self.assertEqual(self.apply(plan_of(5, 6)), ())
+        gone = Update(gone_ports={port_of(6).id})
+        self.assertEqual(self.host.call(lambda: dhcp.change(gone)), ("write hosts", "reload"))
+        self.assertEqual(self.apply(plan_of(5)), ())
 
     def test_killed_before_it_was_told(self) -> None:
         """Files that were written and not told of are told of by the next apply."""
