@@ -15,7 +15,7 @@ from ._dnsmasq import Dhcp
 from ._errors import BadPlan, NetError
 from ._host import Applied, HostNetwork, Observed
 from ._taps import Tap, tap_name
-from ._values import EGRESS, INGRESS, AddressPair, FixedIP, Group, HostRoute, Metadata, Plan, Port, Rule
+from ._values import EGRESS, INGRESS, AddressPair, FixedIP, Group, HostRoute, Metadata, Plan, Port, Rule, Update
 
 __all__ = [
     "EGRESS",
@@ -36,5 +36,6 @@ __all__ = [
     "Port",
     "Rule",
     "Tap",
+    "Update",
     "tap_name",
 ]

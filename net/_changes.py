@@ -54,7 +54,7 @@ def _one(found: Tap | None, wanted: Tap) -> Iterator[Change]:
         yield Change(MAKE_TAP, name)
         found = Tap(name=name, alias=wanted.alias, mac=wanted.mac, mtu=wanted.mtu, up=False)
     # IPv6 is gone from a link whose MTU is too small for it, and its sysctls with it: the link is first.
-    if (found.mac, found.mtu, found.up) != (wanted.mac, wanted.mtu, wanted.up):
+    if (found.mac, found.mtu, found.up, found.doomed) != (wanted.mac, wanted.mtu, wanted.up, wanted.doomed):
         yield Change(SET_LINK, name)
     for path, value in sorted(wanted.sysctls - found.sysctls):
         yield Change(SET_SYSCTL, name, f"{path}={value}")

@@ -3,20 +3,26 @@
 What dnsmasq is told: a configuration, the hosts that it serves, and their options.  Pure.
 
 A change of hosts and options is read again at SIGHUP; a change of the configuration (another subnet) needs a new
-process.  Only ports of the plan are served: each range is ``static``.  Options hang on tags: one tag for each set of
-options, not for each port.  Source: dnsmasq(8), RFC 2132, RFC 3442.
+process.  Only ports of the plan are served: each range is ``static``, and a host is known on its own tap alone.
+Options hang on tags: one tag for each set of options, not for each port.
+
+Of IPv6 guests are told of their router (RA), and either of their address by DHCPv6 or, where they make it themselves,
+of the prefix.  The prefix is announced as not on the link: neighbours are reached by the router, as they are behind
+other taps.  Source: dnsmasq(8), RFC 2132, RFC 3442, RFC 4861, RFC 8415.
 """
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
 
 from ._firewall import METADATA_ADDRESS
+from ._taps import tap_name
 from ._values import IPV4, FixedIP, Plan, Port
 
 LEASE: Final = "1h"
@@ -31,31 +37,59 @@ class Served:
     options: str = ""
 
 
-def plan_dhcp(plan: Plan, folder: Path, prefix: str) -> Served:
+@frozen
+class Part:
+    """
+    What one port adds.
+
+    :ivar ranges: lines of the configuration
+    :ivar hosts: lines
+    :ivar options: lines
+    """
+
+    ranges: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+def part_of(port: Port, prefix: str) -> Part:
+    """:param prefix: what names of our taps begin with"""
+    served = [fixed for fixed in port.fixed_ips if _is_served(fixed)]
+    texts = [_options(port, fixed) for fixed in served]
+    return Part(
+        tuple(map(_range, served)),
+        tuple(_host(port, fixed, text, prefix) for fixed, text in zip(served, texts, strict=True)),
+        tuple(f"tag:{_tag(text)},{line}" for text in texts for line in text.splitlines()),
+    )
+
+
+def joined(parts: Iterable[Part], folder: Path, prefix: str) -> Served:
     """
     :param folder: where the files will be
     :param prefix: what names of our taps begin with
     """
-    served = [(port, fixed) for port in plan.ports for fixed in port.fixed_ips if _is_served(fixed)]
-    if not served:
+    ranges: set[str] = set()
+    hosts: list[str] = []
+    options: set[str] = set()
+    for part in parts:
+        ranges.update(part.ranges)
+        hosts.extend(part.hosts)
+        options.update(part.options)
+    if not hosts:
         return Served()
-    options = {_tag(text): text for text in (_options(port, fixed) for port, fixed in served)}
-    lines = [f"tag:{tag},{line}" for tag, text in sorted(options.items()) for line in text.splitlines()]
-    return Served(
-        _configuration(sorted({fixed.subnet for _, fixed in served}), folder, prefix),
-        "".join(sorted(_host(port, fixed) for port, fixed in served)),
-        "".join(f"{line}\n" for line in lines),
-    )
+    return Served(_configuration(ranges, folder, prefix), _text(sorted(hosts)), _text(sorted(options)))
+
+
+def plan_dhcp(plan: Plan, folder: Path, prefix: str) -> Served:
+    return joined((part_of(port, prefix) for port in plan.ports), folder, prefix)
 
 
 def _is_served(fixed: FixedIP) -> bool:
-    """Without a gateway on the tap dnsmasq would have no address there to answer from."""
-    return fixed.dhcp and fixed.version == IPV4 and fixed.gateway is not None
+    """Without an address on the tap dnsmasq would have none to answer from."""
+    return fixed.dhcp and fixed.on_tap is not None
 
 
-def _configuration(subnets: list[str], folder: Path, prefix: str) -> str:
-    networks = [ipaddress.IPv4Network(subnet) for subnet in subnets]
-    ranges = (f"dhcp-range={network.network_address},static,{network.netmask},{LEASE}" for network in networks)
+def _configuration(ranges: set[str], folder: Path, prefix: str) -> str:
     lines = (
         "port=0",
         "no-ping",
@@ -65,32 +99,67 @@ def _configuration(subnets: list[str], folder: Path, prefix: str) -> str:
         f"interface={prefix}*",
         "except-interface=lo",
         "dhcp-authoritative",
+        *(["enable-ra"] if any(":" in line for line in ranges) else []),
         f"dhcp-hostsfile={folder / 'hosts'}",
         f"dhcp-optsfile={folder / 'options'}",
         f"dhcp-leasefile={folder / 'leases'}",
         f"pid-file={folder / 'pid'}",
         f"dhcp-lease-max={1 << 20}",
-        *ranges,
+        *sorted(ranges),
     )
+    return _text(lines)
+
+
+def _text(lines: Iterable[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
+
+
+def _range(fixed: FixedIP) -> str:
+    if fixed.version == IPV4:
+        network = ipaddress.IPv4Network(fixed.subnet)
+        return f"dhcp-range={network.network_address},static,{network.netmask},{LEASE}"
+    start, _, length = fixed.subnet.partition("/")
+    return f"dhcp-range={start},{'ra-stateless' if fixed.slaac else 'static'},off-link,{length},{LEASE}"
 
 
 def _tag(options: str) -> str:
     return f"o{hashlib.sha256(options.encode()).hexdigest()[:16]}"
 
 
-def _host(port: Port, fixed: FixedIP) -> str:
+def _host(port: Port, fixed: FixedIP, options: str, prefix: str) -> str:
+    """dnsmasq sets a tag of the name of the link on which a request came."""
     name = f",{port.host_name}" if port.host_name else ""
-    return f"{port.mac},set:{_tag(_options(port, fixed))},{fixed.address}{name},{LEASE}\n"
+    address = fixed.address if fixed.version == IPV4 else f"[{fixed.address}]"
+    where = f"tag:{tap_name(prefix, port.id)}"
+    # Who makes the address itself asks for nothing but options.
+    given = "" if fixed.slaac else f",{address}"
+    return f"{port.mac},{where},set:{_tag(options)}{given}{name},{LEASE}"
 
 
 def _options(port: Port, fixed: FixedIP) -> str:
+    dns = [address for address in fixed.dns if ipaddress.ip_address(address).version == fixed.version]
+    return "\n".join(_options_4(port, fixed, dns) if fixed.version == IPV4 else _options_6(port, dns))
+
+
+def _options_4(port: Port, fixed: FixedIP, dns: list[str]) -> Iterator[str]:
     # A client that takes option 121 ignores option 3, so the default route is in both.
-    routes = [(METADATA_ADDRESS + "/32", fixed.gateway), *((r.destination, r.next_hop) for r in fixed.routes)]
-    routes.append(("0.0.0.0/0", fixed.gateway))
-    pairs = ",".join(f"{destination},{hop}" for destination, hop in routes)
-    dns = ",".join(address for address in fixed.dns if ipaddress.ip_address(address).version == IPV4)
-    lines = [f"option:router,{fixed.gateway}", f"option:classless-static-route,{pairs}", f"option:mtu,{port.mtu}"]
-    # An option without a value is not sent: else dnsmasq would name itself.
-    lines.append(f"option:dns-server,{dns}" if dns else "option:dns-server")
-    return "\n".join(lines)
+    routes = [(METADATA_ADDRESS + "/32", fixed.on_tap), *((r.destination, r.next_hop) for r in fixed.routes)]
+    if fixed.gateway:
+        routes.append(("0.0.0.0/0", fixed.gateway))
+    yield _option("option:router", *([fixed.gateway] if fixed.gateway else []))
+    yield f"option:classless-static-route,{','.join(f'{destination},{hop}' for destination, hop in routes)}"
+    yield f"option:mtu,{port.mtu}"
+    yield _option("option:dns-server", *dns)
+    if port.domain:
+        yield f"option:domain-name,{port.domain}"
+
+
+def _options_6(port: Port, dns: list[str]) -> Iterator[str]:
+    yield _option("option6:dns-server", *(f"[{address}]" for address in dns))
+    if port.domain:
+        yield f"option6:domain-search,{port.domain}"
+
+
+def _option(name: str, *values: str) -> str:
+    """Without a value it is not sent: else dnsmasq would name itself."""
+    return ",".join((name, *values))

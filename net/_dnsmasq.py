@@ -23,10 +23,10 @@ from typing import Final
 
 from attrs import define, field
 
-from ._dhcp import Served, plan_dhcp
+from ._dhcp import Part, Served, joined, part_of
 from ._errors import NetError
 from ._taps import DEFAULT_PREFIX
-from ._values import Plan
+from ._values import Plan, Update
 
 _END_S: Final = 5
 
@@ -38,11 +38,13 @@ class Dhcp:
 
     :ivar _folder: where its files are: of cloudd alone, and readable for the user that dnsmasq becomes
     :ivar _prefix: what names of our taps begin with
+    :ivar _parts: what was asked for, by port; ``None`` until the first ``apply``
     """
 
     _folder: Path
     _prefix: str = DEFAULT_PREFIX
     _lock: threading.Lock = field(init=False, factory=threading.Lock)
+    _parts: dict[str, Part] | None = field(init=False, default=None)
 
     def apply(self, plan: Plan) -> tuple[str, ...]:
         """
@@ -52,11 +54,30 @@ class Dhcp:
         :raises NetError: dnsmasq is missing or does not start; the files are written
         """
         with self._lock:
-            served = plan_dhcp(plan, self._folder, self._prefix)
-            pid = self._running()
-            if not served.configuration:
-                return self._clear(pid)
-            return (*self._write(served), *self._tell(pid, served))
+            self._parts = {port.id: part_of(port, self._prefix) for port in plan.ports}
+            return self._serve()
+
+    def change(self, update: Update) -> tuple[str, ...]:
+        """
+        Serve a small difference to what was asked for last; safe to call again.  After ``HostNetwork.change``.
+
+        :return: as ``apply`` does
+        :raises NetError: nothing was applied yet; or as from ``apply``
+        """
+        with self._lock:
+            if self._parts is None:
+                raise NetError("no plan was applied yet", "Apply the whole plan first")
+            for port_id in update.gone_ports:
+                self._parts.pop(port_id, None)
+            self._parts.update((port.id, part_of(port, self._prefix)) for port in update.ports)
+            return self._serve()
+
+    def _serve(self) -> tuple[str, ...]:
+        served = joined((self._parts or {}).values(), self._folder, self._prefix)
+        pid = self._running()
+        if not served.configuration:
+            return self._clear(pid)
+        return (*self._write(served), *self._tell(pid, served))
 
     def pid(self) -> int | None:
         """Of the dnsmasq that is running for this folder."""

@@ -37,11 +37,12 @@ from ._rules import (
 )
 from ._ruleset import FAMILIES, Chain, Name, Ruleset, Set, mark_of, text_of
 from ._taps import tap_name
-from ._values import EGRESS, INGRESS, IPV4, IPV6, Group, Metadata, Plan, Port, printed
+from ._values import EGRESS, INGRESS, IPV4, IPV6, Group, Metadata, Plan, Port, eui_64, printed
 
 METADATA_ADDRESS: Final = "169.254.169.254"
 _ADDRESS_TYPE: Final = {IPV4: "ipv4_addr", IPV6: "ipv6_addr"}
 _FROM_PORT: Final = joined(IIFNAME, header("ether", "saddr"))
+_ECHO_6: Final = match(header("icmpv6", "type"), "echo-request")
 _NEIGHBOURS: Final = ["nd-neighbor-solicit", "nd-neighbor-advert"]
 
 
@@ -50,12 +51,36 @@ def plan_firewall(plan: Plan, prefix: str) -> Ruleset:
     if not plan.ports:
         return Ruleset()
     draft = _Draft()
-    _port_sets(draft)
     _base_chains(draft)
     _to_host(draft, plan.metadata)
-    for group in plan.groups:
+    together = {port.group_ids for port in plan.ports if port.port_security}
+    return _filled(draft, plan.ports, plan.groups, together, prefix)
+
+
+def plan_part(
+    ports: Iterable[Port], groups: Iterable[Group], together: Iterable[tuple[str, ...]], prefix: str
+) -> Ruleset:
+    """
+    What belongs to some ports and groups alone: the difference of two such parts is that of the whole plans.
+
+    :param together: sets of groups whose shared chains are there
+    """
+    return _filled(_Draft(), ports, groups, together, prefix)
+
+
+def _filled(
+    draft: _Draft,
+    ports: Iterable[Port],
+    groups: Iterable[Group],
+    together: Iterable[tuple[str, ...]],
+    prefix: str,
+) -> Ruleset:
+    _port_sets(draft)
+    for group in groups:
         _group(draft, group)
-    for port in plan.ports:
+    for group_ids in together:
+        _shared_chains(draft, group_ids)
+    for port in ports:
         _port(draft, port, tap_name(prefix, port.id))
     return draft.ruleset()
 
@@ -75,9 +100,6 @@ class _Draft:
 
     def put(self, name: Name, element: Any) -> None:
         self._elements[name].add(text_of(element))
-
-    def has_chain(self, name: str) -> bool:
-        return ("inet", name) in self._chains
 
     def chain(
         self, name: str, rules: Iterable[Expression], base: tuple[str, str, int] | None = None, family: str = "inet"
@@ -127,7 +149,10 @@ def _base_chains(draft: _Draft) -> None:
     draft.chain("ingress-of-ports", [*let_in, *ingress], ("filter", "forward", 1))
     from_host = [
         [to_secured, match(header("udp", "sport"), 67), match(header("udp", "dport"), 68), ACCEPT],
-        [to_secured, match(header("icmpv6", "type"), {"set": _NEIGHBOURS}), ACCEPT],
+        [to_secured, match(header("udp", "sport"), 547), match(header("udp", "dport"), 546), ACCEPT],
+        [to_secured, match(header("icmpv6", "type"), {"set": [*_NEIGHBOURS, "nd-router-advert"]}), ACCEPT],
+        # By an echo dnsmasq learns the MAC of who asks for an address.
+        [to_secured, match(header("ip6", "daddr"), prefix_value("fe80::/10")), _ECHO_6, ACCEPT],
     ]
     draft.chain("from-host", [*let_in, *from_host, *ingress], ("filter", "output", 0))
     draft.chain("arp-of-ports", _arp(), ("filter", "input", 0), "arp")
@@ -151,8 +176,9 @@ def _antispoof() -> Iterable[Expression]:
         source = joined(IIFNAME, header("ether", "saddr"), header(protocol, "saddr"))
         yield [match(source, f"@sources{version}"), RETURN]
         yield [match(source, f"@pairs{version}"), RETURN]
-    # Looking for a doubled address, before it has one.
-    yield [mac, match(header("ip6", "saddr"), "::"), match(header("icmpv6", "type"), "nd-neighbor-solicit"), RETURN]
+    # Looking for a doubled address and for a router, before it has one.
+    early = {"set": ["nd-neighbor-solicit", "nd-router-solicit"]}
+    yield [mac, match(header("ip6", "saddr"), "::"), match(header("icmpv6", "type"), early), RETURN]
     yield [DROP]
 
 
@@ -165,12 +191,13 @@ def _arp() -> Iterable[Expression]:
 
 
 def _to_host(draft: _Draft, metadata: Metadata | None) -> None:
-    """What guests may have of the host itself: DHCP, echo, neighbours, and metadata that was redirected."""
+    """What guests may have of the host itself: DHCP, echo, neighbours, routers, and metadata that was redirected."""
     rules: list[Expression] = [
         [KNOWN, ACCEPT],
         [match(header("udp", "sport"), 68), match(header("udp", "dport"), 67), ACCEPT],
+        [match(header("udp", "sport"), 546), match(header("udp", "dport"), 547), ACCEPT],
         [match(header("icmp", "type"), "echo-request"), ACCEPT],
-        [match(header("icmpv6", "type"), {"set": ["echo-request", *_NEIGHBOURS]}), ACCEPT],
+        [match(header("icmpv6", "type"), {"set": ["echo-request", "nd-router-solicit", *_NEIGHBOURS]}), ACCEPT],
     ]
     redirect: list[Expression] = []
     if metadata:
@@ -189,7 +216,7 @@ def _group(draft: _Draft, group: Group) -> None:
         name = ("inet", members_set(group.id, version))
         draft.make_set(name, _ADDRESS_TYPE[version])
         for member in group.members:
-            if ipaddress.ip_address(member).version == version:
+            if (":" in member) == (version == IPV6):
                 draft.put(name, member)
     for direction in (INGRESS, EGRESS):
         rules = [rule_expression(rule) for rule in group.rules if rule.direction == direction]
@@ -203,17 +230,19 @@ def _port(draft: _Draft, port: Port, tap: str) -> None:
     for family in FAMILIES:
         draft.put((family, "secured"), tap)
     for direction in (INGRESS, EGRESS):
-        draft.put(("inet", direction), [tap, {"goto": {"target": _shared_chain(draft, port.group_ids, direction)}}])
+        draft.put(("inet", direction), [tap, {"goto": {"target": _shared_chain(port.group_ids, direction)}}])
     _sources(draft, port, tap)
 
 
-def _shared_chain(draft: _Draft, group_ids: tuple[str, ...], direction: str) -> str:
-    """The chain of all ports that have exactly these groups; what none of them lets through is dropped."""
-    digest = hashlib.sha256(" ".join(group_ids).encode()).hexdigest()[:16]
-    name = f"{direction}-of-{digest}"
-    if not draft.has_chain(name):
-        draft.chain(name, [*([jump(f"rules-{direction}-{group_id}")] for group_id in group_ids), [DROP]])
-    return name
+def _shared_chains(draft: _Draft, group_ids: tuple[str, ...]) -> None:
+    """Of all ports that have exactly these groups; what none of them lets through is dropped."""
+    for direction in (INGRESS, EGRESS):
+        jumps = ([jump(f"rules-{direction}-{group_id}")] for group_id in group_ids)
+        draft.chain(_shared_chain(group_ids, direction), [*jumps, [DROP]])
+
+
+def _shared_chain(group_ids: tuple[str, ...], direction: str) -> str:
+    return f"{direction}-of-{hashlib.sha256(' '.join(group_ids).encode()).hexdigest()[:16]}"
 
 
 def _sources(draft: _Draft, port: Port, tap: str) -> None:
@@ -223,7 +252,7 @@ def _sources(draft: _Draft, port: Port, tap: str) -> None:
     for fixed in port.fixed_ips:
         for family in FAMILIES if fixed.version == IPV4 else ("inet",):
             draft.put((family, f"sources{fixed.version}"), {"concat": [tap, port.mac, fixed.address]})
-    draft.put(("inet", "sources6"), {"concat": [tap, port.mac, _link_local(port.mac)]})
+    draft.put(("inet", "sources6"), {"concat": [tap, port.mac, eui_64("fe80::", port.mac)]})
     for mac, prefix in _pairs(port):
         version = ipaddress.ip_network(prefix).version
         for family in FAMILIES if version == IPV4 else ("inet",):
@@ -245,10 +274,3 @@ def _pairs(port: Port) -> Iterable[tuple[str, str]]:
         yield from (
             (mac, f"{printed(net_6.network_address)}/{net_6.prefixlen}") for net_6 in ipaddress.collapse_addresses(of_6)
         )
-
-
-def _link_local(mac: str) -> str:
-    """RFC 4291, appendix A."""
-    octets = bytes.fromhex(mac.replace(":", ""))
-    identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
-    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + identifier))

@@ -6,18 +6,25 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from typing import Final
 
 from attrs import define, field, frozen
 
-from ._changes import FIREWALL, Change, additions, removals
-from ._errors import BadPlan
-from ._firewall import plan_firewall
-from ._libnftables import carry_out, read_tables
+from ._changes import Change
+from ._errors import BadPlan, NetError
+from ._libnftables import read_tables
 from ._netlink import Taps
-from ._ruleset import Ruleset, difference
-from ._taps import DEFAULT_PREFIX, Tap, plan_taps
-from ._values import Plan
+from ._reading import Reader
+from ._ruleset import Ruleset
+from ._standing import Standing, Step
+from ._taps import DEFAULT_PREFIX, Tap
+from ._values import Plan, Update
+from ._work import Believed, Work
+
+_SLICE: Final = 100
+"""Taps of which the sysctls are read at once: about 10 ms."""
 
 _PREFIX: Final = re.compile(r"[a-z][a-z0-9]{0,5}")
 
@@ -52,29 +59,40 @@ class Applied:
 @define
 class HostNetwork:
     """
-    The network of the namespace in which the calling thread is.  Blocks: call it in a thread.
+    The network of the namespace in which the calling threads are.  Blocks: call it in a thread.
 
-    Calls from several threads wait for each other.  Another process with the same prefix
-    would undo what this one does.
+    Calls from several threads wait for each other.  Another process with the same prefix would undo what this one
+    does.  Whoever made it calls ``close`` at the end; the network stays.
 
     :ivar _prefix: what names of our taps begin with
-    :ivar _on_change: called after each change, for logs; what it raises ends the ``apply``
+    :ivar _on_change: called after each change, for logs; what it raises ends the call
+    :ivar _standing: what is to be; ``None`` until the first ``apply``
+    :ivar _believed: what is; ``None`` where it has to be read whole
     """
 
     _prefix: str = field(default=DEFAULT_PREFIX, converter=_checked_prefix)
     _on_change: Callable[[Change], None] = lambda change: None
     _lock: threading.Lock = field(init=False, factory=threading.Lock)
+    _standing: Standing | None = field(init=False, default=None)
+    _believed: Believed | None = field(init=False, default=None)
 
     def observe(self) -> Observed:
         """
         :raises NetError: netlink or nftables do not answer
         """
-        with self._lock, Taps(self._prefix) as kernel:
+        with closing(Reader.open()) as reader, Taps(self._prefix, reader, {}) as kernel:
             return Observed(kernel.read({}), read_tables())
+
+    def close(self) -> None:
+        """Stop listening.  The next ``apply`` begins anew."""
+        with self._lock:
+            self._forget()
+            self._standing = None
 
     def apply(self, plan: Plan) -> Applied:
         """
-        Bring the host to ``plan``; safe to call again, also after a call that failed or was killed half-way.
+        Read everything and bring the host to ``plan``; safe to call again, also after a call that failed or was killed
+        half-way.
 
         Afterwards each port has its tap, and each tap and rule of ours has its place in the plan.  Links, routes and
         tables that are not ours are never touched.  Established connections go on.
@@ -82,22 +100,101 @@ class HostNetwork:
         :raises BadPlan: the plan cannot be made; nothing was changed
         :raises NetError: the host refuses a change; those before it stay
         """
-        wanted, firewall = plan_taps(plan, self._prefix), plan_firewall(plan, self._prefix)
+        standing = Standing.of(plan, self._prefix)
+        with self._lock:
+            self._standing = standing
+            return self._carried_out(standing, _whole)
+
+    def change(self, update: Update) -> Applied:
+        """
+        Bring about a small difference to what was asked for last; safe to call again.
+
+        What it reads and writes grows with the update, not with the host: what is there is known from before, and the
+        kernel tells of what others changed since.  That is put right as well.
+
+        :raises BadPlan: it does not fit to the rest; nothing was changed
+        :raises NetError: nothing was applied yet; or the host refuses a change: what was asked for stays asked for,
+            and the next call reads everything
+        """
+        with self._lock:
+            standing = self._applied()
+            step = standing.change(update)
+            believed = self._believed
+            if believed is not None:
+                believed.notice(standing.taps)
+            if step.whole or believed is None or believed.lost:
+                return self._carried_out(standing, _whole)
+            return self._carried_out(standing, partial(_quick, step=step))
+
+    def repair(self) -> Applied:
+        """
+        Look at everything and put right what somebody changed, as ``apply`` does; in slices, between which quick
+        changes go on.
+
+        :raises NetError: nothing was applied yet; or the host refuses a change
+        """
         changes: list[Change] = []
-        with self._lock, Taps(self._prefix) as kernel:
-            found = kernel.read(wanted)
-            self._do(kernel, removals(found, wanted), wanted, changes)
-            if commands := difference(read_tables(), firewall):
-                carry_out(commands)
-                self._note(Change(FIREWALL, "", f"{len(commands)} commands"), changes)
-            self._do(kernel, additions(found, wanted), wanted, changes)
+        for look in (_look_at_firewall, _look_at_taps):
+            changes += self._slice(look)
+        with self._lock:
+            names = sorted(self._applied().taps)
+        for start in range(0, len(names), _SLICE):
+            changes += self._slice(partial(_look_at_sysctls, names=names[start : start + _SLICE]))
         return Applied(tuple(changes))
 
-    def _do(self, kernel: Taps, planned: list[Change], wanted: dict[str, Tap], changes: list[Change]) -> None:
-        for change in planned:
-            kernel.do(change, wanted)
-            self._note(change, changes)
+    def _slice(self, look: Callable[[Work, Standing], None]) -> tuple[Change, ...]:
+        with self._lock:
+            standing = self._applied()
+            return self._carried_out(standing, look if self._believed else _whole).changes
 
-    def _note(self, change: Change, changes: list[Change]) -> None:
-        changes.append(change)
-        self._on_change(change)
+    def _applied(self) -> Standing:
+        if self._standing is None:
+            raise NetError("no plan was applied yet", "Apply the whole plan first")
+        return self._standing
+
+    def _carried_out(self, standing: Standing, do: Callable[[Work, Standing], None]) -> Applied:
+        if self._believed is None:
+            self._believed = Believed()
+        try:
+            with Taps(self._prefix, self._believed.reader, self._believed.indexes) as kernel:
+                work = Work(kernel, self._believed, standing, self._on_change)
+                do(work, standing)
+                return Applied(tuple(work.changes))
+        except BaseException:
+            # Nobody knows how far it came.
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        if self._believed:
+            self._believed.close()
+        self._believed = None
+
+
+def _whole(work: Work, standing: Standing) -> None:
+    work.read_all(sysctls=True)
+    work.delete_strange()
+    work.firewall()
+    work.make(standing.taps)
+
+
+def _quick(work: Work, standing: Standing, step: Step) -> None:
+    names = work.read_dirty() | step.taps
+    work.delete(names)
+    work.firewall_part(step)
+    work.make(names)
+
+
+def _look_at_firewall(work: Work, standing: Standing) -> None:
+    work.firewall()
+
+
+def _look_at_taps(work: Work, standing: Standing) -> None:
+    work.read_all(sysctls=False)
+    work.delete_strange()
+    work.make(standing.taps)
+
+
+def _look_at_sysctls(work: Work, standing: Standing, names: list[str]) -> None:
+    work.read_sysctls(names)
+    work.make(names)

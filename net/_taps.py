@@ -30,6 +30,7 @@ class Tap:
     :ivar mac: of the host's side, the same again when the tap is made again, so that guests' ARP entries stay true
     :ivar addresses: ``address/length``
     :ivar routes: addresses that lead here, without the length
+    :ivar doomed: it was found among those that were to go together
     :ivar sysctls: (path below ``/proc/sys/net``, value)
     """
 
@@ -40,6 +41,7 @@ class Tap:
     up: bool = True
     addresses: frozenset[str] = frozenset()
     routes: frozenset[str] = frozenset()
+    doomed: bool = False
     sysctls: frozenset[tuple[str, str]] = frozenset()
 
 
@@ -55,7 +57,7 @@ def plan_taps(plan: Plan, prefix: str = DEFAULT_PREFIX) -> dict[str, Tap]:
     """
     taps: dict[str, Tap] = {}
     for port in plan.ports:
-        tap = _tap(port, tap_name(prefix, port.id))
+        tap = plan_tap(port, prefix)
         if tap.name in taps:
             other = taps[tap.name].alias
             raise BadPlan(f"ports[{port.id}]", f"its tap {tap.name} is that of {other} too", "Make one of them again")
@@ -63,14 +65,15 @@ def plan_taps(plan: Plan, prefix: str = DEFAULT_PREFIX) -> dict[str, Tap]:
     return taps
 
 
-def _tap(port: Port, name: str) -> Tap:
-    gateways = {f"{ip.gateway}/{ip.prefix_length}" for ip in port.fixed_ips if ip.gateway}
+def plan_tap(port: Port, prefix: str) -> Tap:
+    name = tap_name(prefix, port.id)
+    own = {f"{ip.on_tap}/{ip.prefix_length}" for ip in port.fixed_ips if ip.on_tap}
     return Tap(
         name=name,
         alias=port.id,
         mac=_host_mac(port.mac),
         mtu=port.mtu,
-        addresses=frozenset(gateways),
+        addresses=frozenset(own),
         routes=frozenset(ip.address for ip in port.fixed_ips),
         sysctls=frozenset(_sysctls(name, port)),
     )

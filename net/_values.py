@@ -30,14 +30,25 @@ PROTOCOLS: Final = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 
 
 WITH_PORTS: Final = frozenset({6, 17, 132})
 ICMP: Final = frozenset({1, 58})
+_SLAAC_BITS: Final = 64
+"""RFC 4862 leaves the length to the link; Ethernet has 64 (RFC 2464)."""
+
 _ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 _MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _HOST_NAME: Final = re.compile(r"[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?")
+_DOMAIN: Final = re.compile(rf"(?=.{{1,253}}$){_HOST_NAME.pattern}(\.{_HOST_NAME.pattern})*")
 
 
 def printed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     """As the kernel and nftables print it: ``ipaddress`` differs for IPv4 within IPv6."""
     return socket.inet_ntop(socket.AF_INET if address.version == IPV4 else socket.AF_INET6, address.packed)
+
+
+def eui_64(prefix: str, mac: str) -> str:
+    """The address that a station makes of a /64: RFC 4291, appendix A."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return printed(ipaddress.IPv6Address(ipaddress.IPv6Address(prefix).packed[:8] + identifier))
 
 
 def _id(value: str) -> str:
@@ -82,8 +93,16 @@ def _optional_mac(value: str | None) -> str | None:
     return None if value is None else _mac(value)
 
 
+def _without_last_dot(value: str) -> str:
+    return value.removesuffix(".")
+
+
 def _in_order(ids: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(ids)))
+
+
+def _id_set(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(_id, values))
 
 
 def _address_set(values: Iterable[str]) -> frozenset[str]:
@@ -108,8 +127,12 @@ class FixedIP:
     An address of a port, with what its subnet says.
 
     :ivar prefix_length: of the subnet, in bits
-    :ivar gateway: answers on the tap; without one the guest reaches nothing by this address but what it has routes for
-    :ivar dhcp: the guest may ask for it (IPv4 only)
+    :ivar gateway: answers on the tap; without one the guest reaches nothing by this address but its subnet and what it
+        has routes for
+    :ivar dhcp: the guest may ask for it; of IPv6 also that it is told of its router
+    :ivar dhcp_server: an address of the subnet that is nobody's, from which DHCP answers where there is no gateway
+    :ivar slaac: the guest makes it itself of the prefix that it is told of, and may ask for the rest (IPv6 only); it
+        has to be the EUI-64 one
     """
 
     address: str = field(converter=_address)
@@ -118,20 +141,28 @@ class FixedIP:
     dns: tuple[str, ...] = field(default=(), converter=_addresses)
     routes: tuple[HostRoute, ...] = ()
     dhcp: bool = True
+    dhcp_server: str | None = field(default=None, converter=_optional_address)
+    slaac: bool = False
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.prefix_length <= ipaddress.ip_address(self.address).max_prefixlen:
             raise BadPlan(
                 "prefix_length", f"{self.prefix_length} is out of range", "Give the bits of the subnet's prefix"
             )
-        if self.gateway and ipaddress.ip_address(self.gateway).version != self.version:
-            raise BadPlan(
-                "gateway", f"{self.gateway} is not of the version of {self.address}", "Give one of the same version"
-            )
+        for name, other in (("gateway", self.gateway), ("dhcp_server", self.dhcp_server)):
+            if other and ipaddress.ip_address(other).version != self.version:
+                raise BadPlan(name, f"{other} is not of the version of {self.address}", "Give one of the same version")
+        if self.slaac and (self.version == IPV4 or self.prefix_length != _SLAAC_BITS):
+            raise BadPlan("slaac", f"{self.subnet} has none", f"Leave it out, or give a /{_SLAAC_BITS} of IPv6")
 
     @property
     def version(self) -> int:
         return ipaddress.ip_address(self.address).version
+
+    @property
+    def on_tap(self) -> str | None:
+        """The host's own address of this subnet."""
+        return self.gateway or self.dhcp_server
 
     @property
     def subnet(self) -> str:
@@ -152,6 +183,7 @@ class Port:
     A guest's place on this host.
 
     :ivar mtu: bytes, of the network
+    :ivar domain: of the network; the guest is told of it
     :ivar port_security: off: what it sends and gets is not looked at, and ``group_ids`` are empty
     """
 
@@ -160,6 +192,7 @@ class Port:
     fixed_ips: tuple[FixedIP, ...] = ()
     mtu: int = 1500
     host_name: str = ""
+    domain: str = field(default="", converter=_without_last_dot)
     port_security: bool = True
     address_pairs: tuple[AddressPair, ...] = ()
     group_ids: tuple[str, ...] = field(default=(), converter=_in_order)
@@ -171,6 +204,15 @@ class Port:
             raise BadPlan(
                 f"ports[{self.id}].host_name", "is no host name", "Give letters, digits and hyphens, up to 63"
             )
+        if self.domain and not _DOMAIN.fullmatch(self.domain):
+            raise BadPlan(f"ports[{self.id}].domain", "is no domain", "Give names of hosts with dots between them")
+        for fixed in self.fixed_ips:
+            if fixed.slaac and fixed.address != eui_64(fixed.address, self.mac):
+                raise BadPlan(
+                    f"ports[{self.id}].fixed_ips.slaac",
+                    f"{fixed.address} is not what a guest makes of {self.mac}",
+                    f"Give {eui_64(fixed.address, self.mac)}, or leave slaac out",
+                )
         if not self.port_security and self.group_ids:
             raise BadPlan(f"ports[{self.id}].group_ids", "groups need port security", "Turn it on, or give no groups")
 
@@ -285,6 +327,26 @@ class Plan:
         named |= {rule.remote_group_id for group in self.groups for rule in group.rules if rule.remote_group_id}
         if missing := sorted(named - known):
             raise BadPlan("groups", f"{missing[0]} is named and not there", "Give each group that ports and rules name")
+
+
+@frozen(kw_only=True)
+class Update:
+    """
+    A small difference of plans: what comes or is another than before, whole, and what goes.
+
+    :ivar gone_ports: ids; one that is not there is nothing to do
+    :ivar gone_groups: likewise
+    """
+
+    ports: tuple[Port, ...] = ()
+    groups: tuple[Group, ...] = ()
+    gone_ports: frozenset[str] = field(default=frozenset(), converter=_id_set)
+    gone_groups: frozenset[str] = field(default=frozenset(), converter=_id_set)
+
+    def __attrs_post_init__(self) -> None:
+        _once("ports.id", (*(port.id for port in self.ports), *self.gone_ports))
+        _once("groups.id", (*(group.id for group in self.groups), *self.gone_groups))
+        _once("ports.fixed_ips.address", (ip.address for port in self.ports for ip in port.fixed_ips))
 
 
 def _once(where: str, values: Iterable[str]) -> None:

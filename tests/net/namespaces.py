@@ -81,6 +81,10 @@ class Guest:
         self._process.stdin.write(frame.hex() + "\n")
         self._process.stdin.flush()
 
+    def ping_on(self, address: str) -> Pings:
+        """Ask for an echo each millisecond from now on."""
+        return Pings(self._case, self.path, address)
+
     def listen(self, port: int) -> Callable[[], str]:
         """Wait for datagrams; each call of what is returned gives the next one's ``source text``."""
         command = ["nsenter", f"--net={self.path}", sys.executable, "-m", "tests.net.listener", str(port)]
@@ -88,6 +92,29 @@ class Guest:
         self._case.addCleanup(end, process)
         self._case.assertEqual(_line(process), "ready")
         return lambda: _line(process)
+
+
+class Pings:
+    """A guest that asks for echoes, one each millisecond."""
+
+    def __init__(self, case: SynchronousTestCase, path: str, address: str) -> None:
+        command = ["nsenter", f"--net={path}", sys.executable, "-m", "tests.net.pinger", address]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        case.addCleanup(end, self._process)
+
+    def more(self, count: int) -> None:
+        """Wait until that many more were answered."""
+        assert self._process.stdin
+        self._process.stdin.write(f"{count}\n")
+        self._process.stdin.flush()
+        assert _line(self._process) == "heard"
+
+    def finished(self) -> tuple[int, int]:
+        """(sent, lost); no more are sent."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        sent, lost = _line(self._process).split()
+        return int(sent), int(lost)
 
 
 def run_in(path: str, command: str, check: bool = True) -> str:

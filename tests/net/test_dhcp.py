@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from net import Dhcp, FixedIP, HostNetwork, HostRoute, Plan
+from net import EGRESS, INGRESS, Dhcp, FixedIP, Group, HostNetwork, HostRoute, NetError, Plan, Port, Rule, Update
 from net._dhcp import Served, plan_dhcp
+from net._values import eui_64
 
 from .namespaces import Guest, Host
 from .plans import GROUP, plan_of, port_of
 
 FOLDER = Path("/run/dhcp")
+ROUTER = "2001:db8::1"
+SIX = FixedIP(address="2001:db8::5", prefix_length=64, gateway=ROUTER)
+PATIENCE_S = 30
 SCRIPT = """#!/bin/sh
 [ "$1" = bound ] || exit 0
 ip addr add $ip/$mask dev eth0
-echo "ip=$ip mask=$mask mtu=$mtu dns=$dns hostname=$hostname lease=$lease routes=$staticroutes"
+echo "ip=$ip mask=$mask domain=$domain mtu=$mtu dns=$dns hostname=$hostname lease=$lease routes=$staticroutes"
 set -- $staticroutes
 while [ $# -ge 2 ]; do ip route add $1 via $2; shift 2; done
 """
@@ -38,12 +44,15 @@ def _rich_plan() -> Plan:
     return Plan(ports=(port, port_of(6)), groups=(GROUP,))
 
 
+def _with(port: Port, *fixed_ips: FixedIP) -> Port:
+    return evolve(port, fixed_ips=fixed_ips)
+
+
 class PlanTest(SynchronousTestCase):
     def test_nobody(self) -> None:
-        """Ports without DHCP, without IPv4 or without a gateway are not served."""
+        """Ports without DHCP, or without an address on the tap to answer from, are not served."""
         fixed = port_of(5).fixed_ips[0]
-        six = FixedIP(address="2001:db8::5", prefix_length=64, gateway="2001:db8::1")
-        for other in (evolve(fixed, dhcp=False), evolve(fixed, gateway=None), six):
+        for other in (evolve(fixed, dhcp=False), evolve(fixed, gateway=None)):
             plan = Plan(ports=(evolve(port_of(5), fixed_ips=(other,)),), groups=(GROUP,))
             self.assertEqual(plan_dhcp(plan, FOLDER, "cld"), Served())
 
@@ -52,6 +61,15 @@ class PlanTest(SynchronousTestCase):
         one, many = (plan_dhcp(plan_of(*range(1, 1 + count)), FOLDER, "cld") for count in (1, 50))
         self.assertEqual((one.configuration, one.options), (many.configuration, many.options))
         self.assertEqual((one.hosts.count("\n"), many.hosts.count("\n")), (1, 50))
+
+    def test_ranges(self) -> None:
+        """Each subnet is a range once; of IPv6 it says whether guests make their addresses themselves."""
+        made = FixedIP(address=eui_64("2001:db8:1::", port_of(6).mac), prefix_length=64, gateway=ROUTER, slaac=True)
+        ports = (_with(port_of(5), SIX), _with(port_of(6), made))
+        lines = plan_dhcp(Plan(ports=ports, groups=(GROUP,)), FOLDER, "cld").configuration.splitlines()
+        self.assertIn("enable-ra", lines)
+        self.assertIn("dhcp-range=2001:db8::,static,off-link,64,1h", lines)
+        self.assertIn("dhcp-range=2001:db8:1::,ra-stateless,off-link,64,1h", lines)
 
     def test_options(self) -> None:
         """The default route is among the static ones, which make clients ignore the router."""
@@ -81,7 +99,7 @@ class DnsmasqTest(SynchronousTestCase):
         return self.host.call(lambda: Dhcp(self.folder).apply(plan))
 
     def _ask(self, guest: Guest) -> str:
-        asked = "-O 121 -O mtu -O dns -O hostname"
+        asked = "-O domain -O 121 -O mtu -O dns -O hostname"
         return guest.run(f"busybox udhcpc -i eth0 -f -q -n -t 5 -T 1 {asked} -s {self.script}", check=False)
 
     def test_a_client_is_served(self) -> None:
@@ -90,9 +108,12 @@ class DnsmasqTest(SynchronousTestCase):
         self.apply(plan)
         first, second = (self.host.guest(port) for port in plan.ports)
         told = self._ask(first)
-        for fact in ("ip=10.0.0.5 mask=16 mtu=1400 dns=9.9.9.9 hostname=web-1 lease=3600", "10.50.0.0/16 10.0.0.6"):
+        for fact in (
+            "ip=10.0.0.5 mask=16 domain= mtu=1400 dns=9.9.9.9 hostname=web-1 lease=3600",
+            "10.50.0.0/16 10.0.0.6",
+        ):
             self.assertIn(fact, told)
-        self.assertIn("ip=10.0.0.6 mask=16 mtu=1500", self._ask(second))
+        self.assertIn("ip=10.0.0.6 mask=16 domain= mtu=1500", self._ask(second))
         routes = first.run("ip route")
         self.assertIn("169.254.169.254 via 10.0.255.254", routes)
         self.assertIn("default via 10.0.255.254", routes)
@@ -106,6 +127,63 @@ class DnsmasqTest(SynchronousTestCase):
         served, refused = (self.host.guest(port) for port in plan.ports)
         self.assertNotIn("ip=", self._ask(refused))
         self.assertIn("ip=10.0.0.5", self._ask(served))
+
+    def test_another_tap(self) -> None:
+        """Who asks with the MAC of another port is told nothing, also where no rule looks; on its own tap it is."""
+        plan = Plan(ports=(port_of(5), port_of(6, port_security=False)), groups=(GROUP,))
+        self.apply(plan)
+        honest, liar = (self.host.guest(port) for port in plan.ports)
+        liar.run(f"ip link set eth0 address {port_of(5).mac}")
+        self.assertNotIn("ip=", self._ask(liar))
+        self.assertIn("ip=10.0.0.5", self._ask(honest))
+
+    def test_without_a_gateway(self) -> None:
+        """A subnet without a gateway is served from an address of its own; neighbours are reached, nothing else is."""
+        fixed = [evolve(port_of(number).fixed_ips[0], gateway=None, dhcp_server="10.0.255.1") for number in (5, 6)]
+        first, second = (
+            evolve(_with(port_of(n), ip), domain="a.example.") for n, ip in zip((5, 6), fixed, strict=True)
+        )
+        self.apply(Plan(ports=(first, second), groups=(GROUP,)))
+        guests = [self.host.guest(port) for port in (first, second)]
+        self.assertIn("ip=10.0.0.5 mask=16", self._ask(guests[0]))
+        told = self._ask(guests[1])
+        self.assertIn("routes=169.254.169.254/32 10.0.255.1\n", told)
+        self.assertIn("domain=a.example ", told)
+        self.assertNotIn("default", guests[0].run("ip route"))
+        self.assertTrue(guests[0].pings("10.0.0.6"))
+
+    def test_ipv6_given(self) -> None:
+        """A guest of both versions gets exactly its addresses, and its default route; its neighbour is told nothing."""
+        first, second = _with(port_of(5), *port_of(5).fixed_ips, SIX), port_of(6)
+        self.apply(Plan(ports=(first, second), groups=(GROUP,)))
+        guest, other = self.host.guest(first), self.host.guest(second)
+        self._wait_for(guest, "ip -6 route show default", "proto ra")
+        self.assertEqual(guest.run(f"{sys.executable} -m tests.net.dhcp6 {first.mac}"), "2001:db8::5")
+        self.assertNotIn("2001:db8", guest.run("ip -6 addr show dev eth0"))
+        self.assertIn("ip=10.0.0.5", self._ask(guest))
+        self.assertEqual(other.run(f"{sys.executable} -m tests.net.dhcp6 {second.mac}"), "nothing")
+
+    def test_ipv6_made(self) -> None:
+        """Guests that make their addresses have exactly those of the plan, and reach each other by the router."""
+        self.host.run("echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+        rules = (Rule(direction=EGRESS, version=6), Rule(direction=INGRESS, version=6, protocol="ipv6-icmp"))
+        addresses = [eui_64("2001:db8::", port_of(number).mac) for number in (5, 6)]
+        ports = tuple(
+            _with(port_of(n), evolve(SIX, address=address, slaac=True))
+            for n, address in zip((5, 6), addresses, strict=True)
+        )
+        self.apply(Plan(ports=ports, groups=(Group(id="web", rules=rules),)))
+        guests = [self.host.guest(port) for port in ports]
+        for guest, address in zip(guests, addresses, strict=True):
+            self._wait_for(guest, "ip -6 addr show dev eth0 -tentative", f"{address}/64")
+            self._wait_for(guest, "ip -6 route show default", "proto ra")
+        self.assertTrue(guests[0].pings(addresses[1]))
+
+    def _wait_for(self, guest: Guest, command: str, text: str) -> None:
+        """The kernel asks for a router up to a second after its link is up, and looks for doubled addresses."""
+        until = time.monotonic() + PATIENCE_S
+        while text not in (said := guest.run(command)):
+            self.assertLess(time.monotonic(), until, f"{command}: {said}")
 
     def test_it_lives_on(self) -> None:
         """The same plan does nothing; a new port is read by the same process; a killed one is started again."""
@@ -122,6 +200,18 @@ class DnsmasqTest(SynchronousTestCase):
             os.sched_yield()
         self.assertEqual(self.apply(plan_of(5, 6)), ("start",))
         self.assertNotIn(Dhcp(self.folder).pid(), (None, pid))
+
+    def test_small_changes(self) -> None:
+        """A port comes and goes as by an apply of the whole."""
+        self.apply(plan_of(5))
+        dhcp = Dhcp(self.folder)
+        self.assertRaises(NetError, dhcp.change, Update())
+        self.host.call(lambda: dhcp.apply(plan_of(5)))
+        self.assertEqual(self.host.call(lambda: dhcp.change(Update(ports=(port_of(6),)))), ("write hosts", "reload"))
+        self.assertEqual(self.apply(plan_of(5, 6)), ())
+        gone = Update(gone_ports={port_of(6).id})
+        self.assertEqual(self.host.call(lambda: dhcp.change(gone)), ("write hosts", "reload"))
+        self.assertEqual(self.apply(plan_of(5)), ())
 
     def test_killed_before_it_was_told(self) -> None:
         """Files that were written and not told of are told of by the next apply."""

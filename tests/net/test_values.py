@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from net import EGRESS, INGRESS, AddressPair, BadPlan, FixedIP, Group, Metadata, Plan, Port, Rule
+from net import EGRESS, INGRESS, AddressPair, BadPlan, FixedIP, Group, Metadata, Plan, Port, Rule, Update
 
 from .plans import GROUP, port_of
 
@@ -17,6 +17,14 @@ BAD: dict[str, Callable[[], object]] = {
     "address": lambda: FixedIP(address="10.0.0", prefix_length=24),
     "prefix_length": lambda: FixedIP(address="10.0.0.1", prefix_length=33),
     "gateway": lambda: FixedIP(address="10.0.0.1", prefix_length=24, gateway="fe80::1"),
+    "dhcp_server": lambda: FixedIP(address="10.0.0.1", prefix_length=24, dhcp_server="fe80::1"),
+    "slaac": lambda: FixedIP(address="2001:db8::1", prefix_length=48, slaac=True),
+    "ports[a].fixed_ips.slaac": lambda: Port(
+        id="a",
+        mac="fa:16:3e:00:00:01",
+        fixed_ips=(FixedIP(address="2001:db8::1", prefix_length=64, slaac=True),),
+    ),
+    "ports[a].domain": lambda: Port(id="a", mac="fa:16:3e:00:00:01", domain="a.example,dhcp-script=x"),
     "prefix": lambda: AddressPair("10.0.0.0/99"),
     "protocol": lambda: Rule(direction=INGRESS, protocol=256),
     "rule": lambda: Rule(direction=INGRESS, remote_prefix="10.0.0.0/8", remote_group_id="g"),
@@ -29,6 +37,12 @@ BAD: dict[str, Callable[[], object]] = {
 
 
 class ValuesTest(SynchronousTestCase):
+    def test_updates(self) -> None:
+        """What comes and goes at once, or has a bad id, is refused."""
+        self.assertRaises(BadPlan, Update, gone_ports={"a b"})
+        self.assertRaises(BadPlan, Update, ports=(port_of(1),), gone_ports={port_of(1).id})
+        self.assertRaises(BadPlan, Update, groups=(GROUP,), gone_groups={GROUP.id})
+
     def test_bad_values_name_their_field(self) -> None:
         """What cannot be is refused with the field, the cause and a next step."""
         for field, make in BAD.items():
