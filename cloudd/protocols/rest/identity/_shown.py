@@ -112,9 +112,9 @@ def _page(call: Call, listed: dict[str, Any], following: str | None, steps: tupl
     """
     200 with a list, and where it goes on.
 
-    Keystone gives all at once where nobody has set a limit, so clients do not look at ``links``; what openstacksdk
-    follows is the field ``Link`` (RFC 8288).
+    Keystone gives all at once where nobody has set a limit, so openstacksdk does not look at ``links.next``; what it
+    follows is a member ``next`` beside the list, as Glance has it.  A field ``Link`` it reads wrongly, and breaks off.
     """
     links = call.links.of_list(call.query, following, *steps)
-    headers = ((b"Link", f'<{links["next"]}>; rel="next"'.encode()),) if following else ()
-    return Answer(200, {**listed, "links": links}, headers)
+    more = {"truncated": True, "next": links["next"]} if following else {}
+    return Answer(200, {**listed, "links": links, **more})
