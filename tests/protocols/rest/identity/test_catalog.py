@@ -21,7 +21,7 @@ class CatalogTests(CloudTests):
         path = f"/services/{swift['id']}"
         self.assertEqual(swift["links"], {"self": f"http://cloud:5000/identity/v3{path}"})
         self.assertEqual((await self.good(200, self.admin, "GET", path))["service"], swift)
-        self.assertEqual((await self.good(200, self.admin, "GET", "/services?name=nova"))["services"], [])
+        self.assertEqual((await self.good(200, self.admin, "GET", "/services?name=ironic"))["services"], [])
         await self.refused(404, self.admin, "GET", "/services/swift")
 
     async def test_endpoints(self) -> None:
