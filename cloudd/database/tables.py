@@ -336,7 +336,6 @@ image = Table(
     Column("data_id", String(64), nullable=True),  # of its data, which is there or comes now
     Column("saving_until_us", BigInteger, nullable=True),  # so long an upload that says nothing is believed to go on
     Column("import_task_id", String(64), nullable=True),  # of the import that goes on
-    Column("staged_bytes", BigInteger, nullable=True),  # of data that waits for its import
     Column("created_us", BigInteger, nullable=False),
     Column("updated_us", BigInteger, nullable=False),
     Index(None, "project_id"),

@@ -52,7 +52,6 @@ class Image:
     :ivar data_id: under which its data is in the store, or comes there now
     :ivar saving_until_us: so long an upload that says nothing is believed to go on
     :ivar import_task_id: of the import that goes on
-    :ivar staged_bytes: of data that waits for its import
     :ivar properties: all others that clients have given it
     """
 
@@ -75,7 +74,6 @@ class Image:
     data_id: str | None = None
     saving_until_us: int | None = None
     import_task_id: str | None = None
-    staged_bytes: int | None = None
     created_us: int = 0
     updated_us: int = 0
     properties: Mapping[str, str] = field(factory=dict)

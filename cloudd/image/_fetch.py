@@ -57,11 +57,9 @@ class Fetcher:
         """From where data may be taken."""
         return self._sources
 
-    async def fetch(self, url: str, upload: IUpload, most: int | None = None) -> None:
+    async def fetch(self, url: str, upload: IUpload) -> None:
         """
         Give everything that is behind a URL to an upload, never faster than it takes it.
-
-        :param most: bytes that are taken, where that is less than ``max_bytes``
 
         Cancelling ends the download; what the upload has taken is for the caller to discard, as after an error.
 
@@ -70,17 +68,17 @@ class Fetcher:
         :raises StoreFull: of the upload
         """
         try:
-            await self._follow(url, upload, self._max_bytes if most is None else min(most, self._max_bytes))
+            await self._follow(url, upload)
         except (ImageError, CancelledError):
             raise
         except _BREAKS as error:
             raise SourceBroken(f"The download has broken off: {_words(error)}.") from None
 
-    async def _follow(self, url: str, upload: IUpload, most: int) -> None:
+    async def _follow(self, url: str, upload: IUpload) -> None:
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._ask(url)
             if response.code not in REDIRECTS:
-                await self._take(response, upload, most)
+                await self._take(response, upload)
                 return
             _hang_up(response)
             (target,) = response.headers.getRawHeaders("location", [""])[-1:]
@@ -105,23 +103,23 @@ class Fetcher:
                 trouble = error
         raise trouble or AssertionError("there was an address")
 
-    async def _take(self, response: Any, upload: IUpload, most: int) -> None:
+    async def _take(self, response: Any, upload: IUpload) -> None:
         try:
-            self._judge(response, most)
+            self._judge(response)
         except ImageError:
             _hang_up(response)
             raise
-        taking = _Taking(self._reactor, upload, most)
+        taking = _Taking(self._reactor, upload, self._max_bytes)
         response.deliverBody(taking)
         await taking.done
 
-    def _judge(self, response: Any, most: int) -> None:
+    def _judge(self, response: Any) -> None:
         if response.code != 200:
             again = response.code >= 500 or response.code in PASSING
             raise (SourceBroken if again else SourceRefused)(f"uri: it is answered with status {response.code}.")
         length = response.length
-        if isinstance(length, int) and length > most:
-            raise _too_long(most)
+        if isinstance(length, int) and length > self._max_bytes:
+            raise _too_long(self._max_bytes)
 
 
 @implementer(IAgentEndpointFactory)

@@ -11,22 +11,20 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from attrs import field, frozen
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from attrs import frozen
+from sqlalchemy import Connection, and_, exists, select, update
 
 from cloudd.database import tables
 from cloudd.tasks import Fields, Form, submit
 
-from ._errors import ImageConflict
 from ._facts import ACTIVE, GLANCE_DIRECT, IMPORTING, QUEUED, UPLOADING, Image
 from ._quota import Quota, enforce_room
-from ._rows import enter_if, get, waiting
+from ._rows import enter_if, waiting
 
 IMPORT: Final = Form(name="images.import")
 """``{"image", "data", "method", "uri", "user_id"}``"""
 
 MAX_LISTED = 100
-OPEN = ("queued", "running")
 
 _images, _tasks = tables.image, tables.task
 _c = _images.c
@@ -42,24 +40,20 @@ class ImportTask:
     request_id: str
     state: str
     cause: str
-    payload: Mapping[str, Any] = field(repr=False)  # its URL may have a signature in it
+    payload: Mapping[str, Any]
     created_us: int
     updated_us: int
 
 
-def begin_import(connection: Connection, image: Image, payload: Fields, most: int, **facts: Any) -> Image:
+def begin_import(connection: Connection, image: Image, payload: Fields, **facts: Any) -> Image:
     """
     Let the import of an image begin.
 
     :param payload: of the task
-    :param most: imports of a project that are not done
     :param facts: of the task, as for ``submit``
     :raises NoSuchImage: it was deleted meanwhile
-    :raises ImageConflict: it is not in the state that the method needs, or there are too many
+    :raises ImageConflict: it is not in the state that the method needs
     """
-    goes_on = (_tasks.c.project_id == image.project_id, _tasks.c.kind == IMPORT.name, _tasks.c.state.in_(OPEN))
-    if (count := connection.execute(select(func.count()).where(*goes_on)).scalar_one()) >= most:
-        raise ImageConflict(f"{count} imports of the project are not done yet: begin another when one of them is.")
     if payload["method"] == GLANCE_DIRECT:
         fits = and_(_c.status == UPLOADING, _c.saving_until_us.is_(None), _c.data_id == payload["data"])
     else:
@@ -79,32 +73,7 @@ def end_import(connection: Connection, image_id: str, data_id: str, facts: Mappi
     """
     mine = and_(_c.status == IMPORTING, _c.data_id == data_id)
     enforce_room(connection, image_id, facts["size"], quota)
-    return enter_if(connection, image_id, ACTIVE, mine, {**facts, "import_task_id": None, "staged_bytes": None})
-
-
-def begin_attempt(connection: Connection, image_id: str, task_id: str, data_id: str) -> Image:
-    """
-    The image waits for this import, or again where it had failed and an operator has it tried again.
-
-    :param data_id: under which its data will be, a new one: who was stopped in an attempt before writes to another
-    :raises NoSuchImage: it was deleted meanwhile
-    :raises ImageConflict: it waits for other data by now
-    """
-    mine = or_(and_(_c.status == IMPORTING, _c.import_task_id == task_id), _c.status == QUEUED)
-    return enter_if(connection, image_id, IMPORTING, mine, {"data_id": data_id, "import_task_id": task_id})
-
-
-def awaited(connection: Connection, image_id: str, task_id: str) -> Image:
-    """
-    The image, which waits for this import.
-
-    :raises NoSuchImage: it was deleted meanwhile
-    :raises ImageConflict: it waits for other data by now
-    """
-    image, _ = get(connection, image_id, None)
-    if image.status != IMPORTING or image.import_task_id != task_id:
-        raise ImageConflict(f"Image {image_id} does not wait for this import any more.")
-    return image
+    return enter_if(connection, image_id, ACTIVE, mine, {**facts, "import_task_id": None})
 
 
 def give_up_import(connection: Connection, image_id: str, data_id: str) -> None:
@@ -115,7 +84,7 @@ def give_up_import(connection: Connection, image_id: str, data_id: str) -> None:
 
 def give_up_ended(connection: Connection) -> int:
     """The same for all whose task has ended without its undo, as those of a node that was removed; gives how many."""
-    goes_on = exists().where(_tasks.c.id == _c.import_task_id, _tasks.c.state.in_(OPEN))
+    goes_on = exists().where(_tasks.c.id == _c.import_task_id, _tasks.c.state.in_(("queued", "running")))
     ended = update(_images).where(_c.status == IMPORTING, ~goes_on)
     return connection.execute(ended.values(**waiting())).rowcount
 

@@ -12,7 +12,7 @@ A download begins anew when its process ends: it is one stream.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -25,28 +25,18 @@ from cloudd.interfaces.application import Resources
 from cloudd.tasks import Fields, Kind, Retry, Step, Task, TaskFailed
 from storage import IObjectStore, NoSuchContainer, NoSuchObject, StoreFull
 
-from . import _policy
+from . import _policy, _rows
 from ._data import DIGESTS, data_of, looked_at, looked_of, put_data
 from ._errors import BadImageValue, ImageConflict, ImageError, SourceBroken
 from ._facts import GLANCE_DIRECT, IMPORTING, UPLOADING, WEB_DOWNLOAD, Image
 from ._fetch import Fetcher
-from ._import_rows import (
-    IMPORT,
-    ImportTask,
-    awaited,
-    begin_attempt,
-    begin_import,
-    end_import,
-    give_up_import,
-    imports_of,
-)
+from ._import_rows import IMPORT, ImportTask, begin_import, end_import, give_up_import, imports_of
 from ._patch import missing_formats
-from ._quota import UNLIMITED, Quota, room_of
+from ._quota import UNLIMITED, Quota
 from ._service import Images
 
 SAVE_S: Final = 1.0
 BREAKS: Final = 4  # downloads that have broken off in a row
-MOST: Final = 2  # at one time in a process: they may be slow, and other tasks have to have their place
 
 
 @define(eq=False)
@@ -94,8 +84,7 @@ class Imports:
             "node_id": await self._own_node(),
             "limit_s": self._resources.settings.images.web_download_timeout_s,
         }
-        most = self._resources.settings.images.quota_imports
-        begun: Image = await self._resources.database.write(lambda c: begin_import(c, image, payload, most, **facts))
+        begun: Image = await self._resources.database.write(lambda c: begin_import(c, image, payload, **facts))
         self._poke()
         return begun
 
@@ -138,7 +127,6 @@ def import_kinds(resources: Any, store: IObjectStore, fetcher: Fetcher, quota: Q
             steps=(Step("data", steps.data), Step("use", steps.use)),
             retry=Retry(attempts=5, first_s=1.0, longest_s=30.0),
             undo=steps.undo,
-            most=MOST,
         ),
     )
 
@@ -155,7 +143,7 @@ class _Steps:
 
     async def data(self, task: Task) -> Fields | None:
         """Bring the data into the store."""
-        if task.payload["method"] == WEB_DOWNLOAD and not await self._has_data(task):
+        if task.payload["method"] == WEB_DOWNLOAD and await self._facts(task) is None:
             await _or_failed(self._download(task))
         return None
 
@@ -169,52 +157,36 @@ class _Steps:
         """No data comes: delete what has, and let the image wait for another try."""
         if task.state.get("kept"):
             return None
-        try:
-            image = await self._image(task)
-        except ImageError:
-            return None
         with suppress(NoSuchObject, NoSuchContainer):
-            await self._store.delete_object(*data_of(image))
-        await task.write(give_up_import, image.id, image.data_id)
+            await self._store.delete_object(*data_of(_image(task)))
+        await task.write(give_up_import, task.payload["image"], task.payload["data"])
         return None
 
-    async def _image(self, task: Task) -> Image:
-        found: Image = await self._database.read(awaited, task.payload["image"], task.id)
-        return found
-
     async def _use(self, task: Task) -> None:
-        image = await self._image(task)
-        facts = await self._facts(image)
+        image: Image = (await self._database.read(_rows.get, task.payload["image"], None))[0]
+        facts = await self._facts(task)
         if facts is None:
             raise TaskFailed("the data that was staged is not there any more")
         looked = looked_of(facts)
         looked.refuse_unfit(image)
         state = {"kept": True, "size": looked.size}
-        await task.write(end_import, image.id, image.data_id, looked.columns, self._quota, state=state)
+        await task.write(end_import, image.id, task.payload["data"], looked.columns, self._quota, state=state)
 
-    async def _has_data(self, task: Task) -> bool:
+    async def _facts(self, task: Task) -> Any:
         try:
-            return await self._facts(await self._image(task)) is not None
-        except ImageError:  # of an import that had failed, or it is found out at once
-            return bool(task.state.get("kept"))
-
-    async def _facts(self, image: Image) -> Any:
-        try:
-            return await self._store.object(*data_of(image))
+            return await self._store.object(*data_of(_image(task)))
         except (NoSuchObject, NoSuchContainer):
             return None
 
     async def _download(self, task: Task) -> None:
-        image: Image = await task.write(begin_attempt, task.payload["image"], task.id, uuid.uuid4().hex)
-        most = await self._database.read(room_of, image.id, self._quota)
         upload = await self._store.receive(DIGESTS)
-        fetching = _Ending(self._reactor, self._fetcher.fetch(task.payload["uri"], upload, most))
+        fetching = Deferred.fromCoroutine(self._fetcher.fetch(task.payload["uri"], upload))
         try:
-            while not await fetching.within(SAVE_S):
-                state = {**task.state, "taken": upload.size}
-                await task.write(awaited, image.id, task.id, state=state, progress=upload.size)
-            await put_data(self._store, image, upload, await looked_at(upload))
+            while not await _ends_within(self._reactor, fetching, SAVE_S):
+                await task.save({**task.state, "taken": upload.size}, progress=upload.size)
+            await put_data(self._store, _image(task), upload, await looked_at(upload))
         except BaseException as error:
+            fetching.addErrback(lambda _: None)
             fetching.cancel()
             await upload.discard()
             if isinstance(error, SourceBroken):
@@ -242,37 +214,22 @@ async def _or_failed(work: Awaitable[None]) -> None:
         raise TaskFailed("there is no room left for the data of images") from None
 
 
-class _Ending:
-    """The end of some work, for who looks after it meanwhile."""
+def _ends_within(reactor: Any, work: Deferred[Any], seconds: float) -> Deferred[bool]:
+    """Fires with whether it has ended when that is known, or fails as it has: await this and never ``work`` itself."""
+    found: Deferred[bool] = Deferred()
+    timer = reactor.callLater(seconds, found.callback, False)
 
-    def __init__(self, reactor: Any, work: Coroutine[Any, Any, object]) -> None:
-        self._reactor = reactor
-        self._told: Deferred[bool] | None = None
-        self._result: Any = None
-        self._work = Deferred.fromCoroutine(work).addBoth(self._ended)
+    def ended(result: Any) -> Any:
+        if timer.active():
+            timer.cancel()
+            found.callback(result if isinstance(result, Failure) else True)
+            return None
+        return result
 
-    async def within(self, seconds: float) -> bool:
-        """Whether it has ended, when that is known or so long has passed; raises what it has raised."""
-        if not self._has_ended:
-            self._told = Deferred()
-            timer = self._reactor.callLater(seconds, self._told.callback, False)
-            try:
-                await self._told
-            finally:
-                self._told = None
-                if timer.active():
-                    timer.cancel()
-        if isinstance(self._result, Failure):
-            self._result.raiseException()
-        return self._has_ended
+    work.addBoth(ended)
+    return found
 
-    def cancel(self) -> None:
-        """Nobody waits for it any more."""
-        self._work.cancel()
 
-    _has_ended = False
-
-    def _ended(self, result: Any) -> None:
-        self._has_ended, self._result = True, result
-        if self._told is not None:
-            self._told.callback(True)
+def _image(task: Task) -> Image:
+    """As far as its place in the store needs it."""
+    return Image(id=task.payload["image"], project_id="", data_id=task.payload["data"])

@@ -2,8 +2,7 @@
 """
 How many images and bytes of data a project may have; tested in the transactions that write.
 
-Bytes are counted when all data of an image has come, also where it waits for its import: no earlier moment knows how
-many there are.  A download is bounded by what is left when it begins (``room_of``).
+Bytes are counted when all data of an image has come, since no earlier moment knows how many there are.
 """
 
 from __future__ import annotations
@@ -39,9 +38,7 @@ class Usage:
 
 def usage_of(connection: Connection, project_id: str) -> Usage:
     """What a project has now."""
-    counted = select(func.count(), func.coalesce(func.sum(func.coalesce(_c.size, _c.staged_bytes, 0)), 0)).where(
-        _c.project_id == project_id
-    )
+    counted = select(func.count(), func.coalesce(func.sum(_c.size), 0)).where(_c.project_id == project_id)
     images, size = connection.execute(counted).one()
     return Usage(images, int(size))
 
@@ -63,17 +60,12 @@ def enforce_room(connection: Connection, image_id: str, size: int, quota: Quota)
     :param size: of the data, in bytes
     :raises OverQuota:
     """
-    left = room_of(connection, image_id, quota)
-    if left is not None and size > left:
+    project_id = connection.execute(select(_c.project_id).where(_c.id == image_id)).scalar()
+    if quota.bytes < 0 or project_id is None:
+        return
+    used = usage_of(connection, project_id).bytes
+    if used + size > quota.bytes:
         raise OverQuota(
-            f"The project is over a limit of {quota.bytes} bytes of images: it has {quota.bytes - left}, "
-            f"and {size} more are too many."
+            f"Project {project_id} is over a limit of {quota.bytes} bytes of images: it has {used}, and {size} more "
+            "are too many."
         )
-
-
-def room_of(connection: Connection, image_id: str, quota: Quota) -> int | None:
-    """How many bytes an image may have, besides what its project's other images have; None: there is no limit."""
-    row = connection.execute(select(_c.project_id, _c.staged_bytes).where(_c.id == image_id)).first()
-    if quota.bytes < 0 or row is None:
-        return None
-    return max(0, quota.bytes - usage_of(connection, row.project_id).bytes + (row.staged_bytes or 0))

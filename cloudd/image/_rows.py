@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from cloudd.database import now_us, tables
 
-from ._errors import ImageConflict, ImageForbidden, NoSuchImage
+from ._errors import ImageConflict, NoSuchImage
 from ._facts import ACTIVE, COMMUNITY, MAX_MEMBERS, PUBLIC, QUEUED, SAVING, SHARED, UPLOADING, Image, Member
 from ._query import Condition, ImageQuery, Order
 from ._quota import UNLIMITED, Quota, enforce_one_more, enforce_room
@@ -98,8 +98,8 @@ def change(connection: Connection, before: Image, after: Image) -> Image:
     :raises ImageConflict: it was changed meanwhile
     """
     written = {name: getattr(after, name) for name in _PATCHED}
-    same = update(_images).where(_c.id == before.id, _c.updated_us == before.updated_us, _c.status == before.status)
-    found = connection.execute(same.values(**written, updated_us=later()))
+    same = update(_images).where(_c.id == before.id, _c.updated_us == before.updated_us)
+    found = connection.execute(same.values(**written, updated_us=_later(before)))
     if found.rowcount != 1:
         raise ImageConflict(f"Image {before.id} was changed by somebody else at the same moment: try again.")
     if after.properties != before.properties:
@@ -154,18 +154,14 @@ def end_upload(connection: Connection, image_id: str, data_id: str, facts: Facts
     return enter_if(connection, image_id, ACTIVE, _its(data_id), {**facts, "saving_until_us": None})
 
 
-def end_stage(connection: Connection, image_id: str, data_id: str, size: int, quota: Quota = UNLIMITED) -> Image:
+def end_stage(connection: Connection, image_id: str, data_id: str) -> Image:
     """
     All data has come, and waits for an import.
 
-    :param size: in bytes
     :raises NoSuchImage: it was deleted meanwhile
     :raises ImageConflict: another upload has taken its place
-    :raises OverQuota:
     """
-    enforce_room(connection, image_id, size, quota)
-    staged = {"saving_until_us": None, "staged_bytes": size}
-    return enter_if(connection, image_id, UPLOADING, _its(data_id), staged)
+    return enter_if(connection, image_id, UPLOADING, _its(data_id), {"saving_until_us": None})
 
 
 def give_up_upload(connection: Connection, image_id: str, data_id: str) -> None:
@@ -177,14 +173,6 @@ def give_up_silent(connection: Connection) -> int:
     """The same for all uploads whose process has died; gives how many."""
     silent = update(_images).where(_c.status.in_(_COMING), _c.saving_until_us < now_us())
     return connection.execute(silent.values(**waiting())).rowcount
-
-
-def give_up_staged(connection: Connection, keep_us: int) -> int:
-    """The same for data that nobody has imported for so long; gives how many."""
-    forgotten = update(_images).where(
-        _c.status == UPLOADING, _c.saving_until_us.is_(None), _c.updated_us < now_us() - keep_us
-    )
-    return connection.execute(forgotten.values(**waiting())).rowcount
 
 
 def known_data(connection: Connection, data_ids: Collection[str]) -> set[str]:
@@ -203,8 +191,7 @@ def waiting() -> dict[str, Any]:
         "data_id": None,
         "saving_until_us": None,
         "import_task_id": None,
-        "staged_bytes": None,
-        "updated_us": later(),
+        "updated_us": now_us(),
     }
 
 
@@ -216,7 +203,7 @@ def enter_if(connection: Connection, image_id: str, status: str, condition: Colu
     :raises ImageConflict: it does not hold
     """
     entered = update(_images).where(_c.id == image_id, condition)
-    if connection.execute(entered.values(**facts, status=status, updated_us=later())).rowcount == 1:
+    if connection.execute(entered.values(**facts, status=status, updated_us=now_us())).rowcount == 1:
         return _again(connection, image_id)
     found = connection.execute(select(_c.status).where(_c.id == image_id)).scalar()
     if found is None:
@@ -229,22 +216,18 @@ def remove(connection: Connection, image_id: str) -> None:
     With all that belongs to it.
 
     :raises NoSuchImage:
-    :raises ImageForbidden: it is protected
     """
-    free = delete(_images).where(_c.id == image_id, _c.protected.is_(False))
-    if connection.execute(free).rowcount == 1:
-        return
-    get(connection, image_id, None)
-    raise ImageForbidden(f"Image {image_id} is protected and cannot be deleted.")
+    if connection.execute(delete(_images).where(_c.id == image_id)).rowcount != 1:
+        raise NoSuchImage(image_id)
 
 
 def _again(connection: Connection, image_id: str) -> Image:
     return get(connection, image_id, None)[0]
 
 
-def later() -> ColumnElement[int]:
-    """The time of a change, never the same twice: it is by this that one finds out about another."""
-    return case((now_us() > _c.updated_us, now_us()), else_=_c.updated_us + 1)
+def _later(before: Image) -> ColumnElement[int]:
+    """Never the same twice: it is by this that a change finds out about another."""
+    return case((now_us() > before.updated_us, now_us()), else_=before.updated_us + 1)
 
 
 def _values(image: Image) -> dict[str, Any]:

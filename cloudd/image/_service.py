@@ -124,6 +124,8 @@ class Images:
         :raises ImageForbidden: it is protected
         """
         image = await self.own(access, image_id)
+        if image.protected:
+            raise ImageForbidden(f"Image {image_id} is protected and cannot be deleted.")
         await self._resources.database.write(_rows.remove, image_id)
         await self.delete_data(image)
 
@@ -251,7 +253,7 @@ class Images:
         place, write = data_of(image)[2], self._resources.database.write
         try:
             kept: Image = await (
-                write(_rows.end_stage, image.id, place, upload.size, self.quota)
+                write(_rows.end_stage, image.id, place)
                 if image.status == UPLOADING
                 else write(_rows.end_upload, image.id, place, found.columns, self.quota)
             )
@@ -365,9 +367,6 @@ class Images:
                 log.info("{count} uploads of images have ended with their process", count=given_up)
             if given_up := await self._resources.database.write(give_up_ended):
                 log.info("{count} imports of images have ended without an outcome", count=given_up)
-            keep_us = int(self._resources.settings.images.staged_keep_s * 1e6)
-            if given_up := await self._resources.database.write(_rows.give_up_staged, keep_us):
-                log.info("staged data of {count} images was not imported for too long", count=given_up)
             await self._delete_strays()
         except Exception:
             log.failure("upkeep of images failed; it is tried again")

@@ -221,12 +221,6 @@ class ImageSettings:
     quota_bytes: int = setting(
         -1, "most data of a project's images; -1: there is no limit", unit="bytes", minimum=-1, maximum=1 << 60
     )
-    staged_keep_s: float = setting(
-        86_400.0, "so long staged data waits for its import", unit="seconds", minimum=60, maximum=31_536_000
-    )
-    quota_imports: int = setting(
-        10, "most imports of a project that are not done", unit="imports", minimum=1, maximum=100_000
-    )
     web_download_hosts: tuple[str, ...] = setting(
         (),
         "from where images may be imported by web-download; an address that is not public needs an entry of its own, "

@@ -131,8 +131,6 @@ class Kind:
     :param steps: in order, at least one; a name means the same in all releases that may meet
     :param permanent: errors after which trying again would not help, besides ``TaskFailed``
     :param silence_s: a step that neither saves nor ends for so long is cut off, and tried again like one that failed
-    :param most: at one time in one process, so that what others order does not take the place of everything else; None:
-        as many as there is place for
     :param undo: runs before a task is ``failed``, from the state that was saved last, with the same rules as a step
     """
 
@@ -142,7 +140,6 @@ class Kind:
     permanent: tuple[type[Exception], ...] = ()
     silence_s: float = 600.0
     undo: StepFunction | None = None
-    most: int | None = None
 
     @steps.validator
     def _check_steps(self, _attribute: object, steps: tuple[Step, ...]) -> None:

@@ -167,34 +167,20 @@ class Runner:
         looking.addErrback(self._cannot_look).addBoth(self._has_looked)
 
     async def _look(self, now: float, version: int | None) -> None:
-        self._look_at = now + (POLL_S if version is None else LONGEST_LOOK_S)
-        for readable in self._groups():
-            waits_us = await self._database.read(_rows.next_due_us, readable, self.here)
-            self.cause = ""
-            if waits_us is not None and waits_us > 0:
-                self._look_at = min(self._look_at, now + waits_us / 1e6)
-            elif waits_us is not None and (room := self._room(readable)) > 0:
-                await self._claim(readable, room)
-
-    def _groups(self) -> list[_rows.Readable]:
-        """What is claimed together: kinds without a limit of their own, and each of the others."""
-        free = {name: versions for name, versions in self._readable.items() if self.kinds[name].most is None}
-        limited = [{name: versions} for name, versions in self._readable.items() if name not in free]
-        return [group for group in (free, *limited) if group and self._room(group) > 0]
-
-    def _room(self, readable: _rows.Readable) -> int:
-        """How many more of a group may run."""
-        room = self._parallel - len(self._running)
-        for name in readable:
-            if (most := self.kinds[name].most) is not None:
-                room = min(room, most - self.running_of(name))
-        return room
-
-    async def _claim(self, readable: _rows.Readable, room: int) -> None:
+        longest_s = POLL_S if version is None else LONGEST_LOOK_S
+        self._look_at = now + longest_s
+        waits_us = await self._database.read(_rows.next_due_us, self._readable, self.here)
+        self.cause = ""
+        if waits_us is None:
+            return
+        if waits_us > 0:
+            self._look_at = now + min(longest_s, waits_us / 1e6)
+            return
+        free = self._parallel - len(self._running)
         self._look_at = began = self._reactor.seconds()
         self._moment("claim")
         lasts_us = int(self._lease_s * 1e6)
-        claimed = await self._database.write(_rows.claim, readable, self._owner, lasts_us, room, self.here)
+        claimed = await self._database.write(_rows.claim, self._readable, self._owner, lasts_us, free, self.here)
         self._moment("claim, written")
         for lease, facts in claimed:
             kind = self.kinds[facts.kind]

@@ -64,9 +64,9 @@ class Importing(Scenario):
             upload = await store.receive(DIGESTS)
             upload.write(DATA)
             await put_data(store, image, upload, await looked_at(upload))
-            await world.database.write(_rows.end_stage, image.id, payload["data"], len(DATA))
+            await world.database.write(_rows.end_stage, image.id, payload["data"])
         method = GLANCE_DIRECT if uri is None else WEB_DOWNLOAD
-        await world.database.write(lambda c: begin_import(c, image, {**payload, "method": method}, 10))
+        await world.database.write(lambda c: begin_import(c, image, {**payload, "method": method}))
 
     def kinds(self, world: World) -> Iterable[Kind]:
         port = int((world.folder / "port").read_text())
@@ -78,16 +78,15 @@ class Importing(Scenario):
     async def effects(self, world: World) -> Any:
         store, index = opened(world)
         await store.recover()
-        found, names = {}, {}
+        found = {}
         for name in self._sources:
             image = (await world.database.read(_rows.get, name, None))[0]
-            found[name] = [image.status, image.size, image.checksum, image.import_task_id]
-            names[data_of(image)[2]] = name
-        stored = [each.name for each in await store.objects(ACCOUNT, CONTAINER, Listing())]
+            found[name] = [image.status, image.size, image.checksum, image.import_task_id, data_of(image)[2]]
+        objects = [each.name for each in await store.objects(ACCOUNT, CONTAINER, Listing())]
         await store.close()
         await index.close()
         files = [path for path in (world.folder / "objects" / "data").rglob("*") if path.is_file()]
-        return {"images": found, "objects": sorted(names.get(each, "nobody") for each in stored), "files": len(files)}
+        return {"images": found, "objects": objects, "files": len(files)}
 
 
 GOOD = Importing({"direct": None, "web": "raw"})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
-from attrs import evolve
+from attrs import define, field
 from sqlalchemy import update
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred, succeed
@@ -19,18 +19,15 @@ from cloudd.image import (
     Image,
     ImageConflict,
     Imports,
+    SourceBroken,
     SourceRefused,
-    _imports,
-    _rows,
     import_kinds,
     read_sources,
 )
-from cloudd.image._import_rows import begin_import
-from cloudd.tasks._operators import retry
+from cloudd.tasks import Fields, Task, TaskFailed
 from storage import Listing, MemoryStore
 from tests.protocols.rest.image.cloud import FORMATS, ImageCase
 from tests.protocols.swift.face import an_access
-from tests.tasks.house import House
 from tests.tasks.walk import KilledAtEveryMoment
 
 from .import_walk import DATA
@@ -52,9 +49,9 @@ class GoodTests(KilledAtEveryMoment, SynchronousTestCase):
     def look_at(self, calm: dict[str, Any]) -> None:
         self.assertEqual(ends(calm), {"direct": ("done", ""), "web": ("done", "")})
         images = {name: facts[:2] + facts[3:] for name, facts in calm["effects"]["images"].items()}
-        self.assertEqual(images["direct"], ["active", len(DATA), None])
-        self.assertEqual(images["web"], ["active", len(RAW), None])
-        self.assertEqual(calm["effects"]["objects"], ["direct", "web"])
+        self.assertEqual(images["direct"], ["active", len(DATA), None, "data-direct"])
+        self.assertEqual(images["web"], ["active", len(RAW), None, "data-web"])
+        self.assertEqual(calm["effects"]["objects"], ["data-direct", "data-web"])
 
 
 class UnfitTests(KilledAtEveryMoment, SynchronousTestCase):
@@ -68,78 +65,40 @@ class UnfitTests(KilledAtEveryMoment, SynchronousTestCase):
         self.assertIn("its data is raw", told["direct"][1])
         self.assertIn("backing file", told["web"][1])
         for facts in calm["effects"]["images"].values():
-            self.assertEqual(facts, ["queued", None, None, None])
+            self.assertEqual(facts, ["queued", None, None, None, ""])
         self.assertEqual((calm["effects"]["objects"], calm["effects"]["files"]), ([], 0))
 
 
+@define
+class Saving:
+    """The part of ``Task`` that a download uses; keeps what is saved."""
+
+    payload: Fields
+    state: Fields = field(factory=dict)
+
+    async def save(self, state: Fields, *, progress: int | None = None, total: int | None = None) -> None:
+        self.state = state
+
+
 class DownloadTests(TestCase):
-    """A download as a task, from a server of its own."""
-
-    async def setUp(self) -> None:  # type: ignore[override]
-        self.house = House.built(self)
-        self.origin = Origin(reactor)
-        self.addCleanup(self.origin.close)
-        self.store: Any = MemoryStore()
-        await self.store.create_container(".images", "data", {})
-        fetcher = Fetcher(reactor, read_sources([f"127.0.0.1:{self.origin.port}"]), 1_000_000)
-        resources = SimpleNamespace(reactor=reactor, database=self.house.database)
-        (kind,) = import_kinds(resources, self.store, fetcher)
-        self.kind = evolve(kind, retry=evolve(kind.retry, first_s=0.01, longest_s=0.01))
-
-    async def begun(self, path: str) -> Image:
-        image = Image(id="i", project_id="p", disk_format="raw", container_format="bare")
-        await self.house.database.write(_rows.create, image)
-        url = self.origin.url(path)
-        payload = {"image": "i", "data": "d", "method": "web-download", "uri": url, "user_id": "u"}
-        return await self.house.database.write(lambda c: begin_import(c, image, payload, 1))
-
-    async def stored(self) -> list[str]:
-        return [each.name for each in await self.store.objects(".images", "data", Listing())]
-
     async def test_breaks_off(self) -> None:
         """It is tried again some times, though it gets on each time; nothing of it is left in the store."""
-        begun = await self.begun("cut")
-        self.house.runner(self.kind)
-        row = await self.house.until_state(str(begun.import_task_id), "failed")
-        self.assertIn("tried 4 times", row["cause"])
-        self.assertEqual(await self.stored(), [])
-        image, _ = await self.house.database.read(_rows.get, "i", None)
-        self.assertEqual((image.status, image.data_id), ("queued", None))
-
-    async def test_deleted_meanwhile(self) -> None:
-        """Nobody wants the data any more: the download ends, and gives its place to others."""
-        self.patch(_imports, "SAVE_S", 0.05)
-        begun = await self.begun("silent")
-        self.house.runner(self.kind)
-        await self.house.until(lambda: self.house.row(str(begun.import_task_id))["progress"])
-        await self.house.database.write(_rows.remove, "i")
-        row = await self.house.until_state(str(begun.import_task_id), "failed")
-        self.assertIn("No image found", row["cause"])
-        self.assertEqual(await self.stored(), [])
-
-    async def test_tried_again_by_an_operator(self) -> None:
-        """An import that had failed takes its image again, which waits for data; under another id."""
-        begun = await self.begun("missing")
-        task_id = str(begun.import_task_id)
-        self.house.runner(self.kind)
-        await self.house.until_state(task_id, "failed")
-        fresh = self.origin.url("raw")
-        self.house.set(task_id, f"payload = replace(payload, '{self.origin.url('missing')}', '{fresh}')")
-        await self.house.database.write(retry, task_id)
-        await self.house.until_state(task_id, "done")
-        image, _ = await self.house.database.read(_rows.get, "i", None)
-        self.assertEqual((image.status, image.size), ("active", len(RAW)))
-        self.assertNotEqual(image.data_id, "d")
-        self.assertEqual(await self.stored(), [image.data_id])
-
-    async def test_too_many(self) -> None:
-        """A project cannot fill the queue."""
-        await self.begun("raw")
-        image = Image(id="j", project_id="p", disk_format="raw", container_format="bare")
-        await self.house.database.write(_rows.create, image)
-        payload = {"image": "j", "data": "e", "method": "web-download", "uri": "", "user_id": "u"}
-        with self.assertRaisesRegex(ImageConflict, "1 imports of the project are not done yet"):
-            await self.house.database.write(lambda c: begin_import(c, image, payload, 1))
+        origin = Origin(reactor)
+        self.addCleanup(origin.close)
+        store = MemoryStore()
+        await store.create_container(".images", "data", {})
+        fetcher = Fetcher(reactor, read_sources([f"127.0.0.1:{origin.port}"]), 1_000_000)
+        resources = SimpleNamespace(reactor=reactor, database=None)
+        (kind,) = import_kinds(resources, store, fetcher)
+        payload = {"image": "i", "data": "d", "method": "web-download", "uri": origin.url("cut"), "user_id": "u"}
+        saving = Saving(payload)
+        for broken in (1, 2, 3):
+            with self.assertRaises(SourceBroken):
+                await kind.steps[0].run(cast(Task, saving))
+            self.assertEqual(saving.state, {"broken": broken})
+        with self.assertRaisesRegex(TaskFailed, "tried 4 times"):
+            await kind.steps[0].run(cast(Task, saving))
+        self.assertEqual(await store.objects(".images", "data", Listing()), [])
 
 
 class ServiceTests(ImageCase):
@@ -187,20 +146,6 @@ class ServiceTests(ImageCase):
         off = Imports(self.resources, self.images, nowhere, lambda: succeed("n1"), lambda: None)
         self.assertEqual(off.methods, ("glance-direct",))
         self.assertEqual((await self.images.get(ALICE, made["id"])).status, "queued")
-
-    async def test_forgotten(self) -> None:
-        """Staged data counts as its project's, and goes when nobody has imported it for long."""
-        image = await self.staged(b"x" * 70)
-        self.assertEqual((await self.images.usage(ALICE)).bytes, 70)
-        await self.images._keep_up()
-        self.assertEqual((await self.images.get(ALICE, image.id)).status, "uploading")
-        settings = self.resources.settings
-        kept = evolve(settings, images=evolve(settings.images, staged_keep_s=-1.0))
-        self.images._resources = evolve(self.resources, settings=kept)
-        await self.images._keep_up()
-        found = await self.images.get(ALICE, image.id)
-        self.assertEqual((found.status, found.data_id, found.staged_bytes), ("queued", None, None))
-        self.assertEqual((await self.images.usage(ALICE)).bytes, 0)
 
     async def test_without_its_task(self) -> None:
         """What a node that was removed was to import waits for another try."""

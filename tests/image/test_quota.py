@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from cloudd.image import DIGESTS, OverQuota
+from cloudd.image import OverQuota
 from cloudd.image._import_rows import begin_import, end_import
 from cloudd.image._quota import Quota
 from tests.protocols.rest.image.cloud import ALICE, BOB, FORMATS, ImageCase
@@ -40,36 +40,13 @@ class QuotaTests(ImageCase):
         self.assertEqual((await self.store.account(".images")).object_count, 1)
         await self.upload(204, image["id"], b"y" * 400)
 
-    async def test_staged(self) -> None:
-        """What waits for an import counts, once."""
-        self.images._resources = evolve(
-            self.resources,
-            settings=evolve(self.resources.settings, images=evolve(self.resources.settings.images, quota_bytes=1_000)),
-        )
-        access = an_access("alice", "p1", "member")
-        for size, fits in ((600, True), (500, False)):
-            made = await self.made(**FORMATS)
-            image = await Deferred.fromCoroutine(self.images.begin_stage(access, made["id"]))
-            upload = await self.store.receive(DIGESTS)
-            upload.write(b"x" * size)
-            keeping = Deferred.fromCoroutine(self.images.keep(image, upload))
-            if fits:
-                kept = await keeping
-            else:
-                await self.assertFailure(keeping, OverQuota)
-        payload = {"image": kept.id, "data": kept.data_id, "method": "glance-direct", "uri": "", "user_id": "u"}
-        await self.database.write(lambda c: begin_import(c, kept, payload, 10))
-        facts, quota = {"size": 600}, Quota(bytes=1_000)
-        done = await self.database.write(lambda c: end_import(c, kept.id, kept.data_id or "", facts, quota))
-        self.assertEqual((done.size, done.staged_bytes), (600, None))
-
     async def test_import(self) -> None:
         """It counts like an upload."""
         made = await self.made(**FORMATS)
         access = an_access("alice", "p1", "member")
         image = await Deferred.fromCoroutine(self.images.get(access, made["id"]))
         payload = {"image": image.id, "data": "d", "method": "web-download", "uri": "http://x/", "user_id": "u"}
-        await self.database.write(lambda c: begin_import(c, image, payload, 10))
+        await self.database.write(lambda c: begin_import(c, image, payload))
         facts = {"size": 11}
         with self.assertRaises(OverQuota):
             await self.database.write(lambda c: end_import(c, image.id, "d", facts, Quota(bytes=10)))

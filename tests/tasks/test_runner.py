@@ -116,28 +116,6 @@ class StepTests(RunnerCase):
         open_steps[-1].callback(None)
         await self.house.until(lambda: self.ends() == ["done"] * 5)
 
-    async def test_at_most_so_many_of_a_kind(self) -> None:
-        """What is limited leaves place for others, and goes on when one of it has ended."""
-        open_steps: list[Deferred[None]] = []
-
-        async def wait(_task: Task) -> None:
-            open_steps.append(Deferred())
-            await open_steps[-1]
-
-        other = Form(name="test.other")
-        others = Kind(form=other, steps=(self.step("one"),))
-        runner = self.house.runner(self.kind(self.step("one", wait), most=2), others, parallel=4)
-        for _ in range(3):
-            await self.house.submit(runner)
-        await self.house.until(partial(self.has, open_steps, 2))
-        await self.house.until_state(await self.house.submit(runner, other), "done")
-        self.assertEqual((len(open_steps), runner.running), (2, 2))
-        open_steps[0].callback(None)
-        await self.house.until(partial(self.has, open_steps, 3))
-        for each in open_steps[1:]:
-            each.callback(None)
-        await self.house.until(lambda: self.ends() == ["done"] * 4)
-
     @staticmethod
     def has(steps: list[Deferred[None]], count: int) -> bool:
         return len(steps) == count

@@ -37,7 +37,6 @@ BOOK = "INSERT INTO events (created_us, type, project_id, user_id, data) VALUES"
 
 def upgrade() -> None:
     op.add_column("images", sa.Column("import_task_id", sa.String(64), nullable=True))
-    op.add_column("images", sa.Column("staged_bytes", sa.BigInteger, nullable=True))
     op.create_table(
         "network_quotas",
         sa.Column("project_id", sa.String(64), nullable=False),
