@@ -9,20 +9,19 @@ An upload whose process was killed is given up when it has said nothing for ``SI
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from cloudd.identity import Access
 from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
-from storage import IObjectStore, IUpload, Listing, NoSuchContainer, NoSuchObject, ObjectFacts
+from storage import IObjectStore, IUpload, NoSuchContainer, NoSuchObject
 
 from . import _policy, _rows
 from ._data import ACCOUNT, CONTAINER, data_of, looked_at, put_data
@@ -39,29 +38,36 @@ from ._facts import (
     Image,
     Member,
 )
-from ._import_rows import give_up_ended
 from ._patch import Operation, checked, may_be_downloaded, missing_formats, patched, tags_in
 from ._query import ImageQuery
-from ._quota import Quota, Usage, usage_of
+from ._quota import Quota, Usage, room_for, usage_of
+from ._upkeep import Upkeep
 
 SILENT_S = 60.0
-UPKEEP_S = 60.0
-STRAY_S = 3_600.0  # data is older than that before it is taken for a stray
-PAGE = 500
 
 log = Logger()
+
+
+def _no_node() -> Awaitable[None]:
+    return succeed(None)
 
 
 @define(eq=False)
 class Images:
     """
     :param store: where the data is
+    :param own_node: id of this node, which keeps what is staged here
+    :ivar upkeep: what the agent's worker does now and again
     """
 
     _resources: Resources
     store: IObjectStore
-    _timer: LoopingCall | None = field(init=False, default=None)
+    _own_node: Callable[[], Awaitable[str | None]] = _no_node
+    upkeep: Upkeep = field(init=False)
     _has_container: bool = field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.upkeep = Upkeep(self._resources, self.store)
 
     # ---- records
 
@@ -124,8 +130,6 @@ class Images:
         :raises ImageForbidden: it is protected
         """
         image = await self.own(access, image_id)
-        if image.protected:
-            raise ImageForbidden(f"Image {image_id} is protected and cannot be deleted.")
         await self._resources.database.write(_rows.remove, image_id)
         await self.delete_data(image)
 
@@ -239,11 +243,17 @@ class Images:
         timer.start(SILENT_S / 3, now=False)
         return timer
 
+    async def room_for(self, image: Image) -> int | None:
+        """How many bytes of data its project's quota leaves for an image; None: it sets no limit."""
+        room: int | None = await self._resources.database.read(room_for, image.id, self.quota)
+        return None if room is None else max(0, room)
+
     async def keep(self, image: Image, upload: IUpload) -> Image:
         """
         All data has come: look at it, keep it, and let the image be active, or wait for its import.
 
         :raises UnfitData: it is not what the image says, or harmful; nothing was kept
+        :raises OverQuota: it is more than the project may have
         :raises ImageError: it was deleted meanwhile, or another upload has taken its place
         """
         found = await looked_at(upload)
@@ -253,7 +263,7 @@ class Images:
         place, write = data_of(image)[2], self._resources.database.write
         try:
             kept: Image = await (
-                write(_rows.end_stage, image.id, place)
+                write(_rows.end_stage, image.id, place, found.size, await self._own_node(), self.quota)
                 if image.status == UPLOADING
                 else write(_rows.end_upload, image.id, place, found.columns, self.quota)
             )
@@ -356,38 +366,8 @@ class Images:
 
     def lead(self) -> None:
         """In the agent's worker, when this code was decided for: begin the upkeep.  Safe to call again."""
-        if self._resources.role in ("agent", "all") and self._timer is None:
-            self._timer = LoopingCall(lambda: Deferred.fromCoroutine(self._keep_up()))
-            self._timer.clock = self._resources.reactor
-            self._timer.start(UPKEEP_S).addErrback(lambda failure: log.failure("upkeep has ended", failure))
-
-    async def _keep_up(self) -> None:
-        try:
-            if given_up := await self._resources.database.write(_rows.give_up_silent):
-                log.info("{count} uploads of images have ended with their process", count=given_up)
-            if given_up := await self._resources.database.write(give_up_ended):
-                log.info("{count} imports of images have ended without an outcome", count=given_up)
-            await self._delete_strays()
-        except Exception:
-            log.failure("upkeep of images failed; it is tried again")
-
-    async def _delete_strays(self) -> None:
-        """Data that no image has, of a process that was killed between the two."""
-        before_us = (time.time() - STRAY_S) * 1e6
-        listing = Listing(limit=PAGE)
-        while page := await self._stored(listing):
-            old = [each.name for each in page if isinstance(each, ObjectFacts) and each.modified_us < before_us]
-            strays = set(old) - await self._resources.database.read(_rows.known_data, old)
-            if strays:
-                await self.store.delete_objects(ACCOUNT, CONTAINER, strays)
-            listing = evolve(listing, marker=page[-1].name)
-
-    async def _stored(self, listing: Listing) -> Sequence[Any]:
-        try:
-            found: Sequence[Any] = await self.store.objects(ACCOUNT, CONTAINER, listing)
-        except NoSuchContainer:
-            return []
-        return found
+        if self._resources.role in ("agent", "all"):
+            self.upkeep.start()
 
     def snapshot(self) -> dict[str, Any]:
         """Nothing here is worth keeping over a swap."""
@@ -395,8 +375,7 @@ class Images:
 
     def retire(self) -> None:
         """Stop the upkeep; requests in flight go on."""
-        if self._timer is not None and self._timer.running:
-            self._timer.stop()
+        self.upkeep.stop()
 
     def health(self) -> list[PartHealth]:
         """Images are records and objects, which tell of themselves."""

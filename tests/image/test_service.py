@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from cloudd.image import DIGESTS, Image, ImageConflict, Images, _rows, _service, data_of
+from cloudd.image import DIGESTS, Image, ImageConflict, Images, _rows, _service, _upkeep, data_of
 from cloudd.interfaces.application import SelfCheckFailed
 from storage import Listing
 from tests.protocols.rest.image.cloud import FORMATS, ImageCase
@@ -51,7 +51,7 @@ class ServiceTests(ImageCase):
         second, _upload = await self.begun()
         again = await self.images.begin_upload(ALICE, second.id)
         self.assertNotEqual(again.data_id, second.data_id)
-        await self.images._keep_up()
+        await self.images.upkeep.keep_up()
         self.assertEqual((await self.status(first), await self.status(second)), ("queued", "queued"))
 
     async def test_two_that_meet(self) -> None:
@@ -95,12 +95,12 @@ class ServiceTests(ImageCase):
         await self.images.keep(image, upload)
         stray = await self.received(b"stray")
         await self.store.put_object(".images", "data", "x", stray, etag="e", content_type="t", metadata={})
-        await self.images._keep_up()
+        await self.images.upkeep.keep_up()
         self.assertEqual(await self.stored(), 2)
         later = time.time() + 4000
         self.patch(time, "time", lambda: later)
-        self.patch(_service, "PAGE", 1)
-        await self.images._keep_up()
+        self.patch(_upkeep, "PAGE", 1)
+        await self.images.upkeep.keep_up()
         self.assertEqual(await self.stored(), 1)
         self.assertEqual(await self.status(image), "active")
 
@@ -112,7 +112,7 @@ class ServiceTests(ImageCase):
         agent.lead()
         agent.lead()
         self.database.failing = RuntimeError("away")
-        self.resources.reactor.advance(_service.UPKEEP_S)
+        self.resources.reactor.advance(_upkeep.UPKEEP_S)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         agent.retire()
         self.assertEqual(self.resources.reactor.getDelayedCalls(), [])
@@ -125,4 +125,4 @@ class ServiceTests(ImageCase):
 
     async def test_nothing_yet(self) -> None:
         """Before the first upload there is no place for data, and nothing to be kept up."""
-        await self.images._keep_up()
+        await self.images.upkeep.keep_up()
