@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
 from cloudd.database import tables
 from cloudd.tasks import LATE, Fields, Form, TaskFailed, submit
 
+from ._errors import ImageConflict
 from ._facts import ACTIVE, GLANCE_DIRECT, IMPORTING, QUEUED, UPLOADING, Image
 from ._quota import Quota, enforce_room
-from ._errors import ImageConflict
 from ._rows import NOTHING_STAGED, enter_if, later, waiting
 
 IMPORT: Final = Form(name="images.import")

@@ -155,8 +155,8 @@ class _Steps:
     """
     The steps.
 
-    ``state``: ``data`` is the data id of this attempt, ``taken`` bytes, ``broken`` downloads, ``told``: what the project
-    may read of why it fails, ``kept``: the image is active.
+    ``state``: ``data`` is the data id of this attempt, ``taken`` bytes, ``broken`` downloads, ``told`` what the
+    project may read of why it fails, ``kept``: the image is active.
     """
 
     _reactor: Any

@@ -4,7 +4,7 @@ The image service: records, and their data in cloudd's own object store.
 
 Data is one object each, in an account that no project has (``ACCOUNT``).  Each upload has an id of its own, under which
 its object lies: of two that meet, the one whose id the image's row has is kept, and neither touches the other's data.
-An upload whose process was killed is given up when it has said nothing for ``SILENT_S``.
+An upload whose process was killed is given up when it has said nothing for ``_holding.SILENT_S``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from cloudd.identity import Access
 from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
 from storage import IObjectStore, IUpload, NoSuchContainer, NoSuchObject
 
-from . import _policy, _rows
+from . import _member_rows, _policy, _rows
 from ._data import ACCOUNT, CONTAINER, data_of, looked_at, put_data
 from ._errors import BadImageValue, ImageError, ImageForbidden, NoSuchImage, NoSuchMember
 from ._facts import (
@@ -38,12 +37,11 @@ from ._facts import (
     Image,
     Member,
 )
+from ._holding import held, silence_us
 from ._patch import Operation, checked, may_be_downloaded, missing_formats, patched, tags_in
 from ._query import ImageQuery
 from ._quota import Quota, Usage, room_for, usage_of
 from ._upkeep import Upkeep
-
-SILENT_S = 60.0
 
 log = Logger()
 
@@ -227,21 +225,13 @@ class Images:
 
     async def _begin(self, image_id: str, status: str) -> Image:
         await self.make_container()
-        lasts_us, data_id = int(SILENT_S * 1e6), uuid.uuid4().hex
+        lasts_us, data_id = silence_us(), uuid.uuid4().hex
         saving: Image = await self._resources.database.write(_rows.begin_upload, image_id, data_id, lasts_us, status)
         return saving
 
     def hold(self, image: Image) -> LoopingCall:
         """An upload goes on, until the timer is stopped."""
-        lasts_us = int(SILENT_S * 1e6)
-
-        async def go_on() -> None:
-            await self._resources.database.write(_rows.go_on_saving, image.id, data_of(image)[2], lasts_us)
-
-        timer = LoopingCall(lambda: Deferred.fromCoroutine(go_on()).addErrback(_cannot_go_on))
-        timer.clock = self._resources.reactor
-        timer.start(SILENT_S / 3, now=False)
-        return timer
+        return held(self._resources, image)
 
     async def room_for(self, image: Image) -> int | None:
         """How many bytes of data its project's quota leaves for an image; None: it sets no limit."""
@@ -315,14 +305,14 @@ class Images:
         """
         image = await self.own(access, image_id)
         _enforce_shared(image)
-        member: Member = await self._resources.database.write(_rows.add_member, image_id, project_id)
+        member: Member = await self._resources.database.write(_member_rows.add_member, image_id, project_id)
         return member
 
     async def members(self, access: Access, image_id: str) -> Sequence[Member]:
         """All for the owner, for others what is theirs."""
         image = await self.get(access, image_id)
         _enforce_shared(image)
-        found: Sequence[Member] = await self._resources.database.read(_rows.members_of, image_id)
+        found: Sequence[Member] = await self._resources.database.read(_member_rows.members_of, image_id)
         if _policy.is_admin(access) or _policy.owns(access, image):
             return found
         return [each for each in found if each.project_id == access.project_id]
@@ -347,7 +337,7 @@ class Images:
         await self.member(access, image_id, project_id)
         if access.project_id != project_id and not _policy.is_admin(access):
             raise ImageForbidden("Only the project with which an image is shared says whether it accepts it.")
-        await self._resources.database.write(_rows.set_member, image_id, project_id, status)
+        await self._resources.database.write(_member_rows.set_member, image_id, project_id, status)
         return await self.member(access, image_id, project_id)
 
     async def remove_member(self, access: Access, image_id: str, project_id: str) -> None:
@@ -356,7 +346,7 @@ class Images:
         """
         image = await self.own(access, image_id)
         _enforce_shared(image)
-        if not await self._resources.database.write(_rows.remove_member, image_id, project_id):
+        if not await self._resources.database.write(_member_rows.remove_member, image_id, project_id):
             raise NoSuchMember(f"Image {image_id} is not shared with {project_id}.")
 
     # ---- as one part of a generation
@@ -394,10 +384,6 @@ class Images:
             await self._resources.database.read(_rows.listed, ImageQuery(limit=1), None, admin=True)
         except Exception as error:
             raise SelfCheckFailed("cloudd.image", str(error) or type(error).__name__) from error
-
-
-def _cannot_go_on(failure: Failure) -> None:
-    log.warn("an upload cannot say that it goes on: {cause}", cause=failure.getErrorMessage())
 
 
 def _with_tag(image: Image, tag: str) -> Image:

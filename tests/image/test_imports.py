@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any, cast
 
-from attrs import define, field
-from sqlalchemy import update
+from attrs import define, evolve, field
+from sqlalchemy import select, update
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,15 +22,15 @@ from cloudd.image import (
     Imports,
     SourceBroken,
     SourceRefused,
-    import_kinds,
     _rows,
+    import_kinds,
     read_sources,
 )
 from cloudd.image._import_rows import begin_import, give_up_import
 from cloudd.image._quota import Quota
 from cloudd.tasks import Fields, Task, TaskFailed
 from storage import Listing
-from tests.protocols.rest.image.cloud import FORMATS, ImageCase
+from tests.protocols.rest.image.cloud import BOB, FORMATS, ImageCase
 from tests.protocols.swift.face import an_access
 from tests.tasks.walk import KilledAtEveryMoment
 
@@ -167,7 +168,9 @@ class DownloadTests(ImageCase):
         self.assertEqual((await self.image_of(saving)).status, "queued")
         await self.run_step(saving)
         image = await self.image_of(saving)
-        self.assertEqual((image.status, image.import_task_id, [image.data_id]), ("importing", "t1", await self.stored()))
+        self.assertEqual(
+            (image.status, image.import_task_id, [image.data_id]), ("importing", "t1", await self.stored())
+        )
         other = await self.importing("raw")
         await self.database.write(give_up_import, other.payload["image"], "d")
         await self.images.begin_upload(ALICE, other.payload["image"])
@@ -251,4 +254,72 @@ class ServiceTests(ImageCase):
         found = await self.images.get(ALICE, image.id)
         self.assertEqual((found.status, found.data_id, found.import_task_id), ("queued", None, None))
         (told,) = await self.imports.of_image(ALICE, image.id)
-        self.assertEqual((told.state, told.cause), ("failed", "gone"))
+        self.assertEqual((told.state, told.cause), ("failed", f"It failed; the log has it as {told.id}."))
+
+    async def test_causes(self) -> None:
+        """A project reads what steps have left for it, and nothing else of what went wrong."""
+        image = await self.staged()
+        begun = await self.imports.begin(ALICE, image.id, "glance-direct", request_id="req-1")
+        for cause, told, shown in (
+            ("It is cut.", "It is cut.", "It is cut."),
+            ("given up after 5 attempts: SourceBroken: It is cut.", "It is cut.", "It is cut."),
+            ("OSError: /secret/place", "It is cut.", "It failed; the log has it as req-1."),
+            ("OSError: /secret/place", "", "It failed; the log has it as req-1."),
+            ("it was not done in its time", "", "it was not done in its time"),
+            ("", "It is cut.", ""),
+        ):
+            values = {"state": "failed", "cause": cause, "step_state": json.dumps({"told": told} if told else {})}
+            await self.write(update(task).where(task.c.id == begun.import_task_id).values(**values))
+            (found,) = await self.imports.of_image(ALICE, image.id)
+            self.assertEqual(found.cause, shown)
+
+    async def write(self, statement: Any) -> None:
+        await self.database.write(lambda connection: connection.execute(statement))
+
+    async def task_of(self, task_id: str) -> Any:
+        found: Any = await self.database.read(lambda c: c.execute(select(task).where(task.c.id == task_id)).one())
+        return found
+
+    async def test_secret_url(self) -> None:
+        """It is not in what may be logged."""
+        made = await self.made(**FORMATS)
+        await self.imports.begin(ALICE, made["id"], "web-download", URL + "?signature=xyz")
+        self.assertNotIn("xyz", repr(await self.imports.of_image(ALICE, made["id"])))
+
+    async def test_deleted(self) -> None:
+        """The import of an image that is deleted ends."""
+        image = await self.staged()
+        begun = await self.imports.begin(ALICE, image.id, "glance-direct")
+        await self.images.delete(ALICE, image.id)
+        self.assertEqual((await self.task_of(str(begun.import_task_id))).cancel_cause, "the image was deleted")
+
+    async def test_many(self) -> None:
+        """A project may not have more open imports than that; another one has its own, and room comes back."""
+        limited = evolve(self.resources.settings, images=evolve(self.resources.settings.images, open_imports=1))
+        self.imports._resources = evolve(self.resources, settings=limited)
+        begun = await self.imports.begin(ALICE, (await self.staged()).id, "glance-direct")
+        second = await self.staged()
+        self.assertIn("may have 1", await self.refused(ImageConflict, second.id))
+        self.assertEqual((await self.images.get(ALICE, second.id)).status, "uploading")
+        bob = an_access("bob", "p2", "member")
+        other = (await self.made(BOB, **FORMATS))["id"]
+        self.assertEqual((await self.imports.begin(bob, other, "web-download", URL)).status, "importing")
+        await self.write(update(task).where(task.c.id == begun.import_task_id).values(state="done"))
+        self.assertEqual((await self.imports.begin(ALICE, second.id, "glance-direct")).status, "importing")
+
+    async def test_time(self) -> None:
+        """It is counted from when the import begins to run: one that waits behind others loses nothing."""
+        begun = await self.imports.begin(ALICE, (await self.staged()).id, "glance-direct")
+        row = await self.task_of(str(begun.import_task_id))
+        self.assertEqual((row.deadline_us, row.run_us), (None, 3_600_000_000))
+
+    async def test_where_it_was_staged(self) -> None:
+        """The task is that node's, whichever was asked for the import."""
+        self.images._own_node = lambda: succeed("n2")
+        image = await self.staged()
+        self.images._own_node = lambda: succeed("n1")
+        begun = await self.imports.begin(ALICE, image.id, "glance-direct")
+        self.assertEqual((await self.task_of(str(begun.import_task_id))).node_id, "n2")
+        made = await self.made(**FORMATS)
+        begun = await self.imports.begin(ALICE, made["id"], "web-download", URL)
+        self.assertEqual((await self.task_of(str(begun.import_task_id))).node_id, "n1")
