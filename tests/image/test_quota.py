@@ -45,6 +45,7 @@ class QuotaTests(ImageCase):
         image = await self.made(**FORMATS)
         access = an_access("alice", "p1", "member")
         begun = await Deferred.fromCoroutine(self.images.begin_stage(access, image["id"]))
+        assert begun.data_id is not None
         with self.assertRaises(OverQuota):
             await self.database.write(_rows.end_stage, begun.id, begun.data_id, 11, None, Quota(bytes=10))
         staged = await self.database.write(_rows.end_stage, begun.id, begun.data_id, 10, None, Quota(bytes=10))
@@ -55,7 +56,7 @@ class QuotaTests(ImageCase):
         payload = {"image": begun.id, "data": begun.data_id, "method": "glance-direct", "uri": "", "user_id": "u"}
         await self.database.write(lambda c: begin_import(c, staged, payload))
         facts = {"size": 10}
-        kept = await self.database.write(lambda c: end_import(c, begun.id, begun.data_id, facts, Quota(bytes=10)))
+        kept = await self.database.write(lambda c: end_import(c, begun.id, str(begun.data_id), facts, Quota(bytes=10)))
         self.assertEqual((kept.status, kept.staged_size, kept.size), ("active", None, 10))
         self.assertEqual((await self.images.usage(access)).bytes, 10)
 
