@@ -76,7 +76,7 @@ class Images:
         """
         _policy.enforce_write(access)
         owner = image.project_id or access.project_id or ""
-        if owner != access.project_id and not _policy.is_admin(access):
+        if owner != access.project_id and not access.is_admin:
             raise ImageForbidden(f"You are not permitted to create images owned by '{owner}'.")
         if image.visibility == PUBLIC:
             _policy.enforce_publish(access)
@@ -91,7 +91,7 @@ class Images:
         """
         _policy.enforce_read(access)
         found: Sequence[Image] = await self._resources.database.read(
-            _rows.listed, query, access.project_id, admin=_policy.is_admin(access)
+            _rows.listed, query, access.project_id, admin=access.is_admin
         )
         return found
 
@@ -114,7 +114,7 @@ class Images:
         after = patched(before, operations)
         if after.visibility == PUBLIC != before.visibility:
             _policy.enforce_publish(access)
-        if after.project_id != before.project_id and not _policy.is_admin(access):
+        if after.project_id != before.project_id and not access.is_admin:
             raise ImageForbidden("Only administrators may give an image to another project.")
         if after == before:
             return before
@@ -156,7 +156,7 @@ class Images:
 
         :raises ImageConflict: it has no data yet
         """
-        if not _policy.is_admin(access):
+        if not access.is_admin:
             await self.get(access, image_id)
             raise ImageForbidden("Only administrators deactivate images and make them active again.")
         wanted = ACTIVE if active else DEACTIVATED
@@ -313,7 +313,7 @@ class Images:
         image = await self.get(access, image_id)
         _enforce_shared(image)
         found: Sequence[Member] = await self._resources.database.read(_member_rows.members_of, image_id)
-        if _policy.is_admin(access) or _policy.owns(access, image):
+        if access.is_admin or _policy.owns(access, image):
             return found
         return [each for each in found if each.project_id == access.project_id]
 
@@ -335,7 +335,7 @@ class Images:
         if status not in MEMBER_STATUSES:
             raise BadImageValue(f"status: expected one of {', '.join(MEMBER_STATUSES)}, got {status[:40]!r}.")
         await self.member(access, image_id, project_id)
-        if access.project_id != project_id and not _policy.is_admin(access):
+        if access.project_id != project_id and not access.is_admin:
             raise ImageForbidden("Only the project with which an image is shared says whether it accepts it.")
         await self._resources.database.write(_member_rows.set_member, image_id, project_id, status)
         return await self.member(access, image_id, project_id)
