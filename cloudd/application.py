@@ -118,7 +118,7 @@ class Application:
         self._resources = resources
         self.objects = Objects(resources, store, self._own_node)
         self.identity = Identity(resources, self.objects.project_deleted)
-        self.images = Images(resources, store)
+        self.images = Images(resources, store, self._own_node)
         images = resources.settings.images
         fetcher = Fetcher(resources.reactor, read_sources(images.web_download_hosts), images.max_bytes)
         self.imports = Imports(resources, self.images, fetcher, self._own_node, self._poke_tasks)

@@ -221,6 +221,7 @@ task = Table(
     Column("lease_owner", String(128), nullable=True),
     Column("lease_token", String(64), nullable=True),
     Column("deadline_us", BigInteger, nullable=True),
+    Column("run_us", BigInteger, nullable=True),  # from its first claim to its deadline
     Column("cancel_cause", Text, nullable=True),  # somebody wants it to end
     Column("cause", Text, nullable=False, server_default=""),  # why the last attempt failed, or the task
     Column("result", Text, nullable=True),  # a JSON object, of a task that is done
@@ -336,6 +337,9 @@ image = Table(
     Column("data_id", String(64), nullable=True),  # of its data, which is there or comes now
     Column("saving_until_us", BigInteger, nullable=True),  # so long an upload that says nothing is believed to go on
     Column("import_task_id", String(64), nullable=True),  # of the import that goes on
+    Column("staged_size", BigInteger, nullable=True),  # of data that was staged, until the image is active
+    Column("staged_on", String(64), nullable=True),  # the node that has it; null: one without a name yet
+    Column("staged_us", BigInteger, nullable=True),  # when its last byte came
     Column("created_us", BigInteger, nullable=False),
     Column("updated_us", BigInteger, nullable=False),
     Index(None, "project_id"),

@@ -41,6 +41,15 @@ class ImageConflict(ImageError):
 class OverQuota(ImageError):
     """The project has as much as it may (413); nothing was kept."""
 
+    @classmethod
+    def by_more_than(cls, room: int) -> OverQuota:
+        """
+        Data was cut off.
+
+        :param room: bytes that were left for it
+        """
+        return cls(f"The project is over its limit of bytes of images: {room} are left for this one, and more came.")
+
 
 class SourceRefused(ImageError):
     """Data is not taken from there, or there is none (400); trying again would not help."""

@@ -52,6 +52,8 @@ class Image:
     :ivar data_id: under which its data is in the store, or comes there now
     :ivar saving_until_us: so long an upload that says nothing is believed to go on
     :ivar import_task_id: of the import that goes on
+    :ivar staged_size: bytes of data that was staged, until the image is active; it has come at ``staged_us``
+    :ivar staged_on: id of the node that has it
     :ivar properties: all others that clients have given it
     """
 
@@ -74,6 +76,9 @@ class Image:
     data_id: str | None = None
     saving_until_us: int | None = None
     import_task_id: str | None = None
+    staged_size: int | None = None
+    staged_on: str | None = None
+    staged_us: int | None = None
     created_us: int = 0
     updated_us: int = 0
     properties: Mapping[str, str] = field(factory=dict)

@@ -21,6 +21,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, w
 from twisted.internet.interfaces import IResolutionReceiver
 from twisted.internet.protocol import Protocol
 from twisted.internet.ssl import optionsForClientTLS
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, ResponseDone, ResponseFailed
 from twisted.web.iweb import IAgentEndpointFactory
@@ -28,15 +29,20 @@ from zope.interface import implementer
 
 from storage import IUpload
 
-from ._errors import ImageError, SourceBroken, SourceRefused
+from ._errors import ImageError, OverQuota, SourceBroken, SourceRefused
 from ._source import Place, Sources
 
 CONNECT_S: Final = 15.0
 ANSWER_S: Final = 60.0
 IDLE_S: Final = 60.0
+PACE_S: Final = 60.0  # over so long it is looked how fast data comes
+LEAST_RATE: Final = 10_000  # bytes per second: what is slower would keep its place among the tasks for hours
 MAX_REDIRECTS: Final = 5
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 PASSING: Final = (408, 425, 429)  # besides all from 500 on: asking again may help
+
+
+log = Logger()
 
 
 @define(eq=False)
@@ -57,28 +63,35 @@ class Fetcher:
         """From where data may be taken."""
         return self._sources
 
-    async def fetch(self, url: str, upload: IUpload) -> None:
+    async def fetch(self, url: str, upload: IUpload, room: int | None = None) -> None:
         """
         Give everything that is behind a URL to an upload, never faster than it takes it.
 
         Cancelling ends the download; what the upload has taken is for the caller to discard, as after an error.
 
+        :param room: bytes that a quota leaves for it; None: there is none
         :raises SourceRefused: it is not taken from there, there is none, or it is too long
+        :raises OverQuota: it is longer than the room
         :raises SourceBroken: it has broken off
         :raises StoreFull: of the upload
         """
         try:
-            await self._follow(url, upload)
+            await self._follow(url, upload, self._limit(room))
         except (ImageError, CancelledError):
             raise
         except _BREAKS as error:
             raise SourceBroken(f"The download has broken off: {_words(error)}.") from None
 
-    async def _follow(self, url: str, upload: IUpload) -> None:
+    def _limit(self, room: int | None) -> _Limit:
+        if room is not None and room < self._max_bytes:
+            return _Limit(room, OverQuota.by_more_than(room))
+        return _Limit(self._max_bytes, _too_long(self._max_bytes))
+
+    async def _follow(self, url: str, upload: IUpload, limit: _Limit) -> None:
         for _ in range(MAX_REDIRECTS + 1):
             response = await self._ask(url)
             if response.code not in REDIRECTS:
-                await self._take(response, upload)
+                await self._take(response, upload, limit)
                 return
             _hang_up(response)
             (target,) = response.headers.getRawHeaders("location", [""])[-1:]
@@ -89,7 +102,7 @@ class Fetcher:
         from treq.client import HTTPClient  # late: nobody else needs it
 
         place = self._sources.place(url)
-        addresses = self._sources.checked(place, await _resolved(self._reactor, place.host))
+        addresses = await self._addresses_of(place)
         if not addresses:
             raise SourceBroken(f"The name {place.host} has no address.")
         trouble: Exception | None = None
@@ -103,23 +116,40 @@ class Fetcher:
                 trouble = error
         raise trouble or AssertionError("there was an address")
 
-    async def _take(self, response: Any, upload: IUpload) -> None:
+    async def _addresses_of(self, place: Place) -> Sequence[str]:
+        """What a name means within the cloud is for operators alone."""
+        found = await _resolved(self._reactor, place.host)
         try:
-            self._judge(response)
+            return self._sources.checked(place, found)
+        except SourceRefused:
+            log.info("nothing is downloaded from {host}, which is at {addresses}", host=place.host, addresses=found)
+            raise
+
+    async def _take(self, response: Any, upload: IUpload, limit: _Limit) -> None:
+        try:
+            self._judge(response, limit)
         except ImageError:
             _hang_up(response)
             raise
-        taking = _Taking(self._reactor, upload, self._max_bytes)
+        taking = _Taking(self._reactor, upload, limit)
         response.deliverBody(taking)
         await taking.done
 
-    def _judge(self, response: Any) -> None:
+    def _judge(self, response: Any, limit: _Limit) -> None:
         if response.code != 200:
             again = response.code >= 500 or response.code in PASSING
             raise (SourceBroken if again else SourceRefused)(f"uri: it is answered with status {response.code}.")
         length = response.length
-        if isinstance(length, int) and length > self._max_bytes:
-            raise _too_long(self._max_bytes)
+        if isinstance(length, int) and length > limit.size:
+            raise limit.error
+
+
+@frozen
+class _Limit:
+    """The longest data that is taken, in bytes, and what is wrong with longer."""
+
+    size: int
+    error: ImageError
 
 
 @implementer(IAgentEndpointFactory)
@@ -150,23 +180,26 @@ class _Taking(Protocol):
 
     transport: Any
 
-    def __init__(self, reactor: Any, upload: IUpload, limit: int) -> None:
+    def __init__(self, reactor: Any, upload: IUpload, limit: _Limit) -> None:
         self._reactor, self._upload, self._limit = reactor, upload, limit
         self._pieces: list[bytes] = []
         self._waiting, self._taken = False, 0
         self._end: Failure | None = None
         self._clock: Any = None
+        self._pace: Any = None
+        self._paced = 0  # bytes when the pace was looked at last
         self.done: Deferred[None] = Deferred(lambda _done: self._hang_up())
 
     def connectionMade(self) -> None:
         self._clock = self._reactor.callLater(IDLE_S, self._idle)
+        self._pace = self._reactor.callLater(PACE_S, self._look_at_pace)
 
     def dataReceived(self, data: bytes) -> None:
         if self.done.called:
             return
         self._taken += len(data)
-        if self._taken > self._limit:
-            self._fail(Failure(_too_long(self._limit)))
+        if self._taken > self._limit.size:
+            self._fail(Failure(self._limit.error))
             return
         self._pieces.append(data)
         self._feed()
@@ -207,6 +240,13 @@ class _Taking(Protocol):
         self._clock = None
         self._fail(Failure(SourceBroken(f"Nothing has come for {IDLE_S:g} s.")))
 
+    def _look_at_pace(self) -> None:
+        came, self._paced = self._taken - self._paced, self._taken
+        if came < LEAST_RATE * PACE_S and not self._waiting:  # else it is the store that is slow
+            self._fail(Failure(SourceBroken(f"It is too slow: less than {LEAST_RATE} bytes per second have come.")))
+        else:
+            self._pace = self._reactor.callLater(PACE_S, self._look_at_pace)
+
     def _fail(self, failure: Failure) -> None:
         self._hang_up()
         if not self.done.called:
@@ -220,8 +260,9 @@ class _Taking(Protocol):
             self.transport.loseConnection()
 
     def _stop_clock(self) -> None:
-        if self._clock is not None and self._clock.active():
-            self._clock.cancel()
+        for timer in (self._clock, self._pace):
+            if timer is not None and timer.active():
+                timer.cancel()
 
 
 class _HangUp(Protocol):

@@ -6,7 +6,8 @@ The image is ``importing`` while its task is open.  The task brings the data int
 looks at it, and lets the image be active; when it fails the data goes and the image is queued again.  The cause stands
 with the task, which the image's owner may read.
 
-A download begins anew when its process ends: it is one stream.
+A download begins anew when its process ends: it is one stream.  Each attempt has a data id of its own, so of two that
+meet, since one was stopped for longer than its lease, neither touches the other's data.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from attrs import define
 from twisted.internet.defer import Deferred
@@ -30,9 +31,18 @@ from ._data import DIGESTS, data_of, looked_at, looked_of, put_data
 from ._errors import BadImageValue, ImageConflict, ImageError, SourceBroken
 from ._facts import GLANCE_DIRECT, IMPORTING, UPLOADING, WEB_DOWNLOAD, Image
 from ._fetch import Fetcher
-from ._import_rows import IMPORT, ImportTask, begin_import, end_import, give_up_import, imports_of
+from ._import_rows import (
+    IMPORT,
+    ImportTask,
+    begin_attempt,
+    begin_import,
+    end_import,
+    give_up_import,
+    imports_of,
+    still_wanted,
+)
 from ._patch import missing_formats
-from ._quota import UNLIMITED, Quota
+from ._quota import UNLIMITED, Quota, room_for
 from ._service import Images
 
 SAVE_S: Final = 1.0
@@ -65,13 +75,15 @@ class Imports:
         :param uri: of ``web-download``
         :return: the image, importing
         :raises SourceRefused: nothing is downloaded from there
-        :raises ImageConflict: the image is in another state, or its formats are not known
+        :raises ImageConflict: the image is in another state, its formats are not known, or its project has as many open
+            imports as it may
         """
         image = await self._images.own(access, image_id)
         self._check(image, method, uri)
         if missing := missing_formats(image):
             raise ImageConflict(f"Properties {missing} must be set prior to an import.")
         await self._images.make_container()
+        settings = self._resources.settings.images
         payload = {
             "image": image.id,
             "data": image.data_id if method == GLANCE_DIRECT else uuid.uuid4().hex,
@@ -79,14 +91,20 @@ class Imports:
             "uri": uri,
             "user_id": access.user_id,
         }
-        facts = {
+        facts: dict[str, Any] = {
             "request_id": request_id,
-            "node_id": await self._own_node(),
-            "limit_s": self._resources.settings.images.web_download_timeout_s,
+            "node_id": await self._node_of(image, method),
+            "run_s": settings.web_download_timeout_s,
+            "most_open": settings.open_imports,
         }
         begun: Image = await self._resources.database.write(lambda c: begin_import(c, image, payload, **facts))
         self._poke()
         return begun
+
+    async def _node_of(self, image: Image, method: str) -> str:
+        """Staged data is taken where it lies, whoever was asked to."""
+        staged_on = image.staged_on if method == GLANCE_DIRECT else None
+        return staged_on or await self._own_node()
 
     def _check(self, image: Image, method: str, uri: str) -> None:
         if method == WEB_DOWNLOAD:
@@ -127,13 +145,19 @@ def import_kinds(resources: Any, store: IObjectStore, fetcher: Fetcher, quota: Q
             steps=(Step("data", steps.data), Step("use", steps.use)),
             retry=Retry(attempts=5, first_s=1.0, longest_s=30.0),
             undo=steps.undo,
+            share=0.5,  # others' servers set their pace
         ),
     )
 
 
 @define(eq=False)
 class _Steps:
-    """The steps.  ``state``: ``taken`` bytes, ``broken`` downloads, ``kept``: the image is active."""
+    """
+    The steps.
+
+    ``state``: ``data`` is the data id of this attempt, ``taken`` bytes, ``broken`` downloads, ``told`` what the
+    project may read of why it fails, ``kept``: the image is active.
+    """
 
     _reactor: Any
     _database: Any
@@ -144,13 +168,13 @@ class _Steps:
     async def data(self, task: Task) -> Fields | None:
         """Bring the data into the store."""
         if task.payload["method"] == WEB_DOWNLOAD and await self._facts(task) is None:
-            await _or_failed(self._download(task))
+            await _or_failed(task, self._download(task))
         return None
 
     async def use(self, task: Task) -> Fields | None:
         """Look at it, and let the image be active."""
         if not task.state.get("kept"):
-            await _or_failed(self._use(task))
+            await _or_failed(task, self._use(task))
         return {"size": task.state["size"]}
 
     async def undo(self, task: Task) -> Fields | None:
@@ -159,18 +183,18 @@ class _Steps:
             return None
         with suppress(NoSuchObject, NoSuchContainer):
             await self._store.delete_object(*data_of(_image(task)))
-        await task.write(give_up_import, task.payload["image"], task.payload["data"])
+        await task.write(give_up_import, task.payload["image"], _data_id(task))
         return None
 
     async def _use(self, task: Task) -> None:
         image: Image = (await self._database.read(_rows.get, task.payload["image"], None))[0]
         facts = await self._facts(task)
         if facts is None:
-            raise TaskFailed("the data that was staged is not there any more")
+            raise ImageConflict("The data that was staged is not there any more.")
         looked = looked_of(facts)
         looked.refuse_unfit(image)
-        state = {"kept": True, "size": looked.size}
-        await task.write(end_import, image.id, task.payload["data"], looked.columns, self._quota, state=state)
+        state = {"data": _data_id(task), "kept": True, "size": looked.size}
+        await task.write(end_import, image.id, _data_id(task), looked.columns, self._quota, state=state)
 
     async def _facts(self, task: Task) -> Any:
         try:
@@ -179,57 +203,104 @@ class _Steps:
             return None
 
     async def _download(self, task: Task) -> None:
+        await self._begin_attempt(task)
+        room = await self._database.read(room_for, task.payload["image"], self._quota)
         upload = await self._store.receive(DIGESTS)
-        fetching = Deferred.fromCoroutine(self._fetcher.fetch(task.payload["uri"], upload))
+        fetching = Deferred.fromCoroutine(
+            self._fetcher.fetch(task.payload["uri"], upload, None if room is None else max(0, room))
+        )
+        ended = _End(self._reactor, fetching)
         try:
-            while not await _ends_within(self._reactor, fetching, SAVE_S):
-                await task.save({**task.state, "taken": upload.size}, progress=upload.size)
+            while not await ended.within(SAVE_S):
+                state = {**task.state, "taken": upload.size}
+                wanted = task.payload["image"], _data_id(task)
+                await task.write(still_wanted, *wanted, state=state, progress=upload.size)
             await put_data(self._store, _image(task), upload, await looked_at(upload))
         except BaseException as error:
-            fetching.addErrback(lambda _: None)
             fetching.cancel()
             await upload.discard()
             if isinstance(error, SourceBroken):
                 await _count_break(task, error)
             raise
 
+    async def _begin_attempt(self, task: Task) -> None:
+        present, fresh = _data_id(task), uuid.uuid4().hex
+        state = {**task.state, "data": fresh}
+        await task.write(begin_attempt, task.payload["image"], task.id, present, fresh, state=state)
+
+
+class _End:
+    """The end of some work, heard of by one callback however often it is waited for: await this and never the work."""
+
+    def __init__(self, reactor: Any, work: Deferred[Any]) -> None:
+        self._reactor = reactor
+        self._failure: Failure | None = None
+        self._has_come = False
+        self._waiting: Deferred[None] | None = None
+        work.addBoth(self._come)
+
+    def _come(self, result: Any) -> None:
+        self._has_come, self._failure = True, result if isinstance(result, Failure) else None
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.callback(None)
+
+    async def within(self, seconds: float) -> bool:
+        """Whether it has come, told when it has or the time is over; what it failed with is raised."""
+        if not self._has_come:
+            waiting: Deferred[None] = Deferred()
+            self._waiting = waiting
+            timer = self._reactor.callLater(seconds, self._time_is_over)
+            try:
+                await waiting
+            finally:
+                self._waiting = None
+                if timer.active():
+                    timer.cancel()
+        if self._failure is not None:
+            self._failure.raiseException()
+        return self._has_come
+
+    def _time_is_over(self) -> None:
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            waiting.callback(None)
+
 
 async def _count_break(task: Task, error: SourceBroken) -> None:
     """What breaks off has got on each time, so the engine does not count it as the same attempt again."""
     broken = task.state.get("broken", 0) + 1
     if broken >= BREAKS:
-        raise TaskFailed(f"{error.cause} It was tried {broken} times.")
-    await task.save({"broken": broken})
+        await _fail(task, f"{error.cause} It was tried {broken} times.")
+    await task.save({"data": _data_id(task), "broken": broken, "told": error.cause})
 
 
-async def _or_failed(work: Awaitable[None]) -> None:
+async def _or_failed(task: Task, work: Awaitable[None]) -> None:
     """What will not get better ends the task, with the cause in the service's own words."""
     try:
         await work
     except SourceBroken:
         raise
     except ImageError as error:
-        raise TaskFailed(error.cause) from None
+        await _fail(task, error.cause)
     except StoreFull:
-        raise TaskFailed("there is no room left for the data of images") from None
+        await _fail(task, "There is no room left for the data of images.")
 
 
-def _ends_within(reactor: Any, work: Deferred[Any], seconds: float) -> Deferred[bool]:
-    """Fires with whether it has ended when that is known, or fails as it has: await this and never ``work`` itself."""
-    found: Deferred[bool] = Deferred()
-    timer = reactor.callLater(seconds, found.callback, False)
-
-    def ended(result: Any) -> Any:
-        if timer.active():
-            timer.cancel()
-            found.callback(result if isinstance(result, Failure) else True)
-            return None
-        return result
-
-    work.addBoth(ended)
-    return found
+async def _fail(task: Task, cause: str) -> NoReturn:
+    """
+    :raises TaskFailed: with a cause that the project reads, too
+    """
+    await task.save({**task.state, "told": cause})
+    raise TaskFailed(cause)
 
 
 def _image(task: Task) -> Image:
     """As far as its place in the store needs it."""
-    return Image(id=task.payload["image"], project_id="", data_id=task.payload["data"])
+    return Image(id=task.payload["image"], project_id="", data_id=_data_id(task))
+
+
+def _data_id(task: Task) -> str:
+    """Of the latest attempt."""
+    data_id: str = task.state.get("data") or task.payload["data"]
+    return data_id

@@ -14,18 +14,13 @@ from ._errors import ImageForbidden
 from ._facts import COMMUNITY, DEACTIVATED, PUBLIC, SHARED, Image
 
 
-def is_admin(access: Access) -> bool:
-    """Whether everything is allowed."""
-    return "admin" in access.role_names
-
-
 def sees(access: Access, image: Image, is_member: bool) -> bool:
     """
     Whether who asks may know of the image.
 
     :param is_member: the image is shared with the project that asks
     """
-    if is_admin(access) or image.visibility in (PUBLIC, COMMUNITY):
+    if access.is_admin or image.visibility in (PUBLIC, COMMUNITY):
         return True
     return owns(access, image) or (image.visibility == SHARED and is_member)
 
@@ -39,7 +34,7 @@ def enforce_read(access: Access) -> None:
     """
     :raises ImageForbidden: the token has no role in a project
     """
-    if not is_admin(access) and (access.project_id is None or "reader" not in access.role_names):
+    if not access.is_admin and (access.project_id is None or "reader" not in access.role_names):
         raise ImageForbidden("You need a role in a project to look at images.")
 
 
@@ -47,7 +42,7 @@ def enforce_write(access: Access) -> None:
     """
     :raises ImageForbidden: who asks may only read
     """
-    if not is_admin(access) and (access.project_id is None or "member" not in access.role_names):
+    if not access.is_admin and (access.project_id is None or "member" not in access.role_names):
         raise ImageForbidden("You need the role member in a project to make or change images.")
 
 
@@ -56,7 +51,7 @@ def enforce_change(access: Access, image: Image) -> None:
     :raises ImageForbidden: it is another project's, or who asks may only read
     """
     enforce_write(access)
-    if not is_admin(access) and not owns(access, image):
+    if not access.is_admin and not owns(access, image):
         raise ImageForbidden(f"Image {image.id} belongs to another project: you may not change it.")
 
 
@@ -64,7 +59,7 @@ def enforce_publish(access: Access) -> None:
     """
     :raises ImageForbidden: only administrators make images public
     """
-    if not is_admin(access):
+    if not access.is_admin:
         raise ImageForbidden("You are not authorized to complete publicize_image action.")
 
 
@@ -72,5 +67,5 @@ def enforce_download(access: Access, image: Image) -> None:
     """
     :raises ImageForbidden: an operator has deactivated it
     """
-    if image.status == DEACTIVATED and not is_admin(access):
+    if image.status == DEACTIVATED and not access.is_admin:
         raise ImageForbidden("The requested image has been deactivated. Image data download is forbidden.")

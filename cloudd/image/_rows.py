@@ -29,9 +29,10 @@ from sqlalchemy import (
 )
 
 from cloudd.database import now_us, tables
+from cloudd.tasks import call_off
 
-from ._errors import ImageConflict, NoSuchImage
-from ._facts import ACTIVE, COMMUNITY, MAX_MEMBERS, PUBLIC, QUEUED, SAVING, SHARED, UPLOADING, Image, Member
+from ._errors import ImageConflict, ImageForbidden, NoSuchImage
+from ._facts import ACTIVE, COMMUNITY, PUBLIC, QUEUED, SAVING, SHARED, UPLOADING, Image
 from ._query import Condition, ImageQuery, Order
 from ._quota import UNLIMITED, Quota, enforce_one_more, enforce_room
 
@@ -98,8 +99,8 @@ def change(connection: Connection, before: Image, after: Image) -> Image:
     :raises ImageConflict: it was changed meanwhile
     """
     written = {name: getattr(after, name) for name in _PATCHED}
-    same = update(_images).where(_c.id == before.id, _c.updated_us == before.updated_us)
-    found = connection.execute(same.values(**written, updated_us=_later(before)))
+    same = update(_images).where(_c.id == before.id, _c.updated_us == before.updated_us, _c.status == before.status)
+    found = connection.execute(same.values(**written, updated_us=later()))
     if found.rowcount != 1:
         raise ImageConflict(f"Image {before.id} was changed by somebody else at the same moment: try again.")
     if after.properties != before.properties:
@@ -154,14 +155,26 @@ def end_upload(connection: Connection, image_id: str, data_id: str, facts: Facts
     return enter_if(connection, image_id, ACTIVE, _its(data_id), {**facts, "saving_until_us": None})
 
 
-def end_stage(connection: Connection, image_id: str, data_id: str) -> Image:
+def end_stage(
+    connection: Connection,
+    image_id: str,
+    data_id: str,
+    size: int,
+    node_id: str | None = None,
+    quota: Quota = UNLIMITED,
+) -> Image:
     """
     All data has come, and waits for an import.
 
+    :param size: of the data, in bytes
+    :param node_id: the node that has it
+    :raises OverQuota:
     :raises NoSuchImage: it was deleted meanwhile
     :raises ImageConflict: another upload has taken its place
     """
-    return enter_if(connection, image_id, UPLOADING, _its(data_id), {"saving_until_us": None})
+    enforce_room(connection, image_id, size, quota)
+    staged = {"saving_until_us": None, "staged_size": size, "staged_on": node_id, "staged_us": now_us()}
+    return enter_if(connection, image_id, UPLOADING, _its(data_id), staged)
 
 
 def give_up_upload(connection: Connection, image_id: str, data_id: str) -> None:
@@ -173,6 +186,13 @@ def give_up_silent(connection: Connection) -> int:
     """The same for all uploads whose process has died; gives how many."""
     silent = update(_images).where(_c.status.in_(_COMING), _c.saving_until_us < now_us())
     return connection.execute(silent.values(**waiting())).rowcount
+
+
+def give_up_staged(connection: Connection, keep_s: float) -> int:
+    """The same for all whose staged data has waited longer than that for an import; gives how many."""
+    old = func.coalesce(_c.staged_us, _c.updated_us) < now_us() - int(keep_s * 1e6)
+    forgotten = update(_images).where(_c.status == UPLOADING, _c.saving_until_us.is_(None), old)
+    return connection.execute(forgotten.values(**waiting())).rowcount
 
 
 def known_data(connection: Connection, data_ids: Collection[str]) -> set[str]:
@@ -191,8 +211,12 @@ def waiting() -> dict[str, Any]:
         "data_id": None,
         "saving_until_us": None,
         "import_task_id": None,
-        "updated_us": now_us(),
+        **NOTHING_STAGED,
+        "updated_us": later(),
     }
+
+
+NOTHING_STAGED: Facts = {"staged_size": None, "staged_on": None, "staged_us": None}
 
 
 def enter_if(connection: Connection, image_id: str, status: str, condition: ColumnElement[bool], facts: Facts) -> Image:
@@ -203,7 +227,7 @@ def enter_if(connection: Connection, image_id: str, status: str, condition: Colu
     :raises ImageConflict: it does not hold
     """
     entered = update(_images).where(_c.id == image_id, condition)
-    if connection.execute(entered.values(**facts, status=status, updated_us=now_us())).rowcount == 1:
+    if connection.execute(entered.values(**facts, status=status, updated_us=later())).rowcount == 1:
         return _again(connection, image_id)
     found = connection.execute(select(_c.status).where(_c.id == image_id)).scalar()
     if found is None:
@@ -213,21 +237,27 @@ def enter_if(connection: Connection, image_id: str, status: str, condition: Colu
 
 def remove(connection: Connection, image_id: str) -> None:
     """
-    With all that belongs to it.
+    With all that belongs to it; the import that goes on ends.
 
     :raises NoSuchImage:
+    :raises ImageForbidden: it is protected
     """
-    if connection.execute(delete(_images).where(_c.id == image_id)).rowcount != 1:
-        raise NoSuchImage(image_id)
+    task_id = connection.execute(select(_c.import_task_id).where(_c.id == image_id)).scalar()
+    if connection.execute(delete(_images).where(_c.id == image_id, _c.protected.is_(False))).rowcount != 1:
+        if connection.execute(select(_c.id).where(_c.id == image_id)).first() is None:
+            raise NoSuchImage(image_id)
+        raise ImageForbidden(f"Image {image_id} is protected and cannot be deleted.")
+    if task_id is not None:
+        call_off(connection, task_id, "the image was deleted")
 
 
 def _again(connection: Connection, image_id: str) -> Image:
     return get(connection, image_id, None)[0]
 
 
-def _later(before: Image) -> ColumnElement[int]:
+def later() -> ColumnElement[int]:
     """Never the same twice: it is by this that a change finds out about another."""
-    return case((now_us() > before.updated_us, now_us()), else_=before.updated_us + 1)
+    return case((now_us() > _c.updated_us, now_us()), else_=_c.updated_us + 1)
 
 
 def _values(image: Image) -> dict[str, Any]:
@@ -349,41 +379,3 @@ def _behind(connection: Connection, marker: str, order: Sequence[Order]) -> Colu
 
 def _one(keys: Iterable[ColumnElement[Any]], image_id: str) -> Select[Any]:
     return select(*keys).where(_c.id == image_id)
-
-
-# ---- members and tags
-
-
-def add_member(connection: Connection, image_id: str, project_id: str) -> Member:
-    """
-    :raises ImageConflict: it is shared with that project already, or with too many
-    """
-    members = members_of(connection, image_id)
-    if any(each.project_id == project_id for each in members):
-        raise ImageConflict(f"The member {project_id} is already associated with image {image_id}.")
-    if len(members) >= MAX_MEMBERS:
-        raise ImageConflict(f"Image {image_id} is shared with {MAX_MEMBERS} projects, which is the most.")
-    connection.execute(
-        insert(_members).values(
-            image_id=image_id, project_id=project_id, status="pending", created_us=now_us(), updated_us=now_us()
-        )
-    )
-    return next(each for each in members_of(connection, image_id) if each.project_id == project_id)
-
-
-def members_of(connection: Connection, image_id: str) -> list[Member]:
-    """Of one image, by project."""
-    found = select(_members).where(_members.c.image_id == image_id).order_by(_members.c.project_id)
-    return [Member(**row._mapping) for row in connection.execute(found)]
-
-
-def set_member(connection: Connection, image_id: str, project_id: str, status: str) -> bool:
-    """Whether there is such a member."""
-    asked = update(_members).where(_members.c.image_id == image_id, _members.c.project_id == project_id)
-    return connection.execute(asked.values(status=status, updated_us=now_us())).rowcount == 1
-
-
-def remove_member(connection: Connection, image_id: str, project_id: str) -> bool:
-    """Whether there was such a member."""
-    asked = delete(_members).where(_members.c.image_id == image_id, _members.c.project_id == project_id)
-    return connection.execute(asked).rowcount == 1

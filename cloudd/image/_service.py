@@ -4,27 +4,25 @@ The image service: records, and their data in cloudd's own object store.
 
 Data is one object each, in an account that no project has (``ACCOUNT``).  Each upload has an id of its own, under which
 its object lies: of two that meet, the one whose id the image's row has is kept, and neither touches the other's data.
-An upload whose process was killed is given up when it has said nothing for ``SILENT_S``.
+An upload whose process was killed is given up when it has said nothing for ``_holding.SILENT_S``.
 """
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from cloudd.identity import Access
 from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
-from storage import IObjectStore, IUpload, Listing, NoSuchContainer, NoSuchObject, ObjectFacts
+from storage import IObjectStore, IUpload, NoSuchContainer, NoSuchObject
 
-from . import _policy, _rows
+from . import _member_rows, _policy, _rows
 from ._data import ACCOUNT, CONTAINER, data_of, looked_at, put_data
 from ._errors import BadImageValue, ImageError, ImageForbidden, NoSuchImage, NoSuchMember
 from ._facts import (
@@ -39,29 +37,35 @@ from ._facts import (
     Image,
     Member,
 )
-from ._import_rows import give_up_ended
+from ._holding import held, silence_us
 from ._patch import Operation, checked, may_be_downloaded, missing_formats, patched, tags_in
 from ._query import ImageQuery
-from ._quota import Quota, Usage, usage_of
-
-SILENT_S = 60.0
-UPKEEP_S = 60.0
-STRAY_S = 3_600.0  # data is older than that before it is taken for a stray
-PAGE = 500
+from ._quota import Quota, Usage, room_for, usage_of
+from ._upkeep import Upkeep
 
 log = Logger()
+
+
+def _no_node() -> Awaitable[None]:
+    return succeed(None)
 
 
 @define(eq=False)
 class Images:
     """
     :param store: where the data is
+    :param own_node: id of this node, which keeps what is staged here
+    :ivar upkeep: what the agent's worker does now and again
     """
 
     _resources: Resources
     store: IObjectStore
-    _timer: LoopingCall | None = field(init=False, default=None)
+    _own_node: Callable[[], Awaitable[str | None]] = _no_node
+    upkeep: Upkeep = field(init=False)
     _has_container: bool = field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.upkeep = Upkeep(self._resources, self.store)
 
     # ---- records
 
@@ -72,7 +76,7 @@ class Images:
         """
         _policy.enforce_write(access)
         owner = image.project_id or access.project_id or ""
-        if owner != access.project_id and not _policy.is_admin(access):
+        if owner != access.project_id and not access.is_admin:
             raise ImageForbidden(f"You are not permitted to create images owned by '{owner}'.")
         if image.visibility == PUBLIC:
             _policy.enforce_publish(access)
@@ -87,7 +91,7 @@ class Images:
         """
         _policy.enforce_read(access)
         found: Sequence[Image] = await self._resources.database.read(
-            _rows.listed, query, access.project_id, admin=_policy.is_admin(access)
+            _rows.listed, query, access.project_id, admin=access.is_admin
         )
         return found
 
@@ -110,7 +114,7 @@ class Images:
         after = patched(before, operations)
         if after.visibility == PUBLIC != before.visibility:
             _policy.enforce_publish(access)
-        if after.project_id != before.project_id and not _policy.is_admin(access):
+        if after.project_id != before.project_id and not access.is_admin:
             raise ImageForbidden("Only administrators may give an image to another project.")
         if after == before:
             return before
@@ -124,8 +128,6 @@ class Images:
         :raises ImageForbidden: it is protected
         """
         image = await self.own(access, image_id)
-        if image.protected:
-            raise ImageForbidden(f"Image {image_id} is protected and cannot be deleted.")
         await self._resources.database.write(_rows.remove, image_id)
         await self.delete_data(image)
 
@@ -154,7 +156,7 @@ class Images:
 
         :raises ImageConflict: it has no data yet
         """
-        if not _policy.is_admin(access):
+        if not access.is_admin:
             await self.get(access, image_id)
             raise ImageForbidden("Only administrators deactivate images and make them active again.")
         wanted = ACTIVE if active else DEACTIVATED
@@ -223,27 +225,25 @@ class Images:
 
     async def _begin(self, image_id: str, status: str) -> Image:
         await self.make_container()
-        lasts_us, data_id = int(SILENT_S * 1e6), uuid.uuid4().hex
+        lasts_us, data_id = silence_us(), uuid.uuid4().hex
         saving: Image = await self._resources.database.write(_rows.begin_upload, image_id, data_id, lasts_us, status)
         return saving
 
     def hold(self, image: Image) -> LoopingCall:
         """An upload goes on, until the timer is stopped."""
-        lasts_us = int(SILENT_S * 1e6)
+        return held(self._resources, image)
 
-        async def go_on() -> None:
-            await self._resources.database.write(_rows.go_on_saving, image.id, data_of(image)[2], lasts_us)
-
-        timer = LoopingCall(lambda: Deferred.fromCoroutine(go_on()).addErrback(_cannot_go_on))
-        timer.clock = self._resources.reactor
-        timer.start(SILENT_S / 3, now=False)
-        return timer
+    async def room_for(self, image: Image) -> int | None:
+        """How many bytes of data its project's quota leaves for an image; None: it sets no limit."""
+        room: int | None = await self._resources.database.read(room_for, image.id, self.quota)
+        return None if room is None else max(0, room)
 
     async def keep(self, image: Image, upload: IUpload) -> Image:
         """
         All data has come: look at it, keep it, and let the image be active, or wait for its import.
 
         :raises UnfitData: it is not what the image says, or harmful; nothing was kept
+        :raises OverQuota: it is more than the project may have
         :raises ImageError: it was deleted meanwhile, or another upload has taken its place
         """
         found = await looked_at(upload)
@@ -253,7 +253,7 @@ class Images:
         place, write = data_of(image)[2], self._resources.database.write
         try:
             kept: Image = await (
-                write(_rows.end_stage, image.id, place)
+                write(_rows.end_stage, image.id, place, found.size, await self._own_node(), self.quota)
                 if image.status == UPLOADING
                 else write(_rows.end_upload, image.id, place, found.columns, self.quota)
             )
@@ -305,15 +305,15 @@ class Images:
         """
         image = await self.own(access, image_id)
         _enforce_shared(image)
-        member: Member = await self._resources.database.write(_rows.add_member, image_id, project_id)
+        member: Member = await self._resources.database.write(_member_rows.add_member, image_id, project_id)
         return member
 
     async def members(self, access: Access, image_id: str) -> Sequence[Member]:
         """All for the owner, for others what is theirs."""
         image = await self.get(access, image_id)
         _enforce_shared(image)
-        found: Sequence[Member] = await self._resources.database.read(_rows.members_of, image_id)
-        if _policy.is_admin(access) or _policy.owns(access, image):
+        found: Sequence[Member] = await self._resources.database.read(_member_rows.members_of, image_id)
+        if access.is_admin or _policy.owns(access, image):
             return found
         return [each for each in found if each.project_id == access.project_id]
 
@@ -335,9 +335,9 @@ class Images:
         if status not in MEMBER_STATUSES:
             raise BadImageValue(f"status: expected one of {', '.join(MEMBER_STATUSES)}, got {status[:40]!r}.")
         await self.member(access, image_id, project_id)
-        if access.project_id != project_id and not _policy.is_admin(access):
+        if access.project_id != project_id and not access.is_admin:
             raise ImageForbidden("Only the project with which an image is shared says whether it accepts it.")
-        await self._resources.database.write(_rows.set_member, image_id, project_id, status)
+        await self._resources.database.write(_member_rows.set_member, image_id, project_id, status)
         return await self.member(access, image_id, project_id)
 
     async def remove_member(self, access: Access, image_id: str, project_id: str) -> None:
@@ -346,7 +346,7 @@ class Images:
         """
         image = await self.own(access, image_id)
         _enforce_shared(image)
-        if not await self._resources.database.write(_rows.remove_member, image_id, project_id):
+        if not await self._resources.database.write(_member_rows.remove_member, image_id, project_id):
             raise NoSuchMember(f"Image {image_id} is not shared with {project_id}.")
 
     # ---- as one part of a generation
@@ -356,38 +356,8 @@ class Images:
 
     def lead(self) -> None:
         """In the agent's worker, when this code was decided for: begin the upkeep.  Safe to call again."""
-        if self._resources.role in ("agent", "all") and self._timer is None:
-            self._timer = LoopingCall(lambda: Deferred.fromCoroutine(self._keep_up()))
-            self._timer.clock = self._resources.reactor
-            self._timer.start(UPKEEP_S).addErrback(lambda failure: log.failure("upkeep has ended", failure))
-
-    async def _keep_up(self) -> None:
-        try:
-            if given_up := await self._resources.database.write(_rows.give_up_silent):
-                log.info("{count} uploads of images have ended with their process", count=given_up)
-            if given_up := await self._resources.database.write(give_up_ended):
-                log.info("{count} imports of images have ended without an outcome", count=given_up)
-            await self._delete_strays()
-        except Exception:
-            log.failure("upkeep of images failed; it is tried again")
-
-    async def _delete_strays(self) -> None:
-        """Data that no image has, of a process that was killed between the two."""
-        before_us = (time.time() - STRAY_S) * 1e6
-        listing = Listing(limit=PAGE)
-        while page := await self._stored(listing):
-            old = [each.name for each in page if isinstance(each, ObjectFacts) and each.modified_us < before_us]
-            strays = set(old) - await self._resources.database.read(_rows.known_data, old)
-            if strays:
-                await self.store.delete_objects(ACCOUNT, CONTAINER, strays)
-            listing = evolve(listing, marker=page[-1].name)
-
-    async def _stored(self, listing: Listing) -> Sequence[Any]:
-        try:
-            found: Sequence[Any] = await self.store.objects(ACCOUNT, CONTAINER, listing)
-        except NoSuchContainer:
-            return []
-        return found
+        if self._resources.role in ("agent", "all"):
+            self.upkeep.start()
 
     def snapshot(self) -> dict[str, Any]:
         """Nothing here is worth keeping over a swap."""
@@ -395,8 +365,7 @@ class Images:
 
     def retire(self) -> None:
         """Stop the upkeep; requests in flight go on."""
-        if self._timer is not None and self._timer.running:
-            self._timer.stop()
+        self.upkeep.stop()
 
     def health(self) -> list[PartHealth]:
         """Images are records and objects, which tell of themselves."""
@@ -415,10 +384,6 @@ class Images:
             await self._resources.database.read(_rows.listed, ImageQuery(limit=1), None, admin=True)
         except Exception as error:
             raise SelfCheckFailed("cloudd.image", str(error) or type(error).__name__) from error
-
-
-def _cannot_go_on(failure: Failure) -> None:
-    log.warn("an upload cannot say that it goes on: {cause}", cause=failure.getErrorMessage())
 
 
 def _with_tag(image: Image, tag: str) -> Image:

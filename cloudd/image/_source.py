@@ -79,7 +79,10 @@ class Sources:
         for text in found:
             address = _address_in(text)
             if address is None or not (_is_public(address) or self._has(address, place.port)):
-                raise SourceRefused(f"{place.host} is at {text}, from where this cloud downloads nothing.")
+                raise SourceRefused(
+                    f"{place.host} is at an address from where this cloud downloads nothing: an operator can name it "
+                    "in [images] web_download_hosts."
+                )
         return found
 
     def _has(self, address: _Address, port: int) -> bool:

@@ -228,7 +228,21 @@ class ImageSettings:
         unit="list of NAME, *.DOMAIN, ADDRESS or NETWORK/BITS, each with :PORT where it is not 80 or 443",
     )
     web_download_timeout_s: float = setting(
-        3_600.0, "longest time of an import with its attempts", unit="seconds", minimum=1, maximum=604_800
+        3_600.0,
+        "longest time of an import with its attempts, from when it begins to run",
+        unit="seconds",
+        minimum=1,
+        maximum=604_800,
+    )
+    open_imports: int = setting(
+        10, "most imports of a project that run or wait at one time", unit="imports", minimum=1, maximum=100_000
+    )
+    staged_keep_s: int = setting(
+        86_400,
+        "how long staged data waits for its import before it is given up",
+        unit="seconds",
+        minimum=60,
+        maximum=31_536_000,
     )
 
 

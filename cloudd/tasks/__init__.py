@@ -31,13 +31,15 @@ This package knows no service.
 from ._errors import Interrupted, LeaseLost, NoSuchTask, TaskError, TaskFailed, WrongState
 from ._execution import Ended
 from ._kind import UNDO, Fields, Form, Kind, Retry, Step
-from ._rows import submit, submit_on_each_node
+from ._operators import call_off
+from ._rows import LATE, submit, submit_on_each_node
 from ._runner import Runner, by_name
 from ._service import Tasks
 from ._task import Task
 from ._waiting import wait_for_end
 
 __all__ = [
+    "LATE",
     "UNDO",
     "Ended",
     "Fields",
@@ -55,6 +57,7 @@ __all__ = [
     "Tasks",
     "WrongState",
     "by_name",
+    "call_off",
     "submit",
     "submit_on_each_node",
     "wait_for_end",

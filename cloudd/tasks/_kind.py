@@ -131,6 +131,7 @@ class Kind:
     :param steps: in order, at least one; a name means the same in all releases that may meet
     :param permanent: errors after which trying again would not help, besides ``TaskFailed``
     :param silence_s: a step that neither saves nor ends for so long is cut off, and tried again like one that failed
+    :param share: of the places for tasks on a host, how much those of this kind may have at one time; one at least
     :param undo: runs before a task is ``failed``, from the state that was saved last, with the same rules as a step
     """
 
@@ -139,6 +140,7 @@ class Kind:
     retry: Retry = field(factory=Retry)
     permanent: tuple[type[Exception], ...] = ()
     silence_s: float = 600.0
+    share: float = 1.0
     undo: StepFunction | None = None
 
     @steps.validator
@@ -146,6 +148,10 @@ class Kind:
         names = [step.name for step in steps]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"{self.form.name}: steps need names of their own, and there is at least one: {names}")
+
+    def most(self, parallel: int) -> int:
+        """How many of ``parallel`` places its tasks may have."""
+        return max(1, int(parallel * self.share))
 
     def function(self, step: str) -> StepFunction | None:
         """What runs in the step of that name (empty: the first); None: there is no such step in this code."""

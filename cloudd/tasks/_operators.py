@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, Row, Select, delete, func, select, update
+from sqlalchemy import Connection, Row, Select, case, delete, func, select, update
 
 from cloudd.database import now_us, tables
 
@@ -45,9 +45,14 @@ def counts(connection: Connection) -> list[Count]:
     return [Count(row.kind, row.state, row.number, row.age_us / 1e6) for row in rows]
 
 
-def overdue_s(connection: Connection, here: Here = ANYWHERE) -> float:
-    """How long the longest waiting task that may be claimed here has been due without a runner; 0: none is."""
-    waited_us: int | None = connection.execute(select(now_us() - func.min(_c.due_us)).where(here.condition)).scalar()
+def overdue_s(connection: Connection, here: Here = ANYWHERE, full: Collection[str] = ()) -> float:
+    """
+    How long the longest waiting task that may be claimed here has been due without a runner; 0: none is.
+
+    :param full: kinds that wait for their own, and are no trouble
+    """
+    waiting = select(now_us() - func.min(_c.due_us)).where(here.condition, _c.kind.not_in(full))
+    waited_us: int | None = connection.execute(waiting).scalar()
     return max(0.0, (waited_us or 0) / 1e6)
 
 
@@ -98,6 +103,19 @@ def cancel(connection: Connection, task_id: str, cause: str, known: Collection[s
         values |= {"state": "failed", "due_us": None, "cause": words(cause)}
     connection.execute(update(_table).where(_c.id == task_id, _c.state == row.state).values(**values))
     return shown(connection, task_id)
+
+
+def call_off(connection: Connection, task_id: str, cause: str) -> bool:
+    """
+    The same, for a service whose subject has gone, in the transaction that removes it.
+
+    :param cause: why it shall end
+    :return: whether it was open
+    """
+    due_us = case((_c.state == "queued", now_us()), else_=_c.due_us)
+    ended = update(_table).where(_c.id == task_id, _c.state.in_(OPEN))
+    values = {"cancel_cause": words(cause), "due_us": due_us, "updated_us": now_us()}
+    return connection.execute(ended.values(**values)).rowcount == 1
 
 
 def retry(connection: Connection, task_id: str) -> dict[str, Any]:

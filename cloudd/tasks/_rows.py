@@ -34,6 +34,7 @@ _c = _table.c
 
 MAX_RESOURCE = 512
 MAX_CAUSE = 2_000
+LATE = "it was not done in its time"
 OPEN = ("queued", "running")
 
 Readable = Mapping[str, Sequence[int]]
@@ -109,7 +110,7 @@ class Standing:
         """Why it shall end; empty: it may go on."""
         if self.cancel_cause is not None:
             return self.cancel_cause
-        return "it was not done in its time" if self.is_late else ""
+        return LATE if self.is_late else ""
 
 
 def words(cause: str) -> str:
@@ -131,6 +132,7 @@ def submit(
     request_id: str = "",
     delay_s: float = 0.0,
     limit_s: float | None = None,
+    run_s: float | None = None,
     once: bool = False,
 ) -> str:
     """
@@ -143,6 +145,7 @@ def submit(
     :param request_id: of the request that asked for it
     :param delay_s: begin no earlier than so long from now
     :param limit_s: fail when it is not done so long from now
+    :param run_s: fail when it is not done so long from its first claim: its wait for a runner does not count
     :param once: where an open task of this form for this resource and node is there already, give that one's id
     :return: its id
     :raises reload.SnapshotError: the payload is no plain data, or has no form in the version that is written
@@ -165,6 +168,7 @@ def submit(
         "state": "queued",
         "due_us": now_us() + int(delay_s * 1e6),
         "deadline_us": None if limit_s is None else now_us() + int(limit_s * 1e6),
+        "run_us": None if run_s is None else int(run_s * 1e6),
         "created_us": now_us(),
         "updated_us": now_us(),
     }
@@ -233,6 +237,7 @@ def _claiming(is_due: ColumnElement[bool], owner: str, token: str, lasts_us: int
             state="running",
             due_us=now_us() + lasts_us,
             attempts=_c.attempts + 1,
+            deadline_us=func.coalesce(_c.deadline_us, now_us() + _c.run_us),
             lease_owner=owner,
             lease_token=token,
             updated_us=now_us(),

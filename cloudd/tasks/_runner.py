@@ -14,6 +14,9 @@ A step that hangs is cut off as well (``Kind.silence_s``): it would keep its lea
 **Kinds.**  Code in a canary, and the code that it may follow, share the kinds among them: ``lead`` says which are run
 here from now on.  What runs of another ends where it saves next, and whoever leads its kind goes on with it at once.
 
+**Places.**  A kind may have a share of them alone (``Kind.share``): work that waits for strangers leaves room for
+others.
+
 **Rest.**  ``rest`` claims nothing more and lets each task end where it saves next; it gives its lease back with that
 very write.  After ``REST_S`` what has not saved is cancelled.  The timers end with the last of them.
 """
@@ -35,6 +38,7 @@ from cloudd.interfaces.application import Transactions
 from . import _rows
 from ._execution import Ended, Execution
 from ._kind import Kind
+from ._places import claim_within, with_room
 from ._rows import ANYWHERE, Here
 from ._task import Moment
 
@@ -169,22 +173,35 @@ class Runner:
     async def _look(self, now: float, version: int | None) -> None:
         longest_s = POLL_S if version is None else LONGEST_LOOK_S
         self._look_at = now + longest_s
-        waits_us = await self._database.read(_rows.next_due_us, self._readable, self.here)
+        readable = with_room(self._readable, self._room())
+        waits_us = await self._database.read(_rows.next_due_us, readable, self.here)
         self.cause = ""
         if waits_us is None:
             return
         if waits_us > 0:
             self._look_at = now + min(longest_s, waits_us / 1e6)
             return
-        free = self._parallel - len(self._running)
         self._look_at = began = self._reactor.seconds()
         self._moment("claim")
         lasts_us = int(self._lease_s * 1e6)
-        claimed = await self._database.write(_rows.claim, self._readable, self._owner, lasts_us, free, self.here)
+        free, room = self._parallel - len(self._running), self._room()
+        claimed = await self._database.write(
+            claim_within, self._readable, self._owner, lasts_us, free, self.here, room=room
+        )
         self._moment("claim, written")
         for lease, facts in claimed:
             kind = self.kinds[facts.kind]
             self._begin(Execution(kind, lease, facts, began, self._database, self._moment, self._chance))
+
+    @property
+    def full(self) -> list[str]:
+        """Kinds of which no more may begin here before one has ended."""
+        return [name for name, room in self._room().items() if not room]
+
+    def _room(self) -> dict[str, int]:
+        """Kinds that may not have all places -> how many more of their tasks may begin."""
+        limits = {name: kind.most(self._parallel) for name, kind in self.kinds.items() if kind.share < 1}
+        return {name: max(0, most - self.running_of(name)) for name, most in limits.items()}
 
     def _cannot_look(self, failure: Failure) -> None:
         self.cause = f"tasks cannot be looked for: {failure.getErrorMessage()}; it is tried again"

@@ -263,7 +263,8 @@ class Tasks:
             return
         try:
             self._counts = await self._resources.database.read(_operators.counts)
-            self._overdue_s = await self._resources.database.read(_operators.overdue_s, self._here)
+            full = [] if self._runner is None else self._runner.full
+            self._overdue_s = await self._resources.database.read(_operators.overdue_s, self._here, full)
         except Exception as error:
             log.warn("tasks cannot be counted; it is tried again: {cause}", cause=str(error))
             return

@@ -64,7 +64,7 @@ class Importing(Scenario):
             upload = await store.receive(DIGESTS)
             upload.write(DATA)
             await put_data(store, image, upload, await looked_at(upload))
-            await world.database.write(_rows.end_stage, image.id, payload["data"])
+            await world.database.write(_rows.end_stage, image.id, payload["data"], len(DATA))
         method = GLANCE_DIRECT if uri is None else WEB_DOWNLOAD
         await world.database.write(lambda c: begin_import(c, image, {**payload, "method": method}))
 
@@ -78,15 +78,18 @@ class Importing(Scenario):
     async def effects(self, world: World) -> Any:
         store, index = opened(world)
         await store.recover()
-        found = {}
+        objects = {each.name for each in await store.objects(ACCOUNT, CONTAINER, Listing())}
+        found, names = {}, set()
         for name in self._sources:
             image = (await world.database.read(_rows.get, name, None))[0]
-            found[name] = [image.status, image.size, image.checksum, image.import_task_id, data_of(image)[2]]
-        objects = [each.name for each in await store.objects(ACCOUNT, CONTAINER, Listing())]
+            names.add(data_of(image)[2])
+            staged = image.staged_size, image.staged_on, image.staged_us
+            found[name] = [image.status, image.size, image.checksum, image.import_task_id, *staged]
+            found[name].append(data_of(image)[2] in objects)  # the id is another one in each attempt
         await store.close()
         await index.close()
         files = [path for path in (world.folder / "objects" / "data").rglob("*") if path.is_file()]
-        return {"images": found, "objects": objects, "files": len(files)}
+        return {"images": found, "objects": len(objects), "strays": len(objects - names), "files": len(files)}
 
 
 GOOD = Importing({"direct": None, "web": "raw"})

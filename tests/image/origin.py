@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
@@ -40,6 +41,7 @@ class Origin:
 
     def __init__(self, reactor: Any, port: int = 0, certificate: Any = None) -> None:
         self.asked: list[tuple[str, str]] = []
+        self._reactor = reactor
         site = Site(_Answer(self))
         if certificate is None:
             self._listening = reactor.listenTCP(port, site, interface="127.0.0.1")
@@ -84,6 +86,14 @@ class Origin:
 
     def do_silent(self, request: Any) -> int:
         request.write(b"x")
+        return NOT_DONE_YET
+
+    def do_trickle(self, request: Any) -> int:
+        """A byte now and again, without an end."""
+        trickling = LoopingCall(request.write, b"x")
+        trickling.clock = self._reactor
+        trickling.start(0.005).addErrback(lambda _: None)
+        request.notifyFinish().addBoth(lambda _: trickling.stop())
         return NOT_DONE_YET
 
     def do_busy(self, request: Any) -> bytes:

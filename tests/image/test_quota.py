@@ -5,9 +5,9 @@ from __future__ import annotations
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from cloudd.image import OverQuota
+from cloudd.image import OverQuota, _rows
 from cloudd.image._import_rows import begin_import, end_import
-from cloudd.image._quota import Quota
+from cloudd.image._quota import Quota, room_for
 from tests.protocols.rest.image.cloud import ALICE, BOB, FORMATS, ImageCase
 from tests.protocols.swift.face import an_access
 
@@ -36,9 +36,29 @@ class QuotaTests(ImageCase):
         )
         await self.filled(b"x" * 600)
         image = await self.made(**FORMATS)
-        self.assertIn("limit of 1000 bytes", await self.upload(413, image["id"], b"y" * 500))
+        self.assertIn("400 are left", await self.upload(413, image["id"], b"y" * 500))
         self.assertEqual((await self.store.account(".images")).object_count, 1)
         await self.upload(204, image["id"], b"y" * 400)
+
+    async def test_staged(self) -> None:
+        """Staged data counts, too much of it is not kept, and an import of it does not count it twice."""
+        image = await self.made(**FORMATS)
+        access = an_access("alice", "p1", "member")
+        begun = await Deferred.fromCoroutine(self.images.begin_stage(access, image["id"]))
+        assert begun.data_id is not None
+        with self.assertRaises(OverQuota):
+            await self.database.write(_rows.end_stage, begun.id, begun.data_id, 11, None, Quota(bytes=10))
+        staged = await self.database.write(_rows.end_stage, begun.id, begun.data_id, 10, None, Quota(bytes=10))
+        self.assertEqual((await self.images.usage(access)).bytes, 10)
+        self.assertEqual((staged.status, staged.staged_size), ("uploading", 10))
+        other = await self.made(**FORMATS)
+        self.assertEqual(await self.database.read(room_for, other["id"], Quota(bytes=15)), 5)
+        payload = {"image": begun.id, "data": begun.data_id, "method": "glance-direct", "uri": "", "user_id": "u"}
+        await self.database.write(lambda c: begin_import(c, staged, payload))
+        facts = {"size": 10}
+        kept = await self.database.write(lambda c: end_import(c, begun.id, str(begun.data_id), facts, Quota(bytes=10)))
+        self.assertEqual((kept.status, kept.staged_size, kept.size), ("active", None, 10))
+        self.assertEqual((await self.images.usage(access)).bytes, 10)
 
     async def test_import(self) -> None:
         """It counts like an upload."""

@@ -6,9 +6,11 @@ import time
 from typing import Any
 
 from attrs import evolve
+from sqlalchemy import update
 from twisted.internet.defer import Deferred
 
-from cloudd.image import DIGESTS, Image, ImageConflict, Images, _rows, _service, data_of
+from cloudd.database.tables import image as image_table
+from cloudd.image import DIGESTS, Image, ImageConflict, ImageForbidden, Images, _holding, _rows, _upkeep, data_of
 from cloudd.interfaces.application import SelfCheckFailed
 from storage import Listing
 from tests.protocols.rest.image.cloud import FORMATS, ImageCase
@@ -36,7 +38,7 @@ class ServiceTests(ImageCase):
 
     def be_silent(self) -> None:
         """Uploads that begin from now on are taken for dead at once."""
-        self.patch(_service, "SILENT_S", -1.0)
+        self.patch(_holding, "SILENT_S", -1.0)
 
     async def test_one_at_a_time(self) -> None:
         """A second one is refused as long as the first says that it goes on."""
@@ -51,7 +53,7 @@ class ServiceTests(ImageCase):
         second, _upload = await self.begun()
         again = await self.images.begin_upload(ALICE, second.id)
         self.assertNotEqual(again.data_id, second.data_id)
-        await self.images._keep_up()
+        await self.images.upkeep.keep_up()
         self.assertEqual((await self.status(first), await self.status(second)), ("queued", "queued"))
 
     async def test_two_that_meet(self) -> None:
@@ -71,7 +73,7 @@ class ServiceTests(ImageCase):
         image, _upload = await self.begun()
         clock = self.resources.reactor
         timer = self.images.hold(image)
-        clock.advance(_service.SILENT_S / 3 + 1)
+        clock.advance(_holding.SILENT_S / 3 + 1)
         timer.stop()
         found = await self.images.get(ALICE, image.id)
         assert found.saving_until_us is not None and image.saving_until_us is not None
@@ -81,7 +83,7 @@ class ServiceTests(ImageCase):
         """Of two changes of one image the later one is refused, and that an upload goes on is no change."""
         image, _upload = await self.begun()
         timer = self.images.hold(image)
-        self.resources.reactor.advance(_service.SILENT_S / 3 + 1)
+        self.resources.reactor.advance(_holding.SILENT_S / 3 + 1)
         timer.stop()
         first = await self.database.write(_rows.change, image, evolve(image, name="a"))
         self.assertEqual((first.name, first.status), ("a", "saving"))
@@ -89,18 +91,51 @@ class ServiceTests(ImageCase):
         with self.assertRaises(ImageConflict):
             await self.database.write(_rows.change, image, evolve(image, name="b"))
 
+    async def test_changed_in_one_tick(self) -> None:
+        """A change finds out that the image went into another state, though the clock stood still."""
+        made = await self.made(**FORMATS)
+        still = int(time.time() * 1e6) + 3_600_000_000  # the clock was set back since
+        await self.database.write(lambda c: c.execute(update(image_table).values(updated_us=still)))
+        before = await self.images.get(ALICE, made["id"])
+        begun = await self.images.begin_upload(ALICE, before.id)
+        await self.database.write(_rows.give_up_upload, before.id, begun.data_id)
+        after = await self.images.get(ALICE, before.id)
+        self.assertEqual((after.status, after.updated_us), ("queued", still + 2))
+        with self.assertRaises(ImageConflict):
+            await self.database.write(_rows.change, before, evolve(before, name="a"))
+
+    async def test_protected_meanwhile(self) -> None:
+        """It is the row that counts, not what was read before."""
+        image, _upload = await self.begun()
+        await self.database.write(lambda c: c.execute(update(image_table).values(protected=True)))
+        with self.assertRaisesRegex(ImageForbidden, "protected"):
+            await self.database.write(_rows.remove, image.id)
+        self.assertEqual((await self.images.get(ALICE, image.id)).status, "saving")
+
+    async def test_staged_for_long(self) -> None:
+        """What nobody imports is given up; its data is a stray then."""
+        made = await self.made(**FORMATS)
+        image = await self.images.begin_stage(ALICE, made["id"])
+        await self.images.keep(image, await self.received(b"x"))
+        await self.images.upkeep.keep_up()
+        self.assertEqual(await self.status(image), "uploading")
+        await self.database.write(lambda c: c.execute(update(image_table).values(staged_us=1)))
+        await self.images.upkeep.keep_up()
+        found = await self.images.get(ALICE, image.id)
+        self.assertEqual((found.status, found.data_id, found.staged_size), ("queued", None, None))
+
     async def test_strays(self) -> None:
         """Data of a process that was killed between object and record is deleted when it is old."""
         image, upload = await self.begun(b"kept")
         await self.images.keep(image, upload)
         stray = await self.received(b"stray")
         await self.store.put_object(".images", "data", "x", stray, etag="e", content_type="t", metadata={})
-        await self.images._keep_up()
+        await self.images.upkeep.keep_up()
         self.assertEqual(await self.stored(), 2)
         later = time.time() + 4000
         self.patch(time, "time", lambda: later)
-        self.patch(_service, "PAGE", 1)
-        await self.images._keep_up()
+        self.patch(_upkeep, "PAGE", 1)
+        await self.images.upkeep.keep_up()
         self.assertEqual(await self.stored(), 1)
         self.assertEqual(await self.status(image), "active")
 
@@ -112,7 +147,7 @@ class ServiceTests(ImageCase):
         agent.lead()
         agent.lead()
         self.database.failing = RuntimeError("away")
-        self.resources.reactor.advance(_service.UPKEEP_S)
+        self.resources.reactor.advance(_upkeep.UPKEEP_S)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         agent.retire()
         self.assertEqual(self.resources.reactor.getDelayedCalls(), [])
@@ -125,4 +160,4 @@ class ServiceTests(ImageCase):
 
     async def test_nothing_yet(self) -> None:
         """Before the first upload there is no place for data, and nothing to be kept up."""
-        await self.images._keep_up()
+        await self.images.upkeep.keep_up()

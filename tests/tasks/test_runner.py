@@ -268,6 +268,24 @@ class FailureTests(RunnerCase):
             self.assertEqual(row["cause"], "it was not done in its time")
         self.assertEqual((self.calls, saved), (["one"], []))
 
+    async def test_time_from_its_first_claim(self) -> None:
+        """Its wait for a runner does not count, and another claim does not begin it anew."""
+
+        async def look(task: Task) -> Fields:
+            row = self.house.row(task.id)
+            if len(self.calls) == 1:
+                raise OSError("once more")
+            return {"deadline_us": row["deadline_us"]}
+
+        task_id = await self.house.submit(run_s=100.0)
+        self.assertIsNone(self.house.row(task_id)["deadline_us"])
+        self.house.set(task_id, "created_us = 1, due_us = 1")
+        before_us = time.time() * 1e6
+        self.house.runner(self.kind(self.step("one", look)))
+        deadline_us = (await self.house.until_state(task_id, "done"))["deadline_us"]
+        self.assertTrue(90e6 < deadline_us - before_us < 130e6, deadline_us - before_us)
+        self.assertIn(f'"deadline_us": {deadline_us}', self.house.row(task_id)["result"])
+
     async def test_that_hangs(self) -> None:
         """A step that gives no sign of life is cut off and tried again; what is slow, and saves, goes on."""
 

@@ -15,7 +15,7 @@ from attrs import frozen
 from twisted.internet.defer import CancelledError
 
 from cloudd.identity import Access, Identity, IdentityError
-from cloudd.image import DIGESTS, Image, ImageError, Images, data_of
+from cloudd.image import DIGESTS, Image, ImageError, Images, OverQuota, data_of
 from cloudd.objects import UnsatisfiableRange, parse_range
 from cloudd.protocols.http import BodyTooLarge, BodyTruncated, ClientGone, Request
 from cloudd.protocols.moving import let_download_move, let_upload_move, resume_upload, told
@@ -127,7 +127,7 @@ class ImageData:
         )
         holding = self._images.hold(image)
         try:
-            await request.body.stream_to(upload, self._max_bytes)
+            await self._receive(request, image, upload)
             await self._images.keep(image, upload)
         except BaseException:
             await upload.discard()
@@ -137,6 +137,20 @@ class ImageData:
         finally:
             holding.stop()
         request.respond(204, [])
+
+    async def _receive(self, request: Request, image: Image, upload: IUpload) -> None:
+        """
+        :raises OverQuota: no more than its project has room for was taken
+        :raises BodyTooLarge: it is longer than any image's data may be
+        """
+        room = await self._images.room_for(image)
+        if room is None or room >= self._max_bytes:
+            await request.body.stream_to(upload, self._max_bytes)
+            return
+        try:
+            await request.body.stream_to(upload, room)
+        except BodyTooLarge:
+            raise OverQuota.by_more_than(room) from None
 
     # ---- GET
 

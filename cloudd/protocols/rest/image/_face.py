@@ -59,11 +59,14 @@ def _service_fault(error: Exception) -> Fault | None:
 
 @frozen
 class _ImageFace:
-    _routed: Handler
+    _routed: RestFace
     _data: ImageData
 
     def handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
         """Answer one request."""
+        if b"%00" in request.path:  # no id or tag holds it, and PostgreSQL refuses to compare with it
+            self._routed.refuse(request, Fault(404, "The resource could not be found: its path holds U+0000."))
+            return None
         if self._data.image_in(request.path) is not None:
             return self._data.handle(request)
         return self._routed(request)

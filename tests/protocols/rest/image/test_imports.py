@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 from sqlalchemy import update
@@ -68,7 +69,8 @@ class ImportTests(ImageCase):
         self.assertIn("web_download_hosts", await self.begin(400, image_id, "web-download", uri="http://10.0.0.1/"))
         self.assertIn("user or password", await self.begin(400, image_id, "web-download", uri="http://a:b@x/"))
         await self.begin(202, image_id, "web-download", uri=URL)
-        failed = update(task).values(state="failed", cause="uri: it is answered with status 404.")
+        cause = "uri: it is answered with status 404."
+        failed = update(task).values(state="failed", cause=cause, step_state=json.dumps({"told": cause}))
         await self.database.write(lambda connection: connection.execute(failed))
         (told,) = (await self.good(200, ALICE, "GET", f"/images/{image_id}/tasks"))["tasks"]
         self.assertEqual((told["status"], told["message"]), ("failure", "uri: it is answered with status 404."))

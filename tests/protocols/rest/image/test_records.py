@@ -48,6 +48,11 @@ class RecordTests(ImageCase):
         answer = await self.client.json("GET", "/image/v2/images", None)
         self.assertEqual(answer.status, 401)
 
+    async def test_path_with_nul(self) -> None:
+        """PostgreSQL would not even look for it."""
+        for path in ("/images/%00", "/images/x%00/file", "/images/x/tags/%00"):
+            self.assertIn("U+0000", await self.refused(404, ALICE, "DELETE", path))
+
     async def test_patch_type(self) -> None:
         """An update has a media type of its own."""
         image = await self.made()
