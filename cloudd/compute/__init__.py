@@ -37,6 +37,7 @@ from ._facts import (
     ServerGroup,
     Share,
     Usage,
+    UsageTotal,
 )
 from ._first import FIRST_FLAVORS, first_flavors
 from ._flavors import (
@@ -63,7 +64,7 @@ from ._limits import DEFAULT_CLASS, DEFAULTS, UNLIMITED, limits_of
 from ._policy import enforce_admin, enforce_read, enforce_write, is_admin
 from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
 from ._shares import release, reserve, resize_share, used_by
-from ._usage import time_us, usages
+from ._usage import time_us, usage_totals, usages
 
 __all__ = [
     "AFFINITY",
@@ -94,6 +95,7 @@ __all__ = [
     "ServerGroup",
     "Share",
     "Usage",
+    "UsageTotal",
     "add_specs",
     "allow",
     "checked_name",
@@ -138,6 +140,7 @@ __all__ = [
     "set_class",
     "set_quota",
     "time_us",
+    "usage_totals",
     "usages",
     "used_by",
 ]
