@@ -19,6 +19,7 @@ Writes are one after another in the whole cloud, so quotas hold however many ask
 
 from ._errors import (
     BadComputeValue,
+    ComputeBusy,
     ComputeConflict,
     ComputeError,
     ComputeForbidden,
@@ -56,11 +57,14 @@ from ._flavors import (
     one_flavor,
     projects_of,
 )
+from ._gone import forget_project, forget_user
 from ._groups import create_group, drop_group, group_of, join_group, leave_groups, listed_groups, one_group
 from ._hosts import INTERNAL_ZONE, ZONE, ComputeService, services
+from ._keypairs import check_new as check_new_keypair
 from ._keypairs import checked_name, create_keypair, drop_keypair, enforce_create, listed_keypairs, one_keypair
 from ._keys import NewKey, fingerprint_of, generated
 from ._limits import DEFAULT_CLASS, DEFAULTS, UNLIMITED, limits_of
+from ._making import KeyMaker
 from ._policy import enforce_admin, enforce_read, enforce_write, is_admin
 from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
 from ._shares import release, reserve, resize_share, used_by
@@ -81,12 +85,14 @@ __all__ = [
     "X509",
     "ZONE",
     "BadComputeValue",
+    "ComputeBusy",
     "ComputeConflict",
     "ComputeError",
     "ComputeForbidden",
     "ComputeService",
     "Flavor",
     "FlavorListing",
+    "KeyMaker",
     "Keypair",
     "NewKey",
     "NoSuchRecord",
@@ -98,6 +104,7 @@ __all__ = [
     "UsageTotal",
     "add_specs",
     "allow",
+    "check_new_keypair",
     "checked_name",
     "class_limits",
     "create_flavor",
@@ -117,6 +124,8 @@ __all__ = [
     "fingerprint_of",
     "first_flavors",
     "flavor_record",
+    "forget_project",
+    "forget_user",
     "generated",
     "group_of",
     "is_admin",
