@@ -126,7 +126,7 @@ def whole(path: str, value: int | str, minimum: int, maximum: int = MAX_INT) -> 
         raise invalid(f"Value: {value[:40]}. It is not a whole number.", path)
     number = int(value)
     if not minimum <= number <= maximum:
-        raise invalid(f"Value: {number}. It must lie between {minimum} and {maximum}.", path)
+        raise invalid(f"Value: {str(number)[:40]}. It must lie between {minimum} and {maximum}.", path)
     return number
 
 

@@ -37,9 +37,35 @@ class QuotaTests(NetworkCase):
             await self.refused(403, "PolicyNotAuthorized", ALICE, method, path, document)
 
     async def test_bad_limits(self) -> None:
-        for limits in ({"network": -2}, {"network": 2**31}, {"network": "x"}, {"router": 1}):
+        for limits in ({"network": -2}, {"network": 2**31}, {"network": "x"}, {"router": 1}, {"port": 10**400}):
             await self.refused(400, "", ADMIN, "PUT", "/quotas/p1", {"quota": limits})
         await self.refused(400, "", ADMIN, "PUT", "/quotas/p1", {"limits": {}})
+
+    async def test_projects_that_are_none(self) -> None:
+        """Told to administrators, since limits for them would be nobody's; of one that is gone they can be removed."""
+        for project in ("none", "x" * 65, "x" * 3_000, "%E2%98%81"):
+            for method, path in (("GET", ""), ("GET", "/default"), ("GET", "/details"), ("PUT", "")):
+                document = {"quota": {"network": 1}} if method == "PUT" else None
+                message = await self.refused(400, "", ADMIN, method, f"/quotas/{project}{path}", document)
+                self.assertIn("is not a valid project", message)
+                await self.refused(403, "PolicyNotAuthorized", ALICE, method, f"/quotas/{project}{path}", document)
+            await self.good(204, ADMIN, "DELETE", f"/quotas/{project}")
+        await self.refused(404, "HTTPNotFound", ADMIN, "PUT", "/quotas/a%00b", {"quota": {"network": 1}})
+        self.assertEqual(await self.good(200, ADMIN, "GET", "/quotas"), {"quotas": []})
+
+    async def test_all(self) -> None:
+        """Each project that has limits of its own, with those that it has not."""
+        defaults = (await self.good(200, ALICE, "GET", "/quotas/p1/default"))["quota"]
+        await self.limit(network=7, port=8)
+        await self.good(200, ADMIN, "PUT", "/quotas/p2", {"quota": {"subnet": 9}})
+        found = (await self.good(200, ADMIN, "GET", "/quotas"))["quotas"]
+        self.assertEqual(
+            found,
+            [
+                {**defaults, "network": 7, "port": 8, "project_id": "p1", "tenant_id": "p1"},
+                {**defaults, "subnet": 9, "project_id": "p2", "tenant_id": "p2"},
+            ],
+        )
 
     async def test_kept(self) -> None:
         """One more is refused; of several in one request none is made; another project has its own."""
