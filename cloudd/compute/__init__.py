@@ -65,7 +65,7 @@ from ._keypairs import checked_name, create_keypair, drop_keypair, enforce_creat
 from ._keys import NewKey, fingerprint_of, generated
 from ._limits import DEFAULT_CLASS, DEFAULTS, UNLIMITED, limits_of
 from ._making import KeyMaker
-from ._policy import enforce_admin, enforce_read, enforce_write, is_admin
+from ._policy import enforce_admin, enforce_read, enforce_write
 from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
 from ._shares import release, reserve, resize_share, used_by
 from ._usage import time_us, usage_totals, usages
@@ -128,7 +128,6 @@ __all__ = [
     "forget_user",
     "generated",
     "group_of",
-    "is_admin",
     "join_group",
     "leave_groups",
     "limits_of",

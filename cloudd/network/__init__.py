@@ -57,7 +57,7 @@ from ._networks import (
 from ._policy import enforce_admin
 from ._ports import WantedIP, create_port, drop_port, listed_ports, one_port, update_port
 from ._quotas import DEFAULTS as QUOTA_DEFAULTS
-from ._quotas import all_quotas, forget_quota, quota_details, quota_of, reset_quota, set_quota
+from ._quotas import Room, all_quotas, forget_quota, quota_details, quota_of, reset_quota, set_quota
 
 __all__ = [
     "QUOTA_DEFAULTS",
@@ -74,6 +74,7 @@ __all__ = [
     "NoSuchResource",
     "Pool",
     "Port",
+    "Room",
     "Rule",
     "SecurityGroup",
     "Subnet",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from attrs import define, field
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from cloudd.database import tables
@@ -43,15 +44,31 @@ _TABLES: Mapping[str, Table] = {
 _quotas = tables.network_quota
 
 
-def enforce_quota(connection: Connection, resource: str, project_id: str, added: int = 1) -> None:
+@define(eq=False)
+class Room:
     """
-    Call before the rows are added, in the transaction that adds them.
+    What projects may add in one transaction: counted once of each kind, however many it adds.  Each transaction, also
+    one that is done again, makes its own.
+    """
 
-    :raises NetworkConflict: ``OverQuota``
-    """
-    limit = _limits(connection, project_id)[resource]
-    if limit != UNLIMITED and _used(connection, resource, project_id) + added > limit:
-        raise NetworkConflict("OverQuota", f"Quota exceeded for resources: ['{resource}'].")
+    _left: dict[tuple[str, str], int | None] = field(init=False, factory=dict)  # None: there is no limit
+
+    def take(self, connection: Connection, resource: str, project_id: str) -> None:
+        """
+        Call before each row is added, in the transaction that adds it.
+
+        :raises NetworkConflict: ``OverQuota``
+        """
+        key = resource, project_id
+        if key not in self._left:
+            limit = _limits(connection, project_id)[resource]
+            self._left[key] = None if limit == UNLIMITED else limit - _used(connection, resource, project_id)
+        left = self._left[key]
+        if left is None:
+            return
+        if left < 1:
+            raise NetworkConflict("OverQuota", f"Quota exceeded for resources: ['{resource}'].")
+        self._left[key] = left - 1
 
 
 def quota_of(connection: Connection, access: Access, project_id: str) -> dict[str, int]:

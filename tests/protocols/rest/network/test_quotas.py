@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy import event
+
 from .cloud import ADMIN, ALICE, BOB, READER, NetworkCase
 
 
@@ -87,6 +91,39 @@ class QuotaTests(NetworkCase):
         self.assertEqual(len((await self.good(200, ALICE, "GET", "/networks"))["networks"]), 1)
         await self.made("network", name="a")
         await self.net(who=BOB)
+
+    async def test_counted_once(self) -> None:
+        """However many are made by one request; and as many as there is room for, to the last."""
+        network, _subnet = await self.net()
+        group = await self.made("security_group", name="g")
+        await self.limit(network=51, port=50, security_group=52, security_group_rule=256)
+        bulk: dict[str, list[dict[str, Any]]] = {
+            "networks": [{"name": f"n{number}"} for number in range(50)],
+            "ports": [{"network_id": network["id"]} for _ in range(50)],
+            "security_groups": [{"name": f"g{number}"} for number in range(50)],
+            "security_group_rules": [
+                {"security_group_id": group["id"], "direction": "ingress", "protocol": "tcp", "port_range_min": port,
+                 "port_range_max": port}
+                for port in range(1, 51)
+            ],
+        }  # fmt: skip
+        counts: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+            if statement.startswith("SELECT count(*)"):
+                counts.append(statement)
+
+        event.listen(self.database.engine, "before_cursor_execute", note)
+        for plural, items in bulk.items():
+            counts.clear()
+            path = f"/{plural.replace('_', '-')}"
+            await self.good(201, ALICE, "POST", path, {plural: items[:49]})
+            self.assertEqual(len(counts), 1, plural)
+            if plural == "security_group_rules":  # groups brought some of their own
+                continue
+            await self.refused(409, "OverQuota", ALICE, "POST", path, {plural: items[:2]})
+            await self.good(201, ALICE, "POST", path, {plural: items[49:]})
+            await self.refused(409, "OverQuota", ALICE, "POST", path, {plural: items[:1]})
 
     async def test_below_what_there_is(self) -> None:
         """Refused to who asks for that; otherwise what is there stays, and nothing is added."""
