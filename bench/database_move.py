@@ -37,25 +37,104 @@ CHUNK = 1000
 TOKENS = 100
 
 
-def kinds(count: int) -> dict[str, Callable[[int], dict[str, Any]]]:
-    """Table -> a row by its number."""
-    made = {"created_us": 1_700_000_000_000_000}
+Rows = dict[str, Callable[[int], dict[str, Any]]]
+MADE = {"created_us": 1_700_000_000_000_000}
+CHANGED = {**MADE, "updated_us": 1_700_000_000_000_000}
+
+
+def kinds(count: int) -> Rows:
+    """Table -> a row by its number; each table behind those that it refers to."""
+    return {**identity_rows(count), **image_rows(), **network_rows(), **compute_rows()}
+
+
+def identity_rows(count: int) -> Rows:
     return {
-        "identity_domain": lambda n: {"id": f"d{n}", "name": f"domain {n}", **made},
-        "identity_project": lambda n: {"id": f"p{n}", "name": f"project {n}", "domain_id": f"d{n}", **made},
-        "identity_user": lambda n: {"id": f"u{n}", "name": f"user {n}", "domain_id": f"d{n}", **made},
-        "identity_role": lambda n: {"id": f"r{n}", "name": f"role {n}", **made},
+        "identity_domain": lambda n: {"id": f"d{n}", "name": f"domain {n}", **MADE},
+        "identity_project": lambda n: {"id": f"p{n}", "name": f"project {n}", "domain_id": f"d{n}", **MADE},
+        "identity_user": lambda n: {"id": f"u{n}", "name": f"user {n}", "domain_id": f"d{n}", **MADE},
+        "identity_role": lambda n: {"id": f"r{n}", "name": f"role {n}", **MADE},
         "identity_implied_role": lambda n: {"prior_id": f"r{n}", "implied_id": f"r{(n + 1) % count}"},
         "identity_project_role": lambda n: {"user_id": f"u{n}", "project_id": f"p{n}", "role_id": f"r{n}"},
         "identity_domain_role": lambda n: {"user_id": f"u{n}", "domain_id": f"d{n}", "role_id": f"r{n}"},
         "identity_application_credential": lambda n: {
-            "id": f"a{n}", "user_id": f"u{n}", "project_id": f"p{n}", "name": "n", "secret_hash": "h", **made
+            "id": f"a{n}", "user_id": f"u{n}", "project_id": f"p{n}", "name": "n", "secret_hash": "h", **MADE
         },
         "identity_application_credential_role": lambda n: {"credential_id": f"a{n}", "role_id": f"r{n}"},
         "identity_ec2_credential": lambda n: {
-            "access": f"k{n}", "user_id": f"u{n}", "project_id": f"p{n}", "sealed_secret": "s", **made
+            "access": f"k{n}", "user_id": f"u{n}", "project_id": f"p{n}", "sealed_secret": "s", **MADE
         },
-        "identity_revocation": lambda n: {"subject": f"user:u{n}", "issued_before_us": 0, **made},
+        "identity_revocation": lambda n: {"subject": f"user:u{n}", "issued_before_us": 0, **MADE},
+    }  # fmt: skip
+
+
+def image_rows() -> Rows:
+    """No image has data: none is in the object store."""
+    return {
+        "images": lambda n: {
+            "id": f"i{n}", "project_id": f"p{n}", "name": f"image {n}", "status": "queued", "visibility": "shared",
+            "disk_format": "qcow2", "container_format": "bare", "min_disk": 1, "min_ram": 64, "protected": False,
+            "hidden": False, **CHANGED,
+        },
+        "image_properties": lambda n: {"image_id": f"i{n}", "name": "os_distro", "value": "debian"},
+        "image_tags": lambda n: {"image_id": f"i{n}", "tag": "ü"},
+        "image_members": lambda n: {"image_id": f"i{n}", "project_id": f"p{n + 1}", "status": "pending", **CHANGED},
+    }  # fmt: skip
+
+
+def network_rows() -> Rows:
+    def common(n: int) -> dict[str, Any]:
+        return {"project_id": f"p{n}", "name": f"name {n}", **CHANGED}
+
+    return {
+        "networks": lambda n: {
+            "id": f"n{n}", "admin_state_up": True, "shared": False, "external": False, "mtu": 1500,
+            "port_security_enabled": True, "segment": n + 1, **common(n),
+        },
+        "subnets": lambda n: {
+            "id": f"s{n}", "network_id": f"n{n}", "ip_version": 4, "cidr": "10.0.0.0/24", "gateway_ip": "10.0.0.1",
+            "enable_dhcp": True, "allocation_pools": '[["10.0.0.2", "10.0.0.254"]]', "dns_nameservers": "[]",
+            "host_routes": "[]", **common(n),
+        },
+        "ports": lambda n: {
+            "id": f"o{n}", "network_id": f"n{n}", "mac_address": "fa:16:3e:00:00:01", "admin_state_up": True,
+            "status": "DOWN", "device_id": "", "device_owner": "", "host": "", "vnic_type": "normal", "profile": "{}",
+            "port_security_enabled": True, "address_pairs": "[]", **common(n),
+        },
+        "port_addresses": lambda n: {
+            "subnet_id": f"s{n}", "address": f"{0x0A000002:032x}", "port_id": f"o{n}", "position": 0
+        },
+        "security_groups": lambda n: {"id": f"g{n}", "stateful": True, "default_of": f"p{n}", **common(n)},
+        "security_rules": lambda n: {
+            "id": f"e{n}", "project_id": f"p{n}", "security_group_id": f"g{n}", "direction": "ingress",
+            "ethertype": "IPv4", "remote_group_id": f"g{n}", **CHANGED,
+        },
+        "port_security_groups": lambda n: {"port_id": f"o{n}", "security_group_id": f"g{n}"},
+        "network_tags": lambda n: {"resource_id": f"n{n}", "tag": "ü"},
+        "network_quotas": lambda n: {"project_id": f"p{n}", "resource": "port", "most": n},
+    }  # fmt: skip
+
+
+def compute_rows() -> Rows:
+    return {
+        "keypairs": lambda n: {
+            "user_id": f"u{n}", "name": "key", "number": n + 1, "type": "ssh", "fingerprint": "00:11",
+            "public_key": "ssh-ed25519 AAAA", **MADE,
+        },
+        "flavors": lambda n: {
+            "id": f"f{n}", "flavor_id": f"f{n}", "name": f"flavor {n}", "ram_mib": 512, "vcpus": 1, "disk_gib": 1,
+            "ephemeral_gib": 0, "swap_mib": 0, "rxtx_factor": 1.0, "is_public": False, "disabled": False, **CHANGED,
+        },
+        "flavor_specs": lambda n: {"flavor": f"f{n}", "name": "hw:cpu_policy", "value": "shared"},
+        "flavor_access": lambda n: {"flavor": f"f{n}", "project_id": f"p{n}"},
+        "server_groups": lambda n: {
+            "id": f"h{n}", "project_id": f"p{n}", "user_id": f"u{n}", "name": "group", "policy": "affinity", **MADE
+        },
+        "server_group_members": lambda n: {"group_id": f"h{n}", "server_id": f"v{n}"},
+        "compute_limits": lambda n: {"project_id": f"p{n}", "user_id": "", "resource": "cores", "value": n},
+        "server_shares": lambda n: {
+            "server_id": f"v{n}", "project_id": f"p{n}", "user_id": f"u{n}", "name": "server", "flavor": "m1.tiny",
+            "vcpus": 1, "ram_mib": 512, "disk_gib": 1, "taken_us": MADE["created_us"],
+        },
     }  # fmt: skip
 
 

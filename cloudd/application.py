@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any
 
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from cloudd.backups import Backups
-from cloudd.compute import first_flavors
+from cloudd.compute import first_flavors, forget_project, forget_user
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
 from cloudd.identity import Identity, bootstrap, first_login_kept
@@ -31,6 +32,7 @@ from cloudd.interfaces.application import (
 )
 from cloudd.interfaces.settings import NODE_ID
 from cloudd.joining import NodeFolder
+from cloudd.network import forget_quota
 from cloudd.nodes import MESSAGES, NodeError, Nodes, NodeTopic, Orders
 from cloudd.objects import Objects, ObjectsError
 from cloudd.protocols.events import EVENT_STATES, events_face
@@ -98,6 +100,23 @@ def open_store(resources: Resources) -> IObjectStore:
     )
 
 
+def project_gone(
+    connection: Connection, project_id: str, others: Collection[Callable[[Connection, str], None]]
+) -> None:
+    """
+    What services keep for a project goes in the transaction that deletes it.
+
+    :param others: services with a state of their own, to be told too
+    """
+    for tell in (forget_project, forget_quota, *others):
+        tell(connection, project_id)
+
+
+def user_gone(connection: Connection, user_id: str) -> None:
+    """What services keep for a user goes in the transaction that deletes it."""
+    forget_user(connection, user_id)
+
+
 def node_id_of(resources: Resources) -> str:
     """Of this machine; empty: it has none yet, before its first start.  Blocks."""
     try:
@@ -117,7 +136,7 @@ class Application:
     def __init__(self, resources: Resources, store: IObjectStore) -> None:
         self._resources = resources
         self.objects = Objects(resources, store, self._own_node)
-        self.identity = Identity(resources, self.objects.project_deleted)
+        self.identity = Identity(resources, self._project_deleted, user_gone)
         self.images = Images(resources, store, self._own_node)
         images = resources.settings.images
         fetcher = Fetcher(resources.reactor, read_sources(images.web_download_hosts), images.max_bytes)
@@ -233,6 +252,9 @@ class Application:
             return await call(**arguments)
         except (TaskError, ObjectsError, NodeError, RollingError) as error:
             raise OperationRefused(error.cause) from None
+
+    def _project_deleted(self, connection: Connection, project_id: str) -> None:
+        project_gone(connection, project_id, [self.objects.project_deleted])
 
     async def _live(self, node_id: str) -> Mapping[str, Any]:
         """What another node says of itself."""

@@ -10,8 +10,9 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from cloudd import face_checks
+from cloudd import face_checks, network
 from cloudd.application import HANDLER_STATES, Application
+from cloudd.compute import Keypair, create_keypair, listed_keypairs
 from cloudd.daemon._metrics import WorkerMetrics
 from cloudd.interfaces.application import OperationRefused, SelfCheckFailed
 from cloudd.protocols.http import Request, http_kinds
@@ -118,6 +119,20 @@ class SelfCheckTests(TestCase):
         [task] = (await self.application.operate("tasks.list", {}))["tasks"]
         self.assertEqual((task["kind"], task["resource"]), ("objects.purge_account", f"AUTH_{project.id}"))
         self.assertTrue(3_500 < task["waits_s"] <= 3_600)
+
+    async def test_deleted_owners(self) -> None:
+        """Limits go with their project, key pairs with their user, in the same transaction."""
+        identity, database = self.application.identity, self.house.database()
+        admin = await self.house.admin(identity)
+        project = await identity.projects.create(admin, {"name": "p", "domain_id": "default"})
+        user = await identity.users.create(admin, {"name": "u", "domain_id": "default"})
+        key = Keypair(user_id=user.id, name="k", number=0, type="ssh", fingerprint="x", public_key="x")
+        await database.write(create_keypair, admin, key)
+        await database.write(network.set_quota, admin, project.id, {"port": 7})
+        await identity.projects.delete(admin, project.id)
+        await identity.users.delete(admin, user.id)
+        self.assertEqual(await database.read(network.all_quotas, admin), {})
+        self.assertEqual(await database.read(listed_keypairs, admin, user.id), [])
 
     async def test_on_trial(self) -> None:
         """In a canary only tasks are done; the upkeep is the old code's until the new one was decided for."""

@@ -19,6 +19,7 @@ Writes are one after another in the whole cloud, so quotas hold however many ask
 
 from ._errors import (
     BadComputeValue,
+    ComputeBusy,
     ComputeConflict,
     ComputeError,
     ComputeForbidden,
@@ -37,6 +38,7 @@ from ._facts import (
     ServerGroup,
     Share,
     Usage,
+    UsageTotal,
 )
 from ._first import FIRST_FLAVORS, first_flavors
 from ._flavors import (
@@ -55,15 +57,18 @@ from ._flavors import (
     one_flavor,
     projects_of,
 )
+from ._gone import forget_project, forget_user
 from ._groups import create_group, drop_group, group_of, join_group, leave_groups, listed_groups, one_group
 from ._hosts import INTERNAL_ZONE, ZONE, ComputeService, services
+from ._keypairs import check_new as check_new_keypair
 from ._keypairs import checked_name, create_keypair, drop_keypair, enforce_create, listed_keypairs, one_keypair
 from ._keys import NewKey, fingerprint_of, generated
 from ._limits import DEFAULT_CLASS, DEFAULTS, UNLIMITED, limits_of
-from ._policy import enforce_admin, enforce_read, enforce_write, is_admin
+from ._making import KeyMaker
+from ._policy import enforce_admin, enforce_read, enforce_write
 from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
 from ._shares import release, reserve, resize_share, used_by
-from ._usage import time_us, usages
+from ._usage import time_us, usage_totals, usages
 
 __all__ = [
     "AFFINITY",
@@ -80,12 +85,14 @@ __all__ = [
     "X509",
     "ZONE",
     "BadComputeValue",
+    "ComputeBusy",
     "ComputeConflict",
     "ComputeError",
     "ComputeForbidden",
     "ComputeService",
     "Flavor",
     "FlavorListing",
+    "KeyMaker",
     "Keypair",
     "NewKey",
     "NoSuchRecord",
@@ -94,8 +101,10 @@ __all__ = [
     "ServerGroup",
     "Share",
     "Usage",
+    "UsageTotal",
     "add_specs",
     "allow",
+    "check_new_keypair",
     "checked_name",
     "class_limits",
     "create_flavor",
@@ -115,9 +124,10 @@ __all__ = [
     "fingerprint_of",
     "first_flavors",
     "flavor_record",
+    "forget_project",
+    "forget_user",
     "generated",
     "group_of",
-    "is_admin",
     "join_group",
     "leave_groups",
     "limits_of",
@@ -138,6 +148,7 @@ __all__ = [
     "set_class",
     "set_quota",
     "time_us",
+    "usage_totals",
     "usages",
     "used_by",
 ]

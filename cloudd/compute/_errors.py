@@ -45,6 +45,12 @@ class NoSuchRecord(ComputeError):
     status = 404
 
 
+class ComputeBusy(ComputeError):
+    """Too many ask for it at once (503): try again in a moment; nothing was changed."""
+
+    status = 503
+
+
 class ComputeConflict(ComputeError):
     """Something else is in the way (409); nothing was changed."""
 

@@ -99,6 +99,21 @@ class Share:
 
 
 @frozen
+class UsageTotal:
+    """
+    What all servers of a project have used in a time.
+
+    :ivar vcpu_hours: hours times size, as the two behind it
+    """
+
+    project_id: str
+    hours: float = 0.0
+    vcpu_hours: float = 0.0
+    ram_mib_hours: float = 0.0
+    disk_gib_hours: float = 0.0
+
+
+@frozen
 class Usage:
     """
     What one server has used.

@@ -121,7 +121,7 @@ def listed_flavors(connection: Connection, access: Access, listing: FlavorListin
     _policy.enforce_read(access, "flavors")
     query = select(_table).where(_c.deleted == "", _c.ram_mib >= listing.min_ram_mib, *_seen(access))
     query = query.where(_c.disk_gib >= listing.min_disk_gib)
-    if _policy.is_admin(access) and listing.is_public is not None:
+    if access.is_admin and listing.is_public is not None:
         wanted = _c.is_public == listing.is_public
         query = query.where(or_(wanted, _given_to(access)) if listing.is_public else wanted)
     if listing.sort_key not in SORT_KEYS:
@@ -259,7 +259,7 @@ def _set_specs(connection: Connection, record_id: str, specs: Mapping[str, str])
 
 def _seen(access: Access) -> list[Any]:
     """Which flavors who asks may know of."""
-    return [] if _policy.is_admin(access) else [_c.disabled.is_(False), or_(_c.is_public.is_(True), _given_to(access))]
+    return [] if access.is_admin else [_c.disabled.is_(False), or_(_c.is_public.is_(True), _given_to(access))]
 
 
 def _given_to(access: Access) -> Any:

@@ -57,7 +57,7 @@ def one_group(connection: Connection, access: Access, group_id: str) -> ServerGr
     """
     _policy.enforce_read(access, "os-server-groups:show")
     row = connection.execute(select(_table).where(_c.id == group_id)).first()
-    if row is None or not (_policy.is_admin(access) or row.project_id == access.project_id):
+    if row is None or not (access.is_admin or row.project_id == access.project_id):
         raise NoSuchRecord(f"Instance group {group_id[:64]} could not be found.")
     return _complete(connection, [row])[0]
 

@@ -42,19 +42,30 @@ def checked_name(name: str) -> None:
         raise BadComputeValue("Keypair data is invalid: Keypair name contains unsafe characters")
 
 
-def create_keypair(connection: Connection, access: Access, wanted: Keypair) -> Keypair:
+def check_new(connection: Connection, access: Access, user_id: str, name: str) -> None:
     """
+    Whether there could be a new one now; ``create_keypair`` looks again.
+
+    :raises ComputeForbidden: for another user only administrators make one
+    :raises BadComputeValue: of the name
     :raises ComputeConflict: the user has one of that name
     :raises QuotaExceeded: the user has as many as it may
     """
-    enforce_create(access, wanted.user_id)
-    checked_name(wanted.name)
-    names = set(connection.execute(select(_c.name).where(_c.user_id == wanted.user_id)).scalars())
-    limit = limits_of(connection, access.project_id or "", wanted.user_id)["key_pairs"]
+    enforce_create(access, user_id)
+    checked_name(name)
+    names = set(connection.execute(select(_c.name).where(_c.user_id == user_id)).scalars())
+    limit = limits_of(connection, access.project_id or "", user_id)["key_pairs"]
     if 0 <= limit <= len(names):
         raise QuotaExceeded("Quota exceeded, too many key pairs.", "key_pairs")
-    if wanted.name in names:
-        raise ComputeConflict(f"Key pair '{wanted.name}' already exists.")
+    if name in names:
+        raise ComputeConflict(f"Key pair '{name}' already exists.")
+
+
+def create_keypair(connection: Connection, access: Access, wanted: Keypair) -> Keypair:
+    """
+    :raises ComputeError: as ``check_new`` has it
+    """
+    check_new(connection, access, wanted.user_id, wanted.name)
     connection.execute(
         insert(_table).values(
             user_id=wanted.user_id,

@@ -27,6 +27,7 @@ _BITS = 2048
 _PRINCIPAL = ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")  # Microsoft's user principal name, which WinRM looks for
 _LIFE = datetime.timedelta(days=3650)
 _UTF8_STRING = 0x0C
+_MAX_COMMON_NAME = 64  # bytes: X.520
 
 
 @frozen
@@ -45,7 +46,7 @@ def fingerprint_of(kind: str, public_key: str) -> str:
     """
     try:
         raw = _of_certificate(public_key) if kind == X509 else _of_ssh(public_key)
-    except (ValueError, IndexError, UnsupportedAlgorithm, binascii.Error):
+    except (ValueError, IndexError, UnsupportedAlgorithm, binascii.Error, x509.InvalidVersion):
         raise BadComputeValue("Keypair data is invalid: failed to generate fingerprint") from None
     return ":".join(f"{byte:02x}" for byte in raw)
 
@@ -76,9 +77,9 @@ def _pem(key: rsa.RSAPrivateKey, form: serialization.PrivateFormat) -> str:
 
 def _certificate(key: rsa.RSAPrivateKey, user_id: str) -> str:
     """Signed by itself, for a client that logs in to Windows as this user."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user_id[:64])])
-    principal = f"{user_id}@localhost".encode()
-    other = x509.OtherName(_PRINCIPAL, bytes([_UTF8_STRING, len(principal)]) + principal)
+    common_name = user_id.encode()[:_MAX_COMMON_NAME].decode("utf-8", "ignore")
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    other = x509.OtherName(_PRINCIPAL, _utf8_string(f"{user_id}@localhost"))
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder()
@@ -93,3 +94,11 @@ def _certificate(key: rsa.RSAPrivateKey, user_id: str) -> str:
         .sign(key, hashes.SHA256())
     )
     return made.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+
+def _utf8_string(text: str) -> bytes:
+    """In DER: ITU-T X.690, 8.1.3."""
+    data = text.encode()
+    size = len(data).to_bytes((len(data).bit_length() + 7) // 8, "big")
+    length = size if len(data) < 0x80 else bytes([0x80 | len(size)]) + size
+    return bytes([_UTF8_STRING]) + length + data

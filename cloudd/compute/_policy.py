@@ -13,11 +13,6 @@ from cloudd.identity import Access
 from ._errors import ComputeForbidden
 
 
-def is_admin(access: Access) -> bool:
-    """Whether everything is allowed."""
-    return access.is_admin
-
-
 def _refused(rule: str) -> ComputeForbidden:
     return ComputeForbidden(f"Policy doesn't allow os_compute_api:{rule} to be performed.")
 
@@ -27,7 +22,7 @@ def enforce_admin(access: Access, rule: str) -> None:
     :param rule: as in Nova's policies, without ``os_compute_api:``
     :raises ComputeForbidden: it is for administrators
     """
-    if not is_admin(access):
+    if not access.is_admin:
         raise _refused(rule)
 
 
@@ -35,7 +30,7 @@ def enforce_user(access: Access, user_id: str, rule: str) -> None:
     """
     :raises ComputeForbidden: it is another user's
     """
-    if not is_admin(access) and access.user_id != user_id:
+    if not access.is_admin and access.user_id != user_id:
         raise _refused(rule)
 
 
@@ -44,7 +39,7 @@ def enforce_read(access: Access, rule: str, project_id: str | None = None) -> No
     :param project_id: whose it is; None: of the project that asks
     :raises ComputeForbidden: it is another project's, or the token has no role in one
     """
-    if is_admin(access):
+    if access.is_admin:
         return
     own = access.project_id is not None and "reader" in access.role_names
     if not own or project_id not in (None, access.project_id):
@@ -55,5 +50,5 @@ def enforce_write(access: Access, rule: str) -> None:
     """
     :raises ComputeForbidden: who asks may only read
     """
-    if access.project_id is None or not (is_admin(access) or "member" in access.role_names):
+    if access.project_id is None or not (access.is_admin or "member" in access.role_names):
         raise _refused(rule)

@@ -74,9 +74,10 @@ def reset_quota(connection: Connection, access: Access, project_id: str, user_id
     forget_limits(connection, project_id, user_id)
 
 
-def class_limits(connection: Connection, access: Access, _name: str) -> dict[str, int]:
+def class_limits(connection: Connection, access: Access) -> dict[str, int]:
     """
-    :param _name: any gives the limits of ``default``, the only class that has an effect
+    Of class ``default``, the only one that has an effect.
+
     :raises ComputeForbidden: it is for administrators
     """
     _policy.enforce_admin(access, "os-quota-class-sets:show")
@@ -89,4 +90,4 @@ def set_class(connection: Connection, access: Access, name: str, limits: Mapping
     if name != DEFAULT_CLASS:
         raise BadComputeValue(f"Quota class {name[:60]} has no effect: set those of class {DEFAULT_CLASS}.")
     set_limits(connection, "", "", limits)
-    return class_limits(connection, access, name)
+    return class_limits(connection, access)

@@ -4,7 +4,7 @@ What is in use, counted from records, and the one place where servers take their
 
 ``reserve`` runs in the transaction that accepts servers, and writes are one after another in the whole cloud; so
 however many ask at once, no project ever has more than it may.  A share is there until ``release``, also while a server
-fails.
+fails.  A released one tells for ``KEPT_DAYS`` more what was used.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from attrs import asdict
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from cloudd.database import now_us, tables
 
-from ._errors import QuotaExceeded
+from ._errors import ComputeConflict, NoSuchRecord, QuotaExceeded
 from ._facts import Share
 from ._limits import DEFAULTS, UNLIMITED, limits_of, own_limits
 
 _table = tables.server_share
 _c = _table.c
 _COUNTED = ("instances", "cores", "ram")
+_CHUNK = 500
+KEPT_DAYS = 400  # a year and the month in which it is accounted for
+_DAY_US = 86_400_000_000
 
 
 def used_by(connection: Connection, project_id: str, user_id: str = "") -> dict[str, int]:
@@ -53,11 +56,13 @@ def _groups(connection: Connection, project_id: str, user_id: str) -> int:
 
 def reserve(connection: Connection, project_id: str, user_id: str, shares: Sequence[Share]) -> None:
     """
-    Give these servers their shares, all or none.
+    Give these servers their shares, all or none; safe to call again: who has one keeps it.
 
     :param user_id: who makes them; has perhaps limits of its own
+    :raises ComputeConflict: a server of such an id is another project's, or was there and is gone
     :raises QuotaExceeded: the project or the user would have more than it may
     """
+    shares = _without_held(connection, project_id, shares)
     wanted = {"instances": len(shares), "cores": sum(each.vcpus for each in shares),
               "ram": sum(each.ram_mib for each in shares)}  # fmt: skip
     _enforce(connection, project_id, user_id, wanted)
@@ -67,13 +72,28 @@ def reserve(connection: Connection, project_id: str, user_id: str, shares: Seque
         connection.execute(insert(_table), [asdict(each) | owner for each in shares])
 
 
+def _without_held(connection: Connection, project_id: str, shares: Sequence[Share]) -> list[Share]:
+    held: set[str] = set()
+    for start in range(0, len(shares), _CHUNK):
+        some = [each.server_id for each in shares[start : start + _CHUNK]]
+        for row in connection.execute(select(_table).where(_c.server_id.in_(some))):
+            if row.project_id != project_id or row.released_us is not None:
+                raise ComputeConflict(f"Server {row.server_id} has had its share of quotas: make one with a new id.")
+            held.add(row.server_id)
+    return [each for each in shares if each.server_id not in held]
+
+
 def resize_share(connection: Connection, share: Share) -> None:
     """
     Another share for a server that has one.
 
+    :raises NoSuchRecord: it has none, or none any more
     :raises QuotaExceeded: it would take more than is left
     """
-    before = connection.execute(select(_table).where(_c.server_id == share.server_id)).one()
+    held = select(_table).where(_c.server_id == share.server_id, _c.released_us.is_(None))
+    before = connection.execute(held).first()
+    if before is None:
+        raise NoSuchRecord(f"Instance {share.server_id[:64]} could not be found.")
     more = {"cores": max(0, share.vcpus - before.vcpus), "ram": max(0, share.ram_mib - before.ram_mib)}
     _enforce(connection, before.project_id, before.user_id, more)
     connection.execute(update(_table).where(_c.server_id == share.server_id).values(**asdict(share)))
@@ -83,6 +103,20 @@ def release(connection: Connection, server_id: str) -> None:
     """The server is gone, and its share is what it has used; safe to call again."""
     held = update(_table).where(_c.server_id == server_id, _c.released_us.is_(None))
     connection.execute(held.values(released_us=now_us()))
+    project_id = connection.execute(select(_c.project_id).where(_c.server_id == server_id)).scalar()
+    if project_id is not None:
+        forget_old_shares(connection, project_id)
+
+
+def forget_old_shares(connection: Connection, project_id: str = "") -> None:
+    """
+    Shares that were released ``KEPT_DAYS`` ago tell nothing any more.
+
+    :param project_id: empty: of all projects, for which all shares are looked at
+    """
+    now: int = connection.execute(select(now_us())).scalar_one()
+    old = delete(_table).where(_c.released_us < now - KEPT_DAYS * _DAY_US)
+    connection.execute(old.where(_c.project_id == project_id) if project_id else old)
 
 
 def _enforce(connection: Connection, project_id: str, user_id: str, wanted: dict[str, int]) -> None:

@@ -79,6 +79,9 @@ _SESSION = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": f"{SILENCE_S}s",
 }
+# Whatever the server's habit is and the operator's own options say.  Else a writer's first statement, which waits for
+# its turn, would also fix what it sees: the cloud as it was before the writers that it waited for.
+_FIXED = r"-c default_transaction_isolation=read\ committed"
 
 _BEGIN = f"SELECT pg_advisory_xact_lock({TURN}), pg_current_xact_id()::text"
 # What a writer must know of the server: durability, and whose transaction ids these are.
@@ -106,7 +109,7 @@ def connect(server: Server) -> psycopg.Connection[Any]:
     try:
         words = _DEFAULTS | conninfo_to_dict(server.url)
         session = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
-        words["options"] = f"{session} {words.get('options', '')}".strip()
+        words["options"] = " ".join([session, words.get("options", ""), _FIXED])
         password = server.password()
         if password is not None:
             words["password"] = password

@@ -21,12 +21,17 @@ from ._values import Access, Page
 from ._verification import Verification
 
 ProjectDeleted = Callable[[Connection, str], None]
+UserDeleted = Callable[[Connection, str], None]
 
 _NOBODY = Target()
 
 
 def forget_project(_connection: Connection, _project_id: str) -> None:
     """Where nobody else has anything of a project's."""
+
+
+def forget_user(_connection: Connection, _user_id: str) -> None:
+    """Where nobody else has anything of a user's."""
 
 
 Record = TypeVar("Record")
@@ -40,6 +45,7 @@ class Desk:
     Lent to each part of ``Identity``.
 
     :ivar project_deleted: called with a project's id in the transaction that deletes it
+    :ivar user_deleted: with a user's, likewise
     """
 
     store: Store
@@ -48,6 +54,7 @@ class Desk:
     credential_keys: Keys
     caught_up: Callable[[], Any]
     project_deleted: ProjectDeleted = forget_project
+    user_deleted: UserDeleted = forget_user
 
     def now_us(self) -> int:
         return self.verification.now_us()

@@ -13,7 +13,7 @@ from cloudd.database import tables
 
 from . import _checks, _revocation
 from ._bootstrap import DEFAULT_DOMAIN
-from ._desk import Desk, ProjectDeleted, filtered, new_id, page, require_in, unique
+from ._desk import Desk, ProjectDeleted, UserDeleted, filtered, new_id, page, require_in, unique
 from ._errors import Forbidden
 from ._policy import Target, enforce
 from ._values import Access, Domain, Page
@@ -76,7 +76,8 @@ class Domains:
 
         :raises Forbidden: it is enabled, or the default domain
         """
-        await self._desk.write(_delete, access, domain_id, self._desk.now_us(), self._desk.project_deleted)
+        desk = self._desk
+        await desk.write(_delete, access, domain_id, desk.now_us(), desk.project_deleted, desk.user_deleted)
 
 
 def _record(row: Row[Any]) -> Domain:
@@ -111,18 +112,33 @@ def _update(connection: Connection, access: Access, domain_id: str, values: Mapp
     return _record(require_in(connection, _table, access, "update_domain", "domain", domain_id))
 
 
-def _delete(connection: Connection, access: Access, domain_id: str, now_us: int, deleted: ProjectDeleted) -> None:
+def _delete(
+    connection: Connection,
+    access: Access,
+    domain_id: str,
+    now_us: int,
+    project_deleted: ProjectDeleted,
+    user_deleted: UserDeleted,
+) -> None:
     row = require_in(connection, _table, access, "delete_domain", "domain", domain_id)
     enforce(access, "delete_domain", Target(domain_id=domain_id))
     if row.enabled or domain_id == DEFAULT_DOMAIN:
         raise Forbidden("delete_domain", "Cannot delete a domain that is enabled, please disable it first.")
     _revocation.record(connection, now_us, refuse=[_revocation.domain(domain_id)])
+    users = _ids_in(connection, tables.user, domain_id)
     connection.execute(delete(tables.user).where(tables.user.c.domain_id == domain_id))
+    for user_id in users:
+        user_deleted(connection, user_id)
     # Children first: a project's parent is in the same domain.
     projects = tables.project
     connection.execute(update(projects).where(projects.c.domain_id == domain_id).values(parent_id=None))
-    gone = list(connection.execute(select(projects.c.id).where(projects.c.domain_id == domain_id)).scalars())
+    gone = _ids_in(connection, projects, domain_id)
     connection.execute(delete(projects).where(projects.c.domain_id == domain_id))
     for project_id in gone:
-        deleted(connection, project_id)
+        project_deleted(connection, project_id)
     connection.execute(delete(_table).where(_table.c.id == domain_id))
+
+
+def _ids_in(connection: Connection, table: Any, domain_id: str) -> list[str]:
+    """Of the users or projects of a domain."""
+    return list(connection.execute(select(table.c.id).where(table.c.domain_id == domain_id)).scalars())

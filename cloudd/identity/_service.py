@@ -17,7 +17,7 @@ from . import _facts, _revocation
 from ._application_credentials import ApplicationCredentials
 from ._assignments import Assignments
 from ._catalog import catalog
-from ._desk import Desk, ProjectDeleted, forget_project
+from ._desk import Desk, ProjectDeleted, UserDeleted, forget_project, forget_user
 from ._domains import Domains
 from ._ec2_credentials import Ec2Credentials
 from ._errors import IdentityError, InvalidToken, NotFound
@@ -50,10 +50,12 @@ class Identity:
 
     :param project_deleted: called with a project's id in the transaction that deletes it, to have what other services
         keep for it deleted too
+    :param user_deleted: with a user's, likewise
     """
 
     _resources: Resources
     _project_deleted: ProjectDeleted = forget_project
+    _user_deleted: UserDeleted = forget_user
     domains: Domains = field(init=False)
     projects: Projects = field(init=False)
     users: Users = field(init=False)
@@ -80,7 +82,10 @@ class Identity:
         )
         self._verification.watched_every(settings.revocation_poll_s)
         self._login = Login(self._store, passwords, self._verification, self._token_keys, settings.token_lifetime_s)
-        desk = Desk(self._store, passwords, self._verification, credential_keys, self._caught_up, self._project_deleted)
+        desk = Desk(
+            self._store, passwords, self._verification, credential_keys, self._caught_up, self._project_deleted,
+            self._user_deleted,
+        )  # fmt: skip
         self.domains = Domains(desk)
         self.projects = Projects(desk)
         self.users = Users(desk)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, union, update
 from cloudd.database import tables
 
 from . import _checks, _facts, _revocation
-from ._desk import Desk, filtered, listed_domain, new_id, page, require_in, unique
+from ._desk import Desk, UserDeleted, filtered, listed_domain, new_id, page, require_in, unique
 from ._errors import Forbidden, NotFound, Unauthorized
 from ._policy import Target, enforce
 from ._values import Access, Page, User
@@ -82,7 +82,7 @@ class Users:
 
     async def delete(self, access: Access, user_id: str) -> None:
         """Delete a user with all assignments and credentials; the tokens are refused."""
-        await self._desk.write(_delete, access, user_id, self._desk.now_us())
+        await self._desk.write(_delete, access, user_id, self._desk.now_us(), self._desk.user_deleted)
 
     async def change_password(self, access: Access, user_id: str, original: str, password: str) -> None:
         """
@@ -181,10 +181,11 @@ def _update(connection: Connection, access: Access, user_id: str, values: dict[s
     return _record(row)
 
 
-def _delete(connection: Connection, access: Access, user_id: str, now_us: int) -> None:
+def _delete(connection: Connection, access: Access, user_id: str, now_us: int, deleted: UserDeleted) -> None:
     _may_change(connection, access, "delete_user", user_id)
     _revocation.record(connection, now_us, refuse=[_revocation.user(user_id)])
     connection.execute(delete(_table).where(_table.c.id == user_id))
+    deleted(connection, user_id)
 
 
 def _replace_password(connection: Connection, user_id: str, known: str | None, fresh: str, now_us: int) -> None:

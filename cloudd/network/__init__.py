@@ -54,9 +54,10 @@ from ._networks import (
     update_network,
     update_subnet,
 )
+from ._policy import enforce_admin
 from ._ports import WantedIP, create_port, drop_port, listed_ports, one_port, update_port
 from ._quotas import DEFAULTS as QUOTA_DEFAULTS
-from ._quotas import all_quotas, quota_details, quota_of, reset_quota, set_quota
+from ._quotas import Room, all_quotas, forget_quota, quota_details, quota_of, reset_quota, set_quota
 
 __all__ = [
     "QUOTA_DEFAULTS",
@@ -73,6 +74,7 @@ __all__ = [
     "NoSuchResource",
     "Pool",
     "Port",
+    "Room",
     "Rule",
     "SecurityGroup",
     "Subnet",
@@ -89,6 +91,8 @@ __all__ = [
     "drop_port",
     "drop_rule",
     "drop_subnet",
+    "enforce_admin",
+    "forget_quota",
     "listed_groups",
     "listed_networks",
     "listed_ports",

@@ -20,7 +20,7 @@ from . import _policy
 from ._errors import BadNetworkValue, NetworkConflict, NoSuchResource
 from ._facts import DEFAULT_GROUP, EGRESS, INGRESS, IPV4, IPV6, Rule, SecurityGroup
 from ._listing import Listing, page
-from ._quotas import enforce_quota
+from ._quotas import Room
 from ._rows import GROUP, add, change, complete, get, remove
 from ._rules import checked, meaning
 
@@ -46,10 +46,11 @@ def default_of(connection: Connection, project_id: str) -> str:
     return group.id
 
 
-def create(connection: Connection, access: Access, wanted: SecurityGroup) -> SecurityGroup:
+def create(connection: Connection, access: Access, wanted: SecurityGroup, room: Room | None = None) -> SecurityGroup:
     """
     With rules that let everything out.
 
+    :param room: of the transaction, where it makes several
     :raises NetworkConflict: the name ``default`` is taken
     """
     _policy.enforce_write(access)
@@ -57,7 +58,7 @@ def create(connection: Connection, access: Access, wanted: SecurityGroup) -> Sec
     if wanted.name == DEFAULT_GROUP:
         raise NetworkConflict("SecurityGroupDefaultAlreadyExists", "Default security group already exists.")
     group = evolve(wanted, id=str(uuid.uuid4()), is_default=False)
-    enforce_quota(connection, "security_group", group.project_id)
+    (room or Room()).take(connection, "security_group", group.project_id)
     add(connection, GROUP, group)
     for ethertype in (IPV4, IPV6):
         _add_rule(connection, _rule(group, EGRESS, ethertype))
@@ -98,7 +99,7 @@ def drop(connection: Connection, access: Access, group_id: str) -> None:
     """
     _policy.enforce_write(access)
     group = one(connection, access, group_id)
-    if group.is_default and not _policy.is_admin(access):
+    if group.is_default and not access.is_admin:
         raise NetworkConflict(
             "SecurityGroupCannotRemoveDefault", "Insufficient rights for removing default security group."
         )
@@ -111,8 +112,9 @@ def drop(connection: Connection, access: Access, group_id: str) -> None:
 # ---- rules
 
 
-def create_rule(connection: Connection, access: Access, wanted: Rule) -> Rule:
+def create_rule(connection: Connection, access: Access, wanted: Rule, room: Room | None = None) -> Rule:
     """
+    :param room: of the transaction, where it makes several
     :raises NetworkConflict: the group has one that means the same
     """
     _policy.enforce_write(access)
@@ -127,7 +129,7 @@ def create_rule(connection: Connection, access: Access, wanted: Rule) -> Rule:
             raise NetworkConflict(
                 "SecurityGroupRuleExists", f"Security group rule already exists. Rule id is {each.id}."
             )
-    enforce_quota(connection, "security_group_rule", rule.project_id)
+    (room or Room()).take(connection, "security_group_rule", rule.project_id)
     _add_rule(connection, rule)
     change(connection, GROUP, group, group)  # its revision counts its rules, too
     return rule_by_id(connection, rule.id)
@@ -135,7 +137,7 @@ def create_rule(connection: Connection, access: Access, wanted: Rule) -> Rule:
 
 def listed_rules(connection: Connection, access: Access, listing: Listing) -> list[Rule]:
     """One page."""
-    seen = literal(True) if _policy.is_admin(access) else _rules.c.project_id == (access.project_id or "")
+    seen = literal(True) if access.is_admin else _rules.c.project_id == (access.project_id or "")
     return [Rule(**row._mapping) for row in page(connection, _rules, seen, listing)]
 
 

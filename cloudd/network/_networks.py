@@ -25,7 +25,7 @@ from ._errors import BadNetworkValue, NetworkConflict, NetworkForbidden, NoSuchR
 from ._facts import DHCP_OWNER, Network, Subnet
 from ._groups import default_of
 from ._listing import Listing, page
-from ._quotas import enforce_quota
+from ._quotas import Room
 from ._rows import NETWORK, SUBNET, add, change, complete, get, remove
 
 MAX_SEGMENT = (1 << 24) - 1
@@ -37,8 +37,9 @@ MODES = ("slaac", "dhcpv6-stateful", "dhcpv6-stateless")
 # ---- networks
 
 
-def create_network(connection: Connection, access: Access, wanted: Network) -> Network:
+def create_network(connection: Connection, access: Access, wanted: Network, room: Room | None = None) -> Network:
     """
+    :param room: of the transaction, where it makes several
     :raises NetworkForbidden: it is to be shared or external, and who asks is no administrator
     """
     _policy.enforce_write(access)
@@ -47,7 +48,7 @@ def create_network(connection: Connection, access: Access, wanted: Network) -> N
     if wanted.external:
         _policy.enforce_admin(access, "create_network:router:external")
     default_of(connection, wanted.project_id)
-    enforce_quota(connection, "network", wanted.project_id)
+    (room or Room()).take(connection, "network", wanted.project_id)
     highest = connection.execute(select(func.max(tables.network.c.segment))).scalar() or 0
     network = evolve(wanted, id=str(uuid.uuid4()), segment=highest + 1)
     if network.segment > MAX_SEGMENT:
@@ -135,9 +136,12 @@ def drop_network(connection: Connection, access: Access, network_id: str) -> Non
 # ---- subnets
 
 
-def create_subnet(connection: Connection, access: Access, wanted: Subnet, given: frozenset[str]) -> Subnet:
+def create_subnet(
+    connection: Connection, access: Access, wanted: Subnet, given: frozenset[str], room: Room | None = None
+) -> Subnet:
     """
     :param given: attributes that the client has named: a gateway that was named as none is none
+    :param room: of the transaction, where it makes several
     :raises BadNetworkValue: its addresses do not fit each other, or overlap with another subnet's
     """
     network = own_network(connection, access, wanted.network_id)
@@ -154,7 +158,7 @@ def create_subnet(connection: Connection, access: Access, wanted: Subnet, given:
     whole = evolve(wanted, id=str(uuid.uuid4()), project_id=owner, cidr=str(block), gateway_ip=gateway)
     subnet = checked_subnet(evolve(whole, allocation_pools=pools))
     _refuse_overlap(connection, subnet)
-    enforce_quota(connection, "subnet", owner)
+    (room or Room()).take(connection, "subnet", owner)
     add(connection, SUBNET, subnet)
     change(connection, NETWORK, network, network)  # its revision counts its subnets, too
     found: Subnet = get(connection, SUBNET, subnet.id)

@@ -17,21 +17,16 @@ from ._errors import NetworkForbidden
 from ._rows import NETWORK, SUBNET, Form
 
 
-def is_admin(access: Access) -> bool:
-    """Whether everything is allowed."""
-    return "admin" in access.role_names
-
-
 def owns(access: Access, project_id: str) -> bool:
     """Whether something of that project is of who asks, or may be changed as if it were."""
-    return is_admin(access) or (access.project_id is not None and access.project_id == project_id)
+    return access.is_admin or (access.project_id is not None and access.project_id == project_id)
 
 
 def enforce_read(access: Access) -> None:
     """
     :raises NetworkForbidden: the token has no role in a project
     """
-    if not is_admin(access) and (access.project_id is None or "reader" not in access.role_names):
+    if not access.is_admin and (access.project_id is None or "reader" not in access.role_names):
         raise NetworkForbidden("You need a role in a project to look at networks.")
 
 
@@ -39,7 +34,7 @@ def enforce_write(access: Access) -> None:
     """
     :raises NetworkForbidden: who asks may only read
     """
-    if not is_admin(access) and (access.project_id is None or "member" not in access.role_names):
+    if not access.is_admin and (access.project_id is None or "member" not in access.role_names):
         raise NetworkForbidden("You need the role member in a project to make or change networks.")
 
 
@@ -48,14 +43,14 @@ def enforce_admin(access: Access, action: str) -> None:
     :param action: as in Neutron's policies, ``create_network:shared``
     :raises NetworkForbidden: it is for administrators
     """
-    if not is_admin(access):
+    if not access.is_admin:
         raise NetworkForbidden(f"(rule:{action} and rule:{action.partition(':')[0]}) is disallowed by policy")
 
 
 def seen(form: Form, access: Access) -> ColumnElement[bool]:
     """Which rows of a kind who asks may know of."""
     columns, networks = form.table.c, tables.network.c
-    if is_admin(access):
+    if access.is_admin:
         return literal(True)
     own = columns.project_id == (access.project_id or "")
     common = or_(networks.shared, networks.external)

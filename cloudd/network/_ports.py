@@ -23,7 +23,7 @@ from ._facts import FixedIP, Network, Port, Subnet
 from ._groups import checked_ids, default_of
 from ._listing import Listing, page
 from ._networks import one_network
-from ._quotas import enforce_quota
+from ._quotas import Room
 from ._rows import NETWORK, PORT, SUBNET, add, change, complete, get, remove, set_groups
 
 MAX_FIXED_IPS, MAX_PAIRS = 5, 10
@@ -44,11 +44,17 @@ class WantedIP:
 
 
 def create_port(
-    connection: Connection, access: Access, wanted: Port, fixed_ips: Sequence[WantedIP] | None, given: frozenset[str]
+    connection: Connection,
+    access: Access,
+    wanted: Port,
+    fixed_ips: Sequence[WantedIP] | None,
+    given: frozenset[str],
+    room: Room | None = None,
 ) -> Port:
     """
     :param fixed_ips: None: one of each IP version that the network has
     :param given: attributes that the client has named
+    :param room: of the transaction, where it makes several
     :raises NoAddressLeft:
     """
     _policy.enforce_write(access)
@@ -65,7 +71,7 @@ def create_port(
         ),
         groups,
     )  # fmt: skip
-    enforce_quota(connection, "port", wanted.project_id)
+    (room or Room()).take(connection, "port", wanted.project_id)
     add(connection, PORT, port)
     _give(connection, network, port, fixed_ips)
     set_groups(connection, port.id, checked_ids(connection, access, tuple(groups)))

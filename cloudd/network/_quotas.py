@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from attrs import define, field
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from cloudd.database import tables
@@ -22,6 +23,7 @@ from ._errors import BadNetworkValue, NetworkConflict, NetworkForbidden
 
 UNLIMITED: Final = -1
 MAX_LIMIT: Final = 2**31 - 1
+MAX_ID: Final = 64
 
 #: Resource -> limit of a project for which nobody has said another.  Of the last three ten times Neutron's: a rule
 #: costs little here however many ports it is for, and a request may ask for 1,000 servers.
@@ -42,15 +44,31 @@ _TABLES: Mapping[str, Table] = {
 _quotas = tables.network_quota
 
 
-def enforce_quota(connection: Connection, resource: str, project_id: str, added: int = 1) -> None:
+@define(eq=False)
+class Room:
     """
-    Call before the rows are added, in the transaction that adds them.
+    What projects may add in one transaction: counted once of each kind, however many it adds.  Each transaction, also
+    one that is done again, makes its own.
+    """
 
-    :raises NetworkConflict: ``OverQuota``
-    """
-    limit = _limits(connection, project_id)[resource]
-    if limit != UNLIMITED and _used(connection, resource, project_id) + added > limit:
-        raise NetworkConflict("OverQuota", f"Quota exceeded for resources: ['{resource}'].")
+    _left: dict[tuple[str, str], int | None] = field(init=False, factory=dict)  # None: there is no limit
+
+    def take(self, connection: Connection, resource: str, project_id: str) -> None:
+        """
+        Call before each row is added, in the transaction that adds it.
+
+        :raises NetworkConflict: ``OverQuota``
+        """
+        key = resource, project_id
+        if key not in self._left:
+            limit = _limits(connection, project_id)[resource]
+            self._left[key] = None if limit == UNLIMITED else limit - _used(connection, resource, project_id)
+        left = self._left[key]
+        if left is None:
+            return
+        if left < 1:
+            raise NetworkConflict("OverQuota", f"Quota exceeded for resources: ['{resource}'].")
+        self._left[key] = left - 1
 
 
 def quota_of(connection: Connection, access: Access, project_id: str) -> dict[str, int]:
@@ -80,8 +98,12 @@ def all_quotas(connection: Connection, access: Access) -> dict[str, dict[str, in
     :raises NetworkForbidden: who asks is no administrator
     """
     _policy.enforce_admin(access, "get_quota")
-    ids = connection.execute(select(_quotas.c.project_id).distinct().order_by(_quotas.c.project_id)).scalars().all()
-    return {project_id: _limits(connection, project_id) for project_id in ids}
+    found: dict[str, dict[str, int]] = {}
+    for row in connection.execute(select(_quotas).order_by(_quotas.c.project_id)):
+        limits = found.setdefault(row.project_id, dict(DEFAULTS))
+        if row.resource in DEFAULTS:
+            limits[row.resource] = row.most
+    return found
 
 
 def set_quota(
@@ -91,15 +113,19 @@ def set_quota(
     Other limits of a project; those that are not named stay.
 
     :param checks: refuse limits below what the project has
-    :raises BadNetworkValue: a resource that is none, a number out of range, or less than there is
+    :raises BadNetworkValue: an id or a resource that is none, a number out of range, or less than there is
     :raises NetworkForbidden: who asks is no administrator
     """
     _policy.enforce_admin(access, "update_quota")
+    if not 1 <= len(project_id) <= MAX_ID:
+        raise BadNetworkValue(f"Invalid input for project_id: expected 1 to {MAX_ID} characters.")
     for resource, limit in limits.items():
         if resource not in DEFAULTS:
             raise BadNetworkValue(f"Unrecognized attribute(s) '{resource[:60]}': known are {', '.join(DEFAULTS)}.")
         if not UNLIMITED <= limit <= MAX_LIMIT:
-            raise BadNetworkValue(f"Invalid input for {resource}: expected -1 (no limit) to {MAX_LIMIT}, got {limit}.")
+            raise BadNetworkValue(
+                f"Invalid input for {resource}: expected -1 (no limit) to {MAX_LIMIT}, got {str(limit)[:40]}."
+            )
         if checks and limit != UNLIMITED and (used := _used(connection, resource, project_id)) > limit:
             raise BadNetworkValue(
                 f"Quota limit exceeded: {resource} cannot be {limit}, the project has {used}.", "QuotaExceeded"
@@ -117,6 +143,11 @@ def reset_quota(connection: Connection, access: Access, project_id: str) -> None
     :raises NetworkForbidden: who asks is no administrator
     """
     _policy.enforce_admin(access, "delete_quota")
+    forget_quota(connection, project_id)
+
+
+def forget_quota(connection: Connection, project_id: str) -> None:
+    """The project is being deleted, in this transaction."""
     connection.execute(delete(_quotas).where(_quotas.c.project_id == project_id))
 
 

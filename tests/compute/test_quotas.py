@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.trial.unittest import TestCase
 
-from cloudd.compute import DEFAULTS, QuotaExceeded, Share, release, reserve, resize_share, used_by
+from cloudd.compute import (
+    DEFAULTS,
+    ComputeConflict,
+    NoSuchRecord,
+    QuotaExceeded,
+    Share,
+    release,
+    reserve,
+    resize_share,
+    used_by,
+)
 from cloudd.compute._limits import set_limits
-from cloudd.database import open_control_database
+from cloudd.compute._shares import KEPT_DAYS
+from cloudd.database import open_control_database, tables
 from tests.database.choice import new_database
 
 
@@ -45,6 +56,41 @@ class ShareTests(TestCase):
         for _ in range(2):
             await self.write(release, "a")
         self.assertEqual(await self.used(), (1, 1, 256))
+
+    async def test_again(self) -> None:
+        """Who has a share keeps it; ids of other projects' servers and of those that are gone are refused."""
+        await self.write(reserve, "p", "u", [Share("a", 2, 512)])
+        await self.write(reserve, "p", "u", [Share("a", 2, 512), Share("b", 1, 256)])
+        self.assertEqual(await self.used(), (2, 3, 768))
+        await self.write(release, "b")
+        for project, server in (("q", "a"), ("p", "b")):
+            with self.assertRaises(ComputeConflict):
+                await self.write(reserve, project, "u", [Share("new", 1, 1), Share(server, 1, 1)])
+        self.assertEqual(await self.used(), (1, 2, 512))
+
+    async def test_nothing_to_resize(self) -> None:
+        """A server that has no share, or had one, gets none by that."""
+        await self.write(reserve, "p", "u", [Share("gone", 1, 1)])
+        await self.write(release, "gone")
+        for server in ("gone", "never"):
+            with self.assertRaises(NoSuchRecord):
+                await self.write(resize_share, Share(server, 2, 2))
+
+    async def test_old_ones_go(self) -> None:
+        """With the next that is released, once they tell nothing any more."""
+        shares = tables.server_share
+
+        def age(connection: Connection) -> None:
+            old = shares.c.released_us - (KEPT_DAYS + 1) * 86_400_000_000
+            connection.execute(shares.update().where(shares.c.server_id == "old").values(released_us=old))
+
+        await self.write(reserve, "p", "u", [Share(each, 1, 1) for each in ("old", "new", "last")])
+        for server in ("old", "new"):
+            await self.write(release, server)
+        await self.write(age)
+        await self.write(release, "last")
+        left = await self.database.read(lambda c: set(c.execute(select(shares.c.server_id)).scalars()))
+        self.assertEqual(left, {"new", "last"})
 
     async def test_all_or_none(self) -> None:
         """One too many, and none has a share; what is over is told with its figures."""

@@ -279,6 +279,29 @@ class ServerTests(Case):
         self.assertEqual(await database.read(count), 2)
 
 
+class TurnTests(Case):
+    """Whoever writes sees what the writer before it has done, whatever the server's habit is."""
+
+    async def test_other_isolation(self) -> None:
+        """Two processes count and then add, both at once: as many as there is room for."""
+        url = str(new_database(self, "postgresql"))
+        name = url.rpartition("/")[2]
+        with shared_postgres().connect() as server:
+            server.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+        own = f"{url}?options=-c%20default_transaction_isolation%3Dserializable"
+        writers = [self.opened(each) for each in (url, own)]
+
+        def add_below_ten(connection: Connection, name: str) -> bool:
+            if count(connection) >= 10:
+                return False
+            add(connection, name)
+            return True
+
+        asked = [writers[number % 2].write(add_below_ten, f"n{number}") for number in range(100)]
+        self.assertEqual((await gatherResults(asked)).count(True), 10)
+        self.assertEqual(await writers[0].read(count), 10)
+
+
 class PasswordTests(SynchronousTestCase):
     def test_file(self) -> None:
         """The password is read from its file at each connect, and no error tells it."""

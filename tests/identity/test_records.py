@@ -119,9 +119,16 @@ class OtherServicesTests(RecordTests):
         if self.fails:
             raise ValueError("no")
 
+    def user_deleted(self, connection: Any, user_id: str) -> None:
+        found = connection.execute(select(tables.user.c.id).where(tables.user.c.id == user_id)).all()
+        self.assertEqual(found, [])
+        self.told.append(user_id)
+        if self.fails:
+            raise ValueError("no")
+
     async def house_with_others(self) -> tuple[Identity, Access]:
         house = await House.built(self)
-        identity = Identity(house.resources(house.database()), self.deleted)
+        identity = Identity(house.resources(house.database()), self.deleted, self.user_deleted)
         identity.start({})
         self.addCleanup(identity.retire)
         return identity, await house.admin(identity)
@@ -138,13 +145,26 @@ class OtherServicesTests(RecordTests):
         await identity.projects.delete(admin, project.id)
         self.assertEqual(set(self.told), {project.id})
 
+    async def test_user(self) -> None:
+        """Both happen, or neither."""
+        identity, admin = await self.house_with_others()
+        user = await identity.users.create(admin, {"name": "u", "domain_id": "default"})
+        self.fails = True
+        with self.assertRaises(ValueError):
+            await identity.users.delete(admin, user.id)
+        self.assertEqual((await identity.users.get(admin, user.id)).id, user.id)
+        self.fails = False
+        await identity.users.delete(admin, user.id)
+        self.assertEqual(set(self.told), {user.id})
+
     async def test_domain(self) -> None:
-        """Each of its projects is told of."""
+        """Each of its projects and users is told of."""
         identity, admin = await self.house_with_others()
         domain = await identity.domains.create(admin, {"name": "acme"})
         ids = [
             (await identity.projects.create(admin, {"name": name, "domain_id": domain.id})).id for name in ("p", "q")
         ]
+        ids.append((await identity.users.create(admin, {"name": "u", "domain_id": domain.id})).id)
         await identity.domains.update(admin, domain.id, {"enabled": False})
         await identity.domains.delete(admin, domain.id)
         self.assertEqual(sorted(self.told), sorted(ids))

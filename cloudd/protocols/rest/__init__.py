@@ -19,7 +19,7 @@ Declared like this a route gets a checked token in ``call.access``, a parsed ``c
 schema; a ``Fault`` or a refusal of the identity service becomes the API's own error.
 """
 
-from ._documents import Document, Id, Name, Text, decode_document, read_bytes, read_document
+from ._documents import Document, Id, Name, Text, decode_document, read_bytes, read_document, read_object
 from ._face import Call, FaceFacts, RestFace
 from ._faults import Fault, FaultBody, bad_request, error_body, not_found, not_implemented
 from ._query import Links, Query, page_of, parse_query
@@ -53,6 +53,7 @@ __all__ = [
     "parse_time",
     "read_bytes",
     "read_document",
+    "read_object",
     "route",
     "route_table",
     "token_of",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -60,6 +60,17 @@ async def read_document(request: Request, schema: type[Schema], limit: int) -> S
     :raises Fault: 413 for a longer body, 400 for anything that is not a document of this schema
     """
     return decode_document(await read_bytes(request, limit), schema)
+
+
+async def read_object(request: Request, limit: int) -> dict[str, Any]:
+    """
+    The request's body as a JSON object of any members.
+
+    :param limit: longest body in bytes
+    :raises Fault: 413 for a longer body, 400 for anything that is no object
+    """
+    data = await read_bytes(request, limit)
+    return cast(dict[str, Any], decode_document(data, cast(Any, dict[str, Any])))
 
 
 async def read_bytes(request: Request, limit: int) -> bytes:

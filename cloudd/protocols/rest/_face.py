@@ -124,6 +124,9 @@ class RestFace:
         if not _is_utf8(request.path):
             self.refuse(request, bad_request("The path is not percent-encoded UTF-8."))
             return None
+        if b"%00" in request.path:  # no database takes it, and no id or name may have it
+            self.refuse(request, Fault(404, "The resource could not be found: the path holds the character U+0000."))
+            return None
         if request.path.startswith(b"//"):
             self.refuse(request, unrouted(NotFound()))
             return None

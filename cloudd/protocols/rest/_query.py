@@ -7,7 +7,7 @@ A parameter that a route does not know is left alone, as the OpenStack services 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -65,11 +65,10 @@ class Query:
         value = self.get(name)
         if value is None:
             return None
-        if value.lower() in _TRUE:
-            return True
-        if value.lower() in _FALSE:
-            return False
-        raise bad_request(f"Query parameter {name}: expected true or false, got {value[:40]!r}.")
+        meant = meaning_of(value)
+        if meant is None:
+            raise bad_request(f"Query parameter {name}: expected true or false, got {value[:40]!r}.")
+        return meant
 
     def limit(self) -> int | None:
         """
@@ -100,6 +99,16 @@ class Query:
     def with_marker(self, marker: str) -> str:
         """This query for the page behind ``marker``."""
         return urlencode([(key, value) for key, value in self.pairs if key != "marker"] + [("marker", marker)])
+
+
+def meaning_of(word: str, true: Collection[str] = _TRUE, false: Collection[str] = _FALSE) -> bool | None:
+    """
+    What a word means, whatever its case; None: neither.
+
+    :param true: in lower case; each service has words of its own, as ``false``
+    """
+    lower = word.lower()
+    return True if lower in true else False if lower in false else None
 
 
 def parse_query(raw: bytes) -> Query:

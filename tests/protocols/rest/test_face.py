@@ -191,6 +191,10 @@ class FaceTests(TestCase):
             answer = await self.ask("PUT", path)
             self.assertEqual((answer.status, answer.headers["x-ids"], answer.body), (204, expected, b""))
         self.assertEqual((await self.ask("DELETE", "/v1/widgets/x/")).status, 204)
+        for path in ("/v1/widgets/a%00", "/v1/widgets/%00/parts/b", "/v1/widgets/a/parts/b%00"):
+            answer = await self.ask("PUT" if "parts" in path else "DELETE", path)
+            self.assertEqual(answer.status, 404)
+            self.assertIn("U+0000", answer.json()["error"]["message"])
         self.assertEqual((await self.ask("PUT", "/v1/widgets/a//c")).status, 404)
         route_name = self.client.site.requests[0].route
         self.assertEqual(route_name, "/widget/v1/widgets/{widget_id}/parts/{part_id}")

@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 from attrs import frozen
 
-from .._documents import Document, decode_document, explain, read_bytes
+from .._documents import Document, explain, read_object
 from .._face import Call
 from .._faults import Fault, bad_request
+from .._query import meaning_of
 from ._versions import ALWAYS, Members, Version, text_of
 
 S = TypeVar("S", bound=Document)
@@ -60,8 +61,7 @@ class ComputeCall(Call):
 
         :raises Fault: 400: it is none
         """
-        data = await read_bytes(self.request, self.max_json_bytes)
-        return cast(dict[str, Any], decode_document(data, cast(Any, dict[str, Any])))
+        return await read_object(self.request, self.max_json_bytes)
 
     def converted(self, kind: str, given: Any, schema: type[S], members: Members = ALWAYS) -> S:
         """
@@ -126,7 +126,7 @@ def whole(path: str, value: int | str, minimum: int, maximum: int = MAX_INT) -> 
         raise invalid(f"Value: {value[:40]}. It is not a whole number.", path)
     number = int(value)
     if not minimum <= number <= maximum:
-        raise invalid(f"Value: {number}. It must lie between {minimum} and {maximum}.", path)
+        raise invalid(f"Value: {str(number)[:40]}. It must lie between {minimum} and {maximum}.", path)
     return number
 
 
@@ -138,11 +138,10 @@ def truth(path: str, value: bool | str) -> bool:
     """
     if isinstance(value, bool):
         return value
-    if value.lower() in _TRUE:
-        return True
-    if value.lower() in _FALSE:
-        return False
-    raise invalid(f"Value: {value[:40]}. It is neither true nor false.", path)
+    meant = meaning_of(value, _TRUE, _FALSE)
+    if meant is None:
+        raise invalid(f"Value: {value[:40]}. It is neither true nor false.", path)
+    return meant
 
 
 def printable(path: str, name: str) -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import evolve
@@ -15,6 +15,7 @@ from cloudd.protocols.http import Handler, Header, Request
 from .._api_versions import Served, all_of_ours
 from .._face import Call, FaceFacts, RestFace
 from .._faults import Fault
+from .._projects import Projects
 from .._routes import Answer, Declared, RouteMethod
 from ._absent import ABSENT
 from ._call import ComputeCall
@@ -26,7 +27,6 @@ from ._groups import GroupRoutes
 from ._hosts import HostRoutes
 from ._keypairs import KeypairRoutes
 from ._limits import LimitRoutes
-from ._projects import Projects
 from ._quotas import QuotaRoutes
 from ._specs import SpecRoutes
 from ._usage import UsageRoutes
@@ -84,7 +84,7 @@ class ComputeFace(RestFace):
     ) -> None:
         async def in_version(call: Call, **parameters: Any) -> Answer:
             version = negotiate(request, newest_shown(self._served))
-            _check_path(request, declared, parameters)
+            _check_path(request, declared)
             access = call.access if declared.token else None
             asked = ComputeCall(request, call.query, call.links, call.max_json_bytes, access, version)
             answer = await method(asked, **parameters)
@@ -102,14 +102,12 @@ class ComputeFace(RestFace):
         super().refuse(request, Fault(fault.status, fault.message, headers=more))
 
 
-def _check_path(request: Request, declared: Declared, parameters: Mapping[str, str]) -> None:
+def _check_path(request: Request, declared: Declared) -> None:
     """
-    :raises Fault: 404: an id is empty, which would be read as the list, or cannot be one
+    :raises Fault: 404: an id is empty, which would be read as the list
     """
     if declared.token and request.path.endswith(b"/"):
         raise Fault(404, "The resource could not be found: the path ends with a slash.")
-    if any("\0" in value for value in parameters.values()):
-        raise Fault(404, "The resource could not be found: its id holds the character U+0000.")
 
 
 def _id_of(request: Request) -> Header:

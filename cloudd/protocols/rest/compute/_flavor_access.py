@@ -9,9 +9,9 @@ from cloudd import compute as service
 from cloudd.interfaces.application import Transactions
 
 from .._documents import Document, Id
+from .._projects import Projects
 from .._routes import Answer, route
 from ._call import ComputeCall, invalid
-from ._projects import Projects
 
 
 class TenantBody(Document):
@@ -20,7 +20,8 @@ class TenantBody(Document):
     tenant: Id
 
 
-_ACTIONS = {"addTenantAccess": service.allow, "removeTenantAccess": service.disallow}
+_ADD = "addTenantAccess"
+_ACTIONS = {_ADD: service.allow, "removeTenantAccess": service.disallow}
 
 
 class FlavorAccessRoutes:
@@ -43,7 +44,8 @@ class FlavorAccessRoutes:
         if len(body) != 1 or (name := next(iter(body))) not in _ACTIONS:
             raise invalid(f"One of the actions {', '.join(_ACTIONS)} is meant")
         project_id = call.converted(name, body[name], TenantBody).tenant
-        await self._projects.enforce(call.access, project_id)
+        if name == _ADD:  # from one that is gone it can be taken
+            await self._projects.enforce(call.access, project_id)
         return _shown(flavor_id, await self._database.write(_ACTIONS[name], call.access, flavor_id, project_id))
 
 

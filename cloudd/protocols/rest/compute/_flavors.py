@@ -24,6 +24,7 @@ MEMBERS = Members(since={"description": (2, 55), "extra_specs": (2, 61)})
 _ID = re.compile(r"(?! )[a-zA-Z0-9. _-]+(?<! )")
 _FACTOR = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 _MAX_FACTOR = 3.40282e38
+_MAX_ID = 255
 _PARAMETERS = ("limit", "marker", "is_public", "minRam", "minDisk", "sort_key", "sort_dir")
 _NUMBERS_ALONE = (2, 75)  # from here on no swap is 0, before it is ""
 
@@ -37,7 +38,7 @@ class FlavorBody(Document):
     ram: int | str
     vcpus: int | str
     disk: int | str
-    id: int | Annotated[str, Meta(max_length=255)] | None = None
+    id: int | Annotated[str, Meta(max_length=_MAX_ID)] | None = None
     swap: int | str = 0
     rxtx_factor: float | int | str = 1.0
     ephemeral: int | str = msgspec.field(name="OS-FLV-EXT-DATA:ephemeral", default=0)
@@ -165,6 +166,8 @@ def _wanted(body: FlavorBody) -> Flavor:
     :raises Fault: 400 with the member and what is wrong
     """
     flavor_id = "" if body.id is None else str(body.id)
+    if len(flavor_id) > _MAX_ID:  # a number has no length that its schema could bound
+        raise invalid(f"longer than {_MAX_ID} characters", "id")
     if body.id is not None and not _ID.fullmatch(flavor_id):
         raise invalid("Letters, digits, '.', '_', '-' and blanks inside are meant.", "id")
     _check_description(body.description)
@@ -183,13 +186,12 @@ def _wanted(body: FlavorBody) -> Flavor:
     )
 
 
-def _factor(value: float | str) -> float:
+def _factor(value: float | int | str) -> float:
     if isinstance(value, str) and not _FACTOR.fullmatch(value):
         raise invalid(f"Value: {value[:40]}. It is no number.", "rxtx_factor")
-    factor = float(value)
-    if not 0 < factor <= _MAX_FACTOR:
-        raise invalid(f"Value: {factor}. It must be greater than 0.", "rxtx_factor")
-    return factor
+    if not 0 < (value if isinstance(value, int) else float(value)) <= _MAX_FACTOR:
+        raise invalid(f"Value: {str(value)[:40]}. It must be greater than 0, and at most {_MAX_FACTOR}.", "rxtx_factor")
+    return float(value)
 
 
 def _check_description(text: str | None) -> None:

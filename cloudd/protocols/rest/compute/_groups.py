@@ -69,7 +69,7 @@ class GroupRoutes:
         """The project's; with `all_projects` everybody's, for administrators."""
         call.only({"all_projects", "limit", "offset"})
         found = await self._database.read(
-            service.listed_groups, call.access, everyone="all_projects" in call.query and service.is_admin(call.access),
+            service.listed_groups, call.access, everyone="all_projects" in call.query and call.access.is_admin,
             offset=call.count("offset") or 0, limit=call.limit(),
         )  # fmt: skip
         return Answer(200, {"server_groups": [show_group(call, each) for each in found]})

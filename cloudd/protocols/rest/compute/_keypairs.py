@@ -57,7 +57,7 @@ class KeypairRoutes:
 
     def __init__(self, database: Transactions, threads: Threads) -> None:
         self._database = database
-        self._threads = threads
+        self._maker = service.KeyMaker(threads)
 
     @route("GET", "/v2.1/os-keypairs")
     async def list_keypairs(self, call: ComputeCall) -> Answer:
@@ -88,7 +88,8 @@ class KeypairRoutes:
         service.checked_name(wanted.name)
         private: dict[str, Any] = {}
         if isinstance(wanted.public_key, UnsetType):
-            made = await self._threads.run(service.generated, wanted.type, user_id)
+            await self._database.read(service.check_new_keypair, call.access, user_id, wanted.name)
+            made = await self._maker.make(wanted.type, user_id)
             public, private = made.public_key, {"private_key": made.private_key}
         else:
             public = wanted.public_key

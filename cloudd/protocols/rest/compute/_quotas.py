@@ -14,9 +14,9 @@ from cloudd.interfaces.application import Transactions
 
 from .._documents import Document
 from .._faults import bad_request
+from .._projects import Projects
 from .._routes import Answer, route
 from ._call import ComputeCall, truth, whole
-from ._projects import Projects
 from ._versions import Members, Version
 
 _NETWORK = ("fixed_ips", "floating_ips", "security_group_rules", "security_groups")
@@ -107,17 +107,16 @@ class QuotaRoutes:
 
     @route("DELETE", "/v2.1/os-quota-sets/{project_id}")
     async def delete(self, call: ComputeCall, project_id: str) -> Answer:
-        """202: the defaults hold again; for administrators."""
+        """202: the defaults hold again, also of a project that is gone; for administrators."""
         call.only({"user_id"})
         service.enforce_admin(call.access, "os-quota-sets:delete")
-        await self._known(call, project_id)
         await self._database.write(service.reset_quota, call.access, project_id, _user(call))
         return Answer(202)
 
     @route("GET", "/v2.1/os-quota-class-sets/{name}")
     async def show_class(self, call: ComputeCall, name: str) -> Answer:
         """What holds for all projects; for administrators."""
-        limits = await self._database.read(service.class_limits, call.access, name)
+        limits = await self._database.read(service.class_limits, call.access)
         return Answer(200, {"quota_class_set": CLASSES.shown(call.version, {"id": name, **limits})})
 
     @route("PUT", "/v2.1/os-quota-class-sets/{name}")

@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from attrs import frozen
 
 from cloudd import compute as service
-from cloudd.compute import Usage
+from cloudd.compute import Usage, UsageTotal
 from cloudd.interfaces.application import Transactions
 
 from .._faults import bad_request
 from .._routes import Answer, route
 from .._times import naive, parse_time
-from ._call import ComputeCall
+from ._call import MAX_LIMIT, ComputeCall
 from ._pages import with_next
 from ._versions import Version
 
@@ -62,18 +62,25 @@ def _server(usage: Usage, period: Period) -> dict[str, Any]:
     }
 
 
-def _project(project_id: str, found: Sequence[Usage], period: Period, *, detailed: bool) -> dict[str, Any]:
+def _total(project_id: str, found: Sequence[Usage], period: Period) -> UsageTotal:
+    """Of a page: clients add up what they are told on each."""
+
     def total(attribute: str) -> float:
         return sum((period.hours(each) * float(getattr(each.share, attribute)) for each in found), 0.0)
 
+    hours = sum((period.hours(each) for each in found), 0.0)
+    return UsageTotal(project_id, hours, total("vcpus"), total("ram_mib"), total("disk_gib"))
+
+
+def _project(total: UsageTotal, found: Sequence[Usage], period: Period, *, detailed: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {
-        "tenant_id": project_id,
+        "tenant_id": total.project_id,
         "start": naive(period.start),
         "stop": naive(period.stop),
-        "total_hours": sum((period.hours(each) for each in found), 0.0),
-        "total_vcpus_usage": total("vcpus"),
-        "total_memory_mb_usage": total("ram_mib"),
-        "total_local_gb_usage": total("disk_gib"),
+        "total_hours": total.hours,
+        "total_vcpus_usage": total.vcpu_hours,
+        "total_memory_mb_usage": total.ram_mib_hours,
+        "total_local_gb_usage": total.disk_gib_hours,
     }
     if detailed:
         shown["server_usages"] = [_server(each, period) for each in found]
@@ -88,38 +95,53 @@ class UsageRoutes:
 
     @route("GET", f"/v2.1/{_PATH}")
     async def list_usages(self, call: ComputeCall) -> Answer:
-        """Of each project between `start` and `end`, `detailed=1` with its servers; for administrators."""
+        """Of each project between `start` and `end`, `detailed=1` with its first 1,000 servers; for administrators."""
         service.enforce_admin(call.access, f"{_PATH}:list")
         period = await self._period(call)
-        found, more = await self._found(call, period, "")
         detailed = call.query.get("detailed") == "1"
-        projects = groupby(found, key=lambda usage: usage.project_id)
-        shown = [_project(each, list(servers), period, detailed=detailed) for each, servers in projects]
+        found, more = await self._found(call, period, "", detailed=detailed)
+        servers = {each: list(some) for each, some in groupby(found, key=lambda usage: usage.project_id)}
+        totals = await self._totals(call, period, "", servers)
+        shown = [_project(each, servers.get(each.project_id, []), period, detailed=detailed) for each in totals]
         links = with_next(call, "tenant_usages", found[-1].share.server_id, "v2.1", _PATH) if more else {}
         return Answer(200, {"tenant_usages": shown, **links})
 
     @route("GET", f"/v2.1/{_PATH}/{{project_id}}")
     async def show(self, call: ComputeCall, project_id: str) -> Answer:
-        """Of one project, with its servers; noughts where it has had none in that time."""
+        """Of one project, with its first 1,000 servers; noughts where it has had none in that time."""
         service.enforce_read(call.access, f"{_PATH}:show", project_id)
         period = await self._period(call)
         found, more = await self._found(call, period, project_id)
         # Nova says {} of a project that had no server then, at which the openstack command line stumbles.
-        shown = _project(project_id, found, period, detailed=True)
+        totals = await self._totals(call, period, project_id, {project_id: found})
+        shown = _project(totals[0] if totals else UsageTotal(project_id), found, period, detailed=True)
         marker = found[-1].share.server_id if more else ""
         links = with_next(call, "tenant_usage", marker, "v2.1", _PATH, project_id) if more else {}
         return Answer(200, {"tenant_usage": shown, **links})
 
-    async def _found(self, call: ComputeCall, period: Period, project_id: str) -> tuple[list[Usage], bool]:
-        """One page, and whether there is another one behind; up to 2.39 it is everything."""
+    async def _found(
+        self, call: ComputeCall, period: Period, project_id: str, *, detailed: bool = True
+    ) -> tuple[list[Usage], bool]:
+        """One page, and whether another one can be had behind it: up to 2.39 there is none but the first."""
         paged = call.version >= _PAGED
-        limit = call.limit() if paged else None
+        if not (paged or detailed):
+            return [], False
+        limit = call.limit() if paged else MAX_LIMIT
         marker = (call.query.get("marker") or "") if paged else ""
         found = await self._database.read(
-            service.usages, call.access, period.start, period.stop, project_id, marker,
-            None if limit is None else limit + 1,
-        )  # fmt: skip
-        return (found, False) if limit is None else (found[:limit], len(found) > limit)
+            service.usages, call.access, period.start, period.stop, project_id, marker, limit + 1
+        )
+        return found[:limit], paged and len(found) > limit
+
+    async def _totals(
+        self, call: ComputeCall, period: Period, project_id: str, servers: Mapping[str, Sequence[Usage]]
+    ) -> list[UsageTotal]:
+        """Up to 2.39 of all servers, also of those that are not told; from then on of the page."""
+        if call.version >= _PAGED:
+            return [_total(each, some, period) for each, some in servers.items()]
+        return await self._database.read(
+            service.usage_totals, call.access, period.start, period.stop, period.now, project_id
+        )
 
     async def _period(self, call: ComputeCall) -> Period:
         """

@@ -11,20 +11,34 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from attrs import frozen
+
+from cloudd.network import Listing
+
 from .._face import Call
-from .._faults import Fault
+from .._faults import Fault, bad_request
 from .._routes import Answer, route
-from ._listings import truth
+from ._listings import Shape, answer_list, chosen, read_listing, text, truth
 
 KIND = "cloudd agent"
-_FILTERS: dict[str, Callable[[str], Any]] = {
-    "id": str,
-    "host": str,
-    "agent_type": str,
-    "binary": str,
-    "topic": str,
-    "availability_zone": str,
-}
+
+
+@frozen
+class Agent:
+    """One as it is shown."""
+
+    id: str
+    shown: dict[str, Any]
+
+
+AGENTS = Shape(
+    "agents",
+    {
+        **{name: (name, text) for name in ("id", "host", "agent_type", "binary", "topic", "availability_zone")},
+        **{name: (name, truth) for name in ("alive", "admin_state_up")},
+    },
+    lambda agent, _admin: agent.shown,
+)
 
 
 class Node(Protocol):
@@ -66,23 +80,22 @@ class AgentRoutes:
     @route("GET", "/v2.0/agents")
     async def list_agents(self, call: Call) -> Answer:
         """One for each node that was not removed."""
-        found = await self._agents(call)
-        for name, value in call.query.pairs:
-            found = [agent for agent in found if _matches(agent, name, value)]
-        return Answer(200, {"agents": found})
+        agents = await self._agents(call)
+        listing = read_listing(call.query, AGENTS)
+        return answer_list(call, AGENTS, listing, page_of_agents(agents, listing), call.access.is_admin)
 
     @route("GET", "/v2.0/agents/{agent_id}")
     async def show(self, call: Call, agent_id: str) -> Answer:
         """One."""
         for agent in await self._agents(call):
-            if agent["id"] == agent_id:
-                return Answer(200, {"agent": agent})
+            if agent.id == agent_id:
+                return Answer(200, {"agent": chosen(call.query, agent.shown)})
         raise Fault(404, f"Agent {agent_id[:64]} could not be found.")
 
-    async def _agents(self, call: Call) -> list[dict[str, Any]]:
-        if "admin" not in call.access.role_names:
+    async def _agents(self, call: Call) -> list[Agent]:
+        if not call.access.is_admin:
             raise Fault(403, "(rule:get_agent) is disallowed by policy: agents are for administrators.")
-        return [self._shown(node) for node in await self._nodes() if node.state != "removed"]
+        return [Agent(node.id, self._shown(node)) for node in await self._nodes() if node.state != "removed"]
 
     def _shown(self, node: Node) -> dict[str, Any]:
         beat_at = None if node.age_s is None else _time(self._now() - node.age_s)
@@ -105,17 +118,25 @@ class AgentRoutes:
         }
 
 
-def _matches(agent: dict[str, Any], name: str, value: str) -> bool:
+def page_of_agents(agents: Sequence[Agent], listing: Listing) -> list[Agent]:
     """
-    :raises Fault: 400: it cannot be filtered by that
+    As ``cloudd.network`` pages rows: those of which each filter has the value, in order, beside the marker.
+
+    :raises Fault: 400: the marker is none of them
     """
-    if name in ("alive", "admin_state_up"):
-        return bool(agent[name] == truth(name, value))
-    if name in _FILTERS:
-        return bool(agent[name] == value)
-    raise Fault(
-        400, f"Agents cannot be filtered by '{name[:40]}'; known: alive, admin_state_up, {', '.join(_FILTERS)}."
-    )
+    found = sorted(agents, key=lambda agent: agent.id)
+    for name, descending in reversed(listing.order):
+        found.sort(key=lambda agent: str(agent.shown[name]), reverse=descending)
+    ids = [agent.id for agent in found]
+    if listing.marker and listing.marker not in ids:
+        raise bad_request(f"The marker {listing.marker[:64]} is not in the list.")
+    at = ids.index(listing.marker) if listing.marker else None
+    if at is not None:
+        found = found[:at] if listing.backwards else found[at + 1 :]
+    found = [agent for agent in found if all(agent.shown[name] in values for name, values in listing.filters.items())]
+    if listing.limit is None:
+        return found
+    return found[-listing.limit :] if listing.backwards else found[: listing.limit]
 
 
 def _time(seconds: float) -> str:

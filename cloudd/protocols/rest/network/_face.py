@@ -10,6 +10,7 @@ from cloudd.interfaces.application import Resources
 from cloudd.protocols.http import Handler
 
 from .._face import FaceFacts, RestFace
+from .._projects import Projects
 from ._absent import ABSENT
 from ._agents import AgentRoutes, Nodes
 from ._discovery import DiscoveryRoutes
@@ -42,7 +43,7 @@ def network_face(identity: Identity, resources: Resources, nodes: Nodes) -> Hand
     database = resources.database
     subjects = [
         NetworkRoutes(database), SubnetRoutes(database), PortRoutes(database), GroupRoutes(database),
-        RuleRoutes(database), TagRoutes(database), QuotaRoutes(database),
+        RuleRoutes(database), TagRoutes(database), QuotaRoutes(database, Projects(identity)),
         AgentRoutes(nodes, time.time), DiscoveryRoutes(),
     ]  # fmt: skip
     return RestFace(facts, identity, subjects, ABSENT)

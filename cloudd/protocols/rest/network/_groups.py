@@ -10,13 +10,14 @@ from sqlalchemy import Connection
 from cloudd import network as service
 from cloudd.identity import Access
 from cloudd.interfaces.application import Transactions
+from cloudd.network import Room
 
 from .._face import Call
 from .._routes import Answer, route
 from ._bodies import GroupBody, RuleBody, new_rule
 from ._listings import COMMON, Shape, number, text, text_or_none, truth
 from ._reading import read_some
-from ._records import Desk, is_admin
+from ._records import Desk
 from ._shown import show_group, show_rule
 
 GROUPS = Shape("security_groups", {**COMMON, "stateful": ("stateful", truth)}, show_group)
@@ -41,8 +42,8 @@ RULES = Shape(
 )
 
 
-def _create_group(connection: Connection, access: Access, wanted: Any, _given: dict[str, Any]) -> Any:
-    return service.create_group(connection, access, wanted)
+def _create_group(connection: Connection, access: Access, room: Room, wanted: Any, _given: dict[str, Any]) -> Any:
+    return service.create_group(connection, access, wanted, room)
 
 
 class GroupRoutes:
@@ -101,10 +102,11 @@ class RuleRoutes:
         rules = [new_rule(body) for body in bodies]
 
         def create_all(connection: Connection) -> list[Any]:
-            return [service.create_rule(connection, call.access, rule) for rule in rules]
+            room = Room()
+            return [service.create_rule(connection, call.access, rule, room) for rule in rules]
 
         made = await self._desk.database.write(create_all)
-        shown = [show_rule(rule, is_admin(call.access)) for rule in made]
+        shown = [show_rule(rule, call.access.is_admin) for rule in made]
         return Answer(201, {RULES.plural: shown} if several else {self._desk.kind: shown[0]})
 
     @route("GET", "/v2.0/security-group-rules/{rule_id}")

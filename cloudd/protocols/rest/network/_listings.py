@@ -18,12 +18,10 @@ from cloudd.network import Listing
 
 from .._face import Call
 from .._faults import bad_request
-from .._query import Query
+from .._query import Query, meaning_of
 from .._routes import Answer
 
 MAX_LIMIT = 10_000
-
-_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
 def text(_name: str, value: str) -> str:
@@ -40,9 +38,10 @@ def number(name: str, value: str) -> int:
 
 def truth(name: str, value: str) -> bool:
     """:raises Fault: it is neither true nor false"""
-    if value.lower() not in _TRUTH:
+    meant = meaning_of(value, ("true", "1"), ("false", "0"))
+    if meant is None:
         raise bad_request(f"Invalid input for {name}: '{value[:40]}' is not a boolean.")
-    return _TRUTH[value.lower()]
+    return meant
 
 
 def text_or_none(_name: str, value: str) -> str | None:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 
-from .._documents import Document, decode_document, explain, read_bytes
+from .._documents import Document, explain, read_object
 from .._face import Call
 from .._faults import Fault, bad_request
 from ._bodies import RENAMED
@@ -20,7 +20,7 @@ async def read_one(call: Call, kind: str, schema: type[B]) -> B:
     """
     :raises Fault: 400: it is not under that name, or has members that are none
     """
-    whole = await _whole(call)
+    whole = await read_object(call.request, call.max_json_bytes)
     if set(whole) != {kind} or not isinstance(whole[kind], dict):
         raise bad_request(f"Unable to find '{kind}' in request body")
     return _converted(whole[kind], kind, schema)
@@ -32,18 +32,13 @@ async def read_some(call: Call, kind: str, plural: str, schema: type[B]) -> tupl
 
     :raises Fault: 400, likewise
     """
-    whole = await _whole(call)
+    whole = await read_object(call.request, call.max_json_bytes)
     items = whole.get(plural)
     if set(whole) == {plural} and isinstance(items, list) and 1 <= len(items) <= MAX_BULK:
         return [_converted(each, kind, schema) for each in items], True
     if set(whole) != {kind} or not isinstance(whole[kind], dict):
         raise bad_request(f"Resource body required: '{kind}', or '{plural}' with 1 to {MAX_BULK} of them")
     return [_converted(whole[kind], kind, schema)], False
-
-
-async def _whole(call: Call) -> dict[str, Any]:
-    data = await read_bytes(call.request, call.max_json_bytes)
-    return cast(dict[str, Any], decode_document(data, cast(Any, dict[str, Any])))
 
 
 def _converted(given: Any, kind: str, schema: type[B]) -> B:

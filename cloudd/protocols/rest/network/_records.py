@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from cloudd import network as service
 from cloudd.identity import Access
 from cloudd.interfaces.application import Transactions
+from cloudd.network import Room
 
 from .._face import Call
 from .._faults import bad_request
@@ -67,11 +68,6 @@ PORTS = Shape(
 FIXED = {"subnet": frozenset({"network_id", "ip_version", "cidr"}), "port": frozenset({"network_id"})}
 
 
-def is_admin(access: Access) -> bool:
-    """Whether who asks is told what only administrators are."""
-    return "admin" in access.role_names
-
-
 @frozen
 class Desk:
     """What the routes of one kind share."""
@@ -83,11 +79,12 @@ class Desk:
     async def make(self, call: Call, schema: Any, create: Callable[..., Any]) -> Answer:
         """201: one, or several in one transaction."""
         bodies, several = await read_some(call, self.kind, self.shape.plural, schema)
-        admin = is_admin(call.access)
+        admin = call.access.is_admin
         wanted = [self._wanted(call.access, body, admin=admin) for body in bodies]
 
         def create_all(connection: Connection) -> list[Any]:
-            return [create(connection, call.access, *each) for each in wanted]
+            room = Room()
+            return [create(connection, call.access, room, *each) for each in wanted]
 
         made = await self.database.write(create_all)
         shown = [self.shape.show(each, admin) for each in made]
@@ -103,12 +100,12 @@ class Desk:
         """200 with what the query asks for."""
         listing = read_listing(call.query, self.shape)
         found = await self.database.read(listed, call.access, listing, *more)
-        return answer_list(call, self.shape, listing, found, is_admin(call.access))
+        return answer_list(call, self.shape, listing, found, call.access.is_admin)
 
     async def show(self, call: Call, one: Callable[..., Any], record_id: str) -> Answer:
         """200 with one."""
         found = await self.database.read(one, call.access, record_id)
-        return Answer(200, {self.kind: chosen(call.query, self.shape.show(found, is_admin(call.access)))})
+        return Answer(200, {self.kind: chosen(call.query, self.shape.show(found, call.access.is_admin))})
 
     async def change(self, call: Call, schema: Any, update: Callable[..., Any], record_id: str) -> Answer:
         """200 with what it is now."""
@@ -117,7 +114,7 @@ class Desk:
         if fixed := sorted(FIXED.get(self.kind, frozenset()) & set(given)):
             raise bad_request(f"Cannot update read-only attribute {', '.join(fixed)}")
         changed = await self.database.write(update, call.access, record_id, given)
-        return Answer(200, {self.kind: self.shape.show(changed, is_admin(call.access))})
+        return Answer(200, {self.kind: self.shape.show(changed, call.access.is_admin)})
 
     async def drop(self, call: Call, drop: Callable[..., Any], record_id: str) -> Answer:
         """204."""
@@ -125,21 +122,21 @@ class Desk:
         return Answer(204)
 
 
-def _create_network(connection: Connection, access: Access, wanted: Any, _given: dict[str, Any]) -> Any:
-    return service.create_network(connection, access, wanted)
+def _create_network(connection: Connection, access: Access, room: Room, wanted: Any, _given: dict[str, Any]) -> Any:
+    return service.create_network(connection, access, wanted, room)
 
 
-def _create_subnet(connection: Connection, access: Access, wanted: Any, given: dict[str, Any]) -> Any:
+def _create_subnet(connection: Connection, access: Access, room: Room, wanted: Any, given: dict[str, Any]) -> Any:
     missing = sorted({"network_id", "ip_version", "cidr"} - set(given))
     if missing:
         raise service.BadNetworkValue(f"Failed to parse request. Required attribute '{missing[0]}' not specified")
-    return service.create_subnet(connection, access, wanted, frozenset(given))
+    return service.create_subnet(connection, access, wanted, frozenset(given), room)
 
 
-def _create_port(connection: Connection, access: Access, wanted: Any, given: dict[str, Any]) -> Any:
+def _create_port(connection: Connection, access: Access, room: Room, wanted: Any, given: dict[str, Any]) -> Any:
     if "network_id" not in given:
         raise service.BadNetworkValue("Failed to parse request. Required attribute 'network_id' not specified")
-    return service.create_port(connection, access, wanted, given.get("fixed_ips"), frozenset(given))
+    return service.create_port(connection, access, wanted, given.get("fixed_ips"), frozenset(given), room)
 
 
 def _update_port(connection: Connection, access: Access, port_id: str, given: dict[str, Any]) -> Any:

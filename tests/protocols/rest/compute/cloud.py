@@ -6,51 +6,30 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from attrs import frozen
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from cloudd.compute import first_flavors
 from cloudd.database.tables import metadata
 from cloudd.identity import Access
-from cloudd.identity import NotFound as NoSuchProject
 from cloudd.interfaces.application import Resources
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.rest.compute import compute_face
 from tests.database.choice import copy_of, new_template, on_postgres
 from tests.http_client import Answer, HTTPClient
 from tests.protocols.rest.identity.cloud import URLS, InlineDatabase, InlineThreads
-from tests.protocols.swift.face import ADMIN, ALICE, BOB, READER, FourTokens
+from tests.protocols.rest.projects import Tokens
+from tests.protocols.swift.face import ADMIN, ALICE, BOB, READER
 
 from .schemas import faults_of
 
 __all__ = ["ADMIN", "ALICE", "BOB", "READER", "ComputeCase"]
-
-PROJECTS = ("p0", "p1", "p2")
 
 
 @cache
 def _template() -> str:
     """Name of an empty database on PostgreSQL."""
     return new_template()[0]
-
-
-@frozen
-class ThreeProjects:
-    """Projects as the identity service has them."""
-
-    async def get(self, access: Access, project_id: str) -> str:
-        if project_id not in PROJECTS:
-            raise NoSuchProject("project", project_id)
-        return project_id
-
-
-class Tokens(FourTokens):
-    """With the projects that their users are of."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.projects = ThreeProjects()
 
 
 class ComputeCase(TestCase):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import Connection, select
+
 from cloudd import compute as service
 from cloudd.compute import FIRST_FLAVORS
+from cloudd.database import tables
 
 from .cloud import ADMIN, ALICE, BOB, READER, ComputeCase
 
@@ -214,6 +217,16 @@ class AccessTests(FlavorCase):
         body = {"removeTenantAccess": {"tenant": "p1"}}
         self.assertEqual(await self.fits(kind, name, ADMIN, "POST", action, "2.1", body), {"flavor_access": []})
         await self.refused(404, "itemNotFound", ADMIN, "POST", action, body)
+
+        def give_to_one_that_is_gone(connection: Connection) -> None:
+            record = connection.execute(
+                select(tables.flavor.c.id).where(tables.flavor.c.flavor_id == flavor_id)
+            ).scalar_one()
+            connection.execute(tables.flavor_access.insert().values(flavor=record, project_id="gone"))
+
+        await self.database.write(give_to_one_that_is_gone)
+        body = {"removeTenantAccess": {"tenant": "gone"}}
+        self.assertEqual(await self.fits(kind, name, ADMIN, "POST", action, "2.1", body), {"flavor_access": []})
 
     async def test_refused(self) -> None:
         """Public flavors, projects that are none, and actions that are none."""

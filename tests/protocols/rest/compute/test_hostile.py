@@ -13,11 +13,15 @@ from .cloud import ADMIN, ALICE, ComputeCase
 
 IDS = ("x", "ü☁", "a\0b", "x" * 3_000, "../..", "' OR 1=1 --", "%", "-1", "1")
 QUERIES = ("", "limit=99999999999999999999", "marker=%00", "user_id=" + "u" * 300, "tenant_id=%F0%9F%98%80", "a[]=1")
+HUGE = int("9" * 400)
 BODIES: tuple[Any, ...] = (
     None, [], {}, 7, "text", {"x": {}}, {"keypair": {"name": {"a": 1}}}, {"flavor": {"ram": [1]}},
     {"quota_set": {"cores": {"a": 1}}, "x": 1}, {"server_group": {"policies": [[]], "name": "x"}},
     {"quota_class_set": {"ram": "9" * 400}}, {"extra_specs": {"a": [1]}}, {"addTenantAccess": {"tenant": "t" * 500}},
-    {"keypair": {"name": "\ud800"}},
+    {"keypair": {"name": "\ud800"}}, {"flavor": {"name": "x", "ram": HUGE, "vcpus": 1, "disk": 1}},
+    {"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "id": HUGE}}, {"extra_specs": {"a": HUGE}},
+    {"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "rxtx_factor": HUGE}}, {"1": HUGE},
+    {"quota_set": {"cores": HUGE}}, {"quota_class_set": {"ram": HUGE}},
 )  # fmt: skip
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from attrs import evolve
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+
+from cloudd.protocols.rest.compute import compute_face
+from tests.http_client import HTTPClient
+from tests.protocols.rest.identity.cloud import InlineThreads
 
 from .cloud import ADMIN, ALICE, BOB, READER, ComputeCase
 
@@ -114,12 +119,32 @@ class KeypairTests(ComputeCase):
             await self.refused(400, "badRequest", ALICE, "POST", "/os-keypairs", {"keypair": members}, version)
         self.assertEqual(len((await self.good(200, ALICE, "GET", "/os-keypairs"))["keypairs"]), 1)
 
+    async def test_generated_only_where_it_can_be_kept(self) -> None:
+        """A name that is taken and a quota that is used up are told before a key is made, which takes its time."""
+        made: list[Any] = []
+
+        class CountedThreads(InlineThreads):
+            def run(self, function: Any, /, *arguments: Any, **named: Any) -> Any:
+                made.append(function)
+                return super().run(function, *arguments, **named)
+
+        resources = evolve(self.resources, threads=CountedThreads())
+        self.client = HTTPClient(compute_face(cast(Any, self.tokens), resources))
+        await self.add("key")
+        await self.refused(409, "conflictingRequest", ALICE, "POST", "/os-keypairs", {"keypair": {"name": "key"}})
+        await self.good(200, ADMIN, "PUT", "/os-quota-sets/p1", {"quota_set": {"key_pairs": 1}})
+        await self.refused(403, "forbidden", ALICE, "POST", "/os-keypairs", {"keypair": {"name": "new"}})
+        self.assertEqual(made, [])
+        await self.good(200, BOB, "POST", "/os-keypairs", {"keypair": {"name": "new"}})
+        self.assertEqual(len(made), 1)
+
     async def test_quota(self) -> None:
         """A user has as many as its project's quota says, whatever others have."""
         await self.good(200, ADMIN, "PUT", "/os-quota-sets/p1", {"quota_set": {"key_pairs": 1}})
         await self.add("key")
-        body = {"keypair": {"name": "more", "public_key": PUBLIC}}
-        message = await self.refused(403, "forbidden", ALICE, "POST", "/os-keypairs", body)
-        self.assertEqual(message, "Quota exceeded, too many key pairs.")
+        for members in ({"public_key": PUBLIC}, {}):
+            body = {"keypair": {"name": "more", **members}}
+            message = await self.refused(403, "forbidden", ALICE, "POST", "/os-keypairs", body)
+            self.assertEqual(message, "Quota exceeded, too many key pairs.")
         await self.add("key", READER)
         await self.add("key", BOB)

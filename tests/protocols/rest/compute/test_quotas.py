@@ -50,9 +50,15 @@ class QuotaTests(ComputeCase):
             await self.refused(403, "forbidden", BOB, "GET", path)
         await self.refused(403, "forbidden", ALICE, "PUT", f"{SETS}/p1", {"quota_set": {"cores": 1}})
         await self.refused(403, "forbidden", ALICE, "DELETE", f"{SETS}/p1")
-        for method in ("GET", "DELETE"):
-            message = await self.refused(400, "badRequest", ADMIN, method, f"{SETS}/none")
+        for method, body in (("GET", None), ("PUT", {"quota_set": {"cores": 1}})):
+            message = await self.refused(400, "badRequest", ADMIN, method, f"{SETS}/none", body)
             self.assertEqual(message, "Project ID none is not a valid project.")
+
+    async def test_of_a_project_that_is_gone(self) -> None:
+        """What was set for it can be removed."""
+        await self.database.write(service.set_quota, self.client_access(ADMIN), "gone", "", {"cores": 1}, force=False)
+        await self.good(202, ADMIN, "DELETE", f"{SETS}/gone")
+        self.assertEqual((await self.database.read(service.limits_of, "gone"))["cores"], DEFAULTS["cores"])
 
     async def test_bad(self) -> None:
         bad: list[tuple[dict[str, Any], str]] = [

@@ -90,6 +90,33 @@ class UsageTests(ComputeCase):
             self.assertEqual(found, order)
         await self.refused(400, "badRequest", ADMIN, "GET", f"{PATH}?marker=none", None, "2.40")
 
+    async def test_marker_of_another_project(self) -> None:
+        """It is none, so that nobody learns which servers others have."""
+        await self.ran("a", "p1", 0, 1)
+        await self.ran("b", "p2", 0, 1)
+        for marker in ("b", "none"):
+            message = await self.refused(
+                400, "badRequest", ALICE, "GET", f"{PATH}/p1?{DAY}&marker={marker}", None, "2.40"
+            )
+            self.assertEqual(message, f"Marker {marker} could not be found.")
+        await self.good(200, ADMIN, "GET", f"{PATH}?{DAY}&marker=b", None, "2.40")
+
+    async def test_many(self) -> None:
+        """Up to 2.39 a thousand servers are told, and all are counted."""
+
+        def lift(connection: Connection) -> None:
+            limits = dict.fromkeys(("instances", "cores", "ram"), -1)
+            service.set_quota(connection, self.client_access(ADMIN), "p1", "", limits, force=True)
+            service.reserve(connection, "p1", "u", [Share(f"s{number}", 1, 64, 1) for number in range(1_001)])
+            connection.execute(server_share.update().values(taken_us=NOON, released_us=NOON + HOUR))
+
+        await self.database.write(lift)
+        usage = (await self.good(200, ALICE, "GET", f"{PATH}/p1?{DAY}"))["tenant_usage"]
+        self.assertEqual((len(usage["server_usages"]), usage["total_hours"]), (1_000, 1_001.0))
+        self.assertEqual((usage["total_memory_mb_usage"], usage["total_local_gb_usage"]), (64 * 1_001.0, 1_001.0))
+        (listed,) = (await self.good(200, ADMIN, "GET", f"{PATH}?{DAY}&detailed=1"))["tenant_usages"]
+        self.assertEqual(listed, usage)
+
     async def test_refused(self) -> None:
         """Times that are none, and other projects; no servers are noughts."""
         for query in ("start=x", "start=2027-01-16&end=2027-01-15", "end=1969-01-01T00:00:00"):

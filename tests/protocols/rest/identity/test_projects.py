@@ -140,9 +140,10 @@ class ProjectTests(CloudTests):
 
     async def test_strange_ids(self) -> None:
         """Ids that cannot be are not found, whatever they try."""
-        for id_ in ("x", "x" * 300, "%2e%2e", "a%2Fb", "a%00b", "%E2%98%81", "a%20b", "%25", "';--"):
+        for id_ in ("x", "x" * 300, "%2e%2e", "a%2Fb", "%E2%98%81", "a%20b", "%25", "';--"):
             message = await self.refused(404, self.admin, "GET", f"/projects/{id_}")
             self.assertTrue(message.startswith("Could not find project: "), message)
+        self.assertIn("U+0000", await self.refused(404, self.admin, "GET", "/projects/a%00b"))
 
     async def test_rights(self) -> None:
         """A member sees the own project and no other, and changes none."""

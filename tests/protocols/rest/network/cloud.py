@@ -16,7 +16,8 @@ from cloudd.protocols.rest.network import network_face
 from tests.database.choice import copy_of, new_template, on_postgres
 from tests.http_client import Answer, HTTPClient
 from tests.protocols.rest.identity.cloud import URLS, InlineDatabase, InlineThreads
-from tests.protocols.swift.face import ADMIN, ALICE, BOB, READER, FourTokens
+from tests.protocols.rest.projects import Tokens
+from tests.protocols.swift.face import ADMIN, ALICE, BOB, READER
 
 __all__ = ["ADMIN", "ALICE", "BOB", "READER", "NetworkCase"]
 
@@ -42,7 +43,7 @@ class NetworkCase(TestCase):
             urls=URLS, secrets=Path("secrets"),
         )  # fmt: skip
         self.nodes: list[Any] = []
-        self.client = HTTPClient(network_face(cast(Any, FourTokens()), self.resources, self.list_nodes))
+        self.client = HTTPClient(network_face(cast(Any, Tokens()), self.resources, self.list_nodes))
 
     async def list_nodes(self) -> list[Any]:
         """Of the registry."""

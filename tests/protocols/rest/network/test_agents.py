@@ -29,13 +29,39 @@ class AgentTests(NetworkCase):
         return [agent["host"] for agent in found["agents"]]
 
     async def test_listed(self) -> None:
-        """All that were not removed; by whether they are alive, by name."""
+        """All that were not removed; by whether they are alive, by name; what agents do not know has no effect."""
         self.assertEqual(await self.hosts(), ["a", "b"])
         self.assertEqual(await self.hosts("?alive=True"), ["a"])
         self.assertEqual(await self.hosts("?admin_state_up=false&host=b"), ["b"])
         self.assertEqual(await self.hosts("?agent_type=x"), [])
-        await self.refused(400, "", ADMIN, "GET", "/agents?color=red")
-        await self.refused(400, "", ADMIN, "GET", "/agents?alive=maybe")
+        self.assertEqual(await self.hosts("?host=a&host=b&host=c"), ["a", "b"])
+        self.assertEqual(await self.hosts("?color=red"), ["a", "b"])
+        for query in ("alive=maybe", "limit=x", "sort_key=color", "sort_key=host&sort_dir=up", "marker=none"):
+            await self.refused(400, "", ADMIN, "GET", f"/agents?{query}")
+
+    async def test_fields(self) -> None:
+        """Only what is asked for, of one and of all."""
+        found = await self.good(200, ADMIN, "GET", "/agents?fields=host&fields=alive&host=a")
+        self.assertEqual(found, {"agents": [{"host": "a", "alive": True}]})
+        one = await self.good(200, ADMIN, "GET", "/agents/id-a?fields=host")
+        self.assertEqual(one, {"agent": {"host": "a"}})
+
+    async def test_pages(self) -> None:
+        """In any order, from either end, as all other lists."""
+        self.nodes = [a_node(name, age_s=100.0 if name in "bd" else 1.0) for name in "edcba"]
+        self.assertEqual(await self.hosts(), ["a", "b", "c", "d", "e"])
+        self.assertEqual(await self.hosts("?sort_key=host&sort_dir=desc"), ["e", "d", "c", "b", "a"])
+        order = "sort_key=alive&sort_key=host&sort_dir=asc&sort_dir=desc"
+        self.assertEqual(await self.hosts(f"?{order}"), ["d", "b", "e", "c", "a"])
+        path, found = f"?limit=2&{order}", []
+        while path:
+            page = await self.good(200, ADMIN, "GET", f"/agents{path}")
+            found.append([agent["host"] for agent in page["agents"]])
+            links = {link["rel"]: link["href"] for link in page.get("agents_links", [])}
+            path = links["next"].partition("/agents")[2] if "next" in links else ""
+        self.assertEqual(found, [["d", "b"], ["e", "c"], ["a"]])
+        self.assertEqual(await self.hosts(f"?limit=2&{order}&marker=id-a&page_reverse=True"), ["e", "c"])
+        self.assertEqual(await self.hosts("?alive=true&limit=1&marker=id-a"), ["c"])
 
     async def test_shown(self) -> None:
         """With the times in the one form that clients take for agents."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy import event
+
 from .cloud import ADMIN, ALICE, BOB, READER, NetworkCase
 
 
@@ -37,9 +41,35 @@ class QuotaTests(NetworkCase):
             await self.refused(403, "PolicyNotAuthorized", ALICE, method, path, document)
 
     async def test_bad_limits(self) -> None:
-        for limits in ({"network": -2}, {"network": 2**31}, {"network": "x"}, {"router": 1}):
+        for limits in ({"network": -2}, {"network": 2**31}, {"network": "x"}, {"router": 1}, {"port": 10**400}):
             await self.refused(400, "", ADMIN, "PUT", "/quotas/p1", {"quota": limits})
         await self.refused(400, "", ADMIN, "PUT", "/quotas/p1", {"limits": {}})
+
+    async def test_projects_that_are_none(self) -> None:
+        """Told to administrators, since limits for them would be nobody's; of one that is gone they can be removed."""
+        for project in ("none", "x" * 65, "x" * 3_000, "%E2%98%81"):
+            for method, path in (("GET", ""), ("GET", "/default"), ("GET", "/details"), ("PUT", "")):
+                document = {"quota": {"network": 1}} if method == "PUT" else None
+                message = await self.refused(400, "", ADMIN, method, f"/quotas/{project}{path}", document)
+                self.assertIn("is not a valid project", message)
+                await self.refused(403, "PolicyNotAuthorized", ALICE, method, f"/quotas/{project}{path}", document)
+            await self.good(204, ADMIN, "DELETE", f"/quotas/{project}")
+        await self.refused(404, "HTTPNotFound", ADMIN, "PUT", "/quotas/a%00b", {"quota": {"network": 1}})
+        self.assertEqual(await self.good(200, ADMIN, "GET", "/quotas"), {"quotas": []})
+
+    async def test_all(self) -> None:
+        """Each project that has limits of its own, with those that it has not."""
+        defaults = (await self.good(200, ALICE, "GET", "/quotas/p1/default"))["quota"]
+        await self.limit(network=7, port=8)
+        await self.good(200, ADMIN, "PUT", "/quotas/p2", {"quota": {"subnet": 9}})
+        found = (await self.good(200, ADMIN, "GET", "/quotas"))["quotas"]
+        self.assertEqual(
+            found,
+            [
+                {**defaults, "network": 7, "port": 8, "project_id": "p1", "tenant_id": "p1"},
+                {**defaults, "subnet": 9, "project_id": "p2", "tenant_id": "p2"},
+            ],
+        )
 
     async def test_kept(self) -> None:
         """One more is refused; of several in one request none is made; another project has its own."""
@@ -61,6 +91,39 @@ class QuotaTests(NetworkCase):
         self.assertEqual(len((await self.good(200, ALICE, "GET", "/networks"))["networks"]), 1)
         await self.made("network", name="a")
         await self.net(who=BOB)
+
+    async def test_counted_once(self) -> None:
+        """However many are made by one request; and as many as there is room for, to the last."""
+        network, _subnet = await self.net()
+        group = await self.made("security_group", name="g")
+        await self.limit(network=51, port=50, security_group=52, security_group_rule=256)
+        bulk: dict[str, list[dict[str, Any]]] = {
+            "networks": [{"name": f"n{number}"} for number in range(50)],
+            "ports": [{"network_id": network["id"]} for _ in range(50)],
+            "security_groups": [{"name": f"g{number}"} for number in range(50)],
+            "security_group_rules": [
+                {"security_group_id": group["id"], "direction": "ingress", "protocol": "tcp", "port_range_min": port,
+                 "port_range_max": port}
+                for port in range(1, 51)
+            ],
+        }  # fmt: skip
+        counts: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+            if statement.startswith("SELECT count(*)"):
+                counts.append(statement)
+
+        event.listen(self.database.engine, "before_cursor_execute", note)
+        for plural, items in bulk.items():
+            counts.clear()
+            path = f"/{plural.replace('_', '-')}"
+            await self.good(201, ALICE, "POST", path, {plural: items[:49]})
+            self.assertEqual(len(counts), 1, plural)
+            if plural == "security_group_rules":  # groups brought some of their own
+                continue
+            await self.refused(409, "OverQuota", ALICE, "POST", path, {plural: items[:2]})
+            await self.good(201, ALICE, "POST", path, {plural: items[49:]})
+            await self.refused(409, "OverQuota", ALICE, "POST", path, {plural: items[:1]})
 
     async def test_below_what_there_is(self) -> None:
         """Refused to who asks for that; otherwise what is there stays, and nothing is added."""

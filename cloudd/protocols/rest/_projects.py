@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.protocols.rest.compute.test_quotas -*-
+# -*- test-case-name: tests.protocols.rest.network.test_quotas -*-
 """Whether there is a project of an id that an administrator names."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from attrs import frozen
 from cloudd.identity import Access, Identity
 from cloudd.identity import NotFound as NoSuchProject
 
-from .._faults import bad_request
+from ._faults import bad_request
 
 
 @frozen
