@@ -27,7 +27,7 @@ from cloudd.compute import (
 from cloudd.database import BackupError, backup, migrate, open_control_database, read_backup, restore
 from cloudd.database._control import control_url, make_engine
 from cloudd.database.tables import metadata, node_authority, task
-from cloudd.image import Image
+from cloudd.image import Image, _member_rows
 from cloudd.image import _rows as _image_rows
 from cloudd.network import Network, Port, Subnet, create_network, create_port, create_subnet
 from cloudd.network import set_quota as set_network_quota
@@ -89,7 +89,7 @@ def note_image(place: Path | str) -> None:
     with engine.begin() as connection:
         image = Image(id="i" * 36, project_id="p", name="ö", properties={"os": "debian"}, tags=("t",))
         _image_rows.create(connection, image)
-        _image_rows.add_member(connection, image.id, "q")
+        _member_rows.add_member(connection, image.id, "q")
     engine.dispose()
 
 
