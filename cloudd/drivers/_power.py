@@ -21,7 +21,7 @@ AFTER: Final[Mapping[str, Mapping[Power, Power]]] = {
     "soft_reboot": {Power.RUNNING: Power.RUNNING},
     "pause": {Power.RUNNING: Power.PAUSED, Power.PAUSED: Power.PAUSED},
     "unpause": _ON,
-    "suspend": {power: Power.SUSPENDED for power in (*_ON, Power.SUSPENDED)},
+    "suspend": dict.fromkeys((*_ON, Power.SUSPENDED), Power.SUSPENDED),
     "snapshot": {power: power for power in Power if power != Power.SUSPENDED},
     "rebuild_disk": {Power.OFF: Power.OFF, Power.CRASHED: Power.OFF, Power.SUSPENDED: Power.OFF},
 }

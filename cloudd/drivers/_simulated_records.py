@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid4
 
 import msgspec
@@ -31,7 +31,8 @@ class Record(msgspec.Struct, kw_only=True):
     :ivar id: of its server; empty: of others
     :ivar boots: how often it was started with this disk
     :ivar disk: id of the disk; another one after each rebuild
-    :ivar interfaces: port, MAC address, tap, MTU; by port
+    :ivar needs: files without which it cannot start
+    :ivar interfaces: MAC address, tap, MTU; by port
     """
 
     format: int = FORMAT
@@ -44,9 +45,9 @@ class Record(msgspec.Struct, kw_only=True):
     disk_bytes: int = 0
     disk: str = ""
     boots: int = 0
-    kernel: str = ""
+    needs: list[str] = []
     kernel_arguments: str = ""
-    interfaces: dict[str, tuple[str, str, str, int]] = {}
+    interfaces: dict[str, tuple[str, str, int]] = {}
     owner: dict[str, str] = {}
 
     def seen(self) -> Seen:
@@ -63,8 +64,8 @@ def canonical(server_id: str) -> str:
         raise DriverError(f"id: {server_id!r} is no UUID", "Name the server by its id") from None
 
 
-def interface_facts(interface: GuestInterface) -> tuple[str, str, str, int]:
-    return interface.port_id, interface.mac_address, interface.tap, interface.mtu
+def interface_facts(interface: GuestInterface) -> tuple[str, str, int]:
+    return interface.mac_address, interface.tap, interface.mtu
 
 
 def defined(guest: Guest, before: Record | None) -> Record:
@@ -80,7 +81,7 @@ def defined(guest: Guest, before: Record | None) -> Record:
         disk_bytes=guest.disk_bytes,
         disk=lived.disk,
         boots=lived.boots,
-        kernel=str(guest.kernel or ""),
+        needs=[str(file) for file in (guest.image, guest.kernel, guest.initrd, guest.config_drive) if file],
         kernel_arguments=guest.kernel_arguments,
         interfaces={interface.port_id: interface_facts(interface) for interface in guest.interfaces},
         owner={**guest.owner, "name": guest.name},
@@ -106,6 +107,10 @@ class Records:
                 f"a guest {record.name} with the server's id is there and not of this cloud", "Remove it by hand"
             )
         return record
+
+    def get(self, folder_name: str) -> Record | None:
+        """Whosever it is."""
+        return self._read(self._file(folder_name))
 
     def need(self, server_id: str) -> Record:
         """
@@ -189,6 +194,6 @@ def foreign(folder: Path, name: str, power: Power = Power.RUNNING, folder_name: 
 def crash(folder: Path, server_id: str, cause: str = "QEMU has ended without being asked to (simulated)") -> None:
     """Let a guest of the host below ``folder`` die by itself, as seen by all who look at it; for tests."""
     records = Records(folder)
-    record: Any = records.need(server_id)
+    record = records.need(server_id)
     record.power, record.cause = Power.CRASHED, cause
     records.keep(server_id, record)

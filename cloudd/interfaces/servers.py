@@ -162,7 +162,7 @@ class IServerDriver(Interface):
         """What the host has."""
 
     def guests() -> Deferred[list[Seen]]:
-        """All there are, those of others included.  It works before ``start`` was called, and tells the present state."""
+        """All there are, those of others included, as they are now."""
 
     def define(guest: Guest) -> Deferred[None]:
         """
