@@ -65,6 +65,7 @@ class SimulatedDriver:
         self._marks: dict[str, tuple[int, int]] = {}
         self._turns: dict[str, DeferredLock] = {}
         self._looking: Deferred[None] | None = None
+        self._life: object | None = None  # of the present start
 
     # IServerDriver
 
@@ -135,7 +136,7 @@ class SimulatedDriver:
         self._looking = Deferred.fromCoroutine(self._keep_looking())
 
     async def _stop(self) -> None:
-        self._observe = None
+        self._observe, self._life = None, None
         looking, self._looking = self._looking, None
         if looking is not None:
             looking.addErrback(lambda failure: None)  # cancelled here; all else is logged where it happens
@@ -238,7 +239,8 @@ class SimulatedDriver:
     # What others change, and what is told
 
     async def _keep_looking(self) -> None:
-        while True:
+        life = self._life = object()
+        while self._life is life:  # who is told may stop this, and is called from here: then there is no wait to cancel
             await self._wait(LOOK_S)
             try:
                 await self._look()

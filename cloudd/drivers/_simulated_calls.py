@@ -133,6 +133,8 @@ def _check(guest: Guest, before: Record | None) -> None:
         raise DriverError(f"name: it has {len(guest.name)} characters", f"Take at most {NAME_CHARACTERS}")
     if guest.kernel is None and (guest.initrd is not None or guest.kernel_arguments):
         raise DriverError("kernel: initrd and kernel_arguments are for one, and there is none", "Name one, or neither")
+    if not guest.kernel_arguments.isprintable():
+        raise DriverError("kernel_arguments: they have characters that cannot be printed", "Leave those out")
     least = virtual_bytes(guest.image, guest.image_format) if guest.image else 0
     if guest.disk_bytes < least:
         raise DriverError(f"disk_bytes: {guest.disk_bytes} is less than the image's {least}", "Take a bigger flavor")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from attrs import evolve
@@ -126,11 +126,17 @@ class ServerDriverContract(Base):
             await call()
             self.assertEqual((await self.powers()).get(server_id), power)
 
+    async def failure_of(self, call: Deferred[None]) -> DriverError:
+        try:
+            await call
+        except DriverError as error:
+            return error
+        raise AssertionError("it did not fail")
+
     async def refused(self, call: Callable[[], Deferred[None]], server_id: str, *words: str) -> DriverError:
         """It says why and what to do, and the guest is as it was."""
         before = (await self.powers()).get(server_id)
-        error = await self.assertFailure(call(), DriverError)
-        assert isinstance(error, DriverError)
+        error = await self.failure_of(call())
         self.assertTrue(error.cause and error.next_step)
         for word in words:
             self.assertIn(word, error.cause)
@@ -280,19 +286,26 @@ class ServerDriverContract(Base):
 
     async def test_define_refuses(self) -> None:
         """What cannot be had is named, and nothing is left."""
-        for field, value in (
+        wrong: tuple[tuple[str, Any], ...] = (
             ("vcpus", 0),
             ("memory_mib", 0),
             ("disk_bytes", 1 << 10),
             ("image", self.folder / "none"),
             ("image_format", "vmdk"),
-            ("kernel_arguments", "quiet\n"),
+            ("kernel_arguments", "quiet"),
             ("interfaces", [evolve(PORT, mac_address="fa:16")]),
-        ):
-            guest = evolve(self.a_guest(), kernel=None, initrd=None, kernel_arguments="", **{field: value})
-            named = {"interfaces": "mac_address", "kernel_arguments": "kernel"}.get(field, field)
+        )
+        for field, value in wrong:
+            facts: dict[str, Any] = {"kernel": None, "initrd": None, "kernel_arguments": "", field: value}
+            guest = evolve(self.a_guest(), **facts)
+            named = "mac_address" if field == "interfaces" else field
             await self.refused(lambda guest=guest: self.driver.define(guest), guest.id, named)  # type: ignore[misc]
             await self.assertFailure(self.driver.power_on(guest.id), NoSuchGuest)
+
+    async def test_kernel_arguments(self) -> None:
+        """They are one line."""
+        guest = evolve(self.a_guest(), kernel=self.folder.resolve() / "kernel", kernel_arguments="quiet\npanic=-1")
+        await self.refused(lambda: self.driver.define(guest), guest.id, "kernel_arguments")
 
     async def test_disk_keeps_its_size(self) -> None:
         guest = await self.defined()
@@ -314,7 +327,8 @@ class ServerDriverContract(Base):
             self.driver.rebuild_disk(evolve(self.a_guest(), id=nobody)),
         ]
         for call in calls:
-            error = await self.assertFailure(call, NoSuchGuest)
+            error = await self.failure_of(call)
+            self.assertIsInstance(error, NoSuchGuest)
             self.assertIn(nobody, error.cause)
 
     async def test_bad_id(self) -> None:

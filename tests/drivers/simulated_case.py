@@ -10,7 +10,7 @@ from twisted.trial.unittest import TestCase
 
 from cloudd.daemon._threads import WorkerThreads
 from cloudd.drivers import SimulatedDriver
-from cloudd.interfaces.servers import Guest, Seen
+from cloudd.interfaces.servers import Guest, IServerDriver, Seen
 
 MIB = 1 << 20
 
@@ -19,8 +19,9 @@ class SimulatedCase(TestCase):
     """:ivar driver: started; what it tells arrives at ``observe``"""
 
     timeout = 60
+    driver: IServerDriver
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         self.folder = Path(self.mktemp())
         self.folder.mkdir()
         self.image = self.folder / "image.raw"
@@ -32,7 +33,7 @@ class SimulatedCase(TestCase):
         self.addCleanup(self.threads.stop)
         self.driver = self.another()
         await self.driver.start(self.observe)
-        self.addCleanup(lambda: self.driver.stop())
+        self.addCleanup(self.driver.stop)
 
     def observe(self, seen: Seen) -> None:
         """Takes what the driver tells."""

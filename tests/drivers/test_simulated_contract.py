@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from cloudd.drivers import crash, foreign
 from cloudd.drivers._simulated_records import Records
-from cloudd.interfaces.servers import Power
+from cloudd.interfaces.servers import Power, Seen
 from tests.contracts.server_driver import ServerDriverContract
 from tests.drivers.simulated_case import SimulatedCase
 
 
-class SimulatedContractTests(ServerDriverContract, SimulatedCase):  # type: ignore[misc]
+class SimulatedContractTests(SimulatedCase, ServerDriverContract):
+    def observe(self, seen: Seen) -> None:
+        ServerDriverContract.observe(self, seen)
+
     async def crash(self, server_id: str) -> None:
         crash(self.host, server_id)
 
