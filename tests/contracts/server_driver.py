@@ -146,6 +146,7 @@ class ServerDriverContract(Base):
     # What it is
 
     def test_interface(self) -> None:
+        """It has the calls that an `IServerDriver` has."""
         verifyObject(IServerDriver, self.driver)
 
     async def test_facts(self) -> None:
@@ -170,6 +171,7 @@ class ServerDriverContract(Base):
         self.assertEqual((await self.powers())[guest.id], Power.RUNNING)
 
     async def test_off(self) -> None:
+        """Ended at once it is off, and so again."""
         guest = await self.running()
         heard = self.hear(guest.id, Power.OFF)
         await self.twice(lambda: self.driver.power_off(guest.id, 0), guest.id, Power.OFF)
@@ -182,6 +184,7 @@ class ServerDriverContract(Base):
         await self.twice(lambda: self.driver.power_off(guest.id, self.patience_s), guest.id, Power.OFF)
 
     async def test_pause(self) -> None:
+        """It stands still, and goes on by `unpause` or `power_on`."""
         guest = await self.running()
         heard = self.hear(guest.id, Power.PAUSED)
         await self.twice(lambda: self.driver.pause(guest.id), guest.id, Power.PAUSED)
@@ -197,6 +200,7 @@ class ServerDriverContract(Base):
         await self.twice(lambda: self.driver.power_off(guest.id, 3600), guest.id, Power.OFF)
 
     async def test_suspend(self) -> None:
+        """Its memory is written down, and it runs again from there."""
         guest = await self.running()
         heard = self.hear(guest.id, Power.SUSPENDED)
         await self.twice(lambda: self.driver.suspend(guest.id), guest.id, Power.SUSPENDED)
@@ -211,6 +215,7 @@ class ServerDriverContract(Base):
         await self.twice(lambda: self.driver.power_on(guest.id), guest.id, Power.RUNNING)
 
     async def test_suspended_and_off(self) -> None:
+        """The memory that was written down is thrown away."""
         guest = await self.running()
         await self.driver.suspend(guest.id)
         await self.twice(lambda: self.driver.power_off(guest.id, 0), guest.id, Power.OFF)
@@ -226,15 +231,18 @@ class ServerDriverContract(Base):
         self.assertFalse((self.folder / "no").exists())
 
     async def test_off_refuses(self) -> None:
+        """What is off cannot be paused or suspended."""
         guest = await self.defined()
         for call in (self.driver.pause, self.driver.unpause, self.driver.suspend):
             await self.refused(lambda call=call: call(guest.id), guest.id, "OFF")  # type: ignore[misc]
 
     async def test_reboot(self) -> None:
+        """It runs anew, and so again."""
         guest = await self.running()
         await self.twice(lambda: self.driver.reboot(guest.id, False, 0), guest.id, Power.RUNNING)
 
     async def test_reboot_softly(self) -> None:
+        """It was asked, has ended and runs again."""
         guest = await self.running()
         await self.booted(guest.id)
         await self.driver.reboot(guest.id, True, self.patience_s)
@@ -247,6 +255,7 @@ class ServerDriverContract(Base):
         await self.twice(lambda: self.driver.reboot(guest.id, False, 0), guest.id, Power.RUNNING)
 
     async def test_reboot_paused(self) -> None:
+        """Hard, it is started anew; softly it is refused."""
         guest = await self.running()
         await self.driver.pause(guest.id)
         await self.refused(lambda: self.driver.reboot(guest.id, True, 0), guest.id, "PAUSED")
@@ -264,6 +273,7 @@ class ServerDriverContract(Base):
         await self.twice(lambda: self.driver.define(guest), guest.id, Power.OFF)
 
     async def test_remove_running(self) -> None:
+        """It is ended and gone, its console too."""
         guest = await self.running()
         await self.driver.remove(guest.id)
         self.assertNotIn(guest.id, await self.powers())
@@ -308,11 +318,13 @@ class ServerDriverContract(Base):
         await self.refused(lambda: self.driver.define(guest), guest.id, "kernel_arguments")
 
     async def test_disk_keeps_its_size(self) -> None:
+        """It never becomes smaller."""
         guest = await self.defined()
         smaller = evolve(guest, disk_bytes=guest.disk_bytes - (1 << 20))
         await self.refused(lambda: self.driver.define(smaller), guest.id, "disk_bytes")
 
     async def test_no_such_guest(self) -> None:
+        """Each call for a server that is not here says so."""
         nobody = str(uuid4())
         calls: list[Deferred[None]] = [
             self.driver.power_on(nobody),
@@ -382,6 +394,7 @@ class ServerDriverContract(Base):
         self.assertEqual(names, ["OFF.qcow2", "PAUSED.qcow2", "RUNNING.qcow2"])
 
     async def test_boot_from_snapshot(self) -> None:
+        """A snapshot is an image for another guest."""
         guest = await self.defined()
         await self.driver.snapshot(guest.id, self.folder / "image")
         another = evolve(self.a_guest(), image=self.folder / "image", image_format="qcow2", disk_bytes=guest.disk_bytes)
@@ -403,6 +416,7 @@ class ServerDriverContract(Base):
     # Behind its back
 
     async def test_crash_is_told(self) -> None:
+        """A guest that ends by itself has crashed, with a cause, and that is told at once."""
         guest = await self.running()
         heard = self.hear(guest.id, Power.CRASHED)
         await self.crash(guest.id)
@@ -459,6 +473,7 @@ class ServerDriverContract(Base):
         self.assertEqual(await self.foreign_power(name), Power.RUNNING)
 
     async def test_foreign_with_our_id(self) -> None:
+        """A guest of others is never touched, even where it has the id of a server of ours."""
         guest = self.a_guest()
         name = await self.foreign_guest(guest.id)
         for call in (

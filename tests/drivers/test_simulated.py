@@ -153,7 +153,7 @@ class SimulatedTests(SimulatedCase):
             guest = await self.defined()
             await self.driver.power_on(guest.id)
             died = subprocess.run(
-                [sys.executable, "-c", DIE_AFTER_DEFINING, self.host, guest.id], cwd=ROOT, check=False
+                [sys.executable, "-c", DIE_WHILE_REMOVING, self.host.resolve(), guest.id], cwd=ROOT, check=False
             )
             self.assertEqual(died.returncode, 9)
             self.assertIsNone(await self.power(guest))
