@@ -181,9 +181,12 @@ class Records:
         except FileNotFoundError:
             return None
         try:
-            return msgspec.json.decode(encoded, type=Record)
+            record = msgspec.json.decode(encoded, type=Record)
         except msgspec.MsgspecError as error:
             raise DriverError(f"{file} cannot be read: {error}", "Delete its folder; the guest is simulated") from None
+        if record.format != FORMAT:
+            raise DriverError(f"{file} is of format {record.format}, and this code reads {FORMAT}", "Run newer code")
+        return record
 
 
 def foreign(folder: Path, name: str, power: Power = Power.RUNNING, folder_name: str = "") -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -28,18 +29,20 @@ Records(Path(sys.argv[1])).forget(sys.argv[2])
 class SimulatedTests(SimulatedCase):
     def observe(self, seen: Seen) -> None:
         self.told = [*getattr(self, "told", []), (seen.id, seen.power)]
-        waiting, self.waiting = getattr(self, "waiting", None), None
-        if waiting is not None:
-            waiting.callback(None)
-
-    def next_told(self) -> Deferred[None]:
-        self.waiting: Deferred[None] | None = Deferred()
-        return self.waiting
+        if seen.power == Power.CRASHED:
+            self.heard_crash.callback(None)
 
     async def defined(self) -> Guest:
         guest = self.a_guest()
         await self.driver.define(guest)
         return guest
+
+    async def failure_of(self, call: Deferred[Any]) -> DriverError:
+        try:
+            await call
+        except DriverError as error:
+            return error
+        raise AssertionError("it did not fail")
 
     async def power(self, guest: Guest) -> Power | None:
         return {seen.id: seen.power for seen in await self.driver.guests()}.get(guest.id)
@@ -75,7 +78,7 @@ class SimulatedTests(SimulatedCase):
         write_play(self.host, Play(failures=[Failure(call="power_on", server=guest.id, cause="no memory", times=2)]))
         await self.driver.power_on(other.id)
         for _ in range(2):
-            error = await self.assertFailure(self.driver.power_on(guest.id), DriverError)
+            error = await self.failure_of(self.driver.power_on(guest.id))
             self.assertEqual((error.cause, error.next_step), ("no memory", "Try again"))
             self.assertEqual(await self.power(guest), Power.OFF)
         await self.driver.power_on(guest.id)
@@ -100,17 +103,17 @@ class SimulatedTests(SimulatedCase):
         """What is wrong in the file is named, and calls fail instead of playing something else."""
         self.assertRaises(ValueError, write_play, self.host, Play(latency_s={"define": -1}))
         (self.host / "play.json").write_text('{"latency_s": 5}')
-        error = await self.assertFailure(self.driver.guests(), DriverError)
+        error = await self.failure_of(self.driver.guests())
         self.assertIn("latency_s", error.cause)
 
     async def test_told_of_others(self) -> None:
         """What another object or process changes is told; guests that are not ours are not."""
         guest = await self.defined()
         await self.driver.power_on(guest.id)
-        heard = self.next_told()
+        self.heard_crash: Deferred[None] = Deferred()
         foreign(self.host, "somebody-elses")
         crash(self.host, guest.id)
-        await heard
+        await self.heard_crash
         self.assertEqual(self.told, [(guest.id, Power.OFF), (guest.id, Power.RUNNING), (guest.id, Power.CRASHED)])
 
     async def test_disk(self) -> None:
@@ -165,7 +168,7 @@ class SimulatedTests(SimulatedCase):
         """It is missed when the guest is started."""
         guest = await self.defined()
         self.image.unlink()
-        error = await self.assertFailure(self.driver.power_on(guest.id), DriverError)
+        error = await self.failure_of(self.driver.power_on(guest.id))
         self.assertIn(str(self.image), error.cause)
 
     async def test_spoiled_record(self) -> None:
@@ -173,11 +176,14 @@ class SimulatedTests(SimulatedCase):
         guest = await self.defined()
         file = self.host / "guests" / guest.id / "guest.json"
         file.write_text(json.dumps({"power": "on"}))
-        error = await self.assertFailure(self.driver.power_on(guest.id), DriverError)
+        error = await self.failure_of(self.driver.power_on(guest.id))
         self.assertIn(str(file), error.cause)
+        file.write_text(json.dumps({"format": 2}))
+        error = await self.failure_of(self.driver.guests())
+        self.assertIn("format 2", error.cause)
 
     async def test_no_room(self) -> None:
         """Errors of the host's file system are errors of the driver."""
         guest = await self.defined()
-        error = await self.assertFailure(self.driver.snapshot(guest.id, self.folder / "no" / "file"), DriverError)
+        error = await self.failure_of(self.driver.snapshot(guest.id, self.folder / "no" / "file"))
         self.assertIn("No such file", error.cause)
