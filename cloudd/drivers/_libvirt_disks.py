@@ -82,7 +82,8 @@ def _sync(file: Path) -> None:
 def _run(words: list[str], patience_s: float, bounded: bool = False) -> bytes:
     limits = ["prlimit", f"--as={_MEMORY_BYTES}", f"--cpu={_CPU_S}", "--"] if bounded else []
     try:
-        done = subprocess.run([*limits, "qemu-img", *words], capture_output=True, timeout=patience_s, check=False)
+        command = [*limits, "qemu-img", *words]
+        done = subprocess.run(command, capture_output=True, timeout=patience_s, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
         raise DriverError(f"qemu-img {words[0]} took more than {patience_s:.0f} s; look at the host's disks.") from None
     except OSError as error:

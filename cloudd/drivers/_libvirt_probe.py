@@ -31,9 +31,8 @@ def runs_guests(accelerator: str, program: str = "qemu-system-x86_64", patience_
         firmware.write((b"\xf4" * _RESET_VECTOR + _CODE).ljust(_SIZE, b"\xf4"))
         firmware.flush()
         try:
-            done = subprocess.run(
-                _command(accelerator, program, firmware.name), capture_output=True, timeout=patience_s, check=False
-            )
+            command = _command(accelerator, program, firmware.name)
+            done = subprocess.run(command, capture_output=True, timeout=patience_s, check=False)  # noqa: S603
         except subprocess.TimeoutExpired:
             return "a guest that was tried did nothing"
         except OSError as error:

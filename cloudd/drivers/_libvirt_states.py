@@ -20,6 +20,15 @@ _ON_THE_WAY: Final = {
     libvirt.VIR_DOMAIN_PAUSED_STARTING_UP,
 }
 
+_PANIC: Final = "The guest's kernel has panicked; its console may say why."
+_OTHERS: Final = {
+    libvirt.VIR_DOMAIN_RUNNING: (Power.RUNNING, ""),
+    libvirt.VIR_DOMAIN_BLOCKED: (Power.RUNNING, ""),
+    libvirt.VIR_DOMAIN_SHUTDOWN: (Power.RUNNING, ""),  # about to be off
+    libvirt.VIR_DOMAIN_PMSUSPENDED: (Power.PAUSED, ""),
+    libvirt.VIR_DOMAIN_CRASHED: (Power.CRASHED, _PANIC),
+}
+
 
 def power_of(state: int, reason: int, saved: bool) -> tuple[Power, str]:
     """
@@ -28,21 +37,19 @@ def power_of(state: int, reason: int, saved: bool) -> tuple[Power, str]:
     :param saved: whether its memory is on disk
     :return: and the cause of a crash, else an empty one
     """
-    if state in {libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED, libvirt.VIR_DOMAIN_SHUTDOWN}:
-        return Power.RUNNING, ""
     if state == libvirt.VIR_DOMAIN_PAUSED:
         return _paused(reason)
-    if state == libvirt.VIR_DOMAIN_PMSUSPENDED:
-        return Power.PAUSED, ""
-    if state == libvirt.VIR_DOMAIN_CRASHED:
-        return Power.CRASHED, "The guest's kernel has panicked; its console may say why."
     if state == libvirt.VIR_DOMAIN_SHUTOFF:
-        if saved:
-            return Power.SUSPENDED, ""
-        if reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED:
-            return Power.CRASHED, "QEMU has ended without being asked to; start the server again."
-        return Power.OFF, ""
-    return Power.UNKNOWN, ""
+        return _off(reason, saved)
+    return _OTHERS.get(state, (Power.UNKNOWN, ""))
+
+
+def _off(reason: int, saved: bool) -> tuple[Power, str]:
+    if saved:
+        return Power.SUSPENDED, ""
+    if reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED:
+        return Power.CRASHED, "QEMU has ended without being asked to; start the server again."
+    return Power.OFF, ""
 
 
 def _paused(reason: int) -> tuple[Power, str]:
@@ -51,5 +58,5 @@ def _paused(reason: int) -> tuple[Power, str]:
     if reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR:
         return Power.PAUSED, "Its disk cannot be written; make room on the host and start the server again."
     if reason == libvirt.VIR_DOMAIN_PAUSED_CRASHED:
-        return Power.CRASHED, "The guest's kernel has panicked; its console may say why."
+        return Power.CRASHED, _PANIC
     return Power.PAUSED, ""

@@ -3,8 +3,8 @@
 The connection to libvirtd, which is made again for as long as it is wanted.
 
 Calls run in threads, since libvirt's block: a start takes half a second, a save two.  What happens to domains comes by
-the reactor (``_events``).  Whoever observes is told of each change, and of each new connection, after which anything may
-be different.
+the reactor (``_events``).  Whoever observes is told of each change, and of each new connection, after which anything
+may be different.
 """
 
 from __future__ import annotations
