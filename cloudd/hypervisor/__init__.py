@@ -5,7 +5,7 @@ libvirt takes one event loop per process and keeps what is registered there for 
 of the kernel, and code that is swapped only observes::
 
     hypervisor = Hypervisor(reactor, "qemu+unix:///system?socket=/…/libvirt-sock", threads)
-    hypervisor.start()
+    await hypervisor.start()
     watch = hypervisor.observe(changed, connected)
     names = await hypervisor.call(lambda connection: [domain.name() for domain in connection.listAllDomains()])
     watch.end()  # nothing here refers to the two functions any more

@@ -97,13 +97,18 @@ class Hypervisor:
         self._watches: list[Watch] = []
         self._running: set[Deferred[Any]] = set()
 
-    def start(self) -> None:
-        """Connect, now and whenever the connection has been lost."""
-        if self._wanted:
-            return
-        events_on(self._reactor)
-        self._wanted = True
-        self._connect()
+    def start(self) -> Deferred[None]:
+        """
+        Connect, now and whenever the connection has been lost.
+
+        Fires when it has been tried once; ``away`` says how that went.  Started already, it changes nothing.
+        """
+        if not self._wanted:
+            events_on(self._reactor)
+            self._wanted = True
+            self._connect()
+        assert self._attempt is not None
+        return _follow(self._attempt)
 
     def stop(self) -> Deferred[None]:
         """Wait for the calls that run and disconnect.  It may be started again."""
