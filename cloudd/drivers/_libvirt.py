@@ -2,9 +2,9 @@
 """
 Servers as QEMU guests, by libvirt.
 
-libvirt keeps the definitions and runs the guests; here are only their files, ``FOLDER/<server id>/``: ``disk.qcow2``, the
-layer above the image, and ``console.log``, which virtlogd bounds.  What is known of guests in memory is only what was
-told last, so that another object, generation or process finds everything again.
+libvirt keeps the definitions and runs the guests; here are only their files, ``FOLDER/<server id>/``: ``disk.qcow2``,
+the layer above the image, and ``console.log``, which virtlogd bounds.  What is known of guests in memory is only what
+was told last, so that another object, generation or process finds everything again.
 """
 
 from __future__ import annotations

@@ -255,13 +255,22 @@ def _open(uri: str, on_close: Callable[..., None], on_event: Callable[..., None]
     connection = libvirt.open(uri)
     events = -1
     try:
-        connection.registerCloseCallback(on_close, None)
-        connection.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT)
+        _if_supported(connection.registerCloseCallback, on_close, None)
+        _if_supported(connection.setKeepAlive, KEEPALIVE_S, KEEPALIVE_COUNT)
         events = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_event, None)
     except libvirt.libvirtError:
         _close(_Link(connection, events))
         raise
     return _Link(connection, events)
+
+
+def _if_supported(function: Callable[..., Any], *args: Any) -> None:
+    """A hypervisor inside of this process has no connection that could break."""
+    try:
+        function(*args)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
 
 
 def _close(link: _Link) -> None:
