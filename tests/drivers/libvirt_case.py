@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from attrs import evolve
@@ -22,6 +22,8 @@ from cloudd.interfaces.servers import Guest, Power, Seen
 from tests.drivers.guest_image import guest_image
 from tests.hypervisor.own_libvirt import own_libvirt
 
+Found = TypeVar("Found")
+
 UP = b"cloudd guest: up"
 MIB = 1 << 20
 
@@ -31,7 +33,7 @@ class LibvirtCase(TestCase):
 
     timeout = 180
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         self.own = own_libvirt()
         self.image = guest_image()
         self.folder = Path(tempfile.mkdtemp(prefix="cloudd-guests-"))
@@ -96,7 +98,7 @@ class LibvirtCase(TestCase):
 
         return await self.until(last)
 
-    async def until(self, look: Callable[[], Awaitable[Any]]) -> Any:
+    async def until(self, look: Callable[[], Awaitable[Found | None]]) -> Found:
         while not (found := await look()):
             await deferLater(reactor, 0.05)
         return found

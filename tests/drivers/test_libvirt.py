@@ -7,17 +7,20 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import weakref
 from pathlib import Path
 from uuid import uuid4
 
 from attrs import evolve
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from zope.interface.verify import verifyObject
 
 from cloudd.drivers import libvirt_driver
+from cloudd.drivers._libvirt import LibvirtDriver
 from cloudd.hypervisor import HypervisorAway
-from cloudd.interfaces.servers import DriverError, GuestInterface, IServerDriver, NoSuchGuest, Power
+from cloudd.interfaces.servers import DriverError, Guest, GuestInterface, IServerDriver, NoSuchGuest, Power
 from tests.drivers.libvirt_case import MIB, UP, LibvirtCase
 
 FOREIGN = """
@@ -206,9 +209,8 @@ class InterfaceTests(LibvirtCase):
             await self.driver.detach_interface(guest.id, interface.port_id)
             self.assertEqual(await self.cards(guest), 0)
 
-    async def cards(self, guest: object) -> int:
-        uuid = str(getattr(guest, "id", ""))
-        xml = await self.hypervisor.call(lambda link: link.lookupByUUIDString(uuid).XMLDesc(0))
+    async def cards(self, guest: Guest) -> int:
+        xml = await self.hypervisor.call(lambda link: link.lookupByUUIDString(guest.id).XMLDesc(0))
         return int(xml.count("<interface "))
 
 
@@ -240,10 +242,28 @@ class LifeTests(LibvirtCase):
         self.assertEqual(self.own.guest_pid(f"cloudd-{guest.id}"), process)
         self.assertIn(UP, await self.driver.console(guest.id, 1 << 20))
 
+    async def test_process_killed(self) -> None:
+        """A guest goes on without the process that started it, and the next one finds it."""
+        guest = self.guest()
+        facts = [guest.id, *map(str, (guest.image, guest.kernel, guest.initrd)), guest.kernel_arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.drivers.killed_driver",
+            self.own.uri,
+            str(self.folder / "guests"),
+            *facts,
+        ]
+        done = await self.threads.run(subprocess.run, command, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout), (-signal.SIGKILL, "started\n"), done.stderr)
+        await self.says(guest, UP)
+        await self.told(guest, Power.RUNNING)
+
     async def test_nothing_holds_a_driver_that_goes(self) -> None:
-        driver = await self.make_driver()
+        driver = LibvirtDriver(reactor, self.hypervisor, self.folder / "guests", self.threads, "tcg")
+        await driver.start(lambda seen: None)
+        await driver.guests()
         await driver.stop()
-        self._cleanups.clear()  # they hold it, too
         gone = weakref.ref(driver)
         del driver
         gc.collect()
