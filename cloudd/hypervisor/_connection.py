@@ -171,6 +171,8 @@ class Hypervisor:
         self._log.info("connected to libvirt at {uri}", uri=self.uri)
         for watch in tuple(self._watches):
             self._tell(watch.connected)
+        if not _alive(link.connection):  # it broke before it was known here, which nobody would tell again
+            self._lost(link.connection, "the connection broke at once")
 
     def _try_later(self) -> None:
         if self._wanted:
