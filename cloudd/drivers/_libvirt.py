@@ -226,6 +226,7 @@ class LibvirtDriver:
 
     async def _snapshot(self, uuid: str, file: Path) -> None:
         partial = file.with_name(f"{file.name}.part")
+        await self._threads.run(partial.unlink, missing_ok=True)  # of a call that was cut off
         try:
             if not await self._ask(calls.begin_copy, uuid, copy_target_xml(partial)):
                 await self._threads.run(flatten, self._files(uuid).disk, file)
@@ -259,10 +260,13 @@ class LibvirtDriver:
         self._by_itself(self._look_at_all())
 
     def _changed(self, change: DomainChange) -> None:
-        if change.uuid in self._looking:
-            self._looking[change.uuid] = True
+        self._look_at(change.uuid)
+
+    def _look_at(self, uuid: str) -> None:
+        if uuid in self._looking:
+            self._looking[uuid] = True
         else:
-            self._by_itself(self._look(change.uuid))
+            self._by_itself(self._look(uuid))
 
     async def _look_at_all(self) -> None:
         for seen in await self._ask(calls.all_seen):
@@ -325,6 +329,7 @@ class LibvirtDriver:
         try:
             await work(uuid)
         finally:
+            self._look_at(uuid)  # libvirt does not tell of everything, as when saved memory is thrown away
             turn.release()
             if not turn.locked and not turn.waiting:
                 self._turns.pop(uuid, None)

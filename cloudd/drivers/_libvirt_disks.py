@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cloudd.interfaces.servers import DriverError, Guest
 
@@ -38,7 +38,7 @@ def make_layer(guest: Guest, file: Path) -> None:
         if not guest.image.is_file():
             raise DriverError(f"the image {guest.image} is not there; fetch it again.")
         backing = ["-b", str(guest.image.resolve()), "-F", guest.image_format]
-        least = virtual_bytes(guest.image, guest.image_format)
+        least = _image_bytes(guest.image, guest.image_format)
         if guest.disk_bytes < least:
             raise DriverError(f"disk_bytes is {guest.disk_bytes}; the image needs {least}: take a bigger flavor.")
     _run(["create", "-q", "-f", "qcow2", *backing, str(partial), str(guest.disk_bytes)], QUICK_S)
@@ -46,10 +46,9 @@ def make_layer(guest: Guest, file: Path) -> None:
     partial.replace(file)
 
 
-def virtual_bytes(file: Path, kind: str = "qcow2") -> int:
-    """The size that a guest sees."""
-    told = _run(["info", "--output=json", "-U", "-f", kind, str(file)], QUICK_S, bounded=True)
-    return int(json.loads(told)["virtual-size"])
+def virtual_bytes(file: Path) -> int:
+    """The size that a guest sees, of a layer."""
+    return int(_info(file, "qcow2")["virtual-size"])
 
 
 def grow(file: Path, size_bytes: int) -> None:
@@ -69,6 +68,22 @@ def keep(partial: Path, target: Path) -> None:
     """Give a complete file its name."""
     _sync(partial)
     partial.replace(target)
+
+
+def _image_bytes(image: Path, kind: str) -> int:
+    """
+    :raises DriverError: it has other files below or beside it, which could be any of the host's
+    """
+    told = _info(image, kind)
+    if "backing-filename" in told or "data-file" in told.get("format-specific", {}).get("data", {}):
+        raise DriverError(f"the image {image} refers to other files; make one without them and upload that.")
+    return int(told["virtual-size"])
+
+
+def _info(file: Path, kind: str) -> dict[str, Any]:
+    told = _run(["info", "--output=json", "-U", "-f", kind, str(file)], QUICK_S, bounded=True)
+    facts: dict[str, Any] = json.loads(told)
+    return facts
 
 
 def _sync(file: Path) -> None:

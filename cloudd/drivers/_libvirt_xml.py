@@ -31,8 +31,6 @@ _PORT_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TAP: Final = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 _UNFIT: Final = re.compile(r"[^\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-register_namespace("cloudd", NAMESPACE)
-
 
 @frozen
 class Files:
@@ -159,6 +157,7 @@ def _text(parent: Element, name: str, text: str, **attributes: str) -> Element:
 
 
 def _metadata(domain: Element, guest: Guest) -> None:
+    register_namespace("cloudd", NAMESPACE)
     server = SubElement(
         SubElement(domain, "metadata"),
         f"{{{NAMESPACE}}}server",

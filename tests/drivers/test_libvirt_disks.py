@@ -59,6 +59,17 @@ class DiskTests(SynchronousTestCase):
         self.image.unlink()
         self.assertEqual(self.content(target)[:14], b"from the image")
 
+    def test_images_that_refer_to_others(self) -> None:
+        """A snapshot would have the host's files in it."""
+        layer, beside = self.folder / "layer", self.folder / "beside"
+        make = ["qemu-img", "create", "-q", "-f", "qcow2"]
+        subprocess.run([*make, "-b", self.image, "-F", "raw", layer], check=True)
+        subprocess.run([*make, "-o", f"data_file={self.folder / 'data'}", beside, "1M"], check=True)
+        for image in (layer, beside):
+            error = self.assertRaises(DriverError, make_layer, self.guest(2 * MIB, "qcow2", image), self.disk)
+            self.assertIn("refers to other files", error.cause)
+            self.assertFalse(self.disk.exists())
+
     def test_refused(self) -> None:
         """With the next step in the cause, and nothing made."""
         for guest, word in (
