@@ -197,15 +197,16 @@ def _sysinfo(domain: Element, guest: Guest) -> None:
 def _devices(domain: Element, guest: Guest, files: Files) -> None:
     devices = SubElement(domain, "devices")
     SubElement(devices, "controller", type="usb", model="none")
-    for _ in range(len(guest.interfaces) + 2 + _SPARE_PORTS):  # disk and random numbers are plugged, too
+    for _ in range(len(guest.interfaces) + 3 + _SPARE_PORTS):  # disk, config drive, random numbers
         SubElement(devices, "controller", type="pci", model="pcie-root-port")
     _root_disk(devices, guest, files.disk)
     if guest.config_drive is not None:
         drive = SubElement(devices, "disk", type="file", device="cdrom")
         SubElement(drive, "driver", name="qemu", type="raw")
         SubElement(drive, "source", file=str(guest.config_drive))
-        SubElement(drive, "target", dev="sda", bus="sata")
+        SubElement(drive, "target", dev="sda", bus="scsi")  # small cloud kernels know no SATA
         SubElement(drive, "readonly")
+        SubElement(devices, "controller", type="scsi", model="virtio-scsi")
     for interface in guest.interfaces:
         _interface(devices, interface)
     serial = SubElement(devices, "serial", type="pty")
