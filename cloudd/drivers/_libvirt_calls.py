@@ -92,7 +92,8 @@ def _seen(domain: Any) -> Seen | None:
     try:
         mark = _mark(domain)
         saved = bool(domain.hasManagedSaveImage(0)) if domain.isPersistent() else False
-        power, cause = power_of(*domain.state(0), saved)
+        state, reason = domain.state(0)
+        power, cause = power_of(state, reason, saved)
         return Seen(id=mark.id if mark else "", name=domain.name(), power=power, cause=cause)
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:  # it went away meanwhile

@@ -150,8 +150,8 @@ def _check(guest: Guest) -> None:
             raise DriverError(f"the path {str(file)!r} is not absolute or cannot be printed; give another one.")
 
 
-def _text(parent: Element, name: str, text: str, **attributes: str) -> Element:
-    element = SubElement(parent, name, attributes)
+def _text(parent: Element, tag: str, text: str, **attributes: str) -> Element:
+    element = SubElement(parent, tag, attributes)
     element.text = text
     return element
 
@@ -197,6 +197,7 @@ def _sysinfo(domain: Element, guest: Guest) -> None:
 def _devices(domain: Element, guest: Guest, files: Files) -> None:
     devices = SubElement(domain, "devices")
     SubElement(devices, "controller", type="usb", model="none")
+    SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
     for _ in range(len(guest.interfaces) + 3 + _SPARE_PORTS):  # disk, config drive, random numbers
         SubElement(devices, "controller", type="pci", model="pcie-root-port")
     _root_disk(devices, guest, files.disk)

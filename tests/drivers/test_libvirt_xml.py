@@ -51,7 +51,7 @@ class DomainTests(SynchronousTestCase):
         domain = fromstring(domain_xml(guest(image_format="raw"), FILES, "qemu"))
         below = domain.find("./devices/disk/backingStore")
         assert below is not None
-        self.assertEqual(below.find("format").get("type"), "raw")  # type: ignore[union-attr]
+        self.assertEqual(below.find("format").get("type"), "raw")
         last = below.find("backingStore")
         assert last is not None
         self.assertEqual(last.attrib, {})
