@@ -76,6 +76,7 @@ class LibvirtDriver:
         self._looking: dict[str, bool] = {}  # by id, whether to look once more
         self._resting: dict[str, list[Deferred[None]]] = {}  # who waits for a guest to end
         self._turns: dict[str, DeferredLock] = {}
+        self._background: set[Deferred[None]] = set()  # looks that nobody asked for
 
     # IServerDriver
 
@@ -147,6 +148,8 @@ class LibvirtDriver:
             self._watch.end()
             self._watch = None
         self._observe = None
+        while self._background:
+            await self._background.pop()
 
     async def _facts(self) -> HostFacts:
         machine = await self._ask(calls.machine)
@@ -299,7 +302,14 @@ class LibvirtDriver:
             if not failure.check(HypervisorAway):  # the next connection brings a look at everything
                 self._log.failure("guests of libvirt could not be looked at", failure)
 
-        Deferred.fromCoroutine(work).addErrback(failed)
+        done = Deferred.fromCoroutine(work)
+        self._background.add(done)
+
+        def over(result: Any) -> Any:
+            self._background.discard(done)
+            return result
+
+        done.addErrback(failed).addBoth(over)
 
     # Small parts
 

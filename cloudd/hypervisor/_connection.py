@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from traceback import clear_frames
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import libvirt
@@ -142,7 +143,7 @@ class Hypervisor:
         link = self._link
         if link is None:
             return _failed(self._away_now())
-        done: Deferred[Result] = self._threads.run(function, link.connection, *args, **kwargs)
+        done: Deferred[Result] = self._threads.run(_without_locals, function, link.connection, *args, **kwargs)
         return self._counted(done.addErrback(self._judge, link))
 
     # Connecting
@@ -264,6 +265,21 @@ def _open(uri: str, on_close: Callable[..., None], on_event: Callable[..., None]
         _close(_Link(connection, events))
         raise
     return _Link(connection, events)
+
+
+def _without_locals(
+    function: Callable[Concatenate[Any, Arguments], Result],
+    connection: Any,
+    /,
+    *args: Arguments.args,
+    **kwargs: Arguments.kwargs,
+) -> Result:
+    """A domain in the frames of an error that somebody keeps would hold the connection open after its end."""
+    try:
+        return function(connection, *args, **kwargs)
+    except Exception as error:
+        clear_frames(error.__traceback__)
+        raise
 
 
 def _if_supported(function: Callable[..., Any], *args: Any) -> None:

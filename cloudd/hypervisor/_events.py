@@ -178,9 +178,9 @@ class _Timer:
         self._due: Any = None
 
     def apply(self) -> None:
-        if self._due is not None:
+        if self._due is not None and self._due.active():
             self._due.cancel()
-            self._due = None
+        self._due = None
         if self.interval_ms >= 0:
             self._due = self._reactor.callLater(self.interval_ms / 1000, self._fire)
 
