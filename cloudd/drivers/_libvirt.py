@@ -176,12 +176,12 @@ class LibvirtDriver:
         uuid = server_uuid(guest.id)
         files = self._files(uuid)
         xml = domain_xml(guest, files, "kvm" if self._accelerator == "kvm" else "qemu")
-        before = await self._ask(calls.find, uuid)
+        defined = await self._ask(calls.exists, uuid)
         try:
             await self._threads.run(_prepare_disk, guest, files)
             await self._ask(calls.define, uuid, xml)
         except DriverError:
-            if before is None:
+            if not defined:
                 await self._threads.run(_forget, files)
             raise
 

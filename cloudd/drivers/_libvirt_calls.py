@@ -73,6 +73,13 @@ def need(connection: Any, server_id: str) -> Any:
     return domain
 
 
+def exists(connection: Any, server_id: str) -> bool:
+    """
+    :raises DriverError: see ``find``
+    """
+    return find(connection, server_id) is not None
+
+
 def all_seen(connection: Any) -> list[Seen]:
     found = (_seen(domain) for domain in connection.listAllDomains(0))
     return [seen for seen in found if seen is not None]
