@@ -38,6 +38,7 @@ from . import _libvirt_calls as calls
 from ._libvirt_disks import flatten, keep, make_layer, virtual_bytes
 from ._libvirt_probe import runs_guests
 from ._libvirt_xml import Files, copy_target_xml, domain_xml, interface_xml, server_uuid
+from ._power import after
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -105,16 +106,16 @@ class LibvirtDriver:
         return self._in_turn(server_id, lambda uuid: self._power_off(uuid, patience_s))
 
     def reboot(self, server_id: str, soft: bool, patience_s: float) -> Deferred[None]:
-        return self._in_turn(server_id, lambda uuid: self._reboot(uuid, patience_s if soft else 0))
+        return self._in_turn(server_id, lambda uuid: self._reboot(uuid, soft, patience_s))
 
     def pause(self, server_id: str) -> Deferred[None]:
-        return self._in_turn(server_id, lambda uuid: self._ask(calls.pause, uuid))
+        return self._in_turn(server_id, lambda uuid: self._changed_to("pause", calls.pause, uuid))
 
     def unpause(self, server_id: str) -> Deferred[None]:
-        return self._in_turn(server_id, lambda uuid: self._ask(calls.unpause, uuid))
+        return self._in_turn(server_id, lambda uuid: self._changed_to("unpause", calls.unpause, uuid))
 
     def suspend(self, server_id: str) -> Deferred[None]:
-        return self._in_turn(server_id, lambda uuid: self._ask(calls.suspend, uuid))
+        return self._in_turn(server_id, lambda uuid: self._changed_to("suspend", calls.suspend, uuid))
 
     def console(self, server_id: str, last_bytes: int) -> Deferred[bytes]:
         return Deferred.fromCoroutine(self._console(server_id, last_bytes))
@@ -204,15 +205,20 @@ class LibvirtDriver:
                 break
         await self._ask(calls.end, uuid)
 
-    async def _reboot(self, uuid: str, patience_s: float) -> None:
-        await self._power_off(uuid, patience_s)
+    async def _changed_to(self, call: str, function: Callable[[Any, str], None], uuid: str) -> None:
+        await self._allowed(call, uuid)
+        await self._ask(function, uuid)
+
+    async def _reboot(self, uuid: str, soft: bool, patience_s: float) -> None:
+        await self._allowed("soft_reboot" if soft else "reboot", uuid)
+        await self._power_off(uuid, patience_s if soft else 0)
         await self._power_on(uuid)
 
     async def _console(self, server_id: str, last_bytes: int) -> bytes:
         uuid = server_uuid(server_id)
         files = self._files(uuid)
         if not await self._threads.run(files.disk.exists):  # also told while libvirtd is away
-            raise NoSuchGuest(f"this host has no guest {uuid}; build the server again.")
+            raise NoSuchGuest(f"this host has no guest {uuid}", "Build the server again")
         return await self._threads.run(calls.console_tail, files, max(0, min(last_bytes, CONSOLE_BYTES)))
 
     async def _attach(self, uuid: str, interface: GuestInterface) -> None:
@@ -224,10 +230,11 @@ class LibvirtDriver:
         until = self._reactor.seconds() + UNPLUG_S
         while await self._ask(calls.is_plugged, uuid, port_id):
             if self._reactor.seconds() > until:
-                raise DriverError(f"the guest has not let go of port {port_id}; stop the server, or try again later.")
+                raise DriverError(f"the guest has not let go of port {port_id}", "Stop the server, or try again later")
             await self._pause_for(LOOK_AGAIN_S)
 
     async def _snapshot(self, uuid: str, file: Path) -> None:
+        await self._allowed("snapshot", uuid)
         partial = file.with_name(f"{file.name}.part")
         await self._threads.run(partial.unlink, missing_ok=True)  # of a call that was cut off
         try:
@@ -245,11 +252,7 @@ class LibvirtDriver:
             raise
 
     async def _rebuild(self, uuid: str, guest: Guest) -> None:
-        seen = await self._ask(calls.one_seen, uuid)
-        if seen is None:
-            raise NoSuchGuest(f"this host has no guest {uuid}; define it first.")
-        if seen.power not in _AT_REST:
-            raise DriverError("the disk of a guest that runs cannot be made anew; stop the server first.")
+        await self._allowed("rebuild_disk", uuid)
         files = self._files(uuid)
         xml = domain_xml(guest, files, "kvm" if self._accelerator == "kvm" else "qemu")
         await self._ask(calls.end, uuid)  # memory that was saved belongs to the old disk
@@ -313,6 +316,12 @@ class LibvirtDriver:
 
     # Small parts
 
+    async def _allowed(self, call: str, uuid: str) -> None:
+        """
+        :raises DriverError: a guest in its state refuses
+        """
+        after(call, await self._ask(calls.power, uuid))
+
     async def _ask(
         self,
         function: Callable[Concatenate[Any, Arguments], Result],
@@ -323,14 +332,19 @@ class LibvirtDriver:
         try:
             return await self._hypervisor.call(function, *args, **kwargs)
         except libvirt.libvirtError as error:
-            raise DriverError(f"libvirt refused: {error}; the logs of libvirtd and of QEMU may say more.") from error
+            raise DriverError(f"libvirt refused: {error}", "The logs of libvirtd and of QEMU may say more") from error
 
     def _files(self, uuid: str) -> Files:
         return Files(self._folder / uuid / "disk.qcow2", self._folder / uuid / "console.log")
 
     def _in_turn(self, server_id: str, work: Callable[[str], Coroutine[Any, Any, None]]) -> Deferred[None]:
-        """Calls for one server are made one after the other."""
-        return Deferred.fromCoroutine(self._take_turn(server_id, work))
+        """
+        Calls for one server are made one after the other.  One that is cancelled ends by itself before the next: what
+        a thread does cannot be stopped.
+        """
+        answer: Deferred[None] = Deferred()
+        Deferred.fromCoroutine(self._take_turn(server_id, work)).chainDeferred(answer)
+        return answer
 
     async def _take_turn(self, server_id: str, work: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         uuid = server_uuid(server_id)
@@ -375,7 +389,7 @@ def _prepare_disk(guest: Guest, files: Files) -> None:
         return
     present = virtual_bytes(files.disk)
     if guest.disk_bytes < present:
-        raise DriverError(f"disk_bytes is {guest.disk_bytes}; the disk has {present} and cannot be made smaller.")
+        raise DriverError(f"disk_bytes is {guest.disk_bytes}", f"The disk has {present} and cannot be made smaller")
 
 
 def _forget(files: Files) -> None:

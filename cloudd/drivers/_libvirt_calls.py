@@ -13,7 +13,7 @@ from typing import Any, Final
 import libvirt
 from attrs import frozen
 
-from cloudd.interfaces.servers import DriverError, NoSuchGuest, Seen
+from cloudd.interfaces.servers import DriverError, NoSuchGuest, Power, Seen
 
 from ._libvirt_disks import grow
 from ._libvirt_states import power_of
@@ -59,7 +59,7 @@ def find(connection: Any, server_id: str) -> Any:
             return None
         raise
     if _mark(domain) is None:
-        raise DriverError(f"a domain {domain.name()} with the server's id is there and not of this cloud; rename it.")
+        raise DriverError(f"a domain {domain.name()} with the server's id is there and not of this cloud", "Rename it")
     return domain
 
 
@@ -69,7 +69,7 @@ def need(connection: Any, server_id: str) -> Any:
     """
     domain = find(connection, server_id)
     if domain is None:
-        raise NoSuchGuest(f"this host has no guest {server_id}; build the server again.")
+        raise NoSuchGuest(f"this host has no guest {server_id}", "Build the server again")
     return domain
 
 
@@ -78,6 +78,14 @@ def exists(connection: Any, server_id: str) -> bool:
     :raises DriverError: see ``find``
     """
     return find(connection, server_id) is not None
+
+
+def power(connection: Any, server_id: str) -> Power:
+    """
+    :raises NoSuchGuest: see ``need``
+    """
+    seen = _seen(need(connection, server_id))
+    return Power.UNKNOWN if seen is None else seen.power
 
 
 def all_seen(connection: Any) -> list[Seen]:
@@ -213,7 +221,7 @@ def suspend(connection: Any, server_id: str) -> None:
 
 def _need_active(domain: Any, what: str) -> None:
     if not domain.isActive():
-        raise DriverError(f"a guest that does not run cannot be {what}; start it first.")
+        raise DriverError(f"a guest that does not run cannot be {what}", "Start it first")
 
 
 # Interfaces
@@ -273,7 +281,7 @@ def copy_is_ready(connection: Any, server_id: str) -> bool:
     """
     domain = need(connection, server_id)
     if not domain.isActive() or not domain.blockJobInfo(DISK, 0):
-        raise DriverError("the copy of the disk ended early: the guest has ended, or the host's disk is full.")
+        raise DriverError("the copy of the disk ended early", "The guest has ended, or the host's disk is full")
     return is_ready(domain.XMLDesc(0))
 
 

@@ -34,13 +34,13 @@ def make_layer(guest: Guest, file: Path) -> None:
     backing: list[str] = []
     if guest.image is not None:
         if guest.image_format not in FORMATS:
-            raise DriverError(f"image_format is {guest.image_format!r}; convert the image to one of {FORMATS}.")
+            raise DriverError(f"image_format is {guest.image_format!r}", f"Convert the image to one of {FORMATS}")
         if not guest.image.is_file():
-            raise DriverError(f"the image {guest.image} is not there; fetch it again.")
+            raise DriverError(f"the image {guest.image} is not there", "Fetch it again")
         backing = ["-b", str(guest.image.resolve()), "-F", guest.image_format]
         least = _image_bytes(guest.image, guest.image_format)
         if guest.disk_bytes < least:
-            raise DriverError(f"disk_bytes is {guest.disk_bytes}; the image needs {least}: take a bigger flavor.")
+            raise DriverError(f"disk_bytes is {guest.disk_bytes}; the image needs {least}", "Take a bigger flavor")
     _run(["create", "-q", "-f", "qcow2", *backing, str(partial), str(guest.disk_bytes)], QUICK_S)
     _sync(partial)
     partial.replace(file)
@@ -76,7 +76,7 @@ def _image_bytes(image: Path, kind: str) -> int:
     """
     told = _info(image, kind)
     if "backing-filename" in told or "data-file" in told.get("format-specific", {}).get("data", {}):
-        raise DriverError(f"the image {image} refers to other files; make one without them and upload that.")
+        raise DriverError(f"the image {image} refers to other files", "Make one without them and upload that")
     return int(told["virtual-size"])
 
 
@@ -100,10 +100,12 @@ def _run(words: list[str], patience_s: float, bounded: bool = False) -> bytes:
         command = [*limits, "qemu-img", *words]
         done = subprocess.run(command, capture_output=True, timeout=patience_s, check=False)  # noqa: S603
     except subprocess.TimeoutExpired:
-        raise DriverError(f"qemu-img {words[0]} took more than {patience_s:.0f} s; look at the host's disks.") from None
+        raise DriverError(
+            f"qemu-img {words[0]} took more than {patience_s:.0f} s", "Look at the host's disks"
+        ) from None
     except OSError as error:
-        raise DriverError(f"qemu-img cannot be run ({error.strerror}); install qemu-utils.") from None
+        raise DriverError(f"qemu-img cannot be run ({error.strerror})", "Install qemu-utils") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()[-500:]
-        raise DriverError(f"qemu-img {words[0]} failed: {said}; see whether the host's disk is full.")
+        raise DriverError(f"qemu-img {words[0]} failed: {said}", "See whether the host's disk is full")
     return done.stdout

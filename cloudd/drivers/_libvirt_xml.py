@@ -59,7 +59,7 @@ def server_uuid(server_id: str) -> str:
     try:
         return str(UUID(server_id))
     except (ValueError, AttributeError, TypeError):
-        raise DriverError(f"the server's id {server_id!r} is no UUID; libvirt needs one.") from None
+        raise DriverError(f"the server's id {server_id!r} is no UUID", "Libvirt needs one") from None
 
 
 def domain_xml(guest: Guest, files: Files, kind: str) -> str:
@@ -140,14 +140,14 @@ def fit(text: str) -> str:
 def _check(guest: Guest) -> None:
     for field, value in (("vcpus", guest.vcpus), ("memory_mib", guest.memory_mib), ("disk_bytes", guest.disk_bytes)):
         if value < 1:
-            raise DriverError(f"{field} is {value}; it must be at least 1.")
+            raise DriverError(f"{field} is {value}", "It must be at least 1")
     if guest.kernel is None and (guest.initrd is not None or guest.kernel_arguments):
-        raise DriverError("initrd and kernel_arguments are for a kernel, and there is none; name one, or neither.")
+        raise DriverError("initrd and kernel_arguments are for a kernel, and there is none", "Name one, or neither")
     if _UNFIT.search(guest.kernel_arguments):
-        raise DriverError("kernel_arguments have characters that cannot be printed; leave them out.")
+        raise DriverError("kernel_arguments have characters that cannot be printed", "Leave them out")
     for file in filter(None, (guest.kernel, guest.initrd, guest.config_drive)):
         if not file.is_absolute() or _UNFIT.search(str(file)):
-            raise DriverError(f"the path {str(file)!r} is not absolute or cannot be printed; give another one.")
+            raise DriverError(f"the path {str(file)!r} is not absolute or cannot be printed", "Give another one")
 
 
 def _text(parent: Element, tag: str, text: str, **attributes: str) -> Element:
@@ -234,11 +234,11 @@ def _root_disk(devices: Element, guest: Guest, file: Path) -> None:
 
 def _interface(devices: Element, interface: GuestInterface) -> None:
     if not _PORT_ID.fullmatch(interface.port_id):
-        raise DriverError(f"port_id {interface.port_id!r} has other characters than letters, digits, '.', '_' and '-'.")
+        raise DriverError(f"port_id {interface.port_id!r} cannot name a card", "Use letters, digits, '.', '_' and '-'")
     if not _MAC.fullmatch(interface.mac_address):
-        raise DriverError(f"mac_address {interface.mac_address!r} is none; write it as fa:16:3e:00:00:01.")
+        raise DriverError(f"mac_address {interface.mac_address!r} is none", "Write it as fa:16:3e:00:00:01")
     if interface.tap and not _TAP.fullmatch(interface.tap):
-        raise DriverError(f"tap {interface.tap!r} cannot be the name of a device; use at most 15 letters and digits.")
+        raise DriverError(f"tap {interface.tap!r} cannot be the name of a device", "Use at most 15 letters and digits")
     # Without a tap the card needs some back end: QEMU's own, which its link keeps away from the guest.
     card = SubElement(devices, "interface", type="ethernet" if interface.tap else "user")
     SubElement(card, "mac", address=interface.mac_address)

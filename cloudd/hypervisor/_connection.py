@@ -232,8 +232,8 @@ class Hypervisor:
 
     def _away_now(self) -> HypervisorAway:
         return HypervisorAway(
-            f"libvirt at {self.uri} cannot be reached ({self._cause}); it is asked again by itself.  "
-            "Look whether libvirtd runs: script/libvirt status FOLDER."
+            f"libvirt at {self.uri} cannot be reached ({self._cause}); it is asked again by itself",
+            "Look whether libvirtd runs: script/libvirt status FOLDER",
         )
 
     def _counted(self, done: Deferred[Result]) -> Deferred[Result]:

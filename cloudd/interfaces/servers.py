@@ -114,12 +114,14 @@ class DriverError(Exception):
     """
     Something could not be done; the guest is as it was, or gone, or what ``guests`` tells.
 
-    :ivar cause: a sentence with the next step
+    :ivar cause: what happened; where a value was wrong it begins with the field's name
+    :ivar next_step: what the operator or the tenant can do
     """
 
-    def __init__(self, cause: str) -> None:
-        super().__init__(cause)
+    def __init__(self, cause: str, next_step: str) -> None:
+        super().__init__(f"{cause}.  {next_step}.")
         self.cause = cause
+        self.next_step = next_step
 
 
 class NoSuchGuest(DriverError):
@@ -135,7 +137,13 @@ class IServerDriver(Interface):
     One hypervisor of this host.
 
     All calls are made in the reactor thread and block it never.  Each gives a Deferred which fails with
-    ``DriverError``.  Calls for one server are made one after the other, for several at once.
+    ``DriverError``.  Calls for one server take effect in the order made, for several at once.  A call that is
+    cancelled, or whose process dies, leaves what it has done so far; made again it finds that and goes on.
+
+    Ids of servers are UUIDs.  A guest of others that has the id of a server is never touched: the call fails.  Calls
+    for a server that has no guest here fail with ``NoSuchGuest`` where nothing else is said.
+
+    Providers pass ``tests.contracts.server_driver.ServerDriverContract``; ``docs/drivers.md`` tells what is the least.
     """
 
     name = Attribute("``str``: what settings and the support matrix call it.")
@@ -154,37 +162,66 @@ class IServerDriver(Interface):
         """What the host has."""
 
     def guests() -> Deferred[list[Seen]]:
-        """All there are, those of others included."""
+        """All there are, those of others included, as they are now."""
 
     def define(guest: Guest) -> Deferred[None]:
         """
         Make what a guest needs, disk included, without starting it.  One that is there gets what is different: more
         memory, vCPUs or disk apply from its next start on; its disk keeps what the guest wrote.
+
+        :raises DriverError: a value cannot be had (no vCPU, a disk smaller than its image or than it is now, an image
+            that is not there, of another format, or that refers to other files); nothing was changed or is left
         """
 
     def remove(server_id: str) -> Deferred[None]:
         """End it if it runs, and delete everything that ``define`` made.  Nothing there is no error."""
 
     def power_on(server_id: str) -> Deferred[None]:
-        """Start it; a running one goes on, a paused one is resumed, a suspended one restored."""
+        """Start it, also after a crash; a running one goes on, a paused one is resumed, a suspended one restored."""
 
     def power_off(server_id: str, patience_s: float) -> Deferred[None]:
-        """Ask it to shut down and, after ``patience_s`` (0: at once), end it."""
+        """
+        Ask it to shut down and, after ``patience_s`` (0: at once), end it.  One that is paused cannot hear and is ended
+        at once; of a suspended one the saved memory is thrown away.  One that is off, or has crashed, stays so.
+        """
 
     def reboot(server_id: str, soft: bool, patience_s: float) -> Deferred[None]:
-        """Start it anew, as it is defined now; softly: it is asked first."""
+        """
+        Start it anew, as it is defined now; softly: it is asked first, and ended after ``patience_s``.
+
+        Hard, one that is paused, off or has crashed is started too.
+
+        :raises DriverError: softly, and it does not run, as Nova has it; or it is suspended, since its memory would be
+            lost: ``power_on`` it first.  It is as it was
+        """
 
     def pause(server_id: str) -> Deferred[None]:
-        """Let its processors stand still."""
+        """
+        Let its processors stand still.
+
+        :raises DriverError: it neither runs nor is paused
+        """
 
     def unpause(server_id: str) -> Deferred[None]:
-        """Let them go on."""
+        """
+        Let them go on.
+
+        :raises DriverError: it neither runs nor is paused
+        """
 
     def suspend(server_id: str) -> Deferred[None]:
-        """Write its memory to disk and end it; ``power_on`` restores it."""
+        """
+        Write its memory to disk and end it; ``power_on`` restores it, to run also where it was paused.
+
+        :raises DriverError: it neither runs nor is paused nor suspended
+        """
 
     def console(server_id: str, last_bytes: int) -> Deferred[bytes]:
-        """The end of what it wrote on its serial console, also of a guest that is off."""
+        """
+        The end of what it wrote on its serial console, also of a guest that is off.
+
+        :param last_bytes: at most so many; a driver keeps 2 MiB or less, whatever is asked for
+        """
 
     def attach_interface(server_id: str, interface: GuestInterface) -> Deferred[None]:
         """Plug one, into a running guest too; one that is there is left as it is."""
@@ -193,7 +230,18 @@ class IServerDriver(Interface):
         """Unplug it; none there is no error."""
 
     def snapshot(server_id: str, file: Path) -> Deferred[None]:
-        """Write the root disk as one qcow2 file without backing file; a running guest goes on meanwhile."""
+        """
+        Write the root disk as one qcow2 file without backing file; a running guest goes on meanwhile.
+
+        ``file`` has its name when it is complete; one that is there is replaced.
+
+        :raises DriverError: it is suspended, so that part of what belongs on its disk is in its saved memory
+        """
 
     def rebuild_disk(guest: Guest) -> Deferred[None]:
-        """Give it a new disk from ``guest.image``, whatever was on the old one; it must be off."""
+        """
+        Give it a new disk from ``guest.image``, whatever was on the old one, and define it so.  Memory that was saved
+        goes with the old disk.
+
+        :raises DriverError: it runs or is paused, or as ``define``
+        """

@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 from cloudd.daemon._threads import WorkerThreads
 from cloudd.drivers._libvirt import LibvirtDriver
 from cloudd.hypervisor import Hypervisor
-from cloudd.interfaces.servers import Guest, Power, Seen
+from cloudd.interfaces.servers import Guest, IServerDriver, Power, Seen
 from tests.drivers.guest_image import guest_image
 from tests.hypervisor.own_libvirt import own_libvirt
 
@@ -44,13 +44,16 @@ class LibvirtCase(TestCase):
         self.seen: list[Seen] = []
         self.hypervisor = Hypervisor(reactor, self.own.uri, self.threads)
         self.addCleanup(self.hypervisor.stop)
-        self.driver = await self.make_driver()
+        self.driver: IServerDriver = await self.make_driver()
 
-    async def make_driver(self) -> LibvirtDriver:
+    async def make_driver(self) -> IServerDriver:
         driver = LibvirtDriver(reactor, self.hypervisor, self.folder / "guests", self.threads, "tcg")
         self.addCleanup(driver.stop)
-        await driver.start(self.seen.append)
+        await driver.start(self.observe)
         return driver
+
+    def observe(self, seen: Seen) -> None:
+        self.seen.append(seen)
 
     def guest(self, **facts: Any) -> Guest:
         """One that boots directly; it is removed at the end."""
@@ -69,7 +72,7 @@ class LibvirtCase(TestCase):
         self.addCleanup(lambda: self.driver.remove(guest.id))
         return evolve(guest, **facts)
 
-    async def running(self, **facts: Any) -> Guest:
+    async def up(self, **facts: Any) -> Guest:
         """One that says that it is up."""
         guest = self.guest(**facts)
         await self.driver.define(guest)
@@ -89,7 +92,7 @@ class LibvirtCase(TestCase):
     async def power(self, guest: Guest) -> Power:
         return {seen.id: seen.power for seen in await self.driver.guests()}[guest.id]
 
-    async def told(self, guest: Guest, power: Power) -> Seen:
+    async def comes_to(self, guest: Guest, power: Power) -> Seen:
         """What was told of it last, once that is ``power``."""
 
         async def last() -> Seen | None:

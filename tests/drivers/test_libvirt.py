@@ -48,16 +48,16 @@ class BootTests(LibvirtCase):
 
     async def test_kernel(self) -> None:
         """It boots by the kernel given to it, and that it runs is told and listed."""
-        guest = await self.running()
+        guest = await self.up()
         self.assertIn(b"boot 1 of this disk", await self.driver.console(guest.id, 1 << 20))
-        self.assertEqual((await self.told(guest, Power.RUNNING)).name, f"cloudd-{guest.id}")
+        self.assertEqual((await self.comes_to(guest, Power.RUNNING)).name, f"cloudd-{guest.id}")
         self.assertEqual(await self.power(guest), Power.RUNNING)
         self.assertEqual(await self.driver.console(guest.id, 0), b"")
         self.assertEqual(len(await self.driver.console(guest.id, 10)), 10)
 
     async def test_own_loader(self) -> None:
         """It boots from its disk where no kernel is given."""
-        await self.running(kernel=None, initrd=None, kernel_arguments="")
+        await self.up(kernel=None, initrd=None, kernel_arguments="")
 
     async def test_config_drive(self) -> None:
         """What the drive says arrives in the guest."""
@@ -68,7 +68,7 @@ class BootTests(LibvirtCase):
         (tree / "openstack/latest/user_data").write_text("#!first line\nsecond\n")
         drive = self.folder / "drive.iso"
         subprocess.run(["genisoimage", "-quiet", "-R", "-V", "config-2", "-o", drive, tree], check=True)
-        guest = await self.running(config_drive=drive)
+        guest = await self.up(config_drive=drive)
         console = await self.says(guest, b"user data")
         for line in (b"hostname first.example", b"key ssh-ed25519 AAAA me@here", b"user data #!first line"):
             self.assertIn(b"cloudd guest: " + line, console)
@@ -76,7 +76,7 @@ class BootTests(LibvirtCase):
     async def test_no_link(self) -> None:
         """A card without a tap is there, and nothing can be reached by it."""
         interface = GuestInterface(port_id=str(uuid4()), mac_address="fa:16:3e:00:00:01")
-        guest = await self.running(interfaces=(interface,))
+        guest = await self.up(interfaces=(interface,))
         await self.says(guest, b"eth0 has no link")
 
 
@@ -85,10 +85,10 @@ class PowerTests(LibvirtCase):
 
     async def test_asked_to_shut_down(self) -> None:
         """The guest's own shutdown runs, and its disk is what it wrote."""
-        guest = await self.running()
+        guest = await self.up()
         await self.driver.power_off(guest.id, 60)
         self.assertEqual(await self.power(guest), Power.OFF)
-        await self.told(guest, Power.OFF)
+        await self.comes_to(guest, Power.OFF)
         self.assertIn(b"The system is going down", await self.driver.console(guest.id, 1 << 20))
         await self.driver.power_off(guest.id, 60)
         await self.driver.power_on(guest.id)
@@ -96,11 +96,11 @@ class PowerTests(LibvirtCase):
         await self.driver.power_on(guest.id)
 
     async def test_paused(self) -> None:
-        guest = await self.running()
+        guest = await self.up()
         for _ in range(2):
             await self.driver.pause(guest.id)
             self.assertEqual(await self.power(guest), Power.PAUSED)
-        await self.told(guest, Power.PAUSED)
+        await self.comes_to(guest, Power.PAUSED)
         for _ in range(2):
             await self.driver.unpause(guest.id)
             self.assertEqual(await self.power(guest), Power.RUNNING)
@@ -113,11 +113,11 @@ class PowerTests(LibvirtCase):
 
     async def test_suspended(self) -> None:
         """Its memory is kept: it does not boot again."""
-        guest = await self.running()
+        guest = await self.up()
         for _ in range(2):
             await self.driver.suspend(guest.id)
             self.assertEqual(await self.power(guest), Power.SUSPENDED)
-        await self.told(guest, Power.SUSPENDED)
+        await self.comes_to(guest, Power.SUSPENDED)
         await self.driver.power_on(guest.id)
         self.assertEqual(await self.power(guest), Power.RUNNING)
         self.assertEqual((await self.driver.console(guest.id, 1 << 20)).count(UP), 1)
@@ -128,7 +128,7 @@ class PowerTests(LibvirtCase):
 
     async def test_reboots(self) -> None:
         """As it is defined now, whether asked or not."""
-        guest = await self.running()
+        guest = await self.up()
         await self.driver.define(evolve(guest, memory_mib=192, disk_bytes=96 * MIB))
         await self.driver.reboot(guest.id, soft=False, patience_s=0)
         await self.says(guest, UP, 2)
@@ -141,24 +141,24 @@ class PowerTests(LibvirtCase):
 
     async def test_qemu_killed(self) -> None:
         """A guest that died shows it, with a cause, and can be started again."""
-        guest = await self.running()
+        guest = await self.up()
         os.kill(self.own.guest_pid(f"cloudd-{guest.id}"), signal.SIGKILL)
-        seen = await self.told(guest, Power.CRASHED)
+        seen = await self.comes_to(guest, Power.CRASHED)
         self.assertIn("QEMU", seen.cause)
         self.assertEqual(await self.power(guest), Power.CRASHED)
         await self.driver.power_on(guest.id)
-        await self.told(guest, Power.RUNNING)
+        await self.comes_to(guest, Power.RUNNING)
 
     async def test_stopped_behind_our_back(self) -> None:
-        guest = await self.running()
+        guest = await self.up()
         await self.hypervisor.call(lambda link: link.lookupByUUIDString(guest.id).destroy())
-        await self.told(guest, Power.OFF)
+        await self.comes_to(guest, Power.OFF)
 
 
 class DiskTests(LibvirtCase):
     async def test_snapshots(self) -> None:
         """One file without anything below it, of a guest that goes on or is off; a guest boots from it."""
-        guest = await self.running()
+        guest = await self.up()
         process = self.own.guest_pid(f"cloudd-{guest.id}")
         running, off = self.folder / "running.qcow2", self.folder / "off.qcow2"
         await self.driver.snapshot(guest.id, running)
@@ -171,12 +171,12 @@ class DiskTests(LibvirtCase):
             self.assertEqual(json.loads(told)["format"], "qcow2")
             self.assertNotIn("backing-filename", json.loads(told))
         self.assertEqual(sorted(path.name for path in self.folder.glob("*.part")), [])
-        second = await self.running(image=running)
+        second = await self.up(image=running)
         await self.says(second, b"boot 2 of this disk")
 
     async def test_made_anew(self) -> None:
         """Nothing of the old disk is left; a running guest keeps its own."""
-        guest = await self.running()
+        guest = await self.up()
         await self.fails(self.driver.rebuild_disk(guest), DriverError)
         await self.driver.power_off(guest.id, 0)
         await self.driver.rebuild_disk(guest)
@@ -200,7 +200,7 @@ class DiskTests(LibvirtCase):
 class InterfaceTests(LibvirtCase):
     async def test_plugged_and_unplugged(self) -> None:
         """Into a running guest and out of it; both twice."""
-        guest = await self.running()
+        guest = await self.up()
         interface = GuestInterface(port_id=str(uuid4()), mac_address="fa:16:3e:00:00:02")
         for _ in range(2):
             await self.driver.attach_interface(guest.id, interface)
@@ -219,7 +219,7 @@ class LifeTests(LibvirtCase):
 
     async def test_removed(self) -> None:
         """Nothing is left, and a second time is no error."""
-        guest = await self.running()
+        guest = await self.up()
         process = self.own.guest_pid(f"cloudd-{guest.id}")
         for _ in range(2):
             await self.driver.remove(guest.id)
@@ -232,13 +232,13 @@ class LifeTests(LibvirtCase):
 
     async def test_another_driver(self) -> None:
         """Guests go on without one, and the next one finds them."""
-        guest = await self.running()
+        guest = await self.up()
         process = self.own.guest_pid(f"cloudd-{guest.id}")
         await self.driver.stop()
         await self.hypervisor.stop()
         self.seen.clear()
         self.driver = await self.make_driver()
-        await self.told(guest, Power.RUNNING)
+        await self.comes_to(guest, Power.RUNNING)
         self.assertEqual(self.own.guest_pid(f"cloudd-{guest.id}"), process)
         self.assertIn(UP, await self.driver.console(guest.id, 1 << 20))
 
@@ -257,7 +257,7 @@ class LifeTests(LibvirtCase):
         done = await self.threads.run(subprocess.run, command, capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stdout), (-signal.SIGKILL, "started\n"), done.stderr)
         await self.says(guest, UP)
-        await self.told(guest, Power.RUNNING)
+        await self.comes_to(guest, Power.RUNNING)
 
     async def test_nothing_holds_a_driver_that_goes(self) -> None:
         driver = LibvirtDriver(reactor, self.hypervisor, self.folder / "guests", self.threads, "tcg")
@@ -271,14 +271,14 @@ class LifeTests(LibvirtCase):
 
     async def test_libvirtd_restarted(self) -> None:
         """Calls fail with a cause meanwhile; guests go on, and what has happened to them is told afterwards."""
-        lives, dies = await gatherResults([Deferred.fromCoroutine(self.running()) for _ in range(2)])
+        lives, dies = await gatherResults([Deferred.fromCoroutine(self.up()) for _ in range(2)])
         process = self.own.guest_pid(f"cloudd-{lives.id}")
         await self.threads.run(self.own.stop)
         await self.fails(self.driver.power_on(lives.id), HypervisorAway)
         self.assertIn(UP, await self.driver.console(lives.id, 1 << 20))
         os.kill(self.own.guest_pid(f"cloudd-{dies.id}"), signal.SIGKILL)
         await self.threads.run(self.own.start)
-        await self.told(dies, Power.CRASHED)
+        await self.comes_to(dies, Power.CRASHED)
         self.assertEqual(await self.power(lives), Power.RUNNING)
         self.assertEqual(self.own.guest_pid(f"cloudd-{lives.id}"), process)
 
