@@ -79,5 +79,5 @@ class DiskTests(SynchronousTestCase):
             (self.guest(2 * MIB, image=self.folder / "nowhere"), "fetch"),
         ):
             error = self.assertRaises(DriverError, make_layer, guest, self.disk)
-            self.assertIn(word, error.cause)
+            self.assertIn(word, str(error).lower())
             self.assertFalse(self.disk.exists())

@@ -121,7 +121,7 @@ class SimulatedTests(HypervisorCase):
         with self.assertRaises(HypervisorAway) as caught:
             await hypervisor.call(names)
         self.assertIn(hypervisor.uri, caught.exception.cause)
-        self.assertIn("script/libvirt", caught.exception.cause)
+        self.assertIn("script/libvirt", caught.exception.next_step)
 
 
 class DaemonTests(HypervisorCase):
