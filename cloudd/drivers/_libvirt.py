@@ -74,7 +74,7 @@ class LibvirtDriver:
         self._observe: Callable[[Seen], None] | None = None
         self._watch: Watch | None = None
         self._told: dict[str, Seen] = {}  # by id of the server
-        self._looking: dict[str, bool] = {}  # by id, whether to look once more
+        self._looking: dict[str, list[Deferred[None]]] = {}  # by id, who waits for the look after this one
         self._resting: dict[str, list[Deferred[None]]] = {}  # who waits for a guest to end
         self._turns: dict[str, DeferredLock] = {}
         self._background: set[Deferred[None]] = set()  # looks that nobody asked for
@@ -268,11 +268,15 @@ class LibvirtDriver:
     def _changed(self, change: DomainChange) -> None:
         self._look_at(change.uuid)
 
-    def _look_at(self, uuid: str) -> None:
+    def _look_at(self, uuid: str) -> Deferred[None]:
+        """Fires when a state that was read from now on has been told."""
+        told: Deferred[None] = Deferred()
         if uuid in self._looking:
-            self._looking[uuid] = True
+            self._looking[uuid].append(told)
         else:
+            self._looking[uuid] = [told]
             self._by_itself(self._look(uuid))
+        return told
 
     async def _look_at_all(self) -> None:
         for seen in await self._ask(calls.all_seen):
@@ -281,13 +285,17 @@ class LibvirtDriver:
 
     async def _look(self, uuid: str) -> None:
         """Tell the state as it is now; one look at a time, so that an older answer is never told last."""
-        self._looking[uuid] = True
         try:
-            while self._looking[uuid]:
-                self._looking[uuid] = False
-                self._tell(uuid, await self._ask(calls.one_seen, uuid))
+            while waiting := self._looking[uuid]:
+                self._looking[uuid] = []
+                try:
+                    self._tell(uuid, await self._ask(calls.one_seen, uuid))
+                finally:
+                    for told in waiting:
+                        told.callback(None)
         finally:
-            del self._looking[uuid]
+            for told in self._looking.pop(uuid):
+                told.callback(None)
 
     def _tell(self, uuid: str, seen: Seen | None) -> None:
         if seen is None or seen.power in _AT_REST:
@@ -353,7 +361,8 @@ class LibvirtDriver:
         try:
             await work(uuid)
         finally:
-            self._look_at(uuid)  # libvirt does not tell of everything, as when saved memory is thrown away
+            # Each state is told, however soon the next call comes, and libvirt does not tell of all of them.
+            await self._look_at(uuid)
             turn.release()
             if not turn.locked and not turn.waiting:
                 self._turns.pop(uuid, None)
