@@ -33,7 +33,13 @@ class LibvirtContractTests(LibvirtCase, ServerDriverContract):
         return self.guest()
 
     async def crash(self, server_id: str) -> None:
+        """libvirt notices a moment later."""
+
+        async def gone() -> bool:
+            return await self.hypervisor.call(lambda link: not link.lookupByUUIDString(server_id).isActive())
+
         os.kill(self.own.guest_pid(f"cloudd-{server_id}"), signal.SIGKILL)
+        await self.until(gone)
 
     async def foreign_guest(self, uuid: str) -> str:
         def start(connection: Any) -> None:
