@@ -21,6 +21,7 @@ BOUNDARIES = Boundaries(
         "cloudd.interfaces",
         "cloudd.daemon",
         "cloudd.database",
+        "cloudd.hypervisor",
         "cloudd.messaging",
         "cloudd.protocols.amqp",
         "cloudd.protocols.bus",
