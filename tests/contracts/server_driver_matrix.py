@@ -23,6 +23,7 @@ from twisted.trial.runner import TestLoader
 from tests.contracts.server_driver import MINIMUM, ServerDriverContract
 
 DRIVERS: Final = {
+    "libvirt": "tests.drivers.test_libvirt_contract",
     "simulated": "tests.drivers.test_simulated_contract",
 }
 """By name, the module whose tests are the contract's and no others."""
