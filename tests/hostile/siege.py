@@ -35,7 +35,7 @@ SETTLED_WITHIN_S = 10
 V3 = "/identity/v3"
 #: Whatever must not be read in a log; tests add what they make.
 SECRETS: set[str] = set()
-# These may have other rows afterwards; what a deleted project had is purged by a task, later.  Duties come by the clock,
+# These may have other rows afterwards; what a deleted project had is purged by a task, later.  Duties come by time,
 # the first a while after the daemon has begun to serve.
 ROLLING = {"identity_revocation", "arrived", "garbage", "events", "changes", "tasks", "duties"}
 INCIDENTS = ("Traceback", "Unhandled", "Unhandled error", "coroutine", "was never awaited")
