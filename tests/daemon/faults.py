@@ -49,6 +49,7 @@ for kind in VERSIONS:
     VERSIONS[kind] = 2
     CONVERTERS.add(kind, 1, up=lambda old: {"in": old}, down=lambda new: new["in"])
 """
+OUTCOME_S = 90.0  # longest that an upgrade takes, with all its waits
 EXEC_S = 5.5  # by then an anchor has become what it has to: `NEXT_SELF_S` and `QUIET_S` of `_becoming`
 
 Code = Literal["old", "new"]
@@ -256,12 +257,12 @@ def play(cloud: TrappedCloud, fault: Fault) -> Played:
         asking = _Asking(cloud, fault.canary)
         asking.start()
         if fault.step:
-            sprung = cloud.wait(lambda: cloud.traps.sprung(fault.step), f"a trap at {fault.step}")
+            sprung = _wait_for_trap(cloud, fault.step, asking)
             fault_at = sprung.at
         if fault.meanwhile is not None:
             sprung = fault.meanwhile(cloud)
             fault_at = sprung.at
-        asking.join(90)
+        asking.join(OUTCOME_S)
         assert not asking.is_alive(), f"no outcome\n{cloud.log()}"
         if sprung is not None and fault.wakes:
             with contextlib.suppress(ProcessLookupError):
@@ -281,6 +282,15 @@ def play(cloud: TrappedCloud, fault: Fault) -> Played:
         _count(played)
     _look_after(cloud, played, before)
     return played
+
+
+def _wait_for_trap(cloud: TrappedCloud, step: str, asking: _Asking) -> Sprung:
+    """Until it goes off, which may be after the outcome; what became of an upgrade that did not come by is told."""
+    try:
+        sprung: Sprung = cloud.wait(lambda: cloud.traps.sprung(step), f"a trap at {step}", OUTCOME_S)
+    except AssertionError as error:
+        raise AssertionError(f"asked for until then: {asking.is_alive()}; outcome: {asking.outcome}\n{error}") from None
+    return sprung
 
 
 def _everywhere(cloud: TrappedCloud, word: str) -> bool:
@@ -386,7 +396,7 @@ def play_end(cloud: TrappedCloud, step: str, serves: Code, word: str = "") -> No
     cloud.traps.set(step, "SIGTERM", "anchor")
     asking = _Asking(cloud, 0)
     asking.start()
-    cloud.wait(lambda: cloud.traps.sprung(step), f"a trap at {step}")
+    _wait_for_trap(cloud, step, asking)
     for each in waiting:
         each.release()
     assert cloud.process is not None

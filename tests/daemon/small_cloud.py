@@ -262,9 +262,9 @@ class SmallCloud:
         self.wait(lambda: process.poll() is not None or self.log().count("cloudd is ready") > before, "ready")
         assert process.poll() is None, self.log()
 
-    def wait(self, condition: Callable[[], Any], what: str) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
         """Wait until something is so, and give what ``condition`` gave."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience_s
         while time.monotonic() < deadline:
             found = condition()
             if found:
