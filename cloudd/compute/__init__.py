@@ -57,6 +57,20 @@ from ._flavors import (
     one_flavor,
     projects_of,
 )
+from ._forms import (
+    ATTACH,
+    BUILD,
+    CONFIRM_RESIZE,
+    CONSOLE,
+    DELETE,
+    DETACH,
+    PLACE,
+    POWER,
+    REBUILD,
+    RESIZE,
+    REVERT_RESIZE,
+    SNAPSHOT,
+)
 from ._gone import forget_project, forget_user
 from ._groups import create_group, drop_group, group_of, join_group, leave_groups, listed_groups, one_group
 from ._hosts import INTERNAL_ZONE, ZONE, ComputeService, services
@@ -67,16 +81,32 @@ from ._limits import DEFAULT_CLASS, DEFAULTS, UNLIMITED, limits_of
 from ._making import KeyMaker
 from ._policy import enforce_admin, enforce_read, enforce_write
 from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
+from ._server_facts import AUTO, MANUAL, Doing, Fault, Interface, Server, State, Wanted, WantedNetwork
+from ._server_rows import add_interface, add_server, change_server, drop_interface, read_server, read_servers
 from ._shares import release, reserve, resize_share, used_by
 from ._usage import time_us, usage_totals, usages
 
 __all__ = [
     "AFFINITY",
     "ANTI_AFFINITY",
+    "ATTACH",
+    "AUTO",
+    "BUILD",
+    "CONFIRM_RESIZE",
+    "CONSOLE",
     "DEFAULTS",
     "DEFAULT_CLASS",
+    "DELETE",
+    "DETACH",
     "FIRST_FLAVORS",
     "INTERNAL_ZONE",
+    "MANUAL",
+    "PLACE",
+    "POWER",
+    "REBUILD",
+    "RESIZE",
+    "REVERT_RESIZE",
+    "SNAPSHOT",
     "SOFT_AFFINITY",
     "SOFT_ANTI_AFFINITY",
     "SORT_KEYS",
@@ -90,20 +120,30 @@ __all__ = [
     "ComputeError",
     "ComputeForbidden",
     "ComputeService",
+    "Doing",
+    "Fault",
     "Flavor",
     "FlavorListing",
+    "Interface",
     "KeyMaker",
     "Keypair",
     "NewKey",
     "NoSuchRecord",
     "Quota",
     "QuotaExceeded",
+    "Server",
     "ServerGroup",
     "Share",
+    "State",
     "Usage",
     "UsageTotal",
+    "Wanted",
+    "WantedNetwork",
+    "add_interface",
+    "add_server",
     "add_specs",
     "allow",
+    "change_server",
     "check_new_keypair",
     "checked_name",
     "class_limits",
@@ -115,6 +155,7 @@ __all__ = [
     "disallow",
     "drop_flavor",
     "drop_group",
+    "drop_interface",
     "drop_keypair",
     "drop_spec",
     "enforce_admin",
@@ -140,6 +181,8 @@ __all__ = [
     "one_keypair",
     "projects_of",
     "quota_of",
+    "read_server",
+    "read_servers",
     "release",
     "reserve",
     "reset_quota",

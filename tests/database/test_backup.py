@@ -6,15 +6,21 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from sqlalchemy import insert, select
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from cloudd.compute import (
     Flavor,
+    Interface,
     Keypair,
+    Server,
     ServerGroup,
     Share,
+    WantedNetwork,
+    add_interface,
+    add_server,
     add_specs,
     allow,
     create_flavor,
@@ -24,7 +30,7 @@ from cloudd.compute import (
     reserve,
     set_quota,
 )
-from cloudd.database import BackupError, backup, migrate, open_control_database, read_backup, restore
+from cloudd.database import BackupError, backup, migrate, open_control_database, read_backup, restore, tables
 from cloudd.database._control import control_url, make_engine
 from cloudd.database.tables import metadata, node_authority, task
 from cloudd.image import Image, _member_rows
@@ -125,6 +131,30 @@ def note_compute(place: Path | str) -> None:
     engine.dispose()
 
 
+def note_server(place: Path | str) -> None:
+    """One that is built on a host, with a tag, an interface and its history."""
+    server = Server(
+        id="s", project_id="p", user_id="u", name="ö", host_name="o", flavor="", tags=("t",), items={"a": "ö"},
+        networks=(WantedNetwork(network_id="n"),),
+    )  # fmt: skip
+    engine = make_engine(control_url(place))
+    with engine.begin() as connection:
+        flavor = connection.execute(select(tables.flavor.c.id)).scalar_one()
+        add_server(connection, evolve(server, flavor=flavor))
+        add_interface(connection, "s", Interface(port_id="q", position=0))
+        values: dict[str, Any] = {"id": "a", "server_id": "s", "action": "create", "request_id": "req-1"}
+        values |= {"project_id": "p", "user_id": "u", "started_us": 1, "updated_us": 2}
+        connection.execute(insert(tables.server_action).values(values))
+        connection.execute(insert(tables.server_event).values(id="e", action_id="a", name="build", started_us=1))
+        values = {"node_id": "a" * 32, "name": "one", "driver": "simulated", "kind": "fake", "hypervisor_version": 1}
+        values |= {"vcpus": 2, "memory_mib": 64, "disk_gib": 1, "architecture": "x86_64", "cpu_model": "ö"}
+        values |= {"vcpu_ratio": 1.5, "memory_ratio": 1.0, "disk_ratio": 1.0, "real": False, "is_enabled": True}
+        connection.execute(insert(tables.compute_host).values(**values, created_us=1, updated_us=2))
+        claim = {"server_id": "s", "node_id": "a" * 32, "purpose": "server", "vcpus": 1, "memory_mib": 64}
+        connection.execute(insert(tables.server_claim).values(**claim, disk_gib=1, created_us=1))
+    engine.dispose()
+
+
 class BackupTests(TestCase):
     async def saved(self) -> Path:
         """A backup of a cloud with some of everything; ``self.token`` was given by it."""
@@ -144,6 +174,7 @@ class BackupTests(TestCase):
         note_image(self.house.place)
         note_network(self.house.place)
         note_compute(self.house.place)
+        note_server(self.house.place)
         file = Path(self.mktemp())
         self.count = backup(self.house.place, self.house.folder / "secrets", file)
         return file
