@@ -32,7 +32,7 @@ PREFIX = "cdt"
 NAMES = Path("/run/netns")
 NOWHERE = "02:00:00:00:00:01"  # locally administered, and of no host here
 BRIDGE_HOST = 1
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 _NAME = re.compile(rf"{PREFIX}(\d+)[a-z](?:-[a-z0-9]+)?")
 _letters = count()
 

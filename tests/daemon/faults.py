@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from attrs import define, field, frozen
 
-from tests.daemon.small_cloud import SmallCloud
+from tests.daemon.small_cloud import PATIENCE_S, SmallCloud
 from tests.daemon.traps import Sprung, Traps
 from tests.daemon.witnesses import LOST, Pinger, Waiting, Witness, Witnesses
 
@@ -49,7 +49,6 @@ for kind in VERSIONS:
     VERSIONS[kind] = 2
     CONVERTERS.add(kind, 1, up=lambda old: {"in": old}, down=lambda new: new["in"])
 """
-OUTCOME_S = 90.0  # longest that an upgrade takes, with all its waits
 EXEC_S = 5.5  # by then an anchor has become what it has to: `NEXT_SELF_S` and `QUIET_S` of `_becoming`
 
 Code = Literal["old", "new"]
@@ -262,7 +261,7 @@ def play(cloud: TrappedCloud, fault: Fault) -> Played:
         if fault.meanwhile is not None:
             sprung = fault.meanwhile(cloud)
             fault_at = sprung.at
-        asking.join(OUTCOME_S)
+        asking.join(PATIENCE_S)
         assert not asking.is_alive(), f"no outcome\n{cloud.log()}"
         if sprung is not None and fault.wakes:
             with contextlib.suppress(ProcessLookupError):
@@ -287,7 +286,7 @@ def play(cloud: TrappedCloud, fault: Fault) -> Played:
 def _wait_for_trap(cloud: TrappedCloud, step: str, asking: _Asking) -> Sprung:
     """Until it goes off, which may be after the outcome; what became of an upgrade that did not come by is told."""
     try:
-        sprung: Sprung = cloud.wait(lambda: cloud.traps.sprung(step), f"a trap at {step}", OUTCOME_S)
+        sprung: Sprung = cloud.wait(lambda: cloud.traps.sprung(step), f"a trap at {step}")
     except AssertionError as error:
         raise AssertionError(f"asked for until then: {asking.is_alive()}; outcome: {asking.outcome}\n{error}") from None
     return sprung
@@ -400,8 +399,8 @@ def play_end(cloud: TrappedCloud, step: str, serves: Code, word: str = "") -> No
     for each in waiting:
         each.release()
     assert cloud.process is not None
-    cloud.process.wait(30)
-    asking.join(10)
+    cloud.process.wait(PATIENCE_S)
+    asking.join(PATIENCE_S)
     wrong = [text for each in waiting if (text := answered(each))]
     for each in waiting:
         each.end()

@@ -38,7 +38,7 @@ KERNEL = (
     "protocols/control",
     "tls_front",
 )
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 
 APPLICATION = """
 import asyncio
@@ -262,9 +262,9 @@ class SmallCloud:
         self.wait(lambda: process.poll() is not None or self.log().count("cloudd is ready") > before, "ready")
         assert process.poll() is None, self.log()
 
-    def wait(self, condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait until something is so, and give what ``condition`` gave."""
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             found = condition()
             if found:

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.database.postgres import Postgres
 from tests.running_cloud import RunningCloud
 
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 
 
 class ServerTests(SynchronousTestCase):

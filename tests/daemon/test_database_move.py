@@ -27,7 +27,7 @@ from tests.event_stream import EventStream
 from tests.running_cloud import CHECKOUT, RunningCloud
 
 SETTINGS = "[workers]\nfront = 2\n"
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 RESOURCE = "/identity/v3/users"
 
 

@@ -83,7 +83,7 @@ class RendezvousTests(MeetingCase):
 
         def send(garbage: bytes) -> bytes:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as caller:
-                caller.settimeout(10)
+                caller.settimeout(60)
                 caller.connect(str(self.place))
                 caller.send(garbage)
                 return caller.recv(100)

@@ -98,7 +98,7 @@ class ReadyTests(SynchronousTestCase):
         for address in (f"{folder}/n", "@cloudd-test-notify-" + folder[-8:]):
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
                 listener.bind("\0" + address[1:] if address.startswith("@") else address)
-                listener.settimeout(5)
+                listener.settimeout(60)
                 notify_systemd({"NOTIFY_SOCKET": address}, "READY=1", "STATUS=x")
                 self.assertEqual(listener.recv(100), b"READY=1\nSTATUS=x")
         notify_systemd({}, "READY=1")

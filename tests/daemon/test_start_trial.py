@@ -88,7 +88,7 @@ class StartTrialTests(SynchronousTestCase):
     def test_a_first_start_that_fails(self) -> None:
         """Without committed code the start fails, also when the self-check does, and nothing is written down."""
         self.cloud.say("bad")
-        self.assertEqual(self.cloud.spawn().wait(40), 1)
+        self.assertEqual(self.cloud.spawn().wait(90), 1)
         self.assertIn("cloudd cannot start: the host cannot be prepared", self.cloud.log())
         self.assertIn("the word is bad", self.cloud.log())
         self.assertFalse((self.cloud.state / "code" / "committed.json").exists())
@@ -104,6 +104,6 @@ class StartTrialTests(SynchronousTestCase):
         self.cloud.say("two")
         database = self.cloud.state / "objects.sqlite"
         database.write_bytes(b"no database" * 1_000)
-        self.assertEqual(self.cloud.spawn().wait(40), 1)
+        self.assertEqual(self.cloud.spawn().wait(90), 1)
         self.assertIn("so it was with the start tree before", self.cloud.log())
         self.assertEqual(self.record(), before)

@@ -56,7 +56,7 @@ class UnixPortTests(SynchronousTestCase):
 
     def connect(self) -> socket.socket:
         client = socket.socket(socket.AF_UNIX)
-        client.settimeout(5)
+        client.settimeout(60)
         client.connect(os.fspath(self.path))
         self.addCleanup(client.close)
         return client

@@ -139,7 +139,7 @@ class House:
         """Change all rows of a table, as time would."""
         await self.database.write(lambda connection: connection.execute(table.update().values(**values)))
 
-    async def until(self, condition: Callable[[], Any], patience_s: float = 20.0) -> Any:
+    async def until(self, condition: Callable[[], Any], patience_s: float = 60.0) -> Any:
         """Wait until something is so, and give what ``condition`` gave."""
         clock = cast(Any, reactor)
         end = clock.seconds() + patience_s

@@ -82,7 +82,7 @@ class House:
         """Ids of all tasks."""
         return [row["id"] for row in ask(self.folder, "SELECT id FROM tasks")]
 
-    async def until(self, condition: Callable[[], Any], patience_s: float = 20.0) -> Any:
+    async def until(self, condition: Callable[[], Any], patience_s: float = 60.0) -> Any:
         """Wait until something is so, and give what ``condition`` gave."""
         end = reactor.seconds() + patience_s
         while not (found := condition()):
