@@ -41,7 +41,15 @@ from ._fetch import Fetcher
 from ._import_rows import ImportTask
 from ._imports import Imports, import_kinds
 from ._inspection import Findings, Inspector, unfit
-from ._patch import MEMBERS, Operation, property_value, read_operations, refuse_reserved, with_member
+from ._patch import (
+    MEMBERS,
+    Operation,
+    property_value,
+    read_first_operations,
+    read_operations,
+    refuse_reserved,
+    with_member,
+)
 from ._query import COLUMNS, SORTABLE, Condition, ImageQuery, Order
 from ._service import Images
 from ._source import Sources, read_sources
@@ -82,6 +90,7 @@ __all__ = [
     "data_of",
     "import_kinds",
     "property_value",
+    "read_first_operations",
     "read_operations",
     "read_sources",
     "refuse_reserved",

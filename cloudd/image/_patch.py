@@ -3,6 +3,7 @@
 JSON patches of an image (``application/openstack-images-v2.1-json-patch``): pure, from one image to the next.
 
 A patch is a list of ``add``, ``replace`` and ``remove`` with a path of one step: a member of the image, or a property.
+In ``…-v2.0-json-patch``, which was before and is still sent, a step names its path by its operation: ``{"add": "/a"}``.
 Values are checked one by one, and what belongs together when all are done.
 """
 
@@ -55,6 +56,23 @@ def read_operations(steps: Iterable[Mapping[str, Any]]) -> list[Operation]:
     :raises BadImageValue: a step is none
     """
     return [_read(step) for step in steps]
+
+
+def read_first_operations(steps: Iterable[Mapping[str, Any]]) -> list[Operation]:
+    """
+    Of the form that was first.
+
+    :raises BadImageValue: a step is none
+    """
+    return [_read(_in_new_form(step)) for step in steps]
+
+
+def _in_new_form(step: Mapping[str, Any]) -> dict[str, Any]:
+    named = [op for op in OPERATIONS if op in step]
+    if len(named) != 1:
+        raise BadImageValue(f"A step names one operation with its path: {', '.join(OPERATIONS)}.")
+    rest = {name: value for name, value in step.items() if name not in named}
+    return {**rest, "op": named[0], "path": step[named[0]]}
 
 
 def _read(step: Mapping[str, Any]) -> Operation:

@@ -65,7 +65,7 @@ def enforce_publish(access: Access) -> None:
 
 def enforce_download(access: Access, image: Image) -> None:
     """
-    :raises ImageForbidden: an operator has deactivated it
+    :raises ImageForbidden: it is deactivated
     """
     if image.status == DEACTIVATED and not access.is_admin:
         raise ImageForbidden("The requested image has been deactivated. Image data download is forbidden.")

@@ -152,13 +152,11 @@ class Images:
 
     async def deactivate(self, access: Access, image_id: str, *, active: bool) -> None:
         """
-        Let nobody but administrators download it, or let everybody again.
+        Let nobody but administrators download it, or let everybody again; for its owners, as in Glance.
 
         :raises ImageConflict: it has no data yet
         """
-        if not access.is_admin:
-            await self.get(access, image_id)
-            raise ImageForbidden("Only administrators deactivate images and make them active again.")
+        await self.own(access, image_id)
         wanted = ACTIVE if active else DEACTIVATED
         await self._resources.database.write(_rows.enter, image_id, wanted, (ACTIVE, DEACTIVATED))
 

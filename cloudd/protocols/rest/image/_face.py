@@ -25,6 +25,8 @@ from ._members import MemberRoutes
 from ._records import ImageRoutes
 
 PREFIX = "/image"
+#: An empty id below it would be read as the list.
+_IMAGES = f"{PREFIX}/v2/images/".encode()
 SUBJECTS = (ImageRoutes, ImportRoutes, MemberRoutes, DiscoveryRoutes)
 
 
@@ -66,6 +68,9 @@ class _ImageFace:
         """Answer one request."""
         if b"%00" in request.path:  # no id or tag holds it, and PostgreSQL refuses to compare with it
             self._routed.refuse(request, Fault(404, "The resource could not be found: its path holds U+0000."))
+            return None
+        if request.path.startswith(_IMAGES) and request.path.endswith(b"/"):
+            self._routed.refuse(request, Fault(404, "The resource could not be found: the path ends with a slash."))
             return None
         if self._data.image_in(request.path) is not None:
             return self._data.handle(request)

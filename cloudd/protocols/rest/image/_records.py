@@ -15,6 +15,7 @@ from cloudd.image import (
     Image,
     Images,
     property_value,
+    read_first_operations,
     read_operations,
     refuse_reserved,
     with_member,
@@ -27,7 +28,11 @@ from .._routes import Answer, route
 from ._queries import read_query
 from ._shown import SCHEMA, show_image
 
-PATCH_TYPES = ("application/openstack-images-v2.1-json-patch",)
+#: Media type of a patch -> what reads its steps.
+PATCHES = {
+    "application/openstack-images-v2.1-json-patch": read_operations,
+    "application/openstack-images-v2.0-json-patch": read_first_operations,
+}
 _MIB = 1 << 20
 _UUID_LENGTHS = (8, 4, 4, 4, 12)
 
@@ -72,10 +77,11 @@ class ImageRoutes:
     async def update(self, call: Call, image_id: str) -> Answer:
         """200; the body is a JSON patch of the API's own media type."""
         sent = (call.request.header(b"content-type") or b"").decode("latin-1").partition(";")[0].strip().lower()
-        if sent not in PATCH_TYPES:
-            raise Fault(415, f"The Content-Type of an update is {PATCH_TYPES[0]}, not {sent[:80] or 'empty'}.")
+        read = PATCHES.get(sent)
+        if read is None:
+            raise Fault(415, f"The Content-Type of an update is {' or '.join(PATCHES)}, not {sent[:80] or 'empty'}.")
         steps = decode_document(await read_bytes(call.request, call.max_json_bytes), cast(Any, list[dict[str, Any]]))
-        image = await self._images.update(call.access, image_id, read_operations(cast(Any, steps)))
+        image = await self._images.update(call.access, image_id, read(cast(Any, steps)))
         return Answer(200, show_image(image))
 
     @route("DELETE", "/v2/images/{image_id}")

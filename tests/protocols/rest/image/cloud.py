@@ -40,9 +40,11 @@ class ImageCase(TestCase):
     Base of the tests.  ``ALICE`` and ``READER`` are of project ``p1``, ``BOB`` of ``p2``, ``ADMIN`` of ``p0``.
 
     :cvar sources: from where images may be downloaded
+    :ivar media_type: of patches
     """
 
     sources: ClassVar[tuple[str, ...]] = ()
+    media_type = PATCH
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.database = InlineDatabase(copy_of(self, _template()) if on_postgres() else b"")
@@ -115,7 +117,7 @@ class ImageCase(TestCase):
     async def patch_image(self, status: int, image_id: str, *steps: dict[str, Any], who: str = ALICE) -> Any:
         """A JSON patch; gives the image, or the message of a refusal."""
         body = json.dumps(steps).encode()
-        answer = await self.call(who, "PATCH", f"/images/{image_id}", body=body, Content_Type=PATCH)
+        answer = await self.call(who, "PATCH", f"/images/{image_id}", body=body, Content_Type=self.media_type)
         self.assertEqual(answer.status, status, answer.text)
         return answer.json() if status == 200 else answer.json()["message"]
 

@@ -60,6 +60,22 @@ class RecordTests(ImageCase):
         self.assertIn("application/openstack-images-v2.1-json-patch", message)
         await self.patch_image(409, image["id"], {"op": "replace", "path": "/x", "value": "1"})
 
+    async def test_first_patch_type(self) -> None:
+        """The one that was first is read too."""
+        image = await self.made()
+        self.media_type = "application/openstack-images-v2.0-json-patch"
+        changed = await self.patch_image(
+            200, image["id"], {"replace": "/name", "value": "n"}, {"add": "/x", "value": ""}
+        )
+        self.assertEqual((changed["name"], changed["x"]), ("n", ""))
+        for step in ({"op": "add", "path": "/y", "value": "1"}, {"add": "/y", "remove": "/y", "value": "1"}, {}):
+            await self.patch_image(400, image["id"], step)
+
+    async def test_no_id(self) -> None:
+        """A path that ends where an id is due is not the list."""
+        for method in ("GET", "DELETE", "PATCH"):
+            await self.refused(404, ALICE, method, "/images/")
+
     async def test_others(self) -> None:
         """A project's own images are its own; public ones are seen by all and changed by none."""
         image, public = await self.made(visibility="private"), await self.made(ADMIN, visibility="public", name="pub")
@@ -99,12 +115,15 @@ class RecordTests(ImageCase):
         await self.refused(404, BOB, "PUT", f"{path}/tags/c")
 
     async def test_deactivated(self) -> None:
-        """By administrators: the record is seen, the data is not."""
+        """By its owners: the record is seen, the data is for administrators alone."""
+        image = await self.filled(b"data", visibility="public", who=ADMIN)
+        await self.refused(403, ALICE, "POST", f"/images/{image['id']}/actions/deactivate")
         image = await self.filled(b"data")
         path = f"/images/{image['id']}"
-        await self.refused(403, ALICE, "POST", f"{path}/actions/deactivate")
-        for _ in range(2):
-            await self.good(204, ADMIN, "POST", f"{path}/actions/deactivate")
+        await self.refused(403, READER, "POST", f"{path}/actions/deactivate")
+        await self.refused(404, BOB, "POST", f"{path}/actions/deactivate")
+        for who in (ALICE, ADMIN):
+            await self.good(204, who, "POST", f"{path}/actions/deactivate")
         self.assertEqual((await self.good(200, ALICE, "GET", path))["status"], "deactivated")
         await self.refused(403, ALICE, "GET", f"{path}/file")
         self.assertEqual((await self.call(ADMIN, "GET", f"{path}/file")).body, b"data")

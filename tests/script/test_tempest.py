@@ -1,0 +1,47 @@
+"""``script/tempest``: what it counts, and what it tells tempest."""
+
+from __future__ import annotations
+
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from types import ModuleType
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.running_cloud import CHECKOUT
+
+SAID = """
+======
+Totals
+======
+Ran: 77 tests in 301.9 sec.
+ - Passed: 24
+ - Skipped: 25
+ - Expected Fail: 1
+ - Unexpected Success: 2
+ - Failed: 25
+Sum of execute time for each test: 301.0 sec.
+"""
+
+
+def loaded() -> ModuleType:
+    loader = SourceFileLoader("tempest_script", str(CHECKOUT / "script" / "tempest"))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+class CountTests(SynchronousTestCase):
+    def test_counted(self) -> None:
+        """An unexpected success is a failure; a run that tells nothing has passed nothing."""
+        script = loaded()
+        self.assertEqual(script.counted(SAID), {"passed": 25, "failed": 27, "skipped": 25})
+        self.assertEqual(script.counted(""), {"passed": 0, "failed": 0, "skipped": 0})
+
+    def test_what_is_off(self) -> None:
+        """Each has a reason, and nothing is told on and off."""
+        script = loaded()
+        self.assertTrue(all(reason for reason in script.OFF.values()))
+        self.assertFalse(set(script.OFF) & set(script.ON))
