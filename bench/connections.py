@@ -155,7 +155,7 @@ def drive(
         "streams": stream_errors(events) if options.streams else 0,
         "upgrades": len(code.failures),
     }
-    latencies = Latencies.of([(asked.due, asked.sent, asked.done)])
+    latencies = Latencies.of([(asked.due, asked.asked, asked.done)])
     found |= {
         "errors": sum(errors.values()),
         "errors_by_kind": errors,
@@ -219,7 +219,7 @@ def measure_nginx(options: argparse.Namespace) -> dict[str, Any]:
             held: list[RequestResult] = [client.finish() for client in idle]
         finally:
             clients.kill()
-    latencies = Latencies.of([(asked.due, asked.sent, asked.done)])
+    latencies = Latencies.of([(asked.due, asked.asked, asked.done)])
     return {
         "upgrades": options.nginx_upgrades,
         "connections_closed": asked.closed + sum(result.closed for result in held),

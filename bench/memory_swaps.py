@@ -132,7 +132,7 @@ def drive(options: argparse.Namespace, code: UpgradedCloud, clients: Clients) ->
             rows.append(look(code, number))
     phases.rest(options.quiet)
     asked: RequestResult = asking.finish()
-    latencies = Latencies.of([(asked.due, asked.sent, asked.done)])
+    latencies = Latencies.of([(asked.due, asked.asked, asked.done)])
     by_kind: dict[str, list[Window]] = {}
     for window in code.windows:
         by_kind.setdefault(window.kind, []).append(window)

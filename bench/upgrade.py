@@ -11,8 +11,9 @@ upgrades: nobody opens a connection twice, and every loss is an error.  Each upg
 ``cloudctl upgrade``.  nginx gets the same requests and idle connections afterwards; its clients may reconnect.
 
 Prints one JSON object.  ``pause_ms`` is the longest latency of an upgrade above the p99 of the same run's quiet phases,
-``noise_ms`` the same for stretches of those phases themselves; latencies count from when a request was due, and
-``client_lag_ms`` is how late the client was.  Exits with 1 when a client of cloudd saw an error.
+``noise_ms`` the same for stretches of those phases themselves.  Latencies count from when a request was asked;
+``client_lag_ms`` is how late the client was with that, and ``pause_from_due_ms`` counts it in.  Exits with 1 when a
+client of cloudd saw an error.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ def table(
     phases: Phases,
     seconds: float,
 ) -> dict[str, Any]:
-    latencies = Latencies.of([(asked.due, asked.sent, asked.done)])
+    latencies = Latencies.of([(asked.due, asked.asked, asked.done)])
     events = streams_table(heard, ticks, options.streams)
     untouched = code.number * options.idle - asked.touched
     errors = {
@@ -206,7 +207,7 @@ def measure_nginx(options: argparse.Namespace) -> dict[str, Any]:
             asked: RequestResult = requests.finish()
         finally:
             clients.kill()
-    latencies = Latencies.of([(asked.due, asked.sent, asked.done)])
+    latencies = Latencies.of([(asked.due, asked.asked, asked.done)])
     return {
         "upgrades": options.nginx_upgrades,
         "connections_closed": asked.closed,

@@ -2,9 +2,11 @@
 From what clients saw to figures: what an upgrade adds above the same load's own p99 without one.
 
 **Pause** of an upgrade: the longest latency of any request that was due or unanswered between its begin and
-``SETTLE_S`` after its end, minus the p99 of the quiet phases of the same run; never below 0.  The same is worked out
-for stretches of the quiet phases that are as long as the upgrades were: what "no upgrade at all" costs on this machine
-is the noise.
+``SETTLE_S`` after its end, minus the p99 of the quiet phases of the same run; never below 0.  A latency counts from
+when the client asked.  What the client itself came late by is told apart: it shares the processors with the server, and
+nothing that the server does can be seen there, while a server that stands still shows in all that was asked before.
+The same is worked out for stretches of the quiet phases that are as long as the upgrades were: what "no upgrade at all"
+costs on this machine is the noise.
 """
 
 from __future__ import annotations
@@ -48,13 +50,13 @@ class Latencies:
     """Requests in order of when they were due."""
 
     due: Sequence[float]
-    sent: Sequence[float]
+    asked: Sequence[float]
     done: Sequence[float]
 
     @classmethod
     def of(cls, rows: Sequence[tuple[Sequence[float], Sequence[float], Sequence[float]]]) -> Latencies:
         """From several clients."""
-        joined = sorted(row for due, sent, done in rows for row in zip(due, sent, done, strict=True))
+        joined = sorted(row for due, asked, done in rows for row in zip(due, asked, done, strict=True))
         return cls([row[0] for row in joined], [row[1] for row in joined], [row[2] for row in joined])
 
     def within(self, window: Window) -> range:
@@ -69,12 +71,16 @@ class Latencies:
         """Latencies in windows, in order of size."""
         found = []
         for window in windows:
-            found += [(self.done[n] - self.due[n]) * 1e3 for n in self.within(window) if self.done[n] >= window.begin]
+            found += [(self.done[n] - self.asked[n]) * 1e3 for n in self.within(window) if self.done[n] >= window.begin]
         return sorted(found)
+
+    def longest_from_due(self, window: Window) -> float:
+        """The longest latency with what the client itself was late by, ms."""
+        return max(((self.done[n] - self.due[n]) * 1e3 for n in self.within(window)), default=0.0)
 
     def lags(self, window: Window) -> float:
         """How late the client itself was at worst, ms."""
-        return max(((self.sent[n] - self.due[n]) * 1e3 for n in self.within(window)), default=0.0)
+        return max(((self.asked[n] - self.due[n]) * 1e3 for n in self.within(window)), default=0.0)
 
     def table(self, windows: Sequence[Window]) -> dict[str, float]:
         found = self.milliseconds(windows)
@@ -110,6 +116,7 @@ def pauses(latencies: Latencies, quiet: Sequence[Window], upgrades: Sequence[Win
     return {
         **latencies.table(longer),
         "pause_ms": summary(above(longer)),
+        "pause_from_due_ms": summary([latencies.longest_from_due(window) - p99 for window in longer]),
         "pauses_ms": [round(pause, 1) for pause in above(longer)],
         "noise_ms": summary(above(stretches(quiet, typical))),
         "client_lag_ms": summary([latencies.lags(window) for window in longer]),

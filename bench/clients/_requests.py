@@ -1,9 +1,10 @@
 """
 Keep-alive connections that ask at a fixed rate, whatever the server does, and idle ones that are asked when told to.
 
-The schedule is open: request k is due at ``start + k / rate``, on connection k modulo their number.  A latency counts
-from there, so that a server (or this client) that stands still is charged for every request that it kept waiting.  How
-late this client itself was is told beside it: ``lag``.
+The schedule is open: request k is due at ``start + k / rate``, on connection k modulo their number.  It is asked when
+this client comes to it, also where its connection still waits for an answer: then it waits on the client's side, and
+the server is charged for that.  So a server that stands still is charged for all that it kept waiting, and this
+client's own lateness, ``asked - due``, which the server has no part in, is told beside it.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class RequestResult:
     """
     What the clients saw.
 
-    :ivar due: when each answered request of the active connections was due; ``done`` its answer, ``sent`` its sending
+    :ivar due: when each answered request of the active connections was due
+    :ivar asked: when the client came to it; ``done`` when the answer was there
     :ivar touched: answered requests of idle connections
     :ivar closed: connections that the server closed or reset
     :ivar lost: requests that were sent and got no answer
@@ -71,7 +73,7 @@ class RequestResult:
     """
 
     due: array[float] = field(factory=lambda: array("d"))
-    sent: array[float] = field(factory=lambda: array("d"))
+    asked: array[float] = field(factory=lambda: array("d"))
     done: array[float] = field(factory=lambda: array("d"))
     touched: int = 0
     touch_longest_s: float = 0.0
@@ -100,7 +102,7 @@ class _Line:
         self.socket = None
         self.fd = -1
         self.buffer = b""
-        # (due, sent) of the request that is under way, then due times of those that wait for it
+        # (due, asked) of the request that is under way, then of those that wait for it
         self.waiting: deque[tuple[float, float]] | None = None
 
 
@@ -182,14 +184,13 @@ class _Requests:
             return
         if line.waiting is None:
             line.waiting = deque()
-        line.waiting.append((due if record else 0.0, 0.0))
+        line.waiting.append((due if record else 0.0, time.monotonic()))
         self.outstanding += 1
         if len(line.waiting) == 1:
             self.send(line)
 
     def send(self, line: _Line) -> None:
         assert line.waiting is not None and line.socket is not None
-        line.waiting[0] = (line.waiting[0][0], time.monotonic())
         try:
             line.socket.send(self.load.targets[line.target].request)
         except OSError as problem:
@@ -241,7 +242,7 @@ class _Requests:
             self.note(line, f"an answer that nobody asked for: {head[:100]!r}")
             result.wrong += 1
             return
-        due, sent = line.waiting.popleft()
+        due, asked = line.waiting.popleft()
         self.outstanding -= 1
         if not head.startswith(b"HTTP/1.1 200") or not body.startswith(target.expected) or line.buffer:
             result.wrong += 1
@@ -253,7 +254,7 @@ class _Requests:
             result.touch_longest_s = max(result.touch_longest_s, now - due)
         elif due:
             result.due.append(due)
-            result.sent.append(sent)
+            result.asked.append(asked)
             result.done.append(now)
         if line.waiting:
             self.send(line)
