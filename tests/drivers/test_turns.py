@@ -22,6 +22,7 @@ class TurnsTests(SynchronousTestCase):
         self.log: list[str] = []
         self.looks: list[Deferred[None]] = []
         self.events: list[Deferred[Any]] = []
+        self.calls: list[Deferred[None]] = []
         self.turns = Turns(canonical, self.look)
         self.addCleanup(self.end_all)
 
@@ -29,6 +30,8 @@ class TurnsTests(SynchronousTestCase):
         self.turns.close()
         while waiting := [each for each in (*self.events, *self.looks) if not each.called]:
             waiting[0].callback(None)
+        for done in self.calls:
+            done.addErrback(lambda _: None)
 
     def look(self, server_id: str) -> Deferred[None]:
         self.log.append(f"look at {server_id}")
@@ -52,6 +55,7 @@ class TurnsTests(SynchronousTestCase):
         step.addCallback(lambda _: self.log.append(f"{name} stepped"))
         self.event = event
         self.events += [step, event]
+        self.calls.append(done)
         return done, step
 
     def test_in_order(self) -> None:
