@@ -8,6 +8,7 @@ All find done what is done.  Domains without our mark are of others and are left
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, Final
 
 import libvirt
@@ -17,7 +18,7 @@ from cloudd.interfaces.servers import DriverError, NoSuchGuest, Power, Seen
 
 from ._libvirt_disks import grow
 from ._libvirt_states import power_of
-from ._libvirt_xml import DISK, NAMESPACE, Files, Mark, is_ready, plugged, read_mark
+from ._libvirt_xml import NAMESPACE, Files, Mark, plugged, read_mark, root_disk
 
 _EVERYTHING_KEPT: Final = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -80,6 +81,20 @@ def exists(connection: Any, server_id: str) -> bool:
     return find(connection, server_id) is not None
 
 
+def disk(connection: Any, server_id: str) -> Path | None:
+    """
+    The file that is its root disk; ``None``: it is not defined.
+
+    :raises DriverError: see ``find``
+    """
+    domain = find(connection, server_id)
+    return None if domain is None else _disk(domain)
+
+
+def _disk(domain: Any) -> Path:
+    return Path(root_disk(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
+
+
 def power(connection: Any, server_id: str) -> Power:
     """
     :raises NoSuchGuest: see ``need``
@@ -140,6 +155,12 @@ def define(connection: Any, server_id: str, xml: str) -> None:
     connection.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
 
+def end_if_there(connection: Any, server_id: str) -> None:
+    domain = find(connection, server_id)
+    if domain is not None:
+        _end(domain)
+
+
 def undefine(connection: Any, server_id: str) -> None:
     domain = find(connection, server_id)
     if domain is None:
@@ -152,7 +173,7 @@ def undefine(connection: Any, server_id: str) -> None:
             raise
 
 
-def start(connection: Any, server_id: str, files: Files) -> None:
+def start(connection: Any, server_id: str) -> None:
     """From off, from a pause or from its saved memory."""
     domain = need(connection, server_id)
     state = domain.state(0)[0]
@@ -163,7 +184,7 @@ def start(connection: Any, server_id: str, files: Files) -> None:
     elif not domain.isActive():
         mark = _mark(domain)
         if mark is not None and not domain.hasManagedSaveImage(0):
-            grow(files.disk, mark.disk_bytes)
+            grow(_disk(domain), mark.disk_bytes)
         domain.create()
 
 
@@ -228,12 +249,20 @@ def _need_active(domain: Any, what: str) -> None:
 
 
 def plug(connection: Any, server_id: str, port_id: str, xml: str) -> None:
-    """Both where it runs and where it is defined; each alone may be left by a call that was cut off."""
+    """Both where it runs and where it is defined, or neither; each alone may be left by a call that was cut off."""
     domain = need(connection, server_id)
+    missing = 0
     if port_id not in plugged(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)):
-        domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+        missing |= libvirt.VIR_DOMAIN_AFFECT_CONFIG
     if domain.isActive() and port_id not in plugged(domain.XMLDesc(0)):
-        domain.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        missing |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+    try:
+        if missing:
+            domain.attachDeviceFlags(xml, missing)
+    except libvirt.libvirtError:
+        if missing == libvirt.VIR_DOMAIN_AFFECT_LIVE:  # half of a call that was cut off
+            unplug(connection, server_id, port_id)
+        raise
 
 
 def unplug(connection: Any, server_id: str, port_id: str) -> bool:
@@ -260,36 +289,6 @@ def unplug(connection: Any, server_id: str, port_id: str) -> bool:
 def is_plugged(connection: Any, server_id: str, port_id: str) -> bool:
     domain = need(connection, server_id)
     return bool(domain.isActive() and port_id in plugged(domain.XMLDesc(0)))
-
-
-# Copies of a disk that is in use
-
-
-def begin_copy(connection: Any, server_id: str, target_xml: str) -> bool:
-    """``False``: the guest does not run, so its disk is at rest."""
-    domain = need(connection, server_id)
-    if not domain.isActive():
-        return False
-    end_copy(connection, server_id)  # of a call that was cut off
-    domain.blockCopy(DISK, target_xml, flags=libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB)
-    return True
-
-
-def copy_is_ready(connection: Any, server_id: str) -> bool:
-    """
-    :raises DriverError: it ended before it was complete
-    """
-    domain = need(connection, server_id)
-    if not domain.isActive() or not domain.blockJobInfo(DISK, 0):
-        raise DriverError("the copy of the disk ended early", "The guest has ended, or the host's disk is full")
-    return is_ready(domain.XMLDesc(0))
-
-
-def end_copy(connection: Any, server_id: str) -> None:
-    """A copy that is ready is complete as of this moment; any other is of no use."""
-    domain = find(connection, server_id)
-    if domain is not None and domain.isActive() and domain.blockJobInfo(DISK, 0):
-        domain.blockJobAbort(DISK, 0)
 
 
 # The console

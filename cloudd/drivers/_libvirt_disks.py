@@ -51,6 +51,26 @@ def virtual_bytes(file: Path) -> int:
     return int(_info(file, "qcow2")["virtual-size"])
 
 
+def check_kept(guest: Guest, file: Path) -> None:
+    """
+    Whether the disk at ``file`` may stay, as the disk of ``guest``.
+
+    :raises DriverError: it was made from another image, which would be read below what the guest wrote, or it is bigger
+    """
+    told = _info(file, "qcow2")
+    below = str(told.get("full-backing-filename") or told.get("backing-filename") or "")
+    image = str(guest.image.resolve()) if guest.image is not None else ""
+    if below != image or (image and told.get("backing-filename-format") != guest.image_format):
+        raise DriverError(
+            f"image is {image or 'none'}, as {guest.image_format}; the disk was made from {below or 'none'}",
+            "Rebuild the server to have another image",
+        )
+    if guest.disk_bytes < int(told["virtual-size"]):
+        raise DriverError(
+            f"disk_bytes is {guest.disk_bytes}", f"The disk has {told['virtual-size']} and cannot be made smaller"
+        )
+
+
 def grow(file: Path, size_bytes: int) -> None:
     """Make it at least that big."""
     if virtual_bytes(file) < size_bytes:

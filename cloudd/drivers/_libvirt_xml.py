@@ -123,6 +123,15 @@ def plugged(xml: str) -> Mapping[str, str]:
     return found
 
 
+def root_disk(xml: str) -> str:
+    """The path of the root disk's file in a domain's XML; empty: it has none."""
+    for disk in fromstring(xml).iterfind("./devices/disk"):
+        target, source = disk.find("target"), disk.find("source")
+        if target is not None and target.get("dev") == DISK and source is not None:
+            return str(source.get("file", ""))
+    return ""
+
+
 def is_ready(xml: str) -> bool:
     """Whether a copy of the disk has come as far as the guest, in the XML of a running domain."""
     for disk in fromstring(xml).iterfind("./devices/disk"):

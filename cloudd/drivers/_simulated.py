@@ -11,22 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from attrs import evolve
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from cloudd.interfaces.application import Threads
-from cloudd.interfaces.servers import DriverError, Guest, GuestInterface, HostFacts, IServerDriver, Seen
+from cloudd.interfaces.servers import DriverError, DriverStopped, Guest, GuestInterface, HostFacts, IServerDriver, Seen
 
 from . import _simulated_calls as calls
 from ._simulated_play import Failure, next_turn
 from ._simulated_records import Record, Records, canonical
-
-Result = TypeVar("Result")
+from ._turns import Turn, Turns
 
 LOOK_S: Final = 0.5  # how soon a change by others is seen
 FACTS: Final = HostFacts(
@@ -63,7 +62,7 @@ class SimulatedDriver:
         self._observe: Callable[[Seen], None] | None = None
         self._told: dict[str, Seen] = {}  # by id of the server
         self._marks: dict[str, tuple[int, int]] = {}
-        self._turns: dict[str, DeferredLock] = {}
+        self._turns = Turns(canonical)
         self._looking: Deferred[None] | None = None
         self._life: object | None = None  # of the present start
 
@@ -133,6 +132,7 @@ class SimulatedDriver:
         self._marks = await self._threads.run(self._records.marks)
         self._told = {record.id: record.seen() for record in await self._threads.run(self._records.all) if record.id}
         self._observe = observe
+        self._turns.open()
         self._looking = Deferred.fromCoroutine(self._keep_looking())
 
     async def _stop(self) -> None:
@@ -141,6 +141,7 @@ class SimulatedDriver:
         if looking is not None:
             looking.addErrback(lambda failure: None)  # cancelled here; all else is logged where it happens
             looking.cancel()
+        await self._turns.close()
 
     async def _facts(self) -> HostFacts:
         await self._suffer("facts", "")
@@ -165,42 +166,19 @@ class SimulatedDriver:
     # Calls for one guest, one after the other
 
     def _call(self, call: str, server_id: str, work: Callable[[str], Record | None]) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._take_turn(call, server_id, work))
+        return self._turns.take(server_id, lambda turn: self._play(turn, call, work))
 
-    async def _take_turn(self, call: str, server_id: str, work: Callable[[str], Record | None]) -> None:
-        server_id = canonical(server_id)
-        turn = self._turns.setdefault(server_id, DeferredLock())
-        await turn.acquire()
-        at_work: list[Deferred[Any]] = []  # threads go on when what waits for them is cancelled
-        try:
-            played = await self._in_thread(at_work, self._attempt, call, server_id, work)
-            if played is not None:
-                await self._with(played, at_work, server_id, work)
-        finally:
-            if at_work and not at_work[-1].called:
-                at_work[-1].addBoth(lambda _: self._end_turn(server_id))
-            else:
-                self._end_turn(server_id)
-
-    async def _with(
-        self,
-        played: tuple[float, Failure | None],
-        at_work: list[Deferred[Any]],
-        server_id: str,
-        work: Callable[[str], Record | None],
-    ) -> None:
+    async def _play(self, turn: Turn, call: str, work: Callable[[str], Record | None]) -> None:
+        played = await self._threads.run(self._attempt, call, turn.server_id, work)
+        if played is None:
+            return
         latency_s, failure = played
-        await self._wait(latency_s)
+        await turn.wait(deferLater(self._reactor, latency_s))
         if failure is None or failure.late:
-            await self._in_thread(at_work, self._done, server_id, work)
+            turn.check()
+            await self._threads.run(self._done, turn.server_id, work)
         if failure is not None:
             raise failure.error()
-
-    def _end_turn(self, server_id: str) -> None:
-        turn = self._turns[server_id]
-        turn.release()
-        if not turn.locked:
-            del self._turns[server_id]
 
     def _attempt(
         self, call: str, server_id: str, work: Callable[[str], Record | None]
@@ -222,16 +200,6 @@ class SimulatedDriver:
             ) from error
         self._reactor.callFromThread(self._tell, server_id, record)
 
-    def _in_thread(
-        self, at_work: list[Deferred[Any]], function: Callable[..., Result], *arguments: Any
-    ) -> Deferred[Result]:
-        """As ``Threads.run``; cancelling it leaves the thread at work."""
-        running = self._threads.run(function, *arguments)
-        at_work.append(running)
-        answer: Deferred[Result] = Deferred()
-        running.addCallbacks(answer.callback, answer.errback)
-        return answer
-
     async def _wait(self, seconds: float) -> None:
         if seconds > 0:
             await deferLater(self._reactor, seconds, lambda: None)
@@ -244,8 +212,8 @@ class SimulatedDriver:
             await self._wait(LOOK_S)
             try:
                 await self._look()
-            except CancelledError:
-                raise
+            except (CancelledError, DriverStopped):
+                return
             except Exception:  # the next look may go well
                 self._log.failure("cannot look at simulated guests in {folder}", folder=str(self._folder))
 
@@ -259,15 +227,13 @@ class SimulatedDriver:
             await self._look_at(server_id)
 
     async def _look_at(self, server_id: str) -> None:
-        if server_id in self._turns:  # a call under way may change it: looked at the next time
+        if self._turns.busy(server_id):  # a call under way may change it: looked at the next time
             self._marks.pop(server_id, None)
             return
-        turn = self._turns[server_id] = DeferredLock()
-        await turn.acquire()  # what is read is told before a later call tells its own
-        try:
-            self._tell(server_id, await self._threads.run(self._records.get, server_id))
-        finally:
-            self._end_turn(server_id)
+        await self._turns.take(server_id, self._look_in_turn)  # what is read is told before a later call tells its own
+
+    async def _look_in_turn(self, turn: Turn) -> None:
+        self._tell(turn.server_id, await self._threads.run(self._records.get, turn.server_id))
 
     def _tell(self, server_id: str, record: Record | None) -> None:
         if record is None:

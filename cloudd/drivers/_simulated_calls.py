@@ -19,7 +19,7 @@ from cloudd.interfaces.servers import DriverError, Guest, GuestInterface, Power
 from ._power import after
 from ._qcow2 import virtual_bytes, zeros
 from ._simulated_console import boot_text, end_text
-from ._simulated_records import Record, Records, defined, interface_facts
+from ._simulated_records import Record, Records, defined, image_of, interface_facts
 
 _MAC: Final = re.compile(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}")
 _PORT: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -138,6 +138,11 @@ def _check(guest: Guest, before: Record | None) -> None:
     least = virtual_bytes(guest.image, guest.image_format) if guest.image else 0
     if guest.disk_bytes < least:
         raise DriverError(f"disk_bytes: {guest.disk_bytes} is less than the image's {least}", "Take a bigger flavor")
+    if before is not None and before.image not in {None, image_of(guest)}:
+        raise DriverError(
+            f"image: {image_of(guest) or 'none'} is not {before.image or 'none'}, from which the disk was made",
+            "Rebuild the server to have another image",
+        )
     if before is not None and guest.disk_bytes < before.disk_bytes:
         raise DriverError(
             f"disk_bytes: {guest.disk_bytes} is less than the disk's {before.disk_bytes}",

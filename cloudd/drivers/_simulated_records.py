@@ -31,6 +31,7 @@ class Record(msgspec.Struct, kw_only=True):
     :ivar id: of its server; empty: of others
     :ivar boots: how often it was started with this disk
     :ivar disk: id of the disk; another one after each rebuild
+    :ivar image: the file that the disk was made from; empty: from none; ``None``: a record of before has not kept it
     :ivar needs: files without which it cannot start
     :ivar interfaces: MAC address, tap, MTU; by port
     """
@@ -44,6 +45,7 @@ class Record(msgspec.Struct, kw_only=True):
     memory_mib: int = 1
     disk_bytes: int = 0
     disk: str = ""
+    image: str | None = None
     boots: int = 0
     needs: list[str] = []
     kernel_arguments: str = ""
@@ -68,6 +70,11 @@ def interface_facts(interface: GuestInterface) -> tuple[str, str, int]:
     return interface.mac_address, interface.tap, interface.mtu
 
 
+def image_of(guest: Guest) -> str:
+    """As a record has it."""
+    return str(guest.image.resolve()) if guest.image is not None else ""
+
+
 def defined(guest: Guest, before: Record | None) -> Record:
     """``guest`` as a record, with the life and the disk that it had."""
     lived = before or Record(disk=str(uuid4()))
@@ -80,6 +87,7 @@ def defined(guest: Guest, before: Record | None) -> Record:
         memory_mib=guest.memory_mib,
         disk_bytes=guest.disk_bytes,
         disk=lived.disk,
+        image=image_of(guest),
         boots=lived.boots,
         needs=[str(file) for file in (guest.image, guest.kernel, guest.initrd, guest.config_drive) if file],
         kernel_arguments=guest.kernel_arguments,

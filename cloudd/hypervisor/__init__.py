@@ -16,5 +16,6 @@ Importing this needs libvirt-python (the extra ``libvirt``).
 
 from ._connection import DomainChange, Hypervisor, HypervisorAway, Watch
 from ._events import ReactorEvents, events_on
+from ._patience import at_most
 
-__all__ = ["DomainChange", "Hypervisor", "HypervisorAway", "ReactorEvents", "Watch", "events_on"]
+__all__ = ["DomainChange", "Hypervisor", "HypervisorAway", "ReactorEvents", "Watch", "at_most", "events_on"]

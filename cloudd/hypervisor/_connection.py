@@ -5,12 +5,16 @@ The connection to libvirtd, which is made again for as long as it is wanted.
 Calls run in threads, since libvirt's block: a start takes half a second, a save two.  What happens to domains comes by
 the reactor (``_events``).  Whoever observes is told of each change, and of each new connection, after which anything
 may be different.
+
+A libvirtd may hang.  Nothing here waits for it without end: it is asked before libvirt's own connection is made, which
+would, and one that has been silent for ``patience_s`` is taken for dead, so that calls under way fail.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from traceback import clear_frames
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -24,14 +28,16 @@ from cloudd.interfaces.application import Threads
 from cloudd.interfaces.servers import DriverError
 
 from ._events import events_on
+from ._patience import at_most
+from ._place import logs_of, silence_of
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 
 FIRST_RETRY_S: Final = 0.2
 LAST_RETRY_S: Final = 5.0
-KEEPALIVE_S: Final = 5  # a libvirtd that answers nothing for three times as long is taken for dead
-KEEPALIVE_COUNT: Final = 3
+PATIENCE_S: Final = 15.0
+KEEPALIVE_COUNT: Final = 2  # so many questions without an answer, then as long again
 
 
 class HypervisorAway(DriverError):
@@ -81,12 +87,14 @@ class Hypervisor:
     """
     :param uri: of libvirt
     :param threads: a pool of its own: calls to a libvirtd that hangs fill it
+    :param patience_s: how long a libvirtd may say nothing before it is taken for dead
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, uri: str, threads: Threads) -> None:
+    def __init__(self, reactor: Any, uri: str, threads: Threads, patience_s: float = PATIENCE_S) -> None:
         self.uri = uri
+        self._patience_s = patience_s
         self._reactor = reactor
         self._threads = threads
         self._link: _Link | None = None
@@ -102,23 +110,40 @@ class Hypervisor:
         """
         Connect, now and whenever the connection has been lost.
 
-        Fires when it has been tried once; ``away`` says how that went.  Started already, it changes nothing.
+        Fires when it has been tried once, or libvirtd has said nothing for a while; ``away`` says how that went.
+        Started already, it changes nothing.
         """
         if not self._wanted:
             events_on(self._reactor)
             self._wanted = True
-            self._connect()
+            if self._attempt is None or self._attempt.called:
+                self._connect()
         assert self._attempt is not None
-        return _follow(self._attempt)
+        return self._not_for_ever(self._attempt)
 
     def stop(self) -> Deferred[None]:
-        """Wait for the calls that run and disconnect.  It may be started again."""
-        return Deferred.fromCoroutine(self._stop())
+        """
+        Wait for the calls that run and disconnect.  It may be started again.
+
+        Where libvirtd hangs it fires after a while, and calls end by themselves.
+        """
+        self._wanted = False
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        link, self._link = self._link, None
+        self._cause = "the connection has been ended"
+        return self._not_for_ever(Deferred.fromCoroutine(self._disconnect(link)))
 
     @property
     def away(self) -> str:
         """Why there is no connection, in words; empty: there is one."""
         return "" if self._link is not None else self._cause
+
+    @property
+    def guest_logs(self) -> Path | None:
+        """The folder of QEMU's logs; ``None``: it is not known.  Looks at the disk for a moment."""
+        return logs_of(self.uri)
 
     def observe(self, changed: Callable[[DomainChange], None], connected: Callable[[], None]) -> Watch:
         """Call these in the reactor thread; ``connected`` also at once where there is a connection already."""
@@ -154,7 +179,11 @@ class Hypervisor:
 
     async def _try_once(self) -> None:
         try:
-            link = await self._threads.run(_open, self.uri, self._on_close, self._on_event)
+            link = await self._threads.run(_open, self.uri, self._patience_s, self._on_close, self._on_event)
+        except HypervisorAway as error:
+            self._cause = error.cause
+            self._try_later()
+            return
         except libvirt.libvirtError as error:
             self._cause = str(error)
             self._try_later()
@@ -190,20 +219,18 @@ class Hypervisor:
         self._counted(self._threads.run(_close, link))
         self._try_later()
 
-    async def _stop(self) -> None:
-        self._wanted = False
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+    async def _disconnect(self, link: _Link | None) -> None:
         if self._attempt is not None:
-            await self._attempt
-            self._attempt = None
-        link, self._link = self._link, None
-        self._cause = "the connection has been ended"
+            await _follow(self._attempt)
         while self._running:
             await DeferredList([_follow(each) for each in self._running], consumeErrors=True)
         if link is not None:
             await self._threads.run(_close, link)
+
+    def _not_for_ever(self, done: Deferred[None]) -> Deferred[None]:
+        """A libvirtd is asked, twice, and then taken for dead."""
+        over: Deferred[None] = at_most(self._reactor, self._patience_s * 3, done).addCallback(lambda _: None)
+        return over
 
     # What libvirt calls; a close may come from any thread
 
@@ -254,12 +281,18 @@ _CLOSE_REASONS: Final = {
 }
 
 
-def _open(uri: str, on_close: Callable[..., None], on_event: Callable[..., None]) -> _Link:
+def _open(uri: str, patience_s: float, on_close: Callable[..., None], on_event: Callable[..., None]) -> _Link:
+    """
+    :raises HypervisorAway: libvirtd says nothing
+    """
+    silence = silence_of(uri, patience_s)
+    if silence:
+        raise HypervisorAway(silence, "Look at libvirtd")
     connection = libvirt.open(uri)
     events = -1
     try:
         _if_supported(connection.registerCloseCallback, on_close, None)
-        _if_supported(connection.setKeepAlive, KEEPALIVE_S, KEEPALIVE_COUNT)
+        _if_supported(connection.setKeepAlive, max(1, round(patience_s / (KEEPALIVE_COUNT + 1))), KEEPALIVE_COUNT)
         events = connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, on_event, None)
     except libvirt.libvirtError:
         _close(_Link(connection, events))

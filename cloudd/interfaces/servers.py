@@ -128,6 +128,13 @@ class NoSuchGuest(DriverError):
     """The host has none for this server."""
 
 
+class DriverStopped(DriverError):
+    """
+    The driver was stopped before the call had done everything.  That says nothing of the guest: made again, by the
+    driver's successor, the call goes on.
+    """
+
+
 class Unsupported(DriverError):
     """This driver cannot do it; the support matrix says so."""
 
@@ -156,7 +163,13 @@ class IServerDriver(Interface):
         """
 
     def stop() -> Deferred[None]:
-        """Let go of the hypervisor; guests go on."""
+        """
+        Let go of the hypervisor; guests go on.
+
+        Calls under way fail with ``DriverStopped`` and begin no further step, so that none comes after what a successor
+        does: nobody's patience ends a guest that was started since.  So do calls that are made before the next
+        ``start``.  Fires when the steps that run have ended; a hypervisor that hangs is not waited for without end.
+        """
 
     def facts() -> Deferred[HostFacts]:
         """What the host has."""
@@ -170,7 +183,8 @@ class IServerDriver(Interface):
         memory, vCPUs or disk apply from its next start on; its disk keeps what the guest wrote.
 
         :raises DriverError: a value cannot be had (no vCPU, a disk smaller than its image or than it is now, an image
-            that is not there, of another format, or that refers to other files); nothing was changed or is left
+            that is not there, of another format, that refers to other files, or that is not the one its disk was made
+            from); nothing was changed or is left
         """
 
     def remove(server_id: str) -> Deferred[None]:
@@ -224,7 +238,11 @@ class IServerDriver(Interface):
         """
 
     def attach_interface(server_id: str, interface: GuestInterface) -> Deferred[None]:
-        """Plug one, into a running guest too; one that is there is left as it is."""
+        """
+        Plug one, into a running guest too; one that is there is left as it is.
+
+        :raises DriverError: also where a running guest cannot have it; then it is not defined either
+        """
 
     def detach_interface(server_id: str, port_id: str) -> Deferred[None]:
         """Unplug it; none there is no error."""
@@ -242,6 +260,8 @@ class IServerDriver(Interface):
         """
         Give it a new disk from ``guest.image``, whatever was on the old one, and define it so.  Memory that was saved
         goes with the old disk.
+
+        Cut off at any moment, it has either the old disk, and is defined so, or the new one.
 
         :raises DriverError: it runs or is paused, or as ``define``
         """

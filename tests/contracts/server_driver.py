@@ -12,10 +12,10 @@ from typing import Any
 from uuid import uuid4
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
-from cloudd.interfaces.servers import GuestInterface, IServerDriver, NoSuchGuest, Power, Seen
+from cloudd.interfaces.servers import DriverStopped, GuestInterface, IServerDriver, NoSuchGuest, Power, Seen
 from tests.contracts.server_driver_case import ServerDriverCase
 
 PORT = GuestInterface(port_id=str(uuid4()), mac_address="fa:16:3e:00:00:01")
@@ -36,6 +36,7 @@ MINIMUM = {
     "test_crash_is_told",
     "test_power_on_after_crash",
     "test_restart",
+    "test_stop_cuts_off",
     "test_foreign",
     "test_foreign_with_our_id",
     "test_cut_off",
@@ -228,6 +229,19 @@ class ServerDriverContract(ServerDriverCase):
         smaller = evolve(guest, disk_bytes=guest.disk_bytes - (1 << 20))
         await self.refused(lambda: self.driver.define(smaller), guest.id, "disk_bytes")
 
+    async def test_disk_keeps_its_image(self) -> None:
+        """What the guest wrote is never read above another image: that takes a new disk, from which it starts."""
+        guest = await self.defined()
+        await self.driver.snapshot(guest.id, self.folder / "image")
+        other = evolve(guest, image=self.folder / "image", image_format="qcow2")
+        await self.refused(lambda: self.driver.define(other), guest.id, "image")
+        await self.refused(lambda: self.driver.define(evolve(guest, image=None)), guest.id, "image")
+        await self.driver.define(guest)
+        await self.driver.rebuild_disk(other)
+        await self.twice(lambda: self.driver.define(other), guest.id, Power.OFF)
+        await self.refused(lambda: self.driver.define(guest), guest.id, "image")
+        await self.driver.power_on(guest.id)
+
     async def test_no_such_guest(self) -> None:
         """Each call for a server that is not here says so."""
         nobody = str(uuid4())
@@ -297,6 +311,14 @@ class ServerDriverContract(ServerDriverCase):
             self.assertEqual(struct.unpack(">Q", file.read_bytes()[24:32])[0], guest.disk_bytes)
         names = sorted(file.name for file in self.folder.glob("*.qcow2*"))
         self.assertEqual(names, ["OFF.qcow2", "PAUSED.qcow2", "RUNNING.qcow2"])
+
+    async def test_snapshot_without_a_place(self) -> None:
+        """That is an error of the driver, which says why, whatever the guest does."""
+        guest = await self.running()
+        (self.folder / "file").write_bytes(b"")
+        for _ in range(2):
+            await self.refused(lambda: self.driver.snapshot(guest.id, self.folder / "file/image"), guest.id)
+            await self.driver.power_off(guest.id, 0)
 
     async def test_boot_from_snapshot(self) -> None:
         """A snapshot is an image for another guest."""
@@ -368,6 +390,20 @@ class ServerDriverContract(ServerDriverCase):
         self.assertEqual((await self.powers(later))[guest.id], Power.CRASHED)
         self.assertEqual(len(self.told), told)
 
+    async def test_stop_cuts_off(self) -> None:
+        """A call under way ends with the driver, and does nothing more to what its successor starts."""
+        guest = await self.running()
+        self.let_power_off_take_an_hour()
+        calls = [self.driver.power_off(guest.id, 3600), self.driver.remove(guest.id)]
+        await self.driver.stop()
+        for call in [*calls, self.driver.power_off(guest.id, 0)]:
+            self.assertIsInstance(await self.failure_of(call), DriverStopped)
+        later = self.another()
+        await later.start(self.observe)
+        self.addCleanup(later.stop)
+        await later.power_on(guest.id)
+        self.assertEqual((await self.powers(later))[guest.id], Power.RUNNING)
+
     async def test_foreign(self) -> None:
         """It is reported without an id, and whatever is done to ours leaves it alone."""
         name = await self.foreign_guest(str(uuid4()))
@@ -407,6 +443,16 @@ class ServerDriverContract(ServerDriverCase):
             half.cancel()
             await call()
             self.assertEqual((await self.powers()).get(guest.id), power)
+
+    async def test_cancelled(self) -> None:
+        """Patience ends with it: the next call does not wait for an hour."""
+        guest = await self.running()
+        self.let_power_off_take_an_hour()
+        call = self.driver.power_off(guest.id, 3600)
+        call.cancel()
+        await self.assertFailure(call, CancelledError)
+        await self.driver.power_on(guest.id)
+        self.assertEqual((await self.powers())[guest.id], Power.RUNNING)
 
     async def test_in_order(self) -> None:
         """Calls for one server take effect in the order made, without waiting for each."""

@@ -50,6 +50,10 @@ class ServerDriverCase(Base):
         """What it does, asked from the hypervisor itself."""
         raise NotImplementedError
 
+    def let_power_off_take_an_hour(self) -> None:
+        """From now on, where guests always hear; a guest that has not booted may do so by itself."""
+        raise NotImplementedError
+
     async def booted(self, server_id: str) -> None:
         """Wait until a running guest has written on its console."""
         raise NotImplementedError

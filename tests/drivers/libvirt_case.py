@@ -69,8 +69,12 @@ class LibvirtCase(TestCase):
             kernel_arguments=self.image.arguments,
             owner={"project": "p1", "user": "u1"},
         )
-        self.addCleanup(lambda: self.driver.remove(guest.id))
+        self.addCleanup(self.take_away, guest.id)
         return evolve(guest, **facts)
+
+    async def take_away(self, server_id: str) -> None:
+        await self.driver.start(self.observe)  # a test may have stopped it
+        await self.driver.remove(server_id)
 
     async def up(self, **facts: Any) -> Guest:
         """One that says that it is up."""

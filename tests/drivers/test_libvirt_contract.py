@@ -59,6 +59,9 @@ class LibvirtContractTests(LibvirtCase, ServerDriverContract):
 
         return await self.hypervisor.call(state)
 
+    def let_power_off_take_an_hour(self) -> None:
+        """A guest that has just been started hears nothing yet."""
+
     async def booted(self, server_id: str) -> None:
         async def said() -> bool:
             return UP in await self.driver.console(server_id, 1 << 20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloudd.drivers import crash, foreign
+from cloudd.drivers import Play, crash, foreign, write_play
 from cloudd.drivers._simulated_records import Records
 from cloudd.interfaces.servers import Power, Seen
 from tests.contracts.server_driver import ServerDriverContract
@@ -23,6 +23,9 @@ class SimulatedContractTests(SimulatedCase, ServerDriverContract):
     async def foreign_power(self, name: str) -> Power:
         (found,) = [record for record in Records(self.host).all() if record.name == name]
         return Power(found.power)
+
+    def let_power_off_take_an_hour(self) -> None:
+        write_play(self.host, Play(latency_s={"power_off": 3_600}))
 
     async def booted(self, server_id: str) -> None:
         """It has written all when it runs."""

@@ -54,8 +54,8 @@ class HypervisorCase(TestCase):
         self.threads.start()
         self.addCleanup(self.threads.stop)
 
-    def make(self, uri: str) -> Hypervisor:
-        hypervisor = Hypervisor(reactor, uri, self.threads)
+    def make(self, uri: str, **facts: float) -> Hypervisor:
+        hypervisor = Hypervisor(reactor, uri, self.threads, **facts)
         self.addCleanup(hypervisor.stop)
         return hypervisor
 
@@ -155,3 +155,29 @@ class DaemonTests(HypervisorCase):
         await told
         self.assertEqual(await hypervisor.call(names), [])
         self.assertEqual(observer.connections, 3)
+
+    async def test_hangs(self) -> None:
+        """One that takes connections and says nothing is away: calls, a start and a stop end all the same."""
+        own = OwnLibvirt()
+        self.addCleanup(own.remove)
+        await self.threads.run(own.start)
+        stopped, calls, starts = (self.make(own.uri, patience_s=2) for _ in range(3))
+        for hypervisor in (stopped, calls):
+            await hypervisor.start()
+        observer = Observer()
+        calls.observe(observer.changed, observer.connected)
+        process = own.pid("libvirtd")
+        os.kill(process, signal.SIGSTOP)
+        self.addCleanup(os.kill, process, signal.SIGCONT)
+        await stopped.stop()
+        with self.assertRaises(HypervisorAway):
+            await calls.call(names)
+        await starts.start()
+        with self.assertRaises(HypervisorAway) as caught:
+            await starts.call(names)
+        self.assertIn("says nothing", caught.exception.cause)
+        await starts.stop()
+        told = observer.next
+        os.kill(process, signal.SIGCONT)
+        await told
+        self.assertEqual(await calls.call(names), [])
