@@ -12,6 +12,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from attrs import field, frozen
@@ -30,6 +31,9 @@ PROTOCOLS: Final = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 
 
 WITH_PORTS: Final = frozenset({6, 17, 132})
 ICMP: Final = frozenset({1, 58})
+IPV6_MTU: Final = 1280
+"""The smallest of a link with IPv6, in bytes: RFC 8200, section 5."""
+
 _SLAAC_BITS: Final = 64
 """RFC 4862 leaves the length to the link; Ethernet has 64 (RFC 2464)."""
 
@@ -66,7 +70,9 @@ def _mac(value: str) -> str:
     return mac
 
 
+@lru_cache(maxsize=1 << 16)
 def _address(value: str) -> str:
+    """Members of a group are given again with each change of it: a thousand of them cost 4 ms anew."""
     try:
         return printed(ipaddress.ip_address(value))
     except ValueError:
@@ -207,6 +213,12 @@ class Port:
         if self.domain and not _DOMAIN.fullmatch(self.domain):
             raise BadPlan(f"ports[{self.id}].domain", "is no domain", "Give names of hosts with dots between them")
         for fixed in self.fixed_ips:
+            if fixed.version == IPV6 and self.mtu < IPV6_MTU:
+                raise BadPlan(
+                    f"ports[{self.id}].mtu",
+                    f"{self.mtu} is too small for {fixed.address}",
+                    f"Give at least {IPV6_MTU} bytes, or no address of IPv6",
+                )
             if fixed.slaac and fixed.address != eui_64(fixed.address, self.mac):
                 raise BadPlan(
                     f"ports[{self.id}].fixed_ips.slaac",
