@@ -15,11 +15,26 @@ from ._dnsmasq import Dhcp
 from ._errors import BadPlan, NetError
 from ._host import Applied, HostNetwork, Observed
 from ._taps import Tap, tap_name
-from ._values import EGRESS, INGRESS, AddressPair, FixedIP, Group, HostRoute, Metadata, Plan, Port, Rule, Update
+from ._values import (
+    EGRESS,
+    INGRESS,
+    IPV6_MTU,
+    AddressPair,
+    FixedIP,
+    Group,
+    HostRoute,
+    Metadata,
+    Plan,
+    Port,
+    Rule,
+    Update,
+    eui_64,
+)
 
 __all__ = [
     "EGRESS",
     "INGRESS",
+    "IPV6_MTU",
     "AddressPair",
     "Applied",
     "BadPlan",
@@ -37,5 +52,6 @@ __all__ = [
     "Rule",
     "Tap",
     "Update",
+    "eui_64",
     "tap_name",
 ]

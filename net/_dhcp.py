@@ -4,7 +4,10 @@ What dnsmasq is told: a configuration, the hosts that it serves, and their optio
 
 A change of hosts and options is read again at SIGHUP; a change of the configuration (another subnet) needs a new
 process.  Only ports of the plan are served: each range is ``static``, and a host is known on its own tap alone.
-Options hang on tags: one tag for each set of options, not for each port.
+
+Options are those of the most ports, and for each other port its own, by the tag that dnsmasq makes of the name of the
+link.  A tag that a host's line sets would do for all, but dnsmasq 2.90 changes the list of such a tag while it answers,
+and frees what is not its own when it reads the hosts again: it ends at the first SIGHUP after the first lease.
 
 Of IPv6 guests are told of their router (RA), and either of their address by DHCPv6 or, where they make it themselves,
 of the prefix.  The prefix is announced as not on the link: neighbours are reached by the router, as they are behind
@@ -13,8 +16,8 @@ other taps.  Source: dnsmasq(8), RFC 2132, RFC 3442, RFC 4861, RFC 8415.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -44,22 +47,28 @@ class Part:
 
     :ivar ranges: lines of the configuration
     :ivar hosts: lines
-    :ivar options: lines
+    :ivar tap: the tag of its options
+    :ivar options: lines, by version of IP
     """
 
     ranges: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
+    tap: str = ""
+    options: tuple[tuple[int, str], ...] = ()
 
 
 def part_of(port: Port, prefix: str) -> Part:
     """:param prefix: what names of our taps begin with"""
     served = [fixed for fixed in port.fixed_ips if _is_served(fixed)]
-    texts = [_options(port, fixed) for fixed in served]
+    # A client asks for one address of IPv4 on a link.
+    first = next((fixed for fixed in served if fixed.version == IPV4), None)
+    served = [fixed for fixed in served if fixed.version != IPV4 or fixed is first]
+    texts = {fixed.version: _options(port, fixed) for fixed in served}
     return Part(
         tuple(map(_range, served)),
-        tuple(_host(port, fixed, text, prefix) for fixed, text in zip(served, texts, strict=True)),
-        tuple(f"tag:{_tag(text)},{line}" for text in texts for line in text.splitlines()),
+        tuple(_host(port, fixed, prefix) for fixed in served),
+        tap_name(prefix, port.id),
+        tuple(texts.items()),
     )
 
 
@@ -70,14 +79,25 @@ def joined(parts: Iterable[Part], folder: Path, prefix: str) -> Served:
     """
     ranges: set[str] = set()
     hosts: list[str] = []
-    options: set[str] = set()
+    options: list[tuple[str, int, str]] = []
     for part in parts:
         ranges.update(part.ranges)
         hosts.extend(part.hosts)
-        options.update(part.options)
+        options.extend((part.tap, version, text) for version, text in part.options)
     if not hosts:
         return Served()
-    return Served(_configuration(ranges, folder, prefix), _text(sorted(hosts)), _text(sorted(options)))
+    return Served(_configuration(ranges, folder, prefix), _text(sorted(hosts)), _text(_option_lines(options)))
+
+
+def _option_lines(options: list[tuple[str, int, str]]) -> Iterator[str]:
+    counts = Counter((version, text) for _, version, text in options)
+    # Of equally many the same each time.
+    usual = {version: max((n, text) for (of, text), n in counts.items() if of == version)[1] for version, _ in counts}
+    for _, text in sorted(usual.items()):
+        yield from text.splitlines()
+    for tap, version, text in sorted(options):
+        if text != usual[version]:
+            yield from (f"tag:{tap},{line}" for line in text.splitlines())
 
 
 def plan_dhcp(plan: Plan, folder: Path, prefix: str) -> Served:
@@ -122,21 +142,18 @@ def _range(fixed: FixedIP) -> str:
     return f"dhcp-range={start},{'ra-stateless' if fixed.slaac else 'static'},off-link,{length},{LEASE}"
 
 
-def _tag(options: str) -> str:
-    return f"o{hashlib.sha256(options.encode()).hexdigest()[:16]}"
-
-
-def _host(port: Port, fixed: FixedIP, options: str, prefix: str) -> str:
+def _host(port: Port, fixed: FixedIP, prefix: str) -> str:
     """dnsmasq sets a tag of the name of the link on which a request came."""
     name = f",{port.host_name}" if port.host_name else ""
     address = fixed.address if fixed.version == IPV4 else f"[{fixed.address}]"
     where = f"tag:{tap_name(prefix, port.id)}"
     # Who makes the address itself asks for nothing but options.
     given = "" if fixed.slaac else f",{address}"
-    return f"{port.mac},{where},set:{_tag(options)}{given}{name},{LEASE}"
+    return f"{port.mac},{where}{given}{name},{LEASE}"
 
 
 def _options(port: Port, fixed: FixedIP) -> str:
+    """The same options for all ports of a version, so that each of a port's own takes the place of a usual one."""
     dns = [address for address in fixed.dns if ipaddress.ip_address(address).version == fixed.version]
     return "\n".join(_options_4(port, fixed, dns) if fixed.version == IPV4 else _options_6(port, dns))
 
@@ -150,14 +167,12 @@ def _options_4(port: Port, fixed: FixedIP, dns: list[str]) -> Iterator[str]:
     yield f"option:classless-static-route,{','.join(f'{destination},{hop}' for destination, hop in routes)}"
     yield f"option:mtu,{port.mtu}"
     yield _option("option:dns-server", *dns)
-    if port.domain:
-        yield f"option:domain-name,{port.domain}"
+    yield _option("option:domain-name", *([port.domain] if port.domain else []))
 
 
 def _options_6(port: Port, dns: list[str]) -> Iterator[str]:
     yield _option("option6:dns-server", *(f"[{address}]" for address in dns))
-    if port.domain:
-        yield f"option6:domain-search,{port.domain}"
+    yield _option("option6:domain-search", *([port.domain] if port.domain else []))
 
 
 def _option(name: str, *values: str) -> str:

@@ -6,7 +6,8 @@ It detaches itself and writes its pid; whoever comes next finds it by that file 
 number which another process has since is never signalled.  It runs in the namespace of the thread that starts it.
 
 The file ``loaded`` says what the process was last told: whoever is killed between writing and telling leaves it untrue,
-and the next one tells again.
+and the next one tells again.  A file that has to be written is told of in any case: dnsmasq may have read what was
+there before.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from attrs import define, field
 
 from ._dhcp import Part, Served, joined, part_of
 from ._errors import NetError
+from ._leases import Former, former_of, without
 from ._taps import DEFAULT_PREFIX
 from ._values import Plan, Update
 
@@ -50,7 +52,8 @@ class Dhcp:
         """
         Serve the ports of ``plan``, and no others; safe to call again.  Call it after ``HostNetwork.apply``.
 
-        :return: what was done: of ``write FILE``, ``stop``, ``start``, ``reload``; empty: all was as planned
+        :return: what was done: of ``write FILE``, ``stop``, ``forget leases``, ``start``, ``reload``; empty: all was as
+            planned
         :raises NetError: dnsmasq is missing or does not start; the files are written
         """
         with self._lock:
@@ -72,12 +75,23 @@ class Dhcp:
             self._parts.update((port.id, part_of(port, self._prefix)) for port in update.ports)
             return self._serve()
 
+    def repair(self) -> tuple[str, ...]:
+        """
+        Put right what others have done to the files, and start a dnsmasq that has ended.
+
+        :return: as ``apply`` does
+        :raises NetError: as ``change`` does
+        """
+        return self.change(Update())
+
     def _serve(self) -> tuple[str, ...]:
         served = joined((self._parts or {}).values(), self._folder, self._prefix)
         pid = self._running()
         if not served.configuration:
             return self._clear(pid)
-        return (*self._write(served), *self._tell(pid, served))
+        former = self._former(served)
+        written = self._write(served)
+        return (*written, *self._tell(pid, served, written, former))
 
     def pid(self) -> int | None:
         """Of the dnsmasq that is running for this folder."""
@@ -103,32 +117,52 @@ class Dhcp:
         texts = {"hosts": served.hosts, "options": served.options, "configuration": served.configuration}
         changed = [name for name, text in texts.items() if _text_of(self._folder / name) != text]
         for name in changed:
-            # Whole or not at all, so that a reload in the middle reads one plan.
-            draft = self._folder / f"{name}.new"
-            draft.write_text(texts[name])
-            draft.rename(self._folder / name)
+            _write_whole(self._folder / name, texts[name])
         return tuple(f"write {name}" for name in changed)
+
+    def _former(self, served: Served) -> Former:
+        """Note whose leases are in the way, or may be."""
+        hosts, leases, noted = (_text_of(self._folder / name) or "" for name in ("hosts", "leases", "former"))
+        if hosts == served.hosts and not noted:
+            return Former({}, frozenset())
+        former = former_of(noted, hosts, served.hosts, leases)
+        self._note(former, noted)
+        return former
+
+    def _note(self, former: Former, before: str) -> None:
+        if former.text() != before:
+            _write_whole(self._folder / "former", former.text())
 
     def _clear(self, pid: int | None) -> tuple[str, ...]:
         stopped = self._stop(pid)
-        for name in ("hosts", "options", "configuration", "leases", "pid", "loaded"):
+        for name in ("hosts", "options", "configuration", "leases", "pid", "loaded", "former"):
             (self._folder / name).unlink(missing_ok=True)
         return stopped
 
-    def _tell(self, pid: int | None, served: Served) -> tuple[str, ...]:
+    def _tell(self, pid: int | None, served: Served, written: tuple[str, ...], former: Former) -> tuple[str, ...]:
         loaded = self._folder / "loaded"
         wanted = f"{_digest(served.configuration)} {_digest(served.hosts + served.options)}"
         before = _text_of(loaded) or ""
-        if pid and before == wanted:
+        if pid and before == wanted and not written and not former.disputed:
             return ()
-        if pid and before.partition(" ")[0] == wanted.partition(" ")[0]:
+        same = before.partition(" ")[0] == wanted.partition(" ")[0] and "write configuration" not in written
+        if pid and same and not former.disputed:
             os.kill(pid, signal.SIGHUP)
             done: tuple[str, ...] = ("reload",)
         else:
-            done = (*self._stop(pid), "start")
+            done = (*self._stop(pid), *self._forget(former), "start")
             self._start()
         loaded.write_text(wanted)
         return done
+
+    def _forget(self, former: Former) -> tuple[str, ...]:
+        """Take disputed leases out of the file, which nobody reads or writes now."""
+        if not former.disputed:
+            return ()
+        leases = self._folder / "leases"
+        _write_whole(leases, without(_text_of(leases) or "", former.disputed))
+        self._note(former.settled(), former.text())
+        return ("forget leases",)
 
     def _stop(self, pid: int | None) -> tuple[str, ...]:
         if pid is None:
@@ -165,6 +199,13 @@ def _text_of(path: Path) -> str | None:
         return path.read_text()
     except FileNotFoundError:
         return None
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Whole or not at all, so that a reload in the middle reads one plan."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(text)
+    draft.rename(path)
 
 
 def _ended(descriptor: int) -> bool:

@@ -35,7 +35,7 @@ from ._rules import (
     prefix_value,
     rule_expression,
 )
-from ._ruleset import FAMILIES, Chain, Name, Ruleset, Set, mark_of, text_of
+from ._ruleset import ACCEPTS, FAMILIES, Chain, Name, Ruleset, Set, mark_of, text_of
 from ._taps import tap_name
 from ._values import EGRESS, INGRESS, IPV4, IPV6, Group, Metadata, Plan, Port, eui_64, printed
 
@@ -116,7 +116,9 @@ class _Draft:
             families=frozenset(FAMILIES),
             sets=self._sets,
             elements={name: frozenset(elements) for name, elements in self._elements.items()},
-            chains={name: Chain(base, tuple(marks)) for name, (base, marks) in self._chains.items()},
+            chains={
+                name: Chain(base and (*base, ACCEPTS), tuple(marks)) for name, (base, marks) in self._chains.items()
+            },
             expressions=self._expressions,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from typing import Final
@@ -17,7 +17,7 @@ from ._errors import BadPlan, NetError
 from ._libnftables import read_tables
 from ._netlink import Taps
 from ._reading import Reader
-from ._ruleset import Ruleset
+from ._ruleset import Ruleset, table_name
 from ._standing import Standing, Step
 from ._taps import DEFAULT_PREFIX, Tap
 from ._values import Plan, Update
@@ -51,9 +51,15 @@ class Observed:
 
 @frozen
 class Applied:
-    """What was changed, in order; empty: all was as planned, and nothing was written."""
+    """
+    What was changed, in order; empty: all was as planned, and nothing was written.
+
+    :ivar refused: ids of ports whose tap the host refuses -> why; all the rest was applied, and the next call tries
+        these again
+    """
 
     changes: tuple[Change, ...]
+    refused: Mapping[str, NetError] = field(factory=dict)
 
 
 @define
@@ -81,7 +87,7 @@ class HostNetwork:
         :raises NetError: netlink or nftables do not answer
         """
         with closing(Reader.open()) as reader, Taps(self._prefix, reader, {}) as kernel:
-            return Observed(kernel.read({}), read_tables())
+            return Observed(kernel.read(), read_tables(table_name(self._prefix)))
 
     def close(self) -> None:
         """Stop listening.  The next ``apply`` begins anew."""
@@ -98,7 +104,8 @@ class HostNetwork:
         tables that are not ours are never touched.  Established connections go on.
 
         :raises BadPlan: the plan cannot be made; nothing was changed
-        :raises NetError: the host refuses a change; those before it stay
+        :raises NetError: the host refuses the firewall, or to tell what is there; what was changed before stays.  What
+            it refuses of one tap is told in the result instead
         """
         standing = Standing.of(plan, self._prefix)
         with self._lock:
@@ -133,19 +140,18 @@ class HostNetwork:
 
         :raises NetError: nothing was applied yet; or the host refuses a change
         """
-        changes: list[Change] = []
-        for look in (_look_at_firewall, _look_at_taps):
-            changes += self._slice(look)
+        done = [self._slice(look) for look in (_look_at_firewall, _look_at_taps)]
         with self._lock:
             names = sorted(self._applied().taps)
         for start in range(0, len(names), _SLICE):
-            changes += self._slice(partial(_look_at_sysctls, names=names[start : start + _SLICE]))
-        return Applied(tuple(changes))
+            done.append(self._slice(partial(_look_at_sysctls, names=names[start : start + _SLICE])))
+        refused = {port_id: error for each in done for port_id, error in each.refused.items()}
+        return Applied(tuple(change for each in done for change in each.changes), refused)
 
-    def _slice(self, look: Callable[[Work, Standing], None]) -> tuple[Change, ...]:
+    def _slice(self, look: Callable[[Work, Standing], None]) -> Applied:
         with self._lock:
             standing = self._applied()
-            return self._carried_out(standing, look if self._believed else _whole).changes
+            return self._carried_out(standing, look if self._believed else _whole)
 
     def _applied(self) -> Standing:
         if self._standing is None:
@@ -154,12 +160,12 @@ class HostNetwork:
 
     def _carried_out(self, standing: Standing, do: Callable[[Work, Standing], None]) -> Applied:
         if self._believed is None:
-            self._believed = Believed()
+            self._believed = Believed.open(table_name(self._prefix))
         try:
             with Taps(self._prefix, self._believed.reader, self._believed.indexes) as kernel:
                 work = Work(kernel, self._believed, standing, self._on_change)
                 do(work, standing)
-                return Applied(tuple(work.changes))
+                return Applied(tuple(work.changes), work.refused)
         except BaseException:
             # Nobody knows how far it came.
             self._forget()

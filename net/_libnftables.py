@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Final
 
 from ._errors import NetError
-from ._ruleset import FAMILIES, TABLE, Command, Ruleset, read
+from ._ruleset import FAMILIES, Command, Ruleset, read
 
 _LIBRARY: Final = "libnftables.so.1"
 _JSON: Final = 1 << 4
@@ -42,15 +42,15 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def read_tables() -> Ruleset:
+def read_tables(table: str) -> Ruleset:
     """
-    What is in our tables, in this thread's network namespace.
+    What is in the tables of this name, in this thread's network namespace.
 
     :raises NetError: nftables does not answer
     """
     listings = []
     for family in FAMILIES:
-        command = {"list": {"table": {"family": family, "name": TABLE}}}
+        command = {"list": {"table": {"family": family, "name": table}}}
         failure, output = _run([command])
         if not failure:
             listings.append(json.loads(output))

@@ -43,8 +43,11 @@ _SYSCTLS: Final = Path("/proc/sys/net")
 _TUN: Final = "/dev/net/tun"
 _TUNSETIFF: Final = 0x400454CA
 _TUNSETPERSIST: Final = 0x400454CB
-_TAP_WITHOUT_HEADER: Final = 0x0002 | 0x1000
-"""``IFF_TAP | IFF_NO_PI``."""
+_NEW_TAP_WITHOUT_HEADER: Final = 0x0002 | 0x1000 | 0x8000
+"""``IFF_TAP | IFF_NO_PI | IFF_TUN_EXCL``: a link that is there already is left alone."""
+
+_GONE: Final = frozenset({errno.ENODEV, errno.ESRCH, errno.EADDRNOTAVAIL})
+"""What is to go has gone already: of links, of routes, of addresses."""
 
 _DOOMED: Final = 0x636C6400
 """The group of links in which taps are that go together: the kernel waits once for all of a group, not for each."""
@@ -80,39 +83,27 @@ class Taps:
     ) -> None:
         self._netlink.close()
 
-    def read(self, wanted: Mapping[str, Tap]) -> dict[str, Tap]:
-        """
-        Our taps by name, without sysctls.
-
-        :raises NetError: a link that is not ours has the name of one that is wanted
-        """
+    def read(self) -> dict[str, Tap]:
+        """Our taps by name, without sysctls."""
         found: dict[int, Tap] = {}
         self._indexes.clear()
         for link in self._reader.links():
             if self._is_ours(link):
                 self._indexes[link.name] = link.index
                 found[link.index] = _tap(link)
-            elif link.name in wanted:
-                raise _taken(link.name)
         self._read_addresses(found, 0)
         return {tap.name: tap for tap in found.values()}
 
     def read_one(self, name: str) -> Tap | None:
-        """
-        One of our taps by name, without sysctls; ``None``: it is not there.
-
-        :raises NetError: a link that is not ours has this name
-        """
+        """One of our taps by name, without sysctls; ``None``: it is not there, or what has its name is not ours."""
         self._indexes.pop(name, None)
         try:
             index = socket.if_nametoindex(name)
         except OSError:
             return None
         link = self._reader.link(index)
-        if link is None or link.name != name:
+        if link is None or link.name != name or not self._is_ours(link):
             return None
-        if not self._is_ours(link):
-            raise _taken(name)
         self._indexes[name] = index
         found = {index: _tap(link)}
         self._read_addresses(found, index)
@@ -129,13 +120,24 @@ class Taps:
         try:
             if len(indexes) == 1 or self._has_strangers(set(indexes.values())):
                 for index in indexes.values():
-                    self._netlink.link("del", index=index)
+                    self._drop("link", "del", index=index)
             elif indexes:
                 for index in indexes.values():
-                    self._netlink.link("set", index=index, group=_DOOMED)
-                self._netlink.link("del", index=0, group=_DOOMED)
+                    self._drop("link", "set", index=index, group=_DOOMED)
+                self._drop("link", "del", index=0, group=_DOOMED)
         except NetlinkError as error:
             raise _refused(Change(DELETE_TAP, ", ".join(indexes)[:80]), error.code, str(error)) from error
+
+    def _call(self, kind: str, verb: str, **which: Any) -> None:
+        getattr(self._netlink, kind)(verb, **which)
+
+    def _drop(self, kind: str, verb: str, **which: Any) -> None:
+        """What somebody else has removed meanwhile is gone all the same."""
+        try:
+            self._call(kind, verb, **which)
+        except NetlinkError as error:
+            if error.code not in _GONE:
+                raise
 
     def _has_strangers(self, indexes: set[int]) -> bool:
         """Whether a link that is not to go is in the group of those that go."""
@@ -189,7 +191,7 @@ class Taps:
         """It lives on only once it has its alias: what a killed process leaves is ours for all to see, or gone."""
         descriptor = os.open(_TUN, os.O_RDWR | os.O_CLOEXEC)
         try:
-            request = struct.pack("16sH22x", tap.name.encode(), _TAP_WITHOUT_HEADER)
+            request = struct.pack("16sH22x", tap.name.encode(), _NEW_TAP_WITHOUT_HEADER)
             fcntl.ioctl(descriptor, _TUNSETIFF, request)
             index = socket.if_nametoindex(tap.name)
             self._indexes[tap.name] = index
@@ -207,21 +209,19 @@ class Taps:
         address, _, length = change.value.partition("/")
         more = {"flags": _NO_PREFIX_ROUTE | (_NO_DAD if ":" in address else 0)} if verb == "replace" else {}
         index = self._indexes[change.tap]
-        self._netlink.addr(verb, index=index, address=address, prefixlen=int(length), **more)
+        do = self._drop if verb == "del" else self._call
+        do("addr", verb, index=index, address=address, prefixlen=int(length), **more)
 
     def _route(self, verb: str, change: Change) -> None:
         version = ipaddress.ip_address(change.value).version
         more = {"scope": _SCOPE_LINK, "family": 2} if version == 4 else {"family": 10}
         destination = f"{change.value}/{HOST_BITS[version]}"
-        self._netlink.route(verb, dst=destination, oif=self._indexes[change.tap], proto=ROUTE_PROTOCOL, **more)
+        do = self._drop if verb == "del" else self._call
+        do("route", verb, dst=destination, oif=self._indexes[change.tap], proto=ROUTE_PROTOCOL, **more)
 
 
 def _tap(link: Link) -> Tap:
     return Tap(name=link.name, alias=link.alias, mac=link.mac, mtu=link.mtu, up=link.up, doomed=link.group == _DOOMED)
-
-
-def _taken(name: str) -> NetError:
-    return NetError(f"the link {name} is there and not ours", "Rename or delete it, or use another prefix")
 
 
 def with_sysctls(found: Tap, wanted: Tap | None) -> Tap:
@@ -247,7 +247,7 @@ def _write_sysctl(assignment: str) -> None:
 def _refused(change: Change, code: int, reason: str) -> NetError:
     next_step = {
         errno.EPERM: "Run as root, with CAP_NET_ADMIN in this network namespace",
-        errno.EBUSY: "Another process holds the tap, or a link of that name is there: see `ip -d link`",
+        errno.EBUSY: "A link of that name is there and not ours: see `ip -d link`, rename it or delete it",
         errno.ENOENT: f"See whether {_TUN} and the sysctl are there",
     }.get(code, "Apply the plan again: it goes on from here")
     return NetError(f"the kernel refuses to {change.what} {change.value} on {change.tap}: {reason}", next_step)

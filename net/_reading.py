@@ -46,7 +46,6 @@ from ._messages import (
     route_request,
     table_of,
 )
-from ._ruleset import TABLE
 
 _NETFILTER: Final = 12
 _SOL_NETLINK: Final = 270
@@ -169,12 +168,16 @@ class Watch:
 
     _links: socket.socket
     _tables: socket.socket
+    _table: str
 
     @classmethod
-    def open(cls) -> Self:
-        """:raises NetError: the kernel refuses it"""
+    def open(cls, table: str) -> Self:
+        """
+        :param table: the name of our tables
+        :raises NetError: the kernel refuses it
+        """
         try:
-            return cls(_listening(socket.NETLINK_ROUTE, _LINK_GROUPS), _listening(_NETFILTER, _TABLE_GROUPS))
+            return cls(_listening(socket.NETLINK_ROUTE, _LINK_GROUPS), _listening(_NETFILTER, _TABLE_GROUPS), table)
         except OSError as error:
             raise NetError(
                 f"the kernel does not tell of changes of the network: {error.strerror}",
@@ -193,7 +196,7 @@ class Watch:
         for message in links:
             _note(message, indexes, names)
         tables, tables_lost = _waiting(self._tables)
-        return Noticed(frozenset(indexes), names, _transactions(tables), links_lost, tables_lost)
+        return Noticed(frozenset(indexes), names, _transactions(tables, self._table), links_lost, tables_lost)
 
 
 def _unanswered(error: OSError) -> NetError:
@@ -236,12 +239,12 @@ def _note(message: Message, indexes: set[int], names: dict[int, str]) -> None:
         indexes.add(route.index)
 
 
-def _transactions(told: list[Message]) -> int:
-    count, ours = 0, False
+def _transactions(told: list[Message], ours: str) -> int:
+    count, is_ours = 0, False
     for message in told:
         table = table_of(message)
         if table is None:
-            count, ours = count + ours, False
-        elif table == TABLE:
-            ours = True
+            count, is_ours = count + is_ours, False
+        elif table == ours:
+            is_ours = True
     return count

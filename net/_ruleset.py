@@ -18,13 +18,24 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from ._taps import DEFAULT_PREFIX
+
 TABLE: Final = "cloudd"
+"""That of the default prefix."""
+
 FAMILIES: Final = ("inet", "arp")
+ACCEPTS: Final = "accept"
+"""The policy of our chains."""
 
 Name = tuple[str, str]
 """The family of the table, and the name of the set or chain in it."""
 
 Command = dict[str, Any]
+
+
+def table_name(prefix: str) -> str:
+    """Of our tables: networks with other prefixes on one host have their own."""
+    return TABLE if prefix == DEFAULT_PREFIX else f"{TABLE}-{prefix}"
 
 
 def text_of(value: Any) -> str:
@@ -55,11 +66,11 @@ class Chain:
     """
     A chain and the marks of its rules.
 
-    :ivar base: type, hook and priority, where it is called by the kernel
+    :ivar base: type, hook, priority and policy, where it is called by the kernel
     :ivar marks: comments of its rules, in order
     """
 
-    base: tuple[str, str, int] | None = None
+    base: tuple[str, str, int, str] | None = None
     marks: tuple[str, ...] = ()
 
 
@@ -67,11 +78,13 @@ class Chain:
 class Ruleset:
     """
     :ivar families: of the tables that are there
+    :ivar flagged: those of them that have a flag; ``dormant`` would put the whole table to sleep
     :ivar elements: by set, each as its JSON text
     :ivar expressions: by mark, each as its JSON text; empty in one that was read
     """
 
     families: frozenset[str] = frozenset()
+    flagged: frozenset[str] = frozenset()
     sets: dict[Name, Set] = field(factory=dict)
     elements: dict[Name, frozenset[str]] = field(factory=dict)
     chains: dict[Name, Chain] = field(factory=dict)
@@ -81,6 +94,7 @@ class Ruleset:
 def read(listings: Iterable[dict[str, Any]]) -> Ruleset:
     """:param listings: each the answer to ``list table`` for one of our tables"""
     families: set[str] = set()
+    flagged: set[str] = set()
     sets: dict[Name, Set] = {}
     elements: dict[Name, frozenset[str]] = {}
     chains: dict[Name, Chain] = {}
@@ -89,6 +103,8 @@ def read(listings: Iterable[dict[str, Any]]) -> Ruleset:
         ((kind, body),) = item.items()
         if kind == "table":
             families.add(body["family"])
+            if body.get("flags"):
+                flagged.add(body["family"])
         elif kind in {"set", "map"}:
             name = (body["family"], body["name"])
             key = body["type"]
@@ -99,18 +115,36 @@ def read(listings: Iterable[dict[str, Any]]) -> Ruleset:
             )
             elements[name] = frozenset(map(text_of, body.get("elem", ())))
         elif kind == "chain":
-            base = (body["type"], body["hook"], body["prio"]) if "hook" in body else None
+            base = (body["type"], body["hook"], body["prio"], body.get("policy", ACCEPTS)) if "hook" in body else None
             chains[body["family"], body["name"]] = Chain(base)
         elif kind == "rule":
             rules.setdefault((body["family"], body["chain"]), []).append(body.get("comment", ""))
     chains = {name: Chain(chain.base, tuple(rules.get(name, ()))) for name, chain in chains.items()}
-    return Ruleset(families=frozenset(families), sets=sets, elements=elements, chains=chains)
+    return Ruleset(
+        families=frozenset(families), flagged=frozenset(flagged), sets=sets, elements=elements, chains=chains
+    )
 
 
-def difference(found: Ruleset, wanted: Ruleset) -> list[Command]:
-    """What makes ``wanted`` of ``found``; nothing where they are equal."""
+def difference(found: Ruleset, wanted: Ruleset, table: str = TABLE) -> list[Command]:
+    """
+    What makes ``wanted`` of ``found``; nothing where they are equal.
+
+    :param table: name of the tables
+    """
     if found == wanted:
         return []
+    return [_in_table(command, table) for command in _commands(found, wanted)]
+
+
+def _in_table(command: Command, table: str) -> Command:
+    ((verb, objects),) = command.items()
+    ((kind, body),) = objects.items()
+    place = {"name": table} if kind == "table" else {"table": table}
+    return {verb: {kind: {**body, **place}}}
+
+
+def _commands(found: Ruleset, wanted: Ruleset) -> list[Command]:
+    """Without the names of the tables."""
     reset = [_object("delete", "table", family) for family in sorted(found.families) if _unlike(found, wanted, family)]
     if reset:
         found = _without(found, {command["delete"]["table"]["family"] for command in reset})
@@ -131,8 +165,8 @@ def difference(found: Ruleset, wanted: Ruleset) -> list[Command]:
 
 
 def _unlike(found: Ruleset, wanted: Ruleset, family: str) -> bool:
-    """Whether a table cannot be changed into what is wanted: it is not, or a set or a base chain is of another kind."""
-    if family not in wanted.families:
+    """Whether a table cannot be changed into what is wanted: a flag, a set or a base chain is another, or it goes."""
+    if family not in wanted.families or family in found.flagged:
         return True
     sets = (name for name in found.sets.keys() & wanted.sets.keys() if name[0] == family)
     chains = (name for name in found.chains.keys() & wanted.chains.keys() if name[0] == family)
@@ -144,6 +178,7 @@ def _unlike(found: Ruleset, wanted: Ruleset, family: str) -> bool:
 def _without(ruleset: Ruleset, families: set[str]) -> Ruleset:
     return Ruleset(
         families=ruleset.families - families,
+        flagged=ruleset.flagged - families,
         sets={name: value for name, value in ruleset.sets.items() if name[0] not in families},
         elements={name: value for name, value in ruleset.elements.items() if name[0] not in families},
         chains={name: value for name, value in ruleset.chains.items() if name[0] not in families},
@@ -151,8 +186,7 @@ def _without(ruleset: Ruleset, families: set[str]) -> Ruleset:
 
 
 def _object(verb: str, kind: str, family: str, **more: Any) -> Command:
-    place = {"name": TABLE} if kind == "table" else {"table": TABLE}
-    return {verb: {kind: {"family": family, **place, **more}}}
+    return {verb: {kind: {"family": family, **more}}}
 
 
 def _add_set(name: Name, made: Set) -> Command:
@@ -166,8 +200,8 @@ def _add_set(name: Name, made: Set) -> Command:
 def _add_chain(name: Name, chain: Chain) -> Command:
     more: dict[str, Any] = {}
     if chain.base:
-        kind, hook, priority = chain.base
-        more = {"type": kind, "hook": hook, "prio": priority, "policy": "accept"}
+        kind, hook, priority, policy = chain.base
+        more = {"type": kind, "hook": hook, "prio": priority, "policy": policy}
     return _object("add", "chain", name[0], name=name[1], **more)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from attrs import frozen
 
 from ._errors import BadPlan
-from ._values import IPV4, TAP_NAME_LENGTH, Plan, Port
+from ._values import IPV4, IPV6_MTU, TAP_NAME_LENGTH, Plan, Port
 
 DEFAULT_PREFIX: Final = "cld"
 HOST_BITS: Final = {4: 32, 6: 128}
@@ -92,6 +92,9 @@ def _sysctls(name: str, port: Port) -> Iterable[tuple[str, str]]:
     yield f"ipv4/conf/{name}/proxy_arp", "1"
     # The kernel waits up to this long (1/100 s) before it answers for others: 0.8 s, if nothing is said.
     yield f"ipv4/neigh/{name}/proxy_delay", "0"
+    # The kernel takes IPv6 from a link with a smaller MTU, and its settings with it.
+    if port.mtu < IPV6_MTU:
+        return
     yield f"ipv6/conf/{name}/accept_ra", "0"
     if any(ip.version != IPV4 for ip in port.fixed_ips):
         yield f"ipv6/conf/{name}/forwarding", "1"

@@ -12,6 +12,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from attrs import field, frozen
@@ -28,8 +29,11 @@ TAP_NAME_LENGTH: Final = 15
 PROTOCOLS: Final = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58, "sctp": 132}
 """Numbers of IANA; ``ipv6-icmp`` and ``icmp`` of an IPv6 rule are 58."""
 
-WITH_PORTS: Final = frozenset({6, 17, 132})
+WITH_PORTS: Final = frozenset({6, 17, 33, 132, 136})
 ICMP: Final = frozenset({1, 58})
+IPV6_MTU: Final = 1280
+"""The smallest of a link with IPv6, in bytes: RFC 8200, section 5."""
+
 _SLAAC_BITS: Final = 64
 """RFC 4862 leaves the length to the link; Ethernet has 64 (RFC 2464)."""
 
@@ -45,7 +49,11 @@ def printed(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 
 
 def eui_64(prefix: str, mac: str) -> str:
-    """The address that a station makes of a /64: RFC 4291, appendix A."""
+    """
+    The address that a station makes of a /64: RFC 4291, appendix A.
+
+    :param prefix: an address of it
+    """
     octets = bytes.fromhex(mac.replace(":", ""))
     identifier = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
     return printed(ipaddress.IPv6Address(ipaddress.IPv6Address(prefix).packed[:8] + identifier))
@@ -66,7 +74,9 @@ def _mac(value: str) -> str:
     return mac
 
 
+@lru_cache(maxsize=1 << 16)
 def _address(value: str) -> str:
+    """Members of a group are given again with each change of it: a thousand of them cost 4 ms anew."""
     try:
         return printed(ipaddress.ip_address(value))
     except ValueError:
@@ -207,6 +217,12 @@ class Port:
         if self.domain and not _DOMAIN.fullmatch(self.domain):
             raise BadPlan(f"ports[{self.id}].domain", "is no domain", "Give names of hosts with dots between them")
         for fixed in self.fixed_ips:
+            if fixed.version == IPV6 and self.mtu < IPV6_MTU:
+                raise BadPlan(
+                    f"ports[{self.id}].mtu",
+                    f"{self.mtu} is too small for {fixed.address}",
+                    f"Give at least {IPV6_MTU} bytes, or no address of IPv6",
+                )
             if fixed.slaac and fixed.address != eui_64(fixed.address, self.mac):
                 raise BadPlan(
                     f"ports[{self.id}].fixed_ips.slaac",
@@ -267,7 +283,9 @@ class Rule:
             return
         top = 255 if self.is_icmp else 65535
         if not self.is_icmp and self.protocol not in WITH_PORTS:
-            raise BadPlan("rule.first", "its protocol has no ports", "Leave them out, or give tcp, udp or sctp")
+            raise BadPlan(
+                "rule.first", "its protocol has no ports", "Leave them out, or give tcp, udp, sctp, dccp or udplite"
+            )
         if self.first is None or (self.last is None and not self.is_icmp):
             raise BadPlan("rule.first", "half of the range is missing", "Give both ends, or for ICMP the type")
         if not 0 <= self.first <= top or not 0 <= (self.last or 0) <= top:

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Self
 
 from attrs import define, evolve, field
 
 from ._changes import FIREWALL, Change, additions, removals
+from ._errors import NetError
 from ._firewall import plan_firewall
 from ._libnftables import carry_out, read_tables
 from ._netlink import Taps, with_sysctls
 from ._reading import Noticed, Reader, Watch
-from ._ruleset import Command, difference
+from ._ruleset import Command, Ruleset, difference, table_name
 from ._standing import Standing, Step
 from ._taps import Tap
 
@@ -32,13 +34,21 @@ class Believed:
     :ivar lost: the kernel had more to tell than it could keep: all has to be read again
     """
 
-    reader: Reader = field(factory=Reader.open)
-    _watch: Watch = field(factory=Watch.open)
+    reader: Reader
+    _watch: Watch
     indexes: dict[str, int] = field(factory=dict)
     taps: dict[str, Tap] = field(factory=dict)
     dirty: set[str] = field(factory=set)
     firewall: bool = False
     lost: bool = False
+
+    @classmethod
+    def open(cls, table: str) -> Self:
+        """
+        :param table: the name of our tables
+        :raises NetError: the kernel does not tell
+        """
+        return cls(Reader.open(), Watch.open(table))
 
     def close(self) -> None:
         self.reader.close()
@@ -68,13 +78,18 @@ class Believed:
 
 @define
 class Work:
-    """One call's reading and writing; after an error what is believed is to be forgotten."""
+    """
+    One call's reading and writing; after an error what is believed is to be forgotten.
+
+    :ivar refused: ids of ports whose tap cannot be made as it is wanted -> why
+    """
 
     _kernel: Taps
     _believed: Believed
     _standing: Standing
     _on_change: Callable[[Change], None]
     changes: list[Change] = field(factory=list)
+    refused: dict[str, NetError] = field(factory=dict)
 
     def read_all(self, sysctls: bool) -> None:
         """:param sysctls: read them, too; else they are believed to be as before"""
@@ -86,7 +101,7 @@ class Work:
             name: with_sysctls(tap, wanted.get(name))
             if sysctls or name not in before
             else evolve(tap, sysctls=before[name].sysctls)
-            for name, tap in self._kernel.read(wanted).items()
+            for name, tap in self._kernel.read().items()
         }
 
     def read_dirty(self) -> set[str]:
@@ -124,20 +139,27 @@ class Work:
         self.delete(self._believed.taps)
 
     def make(self, names: Iterable[str]) -> None:
-        """Those that are wanted, each as it is wanted."""
+        """Those that are wanted, each as it is wanted; one that cannot be made does not stop the others."""
         for name in sorted(names):
             if wanted := self._standing.taps.get(name):
-                self._make_one(name, wanted)
+                try:
+                    self._make_one(name, wanted)
+                except NetError as error:
+                    self.refused[wanted.alias] = error
+                    # Nobody knows how far it came: the next call reads it.
+                    self._believed.taps.pop(name, None)
+                    self._believed.notice(self._standing.taps, {name})
+                    self._believed.dirty.add(name)
 
     def firewall(self) -> None:
         """Read the tables and make the difference."""
         self._believed.notice(self._standing.taps)
-        self._carry_out(difference(read_tables(), plan_firewall(self._standing.plan(), self._kernel.prefix)))
+        self._carry_out(read_tables(self._table), plan_firewall(self._standing.plan(), self._kernel.prefix))
 
     def firewall_part(self, step: Step) -> None:
         """Make the difference that the update makes, where the rest is known to be there."""
         if self._believed.firewall:
-            self._carry_out(difference(step.before, step.after))
+            self._carry_out(step.before, step.after)
         else:
             self.firewall()
 
@@ -152,7 +174,12 @@ class Work:
             self._believed.taps[name] = wanted
             self._believed.notice(self._standing.taps, {name})
 
-    def _carry_out(self, commands: list[Command]) -> None:
+    @property
+    def _table(self) -> str:
+        return table_name(self._kernel.prefix)
+
+    def _carry_out(self, found: Ruleset, wanted: Ruleset) -> None:
+        commands: list[Command] = difference(found, wanted, self._table)
         self._believed.firewall = True
         if commands:
             carry_out(commands)

@@ -34,7 +34,11 @@ def main(tap: str, mac: str) -> None:
     while True:
         for ready in select.select([host, guest, 0], [], [])[0]:
             if ready == host:
-                os.write(guest, os.read(host, 65536))
+                try:
+                    frame = os.read(host, 65536)
+                except OSError:  # the tap was deleted
+                    return
+                os.write(guest, frame)
             elif ready == guest:
                 os.write(host, os.read(guest, 65536))
             elif line := os.read(0, 65536):

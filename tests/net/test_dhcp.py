@@ -57,10 +57,16 @@ class PlanTest(SynchronousTestCase):
             self.assertEqual(plan_dhcp(plan, FOLDER, "cld"), Served())
 
     def test_options_are_shared(self) -> None:
-        """A port costs one line; ports of one subnet share their options and its range."""
+        """A port costs one line; ports of one subnet share their options and its range, others have their own."""
         one, many = (plan_dhcp(plan_of(*range(1, 1 + count)), FOLDER, "cld") for count in (1, 50))
         self.assertEqual((one.configuration, one.options), (many.configuration, many.options))
         self.assertEqual((one.hosts.count("\n"), many.hosts.count("\n")), (1, 50))
+        other = evolve(port_of(60), mtu=1400)
+        plan = Plan(ports=(*plan_of(1, 2).ports, other), groups=(GROUP,))
+        lines = plan_dhcp(plan, FOLDER, "cld").options.removeprefix(one.options).splitlines()
+        self.assertIn("tag:cld0000003c-000,option:mtu,1400", lines)
+        self.assertTrue(all(line.startswith("tag:cld0000003c-000,") for line in lines))
+        self.assertEqual(len(lines), one.options.count("\n"))
 
     def test_ranges(self) -> None:
         """Each subnet is a range once; of IPv6 it says whether guests make their addresses themselves."""
@@ -75,8 +81,8 @@ class PlanTest(SynchronousTestCase):
         """The default route is among the static ones, which make clients ignore the router."""
         served = plan_dhcp(_rich_plan(), FOLDER, "cld")
         routes = "169.254.169.254/32,10.0.255.254,10.50.0.0/16,10.0.0.6,0.0.0.0/0,10.0.255.254"
-        self.assertIn(f",option:classless-static-route,{routes}\n", served.options)
-        self.assertIn(",option:dns-server,9.9.9.9\n", served.options)
+        self.assertIn(f"option:classless-static-route,{routes}\n", served.options)
+        self.assertIn("option:dns-server,9.9.9.9\n", served.options)
         self.assertIn(",10.0.0.5,web-1,", served.hosts)
 
 
@@ -218,6 +224,59 @@ class DnsmasqTest(SynchronousTestCase):
         self.apply(plan_of(5))
         (self.folder / "hosts").write_text(plan_dhcp(plan_of(5, 6), self.folder, "cld").hosts)
         self.assertEqual(self.apply(plan_of(5, 6)), ("reload",))
+
+    def test_read_again_after_a_lease(self) -> None:
+        """The process that has given leases reads its files again and lives on, with the options of each."""
+        other = evolve(port_of(7), mtu=1400, domain="b.example")
+        plan = Plan(ports=(port_of(5), port_of(6), other), groups=(GROUP,))
+        self.apply(plan_of(5))
+        pid = Dhcp(self.folder).pid()
+        guest = self.host.guest(port_of(5))
+        self._ask(guest)
+        self.assertEqual(self.apply(plan), ("write hosts", "write options", "reload"))
+        self.assertIn("mtu=1500", self._ask(guest))
+        self.assertIn("domain=b.example mtu=1400", self._ask(self.host.guest(other)))
+        self.assertEqual(self.apply(plan_of(5)), ("write hosts", "write options", "reload"))
+        self.assertIn("domain= mtu=1500", self._ask(guest))
+        self.assertEqual(Dhcp(self.folder).pid(), pid)
+
+    def test_an_address_is_used_again(self) -> None:
+        """Who gets the address of a port that has gone is served at once, and the leases of others stay."""
+        self.apply(plan_of(5, 6))
+        for number in (5, 6):
+            self.assertIn(f"ip=10.0.0.{number}", self._ask(self.host.guest(port_of(number))))
+        self.assertEqual(self.apply(plan_of(6)), ("write hosts", "reload"))
+        heir = _with(port_of(7), *port_of(5).fixed_ips)
+        plan = Plan(ports=(port_of(6), heir), groups=(GROUP,))
+        self.assertEqual(self.apply(plan), ("write hosts", "stop", "forget leases", "start"))
+        self.assertIn(" 10.0.0.6 ", (self.folder / "leases").read_text())
+        self.assertIn("ip=10.0.0.5", self._ask(self.host.guest(heir)))
+        self.assertEqual(self.apply(plan), ())
+
+    def test_an_address_comes_back(self) -> None:
+        """A port that is plugged again keeps its lease: nothing is started anew."""
+        self.apply(plan_of(5, 6))
+        self.assertIn("ip=10.0.0.5", self._ask(self.host.guest(port_of(5))))
+        self.apply(plan_of(6))
+        self.assertEqual(self.apply(plan_of(5, 6)), ("write hosts", "reload"))
+
+    def test_repaired(self) -> None:
+        """A file that somebody has changed is put right and told of, and a dnsmasq that has ended is started."""
+        dhcp = Dhcp(self.folder)
+        self.host.call(lambda: HostNetwork().apply(plan_of(5)))
+        self.host.call(lambda: dhcp.apply(plan_of(5)))
+        (self.folder / "hosts").write_text("")
+        self.assertEqual(self.host.call(dhcp.repair), ("write hosts", "reload"))
+        (self.folder / "configuration").write_text("port=0\n")
+        self.assertEqual(self.host.call(dhcp.repair), ("write configuration", "stop", "start"))
+        pid = dhcp.pid()
+        assert pid
+        os.kill(pid, signal.SIGKILL)
+        while dhcp.pid() == pid:
+            os.sched_yield()
+        self.assertEqual(self.host.call(dhcp.repair), ("start",))
+        self.assertIn("ip=10.0.0.5", self._ask(self.host.guest(port_of(5))))
+        self.assertEqual(self.host.call(dhcp.repair), ())
 
     def test_nobody_left(self) -> None:
         """Without ports there is no process and no file."""

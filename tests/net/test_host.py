@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,7 +23,6 @@ from net import (
     Group,
     HostNetwork,
     Metadata,
-    NetError,
     Plan,
     Rule,
 )
@@ -198,12 +198,55 @@ class ApplyTest(_HostCase):
         self.assertIn("Run as root", refused)
 
     def test_a_link_of_others(self) -> None:
-        """A name that is taken is said, and the link stays as it is."""
+        """A name that is taken is said, the link stays as it is, and the other ports are made."""
         self.host.run(f"ip link add {A} type bridge")
-        before = self.state()
-        error = self.assertRaises(NetError, self.apply, plan_of(5))
-        self.assertIn(A, error.cause)
-        self.assertEqual(self.state(), before)
+        before = self.host.run(f"ip -d link show {A}")
+        refused = self.apply(plan_of(5, 6)).refused
+        self.assertEqual(list(refused), [port_of(5).id])
+        self.assertIn(A, refused[port_of(5).id].cause)
+        self.assertIn("not ours", refused[port_of(5).id].next_step)
+        self.assertEqual(self.host.run(f"ip -d link show {A}"), before)
+        self.assertIn(B, self.host.run("ip link"))
+        self.host.run(f"ip link del {A}")
+        self.assertEqual(self.apply(plan_of(5, 6)).refused, {})
+
+    def test_two_prefixes(self) -> None:
+        """Networks with different prefixes live on one host, and neither touches what is the other's."""
+        self.apply(plan_of(5))
+        other = HostNetwork("abc")
+        self.addCleanup(other.close)
+        self.host.call(lambda: other.apply(plan_of(6)))
+        self.assertEqual(self.apply(plan_of(5)), Applied(()))
+        self.assertEqual(self.host.call(lambda: other.apply(plan_of(6))), Applied(()))
+        self.assertEqual(self.host.run("nft list tables").count("cloudd-abc"), 2)
+        self.host.call(lambda: other.apply(Plan()))
+        self.assertEqual(self.apply(plan_of(5)), Applied(()))
+        self.assertNotIn("cloudd-abc", self.host.run("nft list tables"))
+
+    def test_a_small_mtu(self) -> None:
+        """An MTU that is too small takes IPv6 from the link, and the port lives on; it comes back with the MTU."""
+        plan = plan_of(5)
+        self.apply(plan)
+        small = Plan(ports=(evolve(port_of(5), mtu=1000),), groups=(GROUP,))
+        for each in (small, plan, small):
+            applied = self.apply(each)
+            self.assertTrue(applied.changes)
+            self.assertEqual(applied.refused, {})
+            self.assertEqual(self.apply(each), Applied(()))
+        self.assertFalse(Path(f"/proc/sys/net/ipv6/conf/{A}").exists())
+
+    def test_put_to_sleep(self) -> None:
+        """A table that sleeps and a chain that drops what no rule names are seen, and made again."""
+        self.apply(plan_of(5))
+        for command in (
+            "add table inet cloudd '{ flags dormant; }'",
+            "add chain inet cloudd from-ports '{ type filter hook prerouting priority -300; policy drop; }'",
+        ):
+            self.host.run(f"nft {command}")
+            self.assertTrue(self.apply(plan_of(5)).changes, command)
+            self.assertEqual(self.apply(plan_of(5)), Applied(()))
+            self.assertNotIn("dormant", self.host.run("nft list ruleset"))
+            self.assertNotIn("policy drop", self.host.run("nft list ruleset"))
 
     def test_bad_prefix(self) -> None:
         """A prefix that leaves no room for ids is refused."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from net import EGRESS, Applied, BadPlan, Change, Group, HostNetwork, NetError, Observed, Plan, Rule, Update
+from net._netlink import Taps
+from net._reading import Reader
 
 from .namespaces import Host
 from .plans import GROUP, plan_of, port_of
@@ -137,10 +141,25 @@ class QuickTest(SynchronousTestCase):
         """What was refused stays asked for: once the cause is gone, the next change makes it."""
         self.apply(plan_of(5))
         self.host.run(f"ip link add {B} type bridge")
-        self.assertRaises(NetError, self.change, Update(ports=(port_of(6),)))
+        refused = self.host.call(lambda: self.network.change(Update(ports=(port_of(6),)))).refused
+        self.assertEqual(list(refused), [port_of(6).id])
         self.host.run(f"ip link del {B}")
         self.assertTrue(self.change(Update()))
         self.assert_is(plan_of(5, 6))
+
+    def test_gone_meanwhile(self) -> None:
+        """Taps that somebody deletes while we are about to are gone, alone and among others."""
+        self.apply(plan_of(5, 6, 7))
+
+        def delete(*names: str) -> None:
+            with closing(Reader.open()) as reader, Taps("cld", reader, {}) as taps:
+                taps.read()
+                self.host.run(f"ip link del {names[0]}")
+                taps.delete(names)
+
+        self.host.call(lambda: delete(A))
+        self.host.call(lambda: delete(B, "cld00000007-000"))
+        self.assertNotIn("cld", self.host.run("ip link"))
 
     def test_doomed_taps(self) -> None:
         """Who was killed between naming what goes and deleting it leaves taps that may be wanted again."""

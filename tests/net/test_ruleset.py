@@ -77,5 +77,5 @@ class RulesetTest(SynchronousTestCase):
             '{"rule": {"family": "arp", "table": "cloudd", "chain": "c", "comment": "d1", "expr": []}},'
             '{"rule": {"family": "arp", "table": "cloudd", "chain": "c", "expr": []}}]}'
         )
-        chain = Chain(("filter", "input", 0), ("d1", ""))
+        chain = Chain(("filter", "input", 0, "accept"), ("d1", ""))
         self.assertEqual(read([listing]), Ruleset(families=frozenset({"arp"}), chains={("arp", "c"): chain}))
