@@ -77,9 +77,8 @@ def drive_files(facts: GuestFacts, admin_password: str, entropy: Entropy) -> dic
     extra, content = _files(facts)
     if admin_password:
         extra["admin_pass"] = admin_password
-    for named in (*_openstack.VERSIONS, _openstack.LATEST):
-        version = _openstack.version_of(named)
-        assert version is not None
+    versions = {**{each: each for each in _openstack.VERSIONS}, _openstack.LATEST: _openstack.VERSIONS[-1]}
+    for named, version in versions.items():
         for name in _openstack.documents_of(facts, version):
             if name != _openstack.PASSWORD:
                 found[f"openstack/{named}/{name}"] = _openstack.document(facts, version, name, entropy, extra)

@@ -93,10 +93,8 @@ class Metadata:
 
         :raises NoSuchGuest: as ``find``; ``NotReady`` and ``TooManyRequests`` too
         """
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
-            raise NoSuchGuest from None  # no address of a network: a local socket's, or a link's
+        if not _is_of_network(address):
+            raise NoSuchGuest
         if wait_s := self._rate.wait_s(address, self._resources.reactor.seconds()):
             raise TooManyRequests(wait_s)
         version = self._resources.database.version()
@@ -174,3 +172,12 @@ class Metadata:
         except Exception as error:
             raise SelfCheckFailed("cloudd.metadata", str(error) or type(error).__name__) from error
         raise SelfCheckFailed("cloudd.metadata", f"{_SELF_CHECK} is nobody's, and somebody was found there")
+
+
+def _is_of_network(address: str) -> bool:
+    """Whether a port may have it: neither a local socket's name nor an address of one link."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return "%" not in address

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import evolve
 from sqlalchemy import update
@@ -88,7 +88,13 @@ def rich_facts(**members: Any) -> GuestFacts:
 
 
 class GuestCase(TestCase):
-    """Base of tests with records: Alice's network, and a server of hers on node ``n1``, called ``host-1``."""
+    """
+    Base of tests with records: Alice's network, and a server of hers on node ``n1``, called ``host-1``.
+
+    :cvar prefix: of the network's addresses
+    """
+
+    prefix: ClassVar[str] = "10.0.0"
 
     def setUp(self) -> None:
         self.database = InlineDatabase(copy_of(self, new_template()[0]) if on_postgres() else b"")
@@ -98,14 +104,15 @@ class GuestCase(TestCase):
             first_flavors(connection)
             self.flavor = one_flavor(connection, ALICE, "1")
             wanted = Network(id="", project_id="p1", name="net")
-            self.network = network.create_network(connection, ALICE, wanted, frozenset())
+            self.network = network.create_network(connection, ALICE, wanted)
             self.subnet = self.new_subnet(connection, self.network.id)
 
     def new_subnet(self, connection: Any, network_id: str) -> Subnet:
-        """10.0.0.0/24, of any network."""
+        """A /24 of any network."""
         wanted = Subnet(
-            id="", project_id="p1", network_id=network_id, ip_version=4, cidr="10.0.0.0/24", gateway_ip="10.0.0.1",
-            dns_nameservers=("10.0.0.2",), host_routes=(HostRoute("10.9.0.0/16", "10.0.0.3"),),
+            id="", project_id="p1", network_id=network_id, ip_version=4, cidr=f"{self.prefix}.0/24",
+            gateway_ip=f"{self.prefix}.254", dns_nameservers=("10.0.0.2",),
+            host_routes=(HostRoute("10.9.0.0/16", "10.0.0.3"),),
         )  # fmt: skip
         return network.create_subnet(connection, ALICE, wanted, frozenset({"gateway_ip"}))
 

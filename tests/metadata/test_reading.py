@@ -29,7 +29,7 @@ class ReadingTests(GuestCase):
         """With the same addresses as the first one."""
 
         def make(connection: Any) -> str:
-            made = network.create_network(connection, ALICE, Network(id="", project_id="p1"), frozenset())
+            made = network.create_network(connection, ALICE, Network(id="", project_id="p1"))
             self.new_subnet(connection, made.id)
             return made.id
 
