@@ -32,11 +32,13 @@ from cloudd.interfaces.application import (
 )
 from cloudd.interfaces.settings import NODE_ID
 from cloudd.joining import NodeFolder
+from cloudd.metadata import Metadata, OwnNode
 from cloudd.network import forget_quota
-from cloudd.nodes import MESSAGES, NodeError, Nodes, NodeTopic, Orders
+from cloudd.nodes import MESSAGES, NodeError, Nodes, NodeTopic, NoSuchNode, Orders
 from cloudd.objects import Objects, ObjectsError
 from cloudd.protocols.events import EVENT_STATES, events_face
 from cloudd.protocols.http import Handler, Request
+from cloudd.protocols.metadata import metadata_face
 from cloudd.protocols.monitoring import monitoring_face
 from cloudd.protocols.nodes import NodeListener
 from cloudd.protocols.rest import compute, identity, image, network
@@ -154,8 +156,9 @@ class Application:
         self.nodes = Nodes(resources, self.tasks, {**self.tasks.readable, **MESSAGES, **API_VERSIONS})
         self.node_listener = NodeListener(resources, self.nodes)
         self.node_topic = NodeTopic(resources, self.nodes)
+        self.metadata = Metadata(resources, self._own_name)
         self._parts: dict[
-            str, Identity | Objects | Images | Events | Backups | Tasks | Nodes | NodeListener | NodeTopic
+            str, Identity | Objects | Images | Events | Backups | Tasks | Nodes | NodeListener | NodeTopic | Metadata
         ] = {
             "identity": self.identity,
             "objects": self.objects,
@@ -166,6 +169,7 @@ class Application:
             "nodes": self.nodes,
             "node listener": self.node_listener,
             "node topic": self.node_topic,
+            "metadata": self.metadata,
         }
         self._calls: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
             **self.tasks.calls(),
@@ -197,6 +201,7 @@ class Application:
             ),
             "object": swift_face(self.identity, self.objects, resources),
             "s3": s3_face(self.identity, self.objects, resources),
+            "metadata": metadata_face(self.metadata),
         }
 
     def self_check(self) -> Deferred[None]:
@@ -273,6 +278,14 @@ class Application:
 
     def _own_node(self) -> Awaitable[str]:
         return self.nodes.own_id()
+
+    async def _own_name(self) -> OwnNode | None:
+        """This node as it stands in the registry; None: it is not there yet."""
+        try:
+            node = await self.nodes.find(await self.nodes.own_id())
+        except NoSuchNode:
+            return None
+        return OwnNode(node.id, node.name)
 
     def _poke_tasks(self) -> None:
         self.tasks.poke()

@@ -47,6 +47,8 @@ CHECKS = (
     Check("object", "/healthcheck", 200),
     Check("object", "/v1/AUTH_self-check", 401),
     Check("s3", "/", 403, b"<Code>AccessDenied</Code>"),
+    Check("metadata", "/", 200, b"2009-04-04"),
+    Check("metadata", "/openstack", 404),
 )
 
 

@@ -85,6 +85,7 @@ from ._server_facts import AUTO, MANUAL, Doing, Fault, Interface, Server, State,
 from ._server_rows import add_interface, add_server, change_server, drop_interface, read_server, read_servers
 from ._shares import release, reserve, resize_share, used_by
 from ._usage import time_us, usage_totals, usages
+from ._zones import zone_of
 
 __all__ = [
     "AFFINITY",
@@ -194,4 +195,5 @@ __all__ = [
     "usage_totals",
     "usages",
     "used_by",
+    "zone_of",
 ]

@@ -22,7 +22,7 @@ from cloudd.interfaces.settings import ListenSettings
 from cloudd.protocols.control import bind_control
 
 from ._inheritance import Inheritance
-from ._listening import ListenError, bind_all, close_all, url_of
+from ._listening import FACES, ListenError, bind_all, close_all, url_of
 from ._state_folder import ProcessLock, StateFolder, StateFolderError
 from ._succession import Found, adopt_orphans, bring_listeners, meet_workers
 from ._tls_front import TLSFront
@@ -32,7 +32,7 @@ OLD_WORKERS_S = 12.0
 
 def endpoints_of(listen: ListenSettings) -> dict[str, str]:
     """Face -> endpoint string."""
-    return {"api": listen.api, "object": listen.object, "s3": listen.s3}
+    return {face: getattr(listen, face) for face in FACES}
 
 
 class Holdings:
@@ -78,7 +78,7 @@ class Holdings:
         self.listeners = self._tls.take(bound, self.found.listeners)
         bring_listeners(self.found, self.listeners, self._state.run)
         self.urls = {
-            face: url_of(listener, getattr(self._listen, f"{face}_url"), secure=face in self._tls.faces)
+            face: url_of(listener, getattr(self._listen, f"{face}_url", ""), secure=face in self._tls.faces)
             for face, listener in bound.items()
         }
         inherited = self._inheritance

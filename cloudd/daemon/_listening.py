@@ -19,15 +19,18 @@ from attrs import frozen
 
 from cloudd.tls_front import CertificateFiles
 
-FACES = ("api", "object", "s3")
+FACES = ("api", "object", "s3", "metadata")
 BACKLOG = 4096
+#: Guests reach the metadata service at an address that the host's network gets when the daemon runs.
+LATER_ADDRESS = frozenset({"metadata"})
+_IP_FREEBIND = 15  # ip(7); not among the constants of socket
 
 
 class ListenError(Exception):
     """
     A face cannot listen; nothing listens.
 
-    :param face: ``api``, ``object`` or ``s3``
+    :param face: one of ``FACES``
     :param endpoint: the endpoint string
     :param cause: what is wrong and what to do
     """
@@ -197,6 +200,8 @@ def _bind(face: str, text: str) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bool(endpoint.interface)))
+            if face in LATER_ADDRESS:
+                listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
             listener.bind((endpoint.interface, endpoint.port))
         listener.listen(endpoint.backlog)
         listener.setblocking(False)

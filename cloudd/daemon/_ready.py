@@ -23,7 +23,7 @@ def notify_systemd(environment: Mapping[str, str], *lines: str) -> None:
 
 def ready_lines(urls: Mapping[str, str], state: StateFolder, written: Sequence[str], seconds: float) -> list[str]:
     """What a person wants to know when the daemon is up."""
-    names = {"api": "OpenStack APIs", "object": "Swift", "s3": "S3"}
+    names = {"api": "OpenStack APIs", "object": "Swift", "s3": "S3", "metadata": "metadata"}
     lines = [f"cloudd is ready after {seconds:.2f} s"]
     lines += [
         f"  {names.get(face, face):<15} {url}{'/identity/v3' if face == 'api' else ''}" for face, url in urls.items()

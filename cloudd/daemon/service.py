@@ -22,7 +22,9 @@ from .settings import SettingsError, read_settings
 class Options(BaseOptions):
     """The command line of ``twistd cloudd``."""
 
-    synopsis = "[--config FILE] [--state DIR] [--api ENDPOINT] [--object ENDPOINT] [--s3 ENDPOINT]"
+    synopsis = (
+        "[--config FILE] [--state DIR] [--api ENDPOINT] [--object ENDPOINT] [--s3 ENDPOINT] [--metadata ENDPOINT]"
+    )
     longdesc = "A cloud in long-lived processes whose code is replaced while they run.  No option is needed."
     optParameters = [
         ["config", None, None, "settings, a TOML file (docs/settings.md)"],
@@ -30,6 +32,7 @@ class Options(BaseOptions):
         ["api", None, None, "endpoint string of the OpenStack APIs, such as tcp:5000:interface=127.0.0.1"],
         ["object", None, None, "endpoint string of the Swift API; empty: off"],
         ["s3", None, None, "endpoint string of the S3 API; empty: off"],
+        ["metadata", None, None, "endpoint string of the metadata service of guests; empty: off"],
     ]
 
     def postOptions(self) -> None:

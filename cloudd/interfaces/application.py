@@ -202,7 +202,7 @@ class Resources:
     host: Host
     role: str  # "front", "agent" or "all"
     generation: int
-    urls: Mapping[str, str]  # face ("api", "object", "s3") -> base URL without a slash at its end
+    urls: Mapping[str, str]  # face ("api", "object", "s3", "metadata") -> base URL without a slash at its end
     secrets: Path  # folder of key files, mode 0700
     bus: Bus | None = None  # to other nodes; None in workers that have none
     orders: OrderTaker | None = None  # of other nodes; as ``bus``

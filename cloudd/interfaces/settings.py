@@ -77,6 +77,12 @@ class ListenSettings:
     api: str = setting("tcp:5000:interface=127.0.0.1", "OpenStack APIs, health, metrics", unit="endpoint string")
     object: str = setting("tcp:8080:interface=127.0.0.1", "Swift API", unit="endpoint string")
     s3: str = setting("tcp:9000:interface=127.0.0.1", "S3 API", unit="endpoint string")
+    metadata: str = setting(
+        "",
+        "metadata service of servers of this host, where the network brings what they send to 169.254.169.254; the "
+        "address need not be there yet",
+        unit="endpoint string",
+    )
     tls_processes: int = setting(
         1,
         "TLS front processes, where an endpoint is ssl; each has one thread",

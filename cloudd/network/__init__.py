@@ -10,6 +10,7 @@ tested in the transaction that writes, and another service makes a port in its o
 An address is a row whose key it is (``_allocation``), so none is given twice however many ask at once.
 """
 
+from ._attachments import Attachment, attachments, ports_at
 from ._errors import (
     BadNetworkValue,
     NetworkConflict,
@@ -62,6 +63,7 @@ from ._quotas import Room, all_quotas, forget_quota, quota_details, quota_of, re
 __all__ = [
     "QUOTA_DEFAULTS",
     "AddressPair",
+    "Attachment",
     "BadNetworkValue",
     "FixedIP",
     "HostRoute",
@@ -80,6 +82,7 @@ __all__ = [
     "Subnet",
     "WantedIP",
     "all_quotas",
+    "attachments",
     "create_group",
     "create_network",
     "create_port",
@@ -103,6 +106,7 @@ __all__ = [
     "one_port",
     "one_rule",
     "one_subnet",
+    "ports_at",
     "quota_details",
     "quota_of",
     "reset_quota",
