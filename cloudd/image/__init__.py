@@ -43,6 +43,7 @@ from ._imports import Imports, import_kinds
 from ._inspection import Findings, Inspector, unfit
 from ._patch import MEMBERS, Operation, property_value, read_operations, refuse_reserved, with_member
 from ._query import COLUMNS, SORTABLE, Condition, ImageQuery, Order
+from ._records import image_record
 from ._service import Images
 from ._source import Sources, read_sources
 
@@ -80,6 +81,7 @@ __all__ = [
     "Sources",
     "UnfitData",
     "data_of",
+    "image_record",
     "import_kinds",
     "property_value",
     "read_operations",
