@@ -89,16 +89,21 @@ def _security_groups(connection: Connection, servers: Sequence[Server]) -> dict[
     return shown
 
 
-def security_groups_of(connection: Connection, access: Access, server_id: str) -> list[SecurityGroup]:
+def security_groups_of(
+    connection: Connection, access: Access, server_id: str
+) -> tuple[frozenset[str], list[SecurityGroup]]:
     """
-    Those of its ports, by name, with their rules.
+    Ids of those of its ports; and by name, with their rules, these and others that their rules name.
 
     :raises NoSuchRecord:
     """
     server = one_server(connection, access, server_id)
     ports = {each.port_id for each in server.interfaces}
     found = group_names_of(connection, [server_id]).get(server_id, ())
-    return group_records(connection, sorted({each.group_id for each in found if each.port_id in ports}))
+    own = frozenset(each.group_id for each in found if each.port_id in ports)
+    groups = group_records(connection, sorted(own))
+    others = {rule.remote_group_id for each in groups for rule in each.rules if rule.remote_group_id} - own
+    return own, [*groups, *group_records(connection, sorted(others))]
 
 
 def _hosts(connection: Connection) -> dict[str, str]:

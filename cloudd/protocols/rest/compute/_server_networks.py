@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -19,30 +19,35 @@ from ._call import ComputeCall
 from ._server_view import addresses_by_network
 
 
-def show_rule(rule: Rule) -> dict[str, Any]:
-    """One rule, as Nova has it."""
-    prefix = rule.remote_ip_prefix or (
-        None if rule.remote_group_id else "0.0.0.0/0" if rule.ethertype == "IPv4" else "::/0"
-    )
-    return {
+def show_rule(rule: Rule, names: Mapping[str, str]) -> dict[str, Any]:
+    """
+    One rule, as Nova has it.
+
+    :param names: of groups on the other side, by id
+    """
+    shown = {
         "id": rule.id,
         "parent_group_id": rule.security_group_id,
         "ip_protocol": rule.protocol,
         "from_port": rule.port_range_min if rule.protocol else None,
         "to_port": rule.port_range_max if rule.protocol else None,
         "group": {},
-        "ip_range": {"cidr": prefix} if prefix else {},
+        "ip_range": {},
     }
+    if rule.remote_group_id is not None:
+        return shown | {"group": {"name": names.get(rule.remote_group_id, ""), "tenant_id": rule.project_id}}
+    anywhere = "0.0.0.0/0" if rule.ethertype == "IPv4" else "::/0"
+    return shown | {"ip_range": {"cidr": rule.remote_ip_prefix or anywhere}}
 
 
-def show_group(group: SecurityGroup) -> dict[str, Any]:
+def show_group(group: SecurityGroup, names: Mapping[str, str]) -> dict[str, Any]:
     """One security group with what it lets in."""
     return {
         "id": group.id,
         "name": group.name,
         "description": group.description,
         "tenant_id": group.project_id,
-        "rules": [show_rule(each) for each in group.rules if each.direction == "ingress"],
+        "rules": [show_rule(each, names) for each in group.rules if each.direction == "ingress"],
     }
 
 
@@ -69,8 +74,10 @@ class ServerNetworkRoutes:
     @route("GET", "/v2.1/servers/{server_id}/os-security-groups")
     async def groups(self, call: ComputeCall, server_id: str) -> Answer:
         """Those of its ports, by name."""
-        found = await self._database.read(service.security_groups_of, call.access, server_id)
-        return Answer(200, {"security_groups": [show_group(each) for each in found]})
+        ids, found = await self._database.read(service.security_groups_of, call.access, server_id)
+        names = {each.id: each.name for each in found}
+        shown = [show_group(each, names) for each in found if each.id in ids]
+        return Answer(200, {"security_groups": shown})
 
 
 def _addresses(connection: Connection, access: Access, server_id: str) -> Sequence[ServerAddress]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import event, insert, select, update
 
 from cloudd import network as networks
 from cloudd.compute import Interface, Server, add_interface, read_server
@@ -99,3 +99,12 @@ class ServerCase(ComputeCase):
         """A function of a service, in a transaction."""
         with self.database.engine.begin() as connection:
             return function(connection, *arguments)
+
+    def watch_statements(self, into: list[str]) -> None:
+        """Note what is executed from now on."""
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+            into.append(statement)
+
+        event.listen(self.database.engine, "before_cursor_execute", note)
+        self.addCleanup(event.remove, self.database.engine, "before_cursor_execute", note)
