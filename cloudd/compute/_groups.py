@@ -119,6 +119,15 @@ def group_of(connection: Connection, server_id: str) -> str | None:
     return found
 
 
+def groups_of(connection: Connection, server_ids: Sequence[str]) -> dict[str, str]:
+    """The same of many: server -> group; those that have none are left out."""
+    found: dict[str, str] = {}
+    for start in range(0, len(server_ids), _CHUNK):
+        query = select(_members).where(_members.c.server_id.in_(server_ids[start : start + _CHUNK]))
+        found |= {server_id: group_id for group_id, server_id in connection.execute(query)}
+    return found
+
+
 def _complete(connection: Connection, rows: Sequence[Row[Any]]) -> list[ServerGroup]:
     found: list[ServerGroup] = []
     for start in range(0, len(rows), _CHUNK):

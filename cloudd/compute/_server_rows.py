@@ -19,6 +19,7 @@ from ._server_facts import Doing, Fault, Interface, Server, State, Wanted, Wante
 _table = tables.server
 _c = _table.c
 _CHUNK = 500
+_COLUMNS = tuple(column.name for column in _table.columns)
 _AS_JSON = ("files", "items", "hints", "security_groups")
 _SAME = (
     *("id", "project_id", "user_id", "name", "host_name", "description", "flavor", "flavor_before", "image_id"),
@@ -64,10 +65,18 @@ def complete(connection: Connection, rows: Sequence[Row[Any]]) -> list[Server]:
 
 def add_server(connection: Connection, server: Server) -> None:
     """Write a new one with its tags; ``created_us`` and ``updated_us`` are now."""
-    connection.execute(insert(_table).values(**_row(server), created_us=now_us(), updated_us=now_us()))
-    if server.tags:
-        table = tables.server_tag
-        connection.execute(insert(table), [{"server_id": server.id, "tag": each} for each in sorted(set(server.tags))])
+    add_servers(connection, [server])
+
+
+def add_servers(connection: Connection, servers: Sequence[Server]) -> None:
+    """The same for many at once, in two statements."""
+    now: int = connection.execute(select(now_us())).scalar_one()
+    if servers:
+        times = {"created_us": now, "updated_us": now}
+        connection.execute(insert(_table), [_row(each) | times for each in servers])
+    tags = [{"server_id": each.id, "tag": tag} for each in servers for tag in sorted(set(each.tags))]
+    if tags:
+        connection.execute(insert(tables.server_tag), tags)
 
 
 def change_server(connection: Connection, server_id: str, **values: Any) -> None:
@@ -108,27 +117,33 @@ def _interfaces(connection: Connection, ids: Sequence[str]) -> Mapping[str, list
 
 
 def _server(row: Row[Any], tags: tuple[str, ...], interfaces: tuple[Interface, ...]) -> Server:
+    values = dict(zip(_COLUMNS, row, strict=True))  # lists have a thousand: a row's attributes are slower
     fault = None
-    if row.fault_code is not None:
+    if values["fault_code"] is not None:
         fault = Fault(
-            code=row.fault_code, message=row.fault_message, details=row.fault_details, at_us=row.fault_us or 0
-        )
+            code=values["fault_code"], message=values["fault_message"], details=values["fault_details"],
+            at_us=values["fault_us"] or 0,
+        )  # fmt: skip
     return Server(
-        **{name: getattr(row, name) for name in _SAME},
-        files=tuple((path, content) for path, content in json.loads(row.files)),
-        items=json.loads(row.items),
-        hints=json.loads(row.hints),
-        networks=tuple(WantedNetwork(**each) for each in json.loads(row.networks)),
-        security_groups=tuple(json.loads(row.security_groups)),
-        state=State(row.state),
-        doing=Doing(row.task_state) if row.task_state else None,
-        wanted=Wanted(row.wanted),
-        power=Power(row.power),
-        node_id=row.node_id or "",
+        **{name: values[name] for name in _SAME},
+        files=tuple((path, content) for path, content in _read(values["files"])),
+        items=_read(values["items"]),
+        hints=_read(values["hints"]),
+        networks=tuple(WantedNetwork(**each) for each in _read(values["networks"])),
+        security_groups=tuple(_read(values["security_groups"])),
+        state=State(values["state"]),
+        doing=Doing(values["task_state"]) if values["task_state"] else None,
+        wanted=Wanted(values["wanted"]),
+        power=Power(values["power"]),
+        node_id=values["node_id"] or "",
         fault=fault,
         tags=tags,
         interfaces=interfaces,
     )
+
+
+def _read(text: str) -> Any:
+    return [] if text == "[]" else {} if text == "{}" else json.loads(text)
 
 
 def _row(server: Server) -> dict[str, Any]:

@@ -72,6 +72,23 @@ def reserve(connection: Connection, project_id: str, user_id: str, shares: Seque
         connection.execute(insert(_table), [asdict(each) | owner for each in shares])
 
 
+def how_many(connection: Connection, project_id: str, user_id: str, share: Share) -> int | None:
+    """How many servers of such a share project and user may have beside theirs; None: any number."""
+    each = dict(zip(_COUNTED, (1, share.vcpus, share.ram_mib), strict=True))
+    room: int | None = None
+    for limits, owner in (
+        (limits_of(connection, project_id), ""),
+        (own_limits(connection, project_id, user_id), user_id),
+    ):
+        used = _of_servers(connection, project_id, owner)
+        for name, amount in each.items():
+            limit = limits.get(name, UNLIMITED)
+            if limit != UNLIMITED and amount > 0:
+                left = max(0, limit - used[name]) // amount
+                room = left if room is None else min(room, left)
+    return room
+
+
 def _without_held(connection: Connection, project_id: str, shares: Sequence[Share]) -> list[Share]:
     held: set[str] = set()
     for start in range(0, len(shares), _CHUNK):

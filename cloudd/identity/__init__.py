@@ -42,6 +42,7 @@ from ._errors import (
     NotOffered,
     Unauthorized,
 )
+from ._keys import Keys, create_keys
 from ._service import Identity
 from ._values import (
     Access,
@@ -86,6 +87,7 @@ __all__ = [
     "IdentityUnavailable",
     "InvalidToken",
     "IssuedToken",
+    "Keys",
     "NoSuchCredential",
     "NotFound",
     "NotOffered",
@@ -101,5 +103,6 @@ __all__ = [
     "User",
     "UserRef",
     "bootstrap",
+    "create_keys",
     "first_login_kept",
 ]

@@ -51,6 +51,7 @@ from ._patch import (
     with_member,
 )
 from ._query import COLUMNS, SORTABLE, Condition, ImageQuery, Order
+from ._records import image_record
 from ._service import Images
 from ._source import Sources, read_sources
 
@@ -88,6 +89,7 @@ __all__ = [
     "Sources",
     "UnfitData",
     "data_of",
+    "image_record",
     "import_kinds",
     "property_value",
     "read_first_operations",

@@ -24,7 +24,7 @@ from storage import IObjectStore, IUpload, NoSuchContainer, NoSuchObject
 
 from . import _member_rows, _policy, _rows
 from ._data import ACCOUNT, CONTAINER, data_of, looked_at, put_data
-from ._errors import BadImageValue, ImageError, ImageForbidden, NoSuchImage, NoSuchMember
+from ._errors import BadImageValue, ImageError, ImageForbidden, NoSuchMember
 from ._facts import (
     ACTIVE,
     DEACTIVATED,
@@ -41,6 +41,7 @@ from ._holding import held, silence_us
 from ._patch import Operation, checked, may_be_downloaded, missing_formats, patched, tags_in
 from ._query import ImageQuery
 from ._quota import Quota, Usage, room_for, usage_of
+from ._records import image_record
 from ._upkeep import Upkeep
 
 log = Logger()
@@ -99,11 +100,7 @@ class Images:
         """
         :raises NoSuchImage: also where who asks may not know of it
         """
-        _policy.enforce_read(access)
-        image, is_member = await self._resources.database.read(_rows.get, image_id, access.project_id)
-        if not _policy.sees(access, image, is_member):
-            raise NoSuchImage(image_id)
-        found: Image = image
+        found: Image = await self._resources.database.read(image_record, access, image_id)
         return found
 
     async def update(self, access: Access, image_id: str, operations: Sequence[Operation]) -> Image:

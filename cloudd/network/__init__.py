@@ -59,6 +59,16 @@ from ._policy import enforce_admin
 from ._ports import WantedIP, create_port, drop_port, listed_ports, one_port, update_port
 from ._quotas import DEFAULTS as QUOTA_DEFAULTS
 from ._quotas import Room, all_quotas, forget_quota, quota_details, quota_of, reset_quota, set_quota
+from ._servers import (
+    ServerAddress,
+    ServerGroupName,
+    addresses_of,
+    group_names_of,
+    group_records,
+    groups_named,
+    network_for_server,
+    networks_for_servers,
+)
 
 __all__ = [
     "QUOTA_DEFAULTS",
@@ -79,8 +89,11 @@ __all__ = [
     "Room",
     "Rule",
     "SecurityGroup",
+    "ServerAddress",
+    "ServerGroupName",
     "Subnet",
     "WantedIP",
+    "addresses_of",
     "all_quotas",
     "attachments",
     "create_group",
@@ -96,11 +109,16 @@ __all__ = [
     "drop_subnet",
     "enforce_admin",
     "forget_quota",
+    "group_names_of",
+    "group_records",
+    "groups_named",
     "listed_groups",
     "listed_networks",
     "listed_ports",
     "listed_rules",
     "listed_subnets",
+    "network_for_server",
+    "networks_for_servers",
     "one_group",
     "one_network",
     "one_port",

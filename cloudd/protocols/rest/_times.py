@@ -21,12 +21,12 @@ def zulu(time_us: int) -> str:
 
 def whole_zulu(time_us: int) -> str:
     """``2026-11-20T00:00:00Z``: images, networks."""
-    return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="seconds")[:19] + "Z"
 
 
 def naive(time_us: int) -> str:
     """``2026-11-20T00:00:00.000000``: application credentials, volumes; UTC without saying so."""
-    return (_EPOCH + timedelta(microseconds=time_us)).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return (_EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds")[:26]
 
 
 def parse_time(text: str, member: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
+from cloudd.compute import ServerPasswords
 from cloudd.identity import Identity
 from cloudd.interfaces.application import Resources
 from cloudd.protocols.http import Handler, Header, Request
@@ -28,6 +29,10 @@ from ._hosts import HostRoutes
 from ._keypairs import KeypairRoutes
 from ._limits import LimitRoutes
 from ._quotas import QuotaRoutes
+from ._server_metadata import MetadataRoutes
+from ._server_networks import ServerNetworkRoutes
+from ._server_tags import ServerTagRoutes
+from ._servers import ServerRoutes
 from ._specs import SpecRoutes
 from ._usage import UsageRoutes
 from ._versions import VARY, negotiate, version_headers
@@ -44,6 +49,10 @@ SUBJECTS = (
     LimitRoutes,
     UsageRoutes,
     HostRoutes,
+    ServerRoutes,
+    MetadataRoutes,
+    ServerTagRoutes,
+    ServerNetworkRoutes,
 )
 
 
@@ -65,6 +74,8 @@ def compute_face(identity: Identity, resources: Resources, served: Served = all_
         DiscoveryRoutes(served), FlavorRoutes(database), SpecRoutes(database), FlavorAccessRoutes(database, projects),
         KeypairRoutes(database, resources.threads), GroupRoutes(database), QuotaRoutes(database, projects),
         LimitRoutes(database), UsageRoutes(database), HostRoutes(database),
+        ServerRoutes(database, ServerPasswords(resources.secrets, resources.threads)), MetadataRoutes(database),
+        ServerTagRoutes(database), ServerNetworkRoutes(database),
     ]  # fmt: skip
     return ComputeFace(facts, identity, subjects, served)
 

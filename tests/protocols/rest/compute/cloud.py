@@ -46,8 +46,9 @@ class ComputeCase(TestCase):
         self.resources = Resources(
             reactor=Clock(), settings=Settings(state=Path("state")), threads=InlineThreads(), database=self.database,
             object_index=cast(Any, None), metrics=cast(Any, None), host=cast(Any, None), role="front", generation=1,
-            urls=URLS, secrets=Path("secrets"),
+            urls=URLS, secrets=Path(self.mktemp()),
         )  # fmt: skip
+        self.resources.secrets.mkdir()
         self.tokens = Tokens()
         self.client = HTTPClient(compute_face(cast(Any, self.tokens), self.resources))
 

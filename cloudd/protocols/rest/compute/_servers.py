@@ -1,0 +1,131 @@
+# -*- test-case-name: tests.protocols.rest.compute.test_servers -*-
+"""Servers: made, listed, shown, changed, deleted.  Source: Compute API, "Servers"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UnsetType
+from sqlalchemy import Connection
+
+from cloudd import compute as service
+from cloudd.compute import Details, ServerListing
+from cloudd.identity import Access
+from cloudd.interfaces.application import Transactions
+
+from .._routes import Answer, route
+from ._call import ComputeCall, printable, truth
+from ._pages import with_next
+from ._server_body import UPDATE, ServerUpdateBody
+from ._server_query import read_listing
+from ._server_request import read_new_server, wanted_servers
+from ._server_values import address, description, disk_config
+from ._server_view import ServerView
+
+
+class ServerRoutes:
+    """``/v2.1/servers``."""
+
+    def __init__(self, database: Transactions, passwords: service.ServerPasswords) -> None:
+        self._database = database
+        self._passwords = passwords
+
+    @route("GET", "/v2.1/servers")
+    async def list_servers(self, call: ComputeCall) -> Answer:
+        """Ids and names, newest first; filters, `sort_key`, `limit` and `marker`; `all_tenants` for administrators."""
+        return await self._page(call, whole=False)
+
+    @route("GET", "/v2.1/servers/detail")
+    async def detail(self, call: ComputeCall) -> Answer:
+        """The same with all members; `changes-since` tells those that are gone, too."""
+        return await self._page(call, whole=True)
+
+    @route("POST", "/v2.1/servers")
+    async def create(self, call: ComputeCall) -> Answer:
+        """202: they are being built; `return_reservation_id` tells what they have in common."""
+        body, hints = await read_new_server(call)
+        wanted = wanted_servers(call, body, hints)
+        password = service.new_password() if isinstance(body.admin_pass, UnsetType) else body.admin_pass
+        by_reservation = truth("return_reservation_id", body.return_reservation_id)
+        sealed = await self._passwords.seal(password)
+        servers = await self._database.write(
+            service.create_servers, call.access, wanted.with_password(sealed), call.request.id
+        )
+        first = servers[0]
+        if by_reservation:
+            return Answer(202, {"reservation_id": first.reservation_id})
+        named = ServerView(call, Details(servers=servers)).named(first)
+        names = [{"name": name} for name in dict.fromkeys(wanted.security_groups or ("default",))]
+        shown = {
+            "id": first.id, "links": named["links"], "OS-DCF:diskConfig": first.disk_config,
+            "security_groups": names, "adminPass": password,
+        }  # fmt: skip
+        location = (b"Location", named["links"][0]["href"].encode("ascii"))
+        return Answer(202, {"server": shown}, (location,))
+
+    @route("GET", "/v2.1/servers/{server_id}")
+    async def show(self, call: ComputeCall, server_id: str) -> Answer:
+        """One server."""
+        details = await self._database.read(_one, call.access, server_id)
+        return Answer(200, {"server": ServerView(call, details).show(details.servers[0])})
+
+    @route("PUT", "/v2.1/servers/{server_id}")
+    async def update(self, call: ComputeCall, server_id: str) -> Answer:
+        """200 with another name, description (from 2.19 on), addresses for access or disk configuration."""
+        body = await call.read_body("server", ServerUpdateBody, UPDATE)
+        details = await self._database.write(_updated, call.access, server_id, _changes(body))
+        return Answer(200, {"server": ServerView.of_update(call, details).show(details.servers[0])})
+
+    @route("DELETE", "/v2.1/servers/{server_id}")
+    async def delete(self, call: ComputeCall, server_id: str) -> Answer:
+        """204: it goes, whatever it is doing; 409 where it is locked."""
+        await self._database.write(service.delete_server, call.access, server_id, call.request.id)
+        return Answer(204)
+
+    async def _page(self, call: ComputeCall, *, whole: bool) -> Answer:
+        limit = call.limit()
+        found = await self._database.read(_listed, call.access, read_listing(call, limit + 1), limit, whole)
+        view = ServerView(call, found, listed=True)
+        servers = found.servers[:limit]
+        document: dict[str, Any] = {"servers": [view.show(each) if whole else view.named(each) for each in servers]}
+        if len(found.servers) > limit:
+            steps = ("v2.1", "servers", *(("detail",) if whole else ()))
+            document |= with_next(call, "servers", servers[-1].id, *steps)
+        return Answer(200, document)
+
+
+def _listed(connection: Connection, access: Access, listing: ServerListing, limit: int, whole: bool) -> Details:
+    found = service.listed_servers(connection, access, listing)
+    if not whole:
+        return Details(servers=found)
+    return service.details_of(connection, found, of_hosts=access.is_admin, groups=False)
+
+
+def _one(connection: Connection, access: Access, server_id: str) -> Details:
+    server = service.one_server(connection, access, server_id)
+    return service.details_of(connection, [server], of_hosts=access.is_admin)
+
+
+def _updated(connection: Connection, access: Access, server_id: str, values: dict[str, Any]) -> Details:
+    server = service.update_server(connection, access, server_id, values)
+    return service.details_of(connection, [server], of_hosts=access.is_admin)
+
+
+def _changes(body: ServerUpdateBody) -> dict[str, Any]:
+    """
+    Columns.
+
+    :raises Fault: 400 with the member and what is wrong
+    """
+    values: dict[str, Any] = {}
+    if not isinstance(body.name, UnsetType):
+        values["name"] = printable("name", body.name)
+    if not isinstance(body.description, UnsetType):
+        values["description"] = description(body.description)
+    if not isinstance(body.access_ip_v4, UnsetType):
+        values["access_ip_v4"] = address("accessIPv4", body.access_ip_v4, 4)
+    if not isinstance(body.access_ip_v6, UnsetType):
+        values["access_ip_v6"] = address("accessIPv6", body.access_ip_v6, 6)
+    if not isinstance(body.disk_config, UnsetType):
+        values["disk_config"] = disk_config(body.disk_config)
+    return values
