@@ -13,10 +13,22 @@ quotas are tested in the transaction that writes.  Whoever makes servers does al
     def gone(connection: Connection) -> None:
         release(connection, server_id)
         leave_groups(connection, server_id)
+        release_claims(connection, server_id)
 
 Writes are one after another in the whole cloud, so quotas hold however many ask at once.
 """
 
+from ._claims import (
+    Claim,
+    NoRoom,
+    claim_resize,
+    claimed,
+    claims_of,
+    keep_resize,
+    need_of,
+    release_claims,
+    write_claims,
+)
 from ._errors import (
     BadComputeValue,
     ComputeBusy,
@@ -53,6 +65,7 @@ from ._flavors import (
     drop_spec,
     flavor_record,
     listed_flavors,
+    named_flavor,
     no_spec,
     one_flavor,
     projects_of,
@@ -115,6 +128,7 @@ __all__ = [
     "X509",
     "ZONE",
     "BadComputeValue",
+    "Claim",
     "ComputeBusy",
     "ComputeConflict",
     "ComputeError",
@@ -128,6 +142,7 @@ __all__ = [
     "KeyMaker",
     "Keypair",
     "NewKey",
+    "NoRoom",
     "NoSuchRecord",
     "Quota",
     "QuotaExceeded",
@@ -146,6 +161,9 @@ __all__ = [
     "change_server",
     "check_new_keypair",
     "checked_name",
+    "claim_resize",
+    "claimed",
+    "claims_of",
     "class_limits",
     "create_flavor",
     "create_group",
@@ -170,11 +188,14 @@ __all__ = [
     "generated",
     "group_of",
     "join_group",
+    "keep_resize",
     "leave_groups",
     "limits_of",
     "listed_flavors",
     "listed_groups",
     "listed_keypairs",
+    "named_flavor",
+    "need_of",
     "no_spec",
     "one_flavor",
     "one_group",
@@ -184,6 +205,7 @@ __all__ = [
     "read_server",
     "read_servers",
     "release",
+    "release_claims",
     "reserve",
     "reset_quota",
     "resize_share",
@@ -194,4 +216,5 @@ __all__ = [
     "usage_totals",
     "usages",
     "used_by",
+    "write_claims",
 ]
