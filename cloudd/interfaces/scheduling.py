@@ -10,10 +10,13 @@ quick, must not wait, and gives the same answer for the same arguments.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from attrs import evolve, field, frozen
 from zope.interface import Attribute, Interface
+
+MAX_WEIGHT = 1_000_000
 
 
 @frozen(kw_only=True)
@@ -114,6 +117,31 @@ class Placement:
     def with_one_more(self, node_id: str) -> Placement:
         """The same after one that is alike has got a host."""
         return self if self.group is None else evolve(self, group=self.group.with_one_more(node_id))
+
+
+class BadWeight(ValueError):
+    """Not what ``read_weights`` can read."""
+
+
+def read_weights(texts: Sequence[str]) -> dict[str, float]:
+    """
+    :param texts: each ``NAME=NUMBER``, as in the settings
+    :return: name of a weigher -> how much it counts
+    :raises BadWeight: one is nothing of that, or a name stands there twice
+    """
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not name or not math.isfinite(value) or abs(value) > MAX_WEIGHT:
+            raise BadWeight(f"{text[:100]!r} is no NAME=NUMBER with a number from -{MAX_WEIGHT} to {MAX_WEIGHT}")
+        if name in found:
+            raise BadWeight(f"{name[:100]} stands there twice")
+        found[name] = value
+    return found
 
 
 class IHostFilter(Interface):

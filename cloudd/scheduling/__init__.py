@@ -18,17 +18,21 @@ again whether there is room, so it does not matter how old the picture is.  ``do
 
 from ._asked import placement
 from ._decision import Decision, Removed, Rules, decide, filtered, weigh
+from ._explain import Asked, CannotExplain, explain
 from ._filters import FILTERS, Filter
 from ._picture import Picture, read_hosts
 from ._place import HostsSilent, place_kind
 from ._placing import Order, Placed, place
 from ._plugins import PluginMissing, Plugins, find_plugins
 from ._refusal import Refusal, refusal
+from ._service import Scheduling, rules_of
 from ._weighers import WEIGHERS, Weigher
 
 __all__ = [
     "FILTERS",
     "WEIGHERS",
+    "Asked",
+    "CannotExplain",
     "Decision",
     "Filter",
     "HostsSilent",
@@ -40,8 +44,10 @@ __all__ = [
     "Refusal",
     "Removed",
     "Rules",
+    "Scheduling",
     "Weigher",
     "decide",
+    "explain",
     "filtered",
     "find_plugins",
     "place",
@@ -49,5 +55,6 @@ __all__ = [
     "placement",
     "read_hosts",
     "refusal",
+    "rules_of",
     "weigh",
 ]

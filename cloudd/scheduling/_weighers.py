@@ -18,6 +18,8 @@ Weights = Sequence[float]
 SOFT_AFFINITY: Final = "soft-affinity"
 SOFT_ANTI_AFFINITY: Final = "soft-anti-affinity"
 GROUP: Final = "group"
+#: Names of those that tell how much is free: with ``[scheduler] placement = "pack"`` the least is the best.
+RESOURCES: Final = ("vcpus", "memory", "disk")
 
 
 @implementer(IPlugin, IHostWeigher)
