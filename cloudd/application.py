@@ -49,6 +49,7 @@ from cloudd.protocols.rest.network import network_face
 from cloudd.protocols.s3 import S3_STATES, s3_face
 from cloudd.protocols.swift import SWIFT_STATES, swift_face
 from cloudd.rolling import Rolling, RollingError
+from cloudd.scheduling import Scheduling
 from cloudd.tasks import TaskError, Tasks
 from cloudd.web import web_face
 from reload import States
@@ -146,11 +147,13 @@ class Application:
         self.events = Events(resources, self.identity, store)
         self.rolling = Rolling(resources, Orders(resources.bus), self._live)
         self.backups = Backups(resources, node_id_of)
+        self.scheduling = Scheduling(resources)
         kinds = [
             *self.objects.task_kinds(),
             *self.rolling.task_kinds(),
             *self.backups.task_kinds(),
             *self.imports.task_kinds(),
+            *self.scheduling.task_kinds(),
         ]
         self.tasks = Tasks(resources, kinds)
         self.nodes = Nodes(resources, self.tasks, {**self.tasks.readable, **MESSAGES, **API_VERSIONS})
@@ -158,13 +161,25 @@ class Application:
         self.node_topic = NodeTopic(resources, self.nodes)
         self.metadata = Metadata(resources, self._own_name)
         self._parts: dict[
-            str, Identity | Objects | Images | Events | Backups | Tasks | Nodes | NodeListener | NodeTopic | Metadata
+            str,
+            Identity
+            | Objects
+            | Images
+            | Events
+            | Backups
+            | Scheduling
+            | Tasks
+            | Nodes
+            | NodeListener
+            | NodeTopic
+            | Metadata,
         ] = {
             "identity": self.identity,
             "objects": self.objects,
             "images": self.images,
             "events": self.events,
             "backups": self.backups,
+            "scheduling": self.scheduling,
             "tasks": self.tasks,
             "nodes": self.nodes,
             "node listener": self.node_listener,
@@ -176,6 +191,7 @@ class Application:
             **self.nodes.calls(),
             **self.node_topic.calls(),
             **self.rolling.calls(self.tasks.calls()["tasks.show"], self.tasks.poke),
+            **self.scheduling.calls(),
             "objects.purge": self._purge,
             "backups.make": self._back_up,
         }

@@ -42,6 +42,8 @@ from cloudd.control import (
     RollingPlan,
     RollingRequest,
     RollingStatus,
+    Schedule,
+    ScheduleRequest,
     Status,
     TaskFacts,
     TaskList,
@@ -157,6 +159,10 @@ class ControlClient:
     def finalize(self, *, check: bool) -> Finality:
         """End the way back."""
         return self._ask("POST", "/v1/finalize", Finality, FinalizeRequest(check=check), ROLLING_PLAN_TIMEOUT_S)
+
+    def schedule(self, request: ScheduleRequest) -> Schedule:
+        """Where servers would run; nothing is written."""
+        return self._ask("POST", "/v1/schedule", Schedule, request)
 
     def plan(self, tree: str, how: How = "", canary: float | None = None) -> Plan:
         return self._ask("POST", "/v1/plan", Plan, PlanRequest(tree=tree, how=how, canary=canary))

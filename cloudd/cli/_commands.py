@@ -23,6 +23,7 @@ from ._database import database
 from ._manifest import manifest
 from ._nodes import Span, node
 from ._rolling import finalize, follow_all, roll_back_all, rolling_view, upgrade_all
+from ._schedule import schedule
 from ._tables import audit_view, health_view, plan_view, short, status_view
 from ._tasks import objects, task
 from ._trace import trace
@@ -186,6 +187,7 @@ main.add_command(finalize)
 main.add_command(manifest)
 main.add_command(node)
 main.add_command(restore)
+main.add_command(schedule)
 main.add_command(trace)
 main.add_command(task)
 main.add_command(objects)

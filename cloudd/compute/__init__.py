@@ -13,11 +13,23 @@ quotas are tested in the transaction that writes.  Whoever makes servers does al
     def gone(connection: Connection) -> None:
         release(connection, server_id)
         leave_groups(connection, server_id)
+        release_claims(connection, server_id)
 
 Writes are one after another in the whole cloud, so quotas hold however many ask at once.
 """
 
 from ._boot import checked_image
+from ._claims import (
+    Claim,
+    NoRoom,
+    claim_resize,
+    claimed,
+    claims_of,
+    keep_resize,
+    need_of,
+    release_claims,
+    write_claims,
+)
 from ._errors import (
     BadComputeValue,
     ComputeBusy,
@@ -55,6 +67,7 @@ from ._flavors import (
     flavor_record,
     flavor_records,
     listed_flavors,
+    named_flavor,
     no_spec,
     one_flavor,
     projects_of,
@@ -146,6 +159,7 @@ __all__ = [
     "X509",
     "ZONE",
     "BadComputeValue",
+    "Claim",
     "ComputeBusy",
     "ComputeConflict",
     "ComputeError",
@@ -161,6 +175,7 @@ __all__ = [
     "Keypair",
     "NewKey",
     "NewServers",
+    "NoRoom",
     "NoSuchRecord",
     "Quota",
     "QuotaExceeded",
@@ -185,6 +200,9 @@ __all__ = [
     "check_new_keypair",
     "checked_image",
     "checked_name",
+    "claim_resize",
+    "claimed",
+    "claims_of",
     "class_limits",
     "create_flavor",
     "create_group",
@@ -218,12 +236,15 @@ __all__ = [
     "groups_of",
     "host_name_of",
     "join_group",
+    "keep_resize",
     "leave_groups",
     "limits_of",
     "listed_flavors",
     "listed_groups",
     "listed_keypairs",
     "listed_servers",
+    "named_flavor",
+    "need_of",
     "new_password",
     "no_spec",
     "one_flavor",
@@ -236,6 +257,7 @@ __all__ = [
     "read_server",
     "read_servers",
     "release",
+    "release_claims",
     "reserve",
     "reset_quota",
     "resize_share",
@@ -251,5 +273,6 @@ __all__ = [
     "usage_totals",
     "usages",
     "used_by",
+    "write_claims",
     "zone_of",
 ]

@@ -15,6 +15,7 @@ Version 1 of the API, all below ``/v1``: ``GET status``, ``GET health``, ``GET a
 ``GET nodes`` (a ``NodeList``), ``GET nodes/live?node=NAME`` (a ``NodeLiveList``), ``GET node?node=NAME``,
 ``POST node/drain``, ``node/return`` and ``node/remove``
 (``NodeRequest``) give ``NodeFacts``, ``POST node/token`` (``TokenRequest``) a ``NodeToken``;
+``POST schedule`` (``ScheduleRequest``) gives a ``Schedule`` and changes nothing;
 ``POST plan`` with a ``PlanRequest`` gives a ``Plan``; ``POST upgrade``
 (``UpgradeRequest``) and ``POST rollback`` stream ``Progress`` lines and end with an ``Outcome``.
 """
@@ -82,6 +83,7 @@ from ._rolling import (
     RollingRequest,
     RollingStatus,
 )
+from ._schedule import Schedule, ScheduleHost, ScheduleNeed, ScheduleRequest
 from ._signature import (
     SIGNATURE_NAME,
     SignatureError,
@@ -144,6 +146,10 @@ __all__ = [
     "RollingPlan",
     "RollingRequest",
     "RollingStatus",
+    "Schedule",
+    "ScheduleHost",
+    "ScheduleNeed",
+    "ScheduleRequest",
     "SearchedFile",
     "SignatureError",
     "Status",

@@ -91,7 +91,7 @@ class IControlled(Interface):
 
         :param call: ``tasks.list``, ``tasks.show``, ``tasks.cancel``, ``tasks.retry``, ``objects.purge``,
             ``nodes.list``, ``nodes.live``, ``nodes.show``, ``nodes.token``, ``nodes.drain``, ``nodes.return``,
-            ``nodes.remove``, or what else the application has
+            ``nodes.remove``, ``scheduling.explain``, or what else the application has
         :param arguments: plain data by name
         :return: plain data
         :raises cloudd.interfaces.application.OperationRefused: it is not done, or there is no answer; with the cause

@@ -21,7 +21,15 @@ from cloudd.control import SignatureError, TreeError, is_public_key, public_key_
 from cloudd.interfaces.broker import BadBrokerURL, broker_urls
 from cloudd.interfaces.database import BadDatabaseURL, check_url
 from cloudd.interfaces.download_hosts import BadDownloadHost, read_download_hosts
-from cloudd.interfaces.settings import JOINED_SETTINGS, DatabaseSettings, ImageSettings, MessagingSettings, Settings
+from cloudd.interfaces.scheduling import BadWeight, read_weights
+from cloudd.interfaces.settings import (
+    JOINED_SETTINGS,
+    DatabaseSettings,
+    ImageSettings,
+    MessagingSettings,
+    SchedulerSettings,
+    Settings,
+)
 
 from ._allowed import check_file_owner
 
@@ -86,6 +94,7 @@ def settings_from_plain(table: Mapping[str, Any]) -> Settings:
     _check_database(settings.database)
     _check_messaging(settings.messaging)
     _check_images(settings.images)
+    _check_scheduler(settings.scheduler)
     return settings
 
 
@@ -230,6 +239,13 @@ def _check_images(images: ImageSettings) -> None:
     except BadDownloadHost as error:
         remedy = 'write for example "images.example.org", "*.example.org", "192.0.2.7:8080" or "192.0.2.0/24"'
         raise SettingsError("images.web_download_hosts", str(error), remedy) from None
+
+
+def _check_scheduler(scheduler: SchedulerSettings) -> None:
+    try:
+        read_weights(scheduler.weights)
+    except BadWeight as error:
+        raise SettingsError("scheduler.weights", str(error), 'write for example "memory=2"') from None
 
 
 def _refuse_unknown(given: Iterable[str], known: Iterable[str], prefix: str) -> None:

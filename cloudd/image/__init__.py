@@ -52,6 +52,7 @@ from ._patch import (
 )
 from ._query import COLUMNS, SORTABLE, Condition, ImageQuery, Order
 from ._records import image_record
+from ._rows import named as named_image
 from ._service import Images
 from ._source import Sources, read_sources
 
@@ -91,6 +92,7 @@ __all__ = [
     "data_of",
     "image_record",
     "import_kinds",
+    "named_image",
     "property_value",
     "read_first_operations",
     "read_operations",

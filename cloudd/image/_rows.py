@@ -291,6 +291,13 @@ def _complete(connection: Connection, rows: Sequence[Any]) -> list[Image]:
     return [Image(**row._mapping, properties=properties[row.id], tags=tuple(tags[row.id])) for row in rows]
 
 
+def named(connection: Connection, text: str) -> Image | None:
+    """The image of that id, or the one of that name; None: there is none, or several have the name."""
+    query = select(_images).where(or_(_c.id == text, _c.name == text)).limit(2)
+    found = _complete(connection, connection.execute(query).all())
+    return next((each for each in found if each.id == text), found[0] if len(found) == 1 else None)
+
+
 # ---- lists
 
 

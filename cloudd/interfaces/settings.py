@@ -340,6 +340,24 @@ class NodeSettings:
 
 
 @frozen(kw_only=True)
+class SchedulerSettings:
+    """Which host gets which server: see docs/scheduling.md."""
+
+    placement: str = setting(
+        "spread",
+        "spread: the host with the most room; pack: the one with the least that is enough",
+        unit="spread or pack",
+        choices=("spread", "pack"),
+    )
+    weights: tuple[str, ...] = setting(
+        ("vcpus=1", "memory=1", "disk=1", "group=10"),
+        "how much each weigher counts; 0: it is not asked; those that are left out count 1",
+        unit="list of NAME=NUMBER",
+    )
+    filters_off: tuple[str, ...] = setting((), "filters that are not asked", unit="list of names")
+
+
+@frozen(kw_only=True)
 class BackupSettings:
     """Backups of the control state that this node makes by itself: see docs/database.md."""
 
@@ -425,6 +443,7 @@ class Settings:
     events: EventSettings = Factory(EventSettings)
     tasks: TaskSettings = Factory(TaskSettings)
     nodes: NodeSettings = Factory(NodeSettings)
+    scheduler: SchedulerSettings = Factory(SchedulerSettings)
     backup: BackupSettings = Factory(BackupSettings)
     log: LogSettings = Factory(LogSettings)
     upgrade: UpgradeSettings = Factory(UpgradeSettings)

@@ -40,6 +40,7 @@ from ._releases import latest as latest_release
 from ._releases import opened as open_release
 from ._rows import Node
 from ._rows import nodes as node_rows
+from ._rows import standings as node_standings
 from ._service import Nodes
 from ._tls import Credentials
 from ._topic import NodeTopic
@@ -67,5 +68,6 @@ __all__ = [
     "end_release",
     "latest_release",
     "node_rows",
+    "node_standings",
     "open_release",
 ]

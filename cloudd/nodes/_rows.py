@@ -239,6 +239,26 @@ def nodes(connection: Connection, *, removed: bool = True) -> list[Node]:
     return [_node(row) for row in connection.execute(query)]
 
 
+def standings(connection: Connection, node_ids: Collection[str] | None = None) -> dict[str, str]:
+    """
+    Ids of nodes that are not removed -> why a node cannot take up work now, in words; empty: it can.
+
+    :param node_ids: of these alone; None: of all
+    """
+    query = select(_c.id, _c.state, _c.beat_us, _c.contact_us, now_us().label("now_us")).where(_c.state != "removed")
+    if node_ids is not None:
+        query = query.where(_c.id.in_(node_ids))
+    return {row.id: _standing(row) for row in connection.execute(query)}
+
+
+def _standing(row: Row[Any]) -> str:
+    if row.state != "ready":
+        return f"its node is {row.state}"
+    if row.contact_us is None or row.now_us - row.contact_us > SILENT_BEATS * max(row.beat_us, 1_000_000):
+        return "its node is silent"
+    return ""
+
+
 def time_us(connection: Connection) -> int:
     """The database's clock."""
     found: int = connection.execute(select(now_us())).scalar_one()

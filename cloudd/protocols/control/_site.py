@@ -43,6 +43,8 @@ from cloudd.control import (
     RollingPlan,
     RollingRequest,
     RollingStatus,
+    Schedule,
+    ScheduleRequest,
     TaskFacts,
     TaskList,
     TaskRequest,
@@ -112,6 +114,7 @@ class ControlSite:
             b"/v1/rolling/upgrade": (b"POST", self._rolling_upgrade),
             b"/v1/rolling/rollback": (b"POST", self._rolling_rollback),
             b"/v1/finalize": (b"POST", self._finalize),
+            b"/v1/schedule": (b"POST", self._schedule),
             b"/v1/plan": (b"POST", self._plan),
             b"/v1/upgrade": (b"POST", self._upgrade),
             b"/v1/rollback": (b"POST", self._rollback),
@@ -244,6 +247,10 @@ class ControlSite:
     async def _finalize(self, request: Request) -> None:
         body = await _read(request, FinalizeRequest)
         await self._answer_as(request, Finality, "rolling.finalize", who=self._who, check=body.check)
+
+    async def _schedule(self, request: Request) -> None:
+        body = await _read(request, ScheduleRequest)
+        await self._answer_as(request, Schedule, "scheduling.explain", **msgspec.structs.asdict(body))
 
     async def _answer_as(self, request: Request, kind: type[Message], call: str, **arguments: Any) -> None:
         _answer(request, msgspec.convert(await self._controlled.operate(call, arguments), kind))

@@ -1,0 +1,151 @@
+# -*- test-case-name: tests.scheduling.test_picture -*-
+"""
+The picture of all hosts that decisions are made of, and how it stays true.
+
+**Reading** it is three statements, whatever there is: hosts, what servers hold of them, nodes.  That takes a tenth of
+a second at ten thousand hosts, in a thread, so it is not done for each decision: ``Picture`` keeps what was read, and
+adds what is placed here.  It is read anew when it is older than ``FRESH_S`` and than twenty times what reading takes,
+and only when somebody asks.
+
+**What it misses meanwhile** does no harm: the transaction that writes claims looks at the hosts again that it has
+chosen, and nothing is refused before all of them were read again there (``_placing``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from attrs import define, field
+from sqlalchemy import Connection, select
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from cloudd.compute import ZONE, claimed
+from cloudd.database import tables
+from cloudd.interfaces.application import Transactions
+from cloudd.interfaces.scheduling import HostPicture, Need
+from cloudd.nodes import node_standings
+
+FRESH_S = 1.0
+SHARE_OF_READING = 20.0
+_CHUNK = 500
+
+_c = tables.compute_host.c
+_READ = (
+    _c.node_id, _c.name, _c.zone, _c.is_enabled, _c.disabled_reason, _c.trouble, _c.projects, _c.kind, _c.architecture,
+    _c.real, _c.vcpus, _c.vcpu_ratio, _c.memory_mib, _c.memory_ratio, _c.disk_gib, _c.disk_ratio,
+)  # fmt: skip
+_NOTHING = Need(vcpus=0, memory_mib=0, disk_gib=0)
+_NO_PROJECTS: frozenset[str] = frozenset()
+
+
+def read_hosts(connection: Connection, node_ids: Sequence[str] | None = None) -> list[HostPicture]:
+    """
+    By name.
+
+    :param node_ids: these alone; None: all
+    """
+    if node_ids is None:
+        return _read(connection, None)
+    ids = sorted(set(node_ids))
+    return [each for start in range(0, len(ids), _CHUNK) for each in _read(connection, ids[start : start + _CHUNK])]
+
+
+def _read(connection: Connection, node_ids: Sequence[str] | None) -> list[HostPicture]:
+    query = select(*_READ).order_by(_c.name)
+    if node_ids is not None:
+        query = query.where(_c.node_id.in_(node_ids))
+    rows: Sequence[Any] = connection.execute(query).all()
+    held, standings = claimed(connection, node_ids), node_standings(connection, node_ids)
+    return [_picture(row, held.get(row[0], _NOTHING), standings.get(row[0], "its node was removed")) for row in rows]
+
+
+def _picture(row: Any, held: Need, standing: str) -> HostPicture:
+    (node_id, name, zone, is_enabled, disabled_reason, trouble, projects, kind, architecture, real,
+     vcpus, vcpu_ratio, memory, memory_ratio, disk, disk_ratio) = row  # fmt: skip
+    vcpus, memory, disk = int(vcpus * vcpu_ratio), int(memory * memory_ratio), int(disk * disk_ratio)
+    return HostPicture(
+        node_id=node_id,
+        name=name,
+        zone=zone or ZONE,
+        is_enabled=is_enabled,
+        disabled_reason=disabled_reason,
+        trouble=standing or trouble,
+        projects=_NO_PROJECTS if projects == "[]" else frozenset(json.loads(projects)),
+        kind=kind,
+        architecture=architecture,
+        real=real,
+        vcpus=vcpus,
+        memory_mib=memory,
+        disk_gib=disk,
+        free_vcpus=vcpus - held.vcpus,
+        free_memory_mib=memory - held.memory_mib,
+        free_disk_gib=disk - held.disk_gib,
+    )
+
+
+@define(eq=False)
+class Picture:
+    """
+    All hosts, in one worker.
+
+    :param seconds: a clock that only goes forward
+    """
+
+    _database: Transactions
+    _seconds: Callable[[], float]
+    _hosts: dict[str, HostPicture] = field(init=False, factory=dict)
+    _read_at: float | None = field(init=False, default=None)
+    _took_s: float = field(init=False, default=0.0)
+    _reading: Deferred[None] | None = field(init=False, default=None)
+
+    async def hosts(self) -> tuple[HostPicture, ...]:
+        """
+        As they were a moment ago, by name.
+
+        :raises Exception: whatever the database raises
+        """
+        if self._is_old():
+            await self._read_once()
+        return tuple(self._hosts.values())
+
+    def note(self, hosts: Iterable[HostPicture]) -> None:
+        """So these are now: they were read, or servers were placed on them."""
+        for host in hosts:
+            if host.node_id in self._hosts:
+                self._hosts[host.node_id] = host
+
+    def _is_old(self) -> bool:
+        most_s = max(FRESH_S, SHARE_OF_READING * self._took_s)
+        return self._read_at is None or self._seconds() - self._read_at > most_s
+
+    async def _read_once(self) -> None:
+        """Two callers at one time share one reading."""
+        reading = self._reading
+        if reading is None:
+            reading = self._reading = Deferred.fromCoroutine(self._read())
+            reading.addBoth(self._has_read)
+        waiting: Deferred[None] = Deferred()
+        reading.addBoth(_passed_on, waiting)
+        await waiting
+
+    async def _read(self) -> None:
+        began = self._seconds()
+        hosts = await self._database.read(read_hosts)
+        self._hosts = {host.node_id: host for host in hosts}
+        self._read_at = self._seconds()
+        self._took_s = self._read_at - began
+
+    def _has_read(self, result: Any) -> Any:
+        self._reading = None
+        return result
+
+
+def _passed_on(result: Any, waiting: Deferred[None]) -> Any:
+    if isinstance(result, Failure):
+        waiting.errback(result)
+        return None
+    waiting.callback(None)
+    return result

@@ -1,0 +1,232 @@
+# -*- test-case-name: tests.scheduling.test_placing -*-
+"""
+Servers get hosts: one transaction that decides, looks whether it is still so, and writes claims and orders.
+
+A decision is made on what the picture told a moment ago.  Then the hosts that were chosen are read again, and asked the
+same conditions; writes are one after another in the whole cloud, so what is found stays so until the commit.  A host
+that will not do any more is put right in the picture, and it is decided again, at last on hosts that were all read in
+this transaction.  Nothing is refused on anything else.
+
+A server that has a claim keeps it; one that is deleted, or about to be, is passed over; so the same servers may be
+placed again after whatever has happened.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+from attrs import define, field, frozen
+from sqlalchemy import Connection, bindparam, update
+
+from cloudd.compute import (
+    BUILD,
+    Claim,
+    Doing,
+    Server,
+    State,
+    Wanted,
+    change_server,
+    claims_of,
+    read_servers,
+    write_claims,
+)
+from cloudd.database import now_us, tables
+from cloudd.interfaces.scheduling import HostPicture, Placement
+from cloudd.tasks import Fields, submit
+
+from ._asked import placements
+from ._decision import Rules, decide
+from ._picture import read_hosts
+from ._refusal import Refusal, refusal
+
+ROUNDS = 3  # on the picture, before all hosts are read
+_table = tables.server
+
+
+@frozen
+class Order:
+    """
+    What a task was ordered to do.
+
+    :ivar avoid: ids of nodes
+    :ivar tries: how many times it was tried elsewhere before
+    """
+
+    request_id: str
+    avoid: tuple[str, ...] = ()
+    tries: int = 0
+
+    def build(self, server_id: str) -> Fields:
+        """Payload of the task that builds a server."""
+        return {"server_id": server_id, "avoid": list(self.avoid), "tries": self.tries}
+
+
+@frozen
+class Placed:
+    """
+    What came of it.
+
+    :ivar hosts: id of a server -> its host's name
+    :ivar refused: those that no host will have, and why
+    :ivar waiting: those that may have one in some seconds; nothing was written of them
+    :ivar seen: hosts as they are now, for the picture
+    """
+
+    hosts: dict[str, str] = field(factory=dict)
+    refused: dict[str, Refusal] = field(factory=dict)
+    waiting: dict[str, Refusal] = field(factory=dict)
+    seen: list[HostPicture] = field(factory=list)
+
+
+def place(
+    connection: Connection,
+    server_ids: Sequence[str],
+    hosts: Sequence[HostPicture],
+    rules: Rules,
+    order: Order,
+    patient: bool = False,
+) -> Placed:
+    """
+    :param server_ids: at most some hundreds
+    :param hosts: the picture
+    :param patient: do not refuse what may be otherwise soon
+    """
+    board, placed = _Board(connection, rules, {host.node_id: host for host in hosts}), Placed()
+    for placement, servers in placements(connection, placeable(connection, server_ids), order.avoid):
+        refused = board.place(placement, servers)
+        if refused is not None:
+            left = [each for each in servers if each.id not in board.chosen]
+            waits = patient and refused.may_pass
+            (placed.waiting if waits else placed.refused).update({each.id: refused for each in left})
+        _write(connection, placement, [each for each in servers if each.id in board.chosen], board.chosen, order)
+    for server_id, refused in placed.refused.items():
+        refuse(connection, server_id, refused.message, refused.details)
+    placed.hosts.update({server_id: host.name for server_id, host in board.chosen.items()})
+    placed.seen.extend(board.seen.values())
+    return placed
+
+
+def placeable(connection: Connection, server_ids: Sequence[str]) -> list[Server]:
+    """Those of them that want a host and have none."""
+    held = {each.server_id for each in claims_of(connection, server_ids)}
+    return [each for each in read_servers(connection, server_ids) if each.id not in held and _wants_host(each)]
+
+
+def refuse(connection: Connection, server_id: str, message: str, details: str) -> None:
+    """The server gets no host: it is in error, and can be deleted."""
+    change_server(
+        connection, server_id, state=State.ERROR.value, task_state=None, node_id=None, host="", fault_code=500,
+        fault_message=message, fault_details=details, fault_us=now_us(),
+    )  # fmt: skip
+
+
+def _wants_host(server: Server) -> bool:
+    if server.deleted_us is not None or server.wanted is Wanted.DELETED or server.doing is Doing.DELETING:
+        return False
+    return server.state is State.BUILDING
+
+
+@define(eq=False)
+class _Board:
+    """
+    Hosts while servers are placed.
+
+    :ivar seen: those that were read in this transaction, as they are after what it has placed
+    :ivar chosen: id of a server -> its host
+    """
+
+    _connection: Connection
+    _rules: Rules
+    _hosts: dict[str, HostPicture]
+    _is_read: bool = False  # all of them
+    seen: dict[str, HostPicture] = field(init=False, factory=dict)
+    chosen: dict[str, HostPicture] = field(init=False, factory=dict)
+
+    def place(self, placement: Placement, servers: Sequence[Server]) -> Refusal | None:
+        """
+        Choose for all of them.
+
+        :return: why some got nothing; None: each got one
+        """
+        left, rounds = list(servers), 0
+        while left:
+            if rounds == ROUNDS:
+                self._read_all()
+            rounds += 1
+            decision = decide(self._rotated(left[0].id), placement, len(left), self._rules)
+            if len(decision.hosts) < len(left) and not self._is_read:
+                rounds = ROUNDS
+                continue
+            placement, left = self._keep(decision.hosts, placement, left)
+            if self._is_read and left:
+                return refusal(decision, placement)
+        return None
+
+    def _keep(
+        self, hosts: Sequence[HostPicture], placement: Placement, servers: Sequence[Server]
+    ) -> tuple[Placement, list[Server]]:
+        """Give each server its host, if that still will do; the placement afterwards, and who has none."""
+        self._look(hosts)
+        left = list(servers[len(hosts) :])
+        for server, host in zip(servers, hosts, strict=False):
+            present = self._hosts.get(host.node_id)
+            if present is None or self._rules.cause(present, placement)[0]:
+                left.append(server)
+                continue
+            after = present.less(placement.need)
+            self.chosen[server.id] = self._hosts[host.node_id] = self.seen[host.node_id] = after
+            placement = placement.with_one_more(host.node_id)
+        return placement, left
+
+    def _look(self, hosts: Sequence[HostPicture]) -> None:
+        """Read those that were not yet."""
+        wanted = {host.node_id for host in hosts} - set(self.seen)
+        if self._is_read or not wanted:
+            return
+        found = {host.node_id: host for host in read_hosts(self._connection, sorted(wanted))}
+        for node_id in wanted:
+            self._hosts.pop(node_id, None)
+        self._hosts.update(found)
+        self.seen.update(found)
+
+    def _read_all(self) -> None:
+        # Claims of this transaction's servers are written after all of them were placed.
+        placed = self.seen if self.chosen else {}
+        self._hosts = {host.node_id: host for host in read_hosts(self._connection)} | placed
+        self.seen, self._is_read = dict(self._hosts), True
+
+    def _rotated(self, server_id: str) -> list[HostPicture]:
+        """Requests begin at different hosts: among equal ones the first is taken."""
+        hosts = list(self._hosts.values())
+        start = zlib.crc32(server_id.encode()) % len(hosts) if hosts else 0
+        return hosts[start:] + hosts[:start]
+
+
+def _write(
+    connection: Connection,
+    placement: Placement,
+    servers: Sequence[Server],
+    chosen: dict[str, HostPicture],
+    order: Order,
+) -> None:
+    """Claims, where the servers are, and the tasks that build them."""
+    if not servers:
+        return
+    write_claims(connection, [Claim(each.id, chosen[each.id].node_id, placement.need) for each in servers])
+    moved = update(_table).where(_table.c.id == bindparam("server")).values(
+        node_id=bindparam("its_node"), host=bindparam("its_name"), task_state=Doing.SPAWNING.value, updated_us=now_us()
+    )  # fmt: skip
+    connection.execute(
+        moved, [{"server": s.id, "its_node": chosen[s.id].node_id, "its_name": chosen[s.id].name} for s in servers]
+    )
+    for each in servers:
+        submit(
+            connection,
+            BUILD,
+            order.build(each.id),
+            project_id=each.project_id,
+            node_id=chosen[each.id].node_id,
+            resource=each.id,
+            request_id=order.request_id,
+        )
