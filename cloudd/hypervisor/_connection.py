@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from cloudd.interfaces.application import Threads
-from cloudd.interfaces.servers import DriverError
+from cloudd.interfaces.servers import HostAway
 
 from ._events import events_on
 
@@ -34,7 +34,7 @@ KEEPALIVE_S: Final = 5  # a libvirtd that answers nothing for three times as lon
 KEEPALIVE_COUNT: Final = 3
 
 
-class HypervisorAway(DriverError):
+class HypervisorAway(HostAway):
     """libvirtd cannot be reached now; guests are untouched.  It is asked again by itself."""
 
 

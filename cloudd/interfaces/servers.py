@@ -128,6 +128,10 @@ class NoSuchGuest(DriverError):
     """The host has none for this server."""
 
 
+class HostAway(DriverError):
+    """What runs guests here cannot be reached now; guests are untouched.  Made again in a while the call may do."""
+
+
 class Unsupported(DriverError):
     """This driver cannot do it; the support matrix says so."""
 

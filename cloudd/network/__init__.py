@@ -10,6 +10,7 @@ tested in the transaction that writes, and another service makes a port in its o
 An address is a row whose key it is (``_allocation``), so none is given twice however many ask at once.
 """
 
+from ._binding import bind_port, forget_port, mtus_of, port_record, set_port_status, unbind_port
 from ._errors import (
     BadNetworkValue,
     NetworkConflict,
@@ -80,6 +81,7 @@ __all__ = [
     "Subnet",
     "WantedIP",
     "all_quotas",
+    "bind_port",
     "create_group",
     "create_network",
     "create_port",
@@ -92,21 +94,26 @@ __all__ = [
     "drop_rule",
     "drop_subnet",
     "enforce_admin",
+    "forget_port",
     "forget_quota",
     "listed_groups",
     "listed_networks",
     "listed_ports",
     "listed_rules",
     "listed_subnets",
+    "mtus_of",
     "one_group",
     "one_network",
     "one_port",
     "one_rule",
     "one_subnet",
+    "port_record",
     "quota_details",
     "quota_of",
     "reset_quota",
+    "set_port_status",
     "set_quota",
+    "unbind_port",
     "update_group",
     "update_network",
     "update_port",
