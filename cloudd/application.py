@@ -20,6 +20,7 @@ from cloudd.backups import Backups
 from cloudd.compute import first_flavors, forget_project, forget_user
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
+from cloudd.guests import Guests
 from cloudd.identity import Identity, bootstrap, first_login_kept
 from cloudd.image import Fetcher, Images, Imports, read_sources
 from cloudd.interfaces.application import (
@@ -58,7 +59,7 @@ _log = Logger()
 API_VERSIONS = {**identity.API_VERSIONS, **image.API_VERSIONS, **network.API_VERSIONS, **compute.API_VERSIONS}
 
 #: Parts that do something by themselves once their code was decided for; nodes and tasks do so earlier.
-LEADING = ("identity", "objects", "images", "events", "backups", "node listener", "node topic")
+LEADING = ("identity", "objects", "images", "servers", "events", "backups", "node listener", "node topic")
 
 #: Of requests that may go on elsewhere; beside each handler that tells one.
 HANDLER_STATES = States.joined([EVENT_STATES, IMAGE_STATES, S3_STATES, SWIFT_STATES])
@@ -141,6 +142,7 @@ class Application:
         images = resources.settings.images
         fetcher = Fetcher(resources.reactor, read_sources(images.web_download_hosts), images.max_bytes)
         self.imports = Imports(resources, self.images, fetcher, self._own_node, self._poke_tasks)
+        self.guests = Guests(resources, self.images, store, self._own_node, self._own_name, self._poke_tasks)
         self.events = Events(resources, self.identity, store)
         self.rolling = Rolling(resources, Orders(resources.bus), self._live)
         self.backups = Backups(resources, node_id_of)
@@ -149,17 +151,19 @@ class Application:
             *self.rolling.task_kinds(),
             *self.backups.task_kinds(),
             *self.imports.task_kinds(),
+            *self.guests.task_kinds(),
         ]
         self.tasks = Tasks(resources, kinds)
         self.nodes = Nodes(resources, self.tasks, {**self.tasks.readable, **MESSAGES, **API_VERSIONS})
         self.node_listener = NodeListener(resources, self.nodes)
         self.node_topic = NodeTopic(resources, self.nodes)
         self._parts: dict[
-            str, Identity | Objects | Images | Events | Backups | Tasks | Nodes | NodeListener | NodeTopic
+            str, Identity | Objects | Images | Guests | Events | Backups | Tasks | Nodes | NodeListener | NodeTopic
         ] = {
             "identity": self.identity,
             "objects": self.objects,
             "images": self.images,
+            "servers": self.guests,
             "events": self.events,
             "backups": self.backups,
             "tasks": self.tasks,
@@ -274,6 +278,12 @@ class Application:
     def _own_node(self) -> Awaitable[str]:
         return self.nodes.own_id()
 
+    async def _own_name(self) -> str:
+        """
+        :raises NodeError: this machine is no node yet
+        """
+        return (await self.nodes.find(await self.nodes.own_id())).name
+
     def _poke_tasks(self) -> None:
         self.tasks.poke()
 
@@ -289,7 +299,7 @@ class Application:
         resting: Deferred[Any] = gatherResults(
             [part.rest() for part in (self.tasks, self.nodes, self.node_listener, self.node_topic)]
         )
-        return resting.addCallback(lambda _: None)
+        return resting.addCallback(lambda _: self.guests.rest())  # whose driver the tasks have used
 
 
 def api_port(by_path: Mapping[bytes, Handler], by_start: Mapping[bytes, Handler], rest: Handler) -> Handler:

@@ -15,6 +15,7 @@ from cloudd.interfaces.servers import Power
 from ._server_facts import Doing, State, Wanted
 
 _hosts, _c = tables.compute_host, tables.server.c
+_ON_HOST = (_c.id, _c.state, _c.task_state, _c.wanted, _c.power, _c.updated_us)
 
 
 @frozen(kw_only=True)
@@ -57,23 +58,21 @@ class OnHost:
     updated_us: int
 
 
-def report_host(connection: Connection, report: HostReport) -> bool:
-    """
-    Keep it; what operators have set stays.
+def is_reported(connection: Connection, report: HostReport) -> bool:
+    """Whether all of it is known."""
+    before = connection.execute(select(_hosts).where(_hosts.c.node_id == report.node_id)).first()
+    return before is not None and all(getattr(before, name) == value for name, value in _values(report).items())
 
-    :return: whether anything is different from before
-    """
-    values: dict[str, Any] = {**asdict(report), "notes": json.dumps(list(report.notes))}
-    mine = _hosts.c.node_id == report.node_id
-    before = connection.execute(select(_hosts).where(mine)).first()
-    if before is None:
-        times = {"created_us": now_us(), "updated_us": now_us()}
-        connection.execute(insert(_hosts).values(**values, is_enabled=True, **times))
-        return True
-    if all(getattr(before, name) == value for name, value in values.items()):
-        return False
-    connection.execute(update(_hosts).where(mine).values(**values, updated_us=now_us()))
-    return True
+
+def report_host(connection: Connection, report: HostReport) -> None:
+    """Keep it; what operators have set stays."""
+    values = {**_values(report), "updated_us": now_us()}
+    if not connection.execute(update(_hosts).where(_hosts.c.node_id == report.node_id).values(**values)).rowcount:
+        connection.execute(insert(_hosts).values(**values, is_enabled=True, created_us=now_us()))
+
+
+def _values(report: HostReport) -> dict[str, Any]:
+    return {**asdict(report), "notes": json.dumps(list(report.notes))}
 
 
 def report_trouble(connection: Connection, node_id: str, trouble: str) -> None:
@@ -94,16 +93,22 @@ def driver_of(connection: Connection, node_id: str) -> str:
 
 def servers_on(connection: Connection, node_id: str) -> list[OnHost]:
     """All that the host has."""
-    query = select(_c.id, _c.state, _c.task_state, _c.wanted, _c.power, _c.updated_us)
+    query = select(*_ON_HOST)
     return [_on_host(row) for row in connection.execute(query.where(_c.node_id == node_id, _c.deleted_us.is_(None)))]
+
+
+def servers_named(connection: Connection, node_id: str, server_ids: list[str]) -> list[OnHost]:
+    """Those of these that the host has."""
+    found: list[OnHost] = []
+    for start in range(0, len(server_ids), 500):
+        mine = _c.id.in_(server_ids[start : start + 500]), _c.node_id == node_id, _c.deleted_us.is_(None)
+        found += [_on_host(row) for row in connection.execute(select(*_ON_HOST).where(*mine))]
+    return found
 
 
 def on_host(connection: Connection, server_id: str, node_id: str) -> OnHost | None:
     """One of those."""
-    query = select(_c.id, _c.state, _c.task_state, _c.wanted, _c.power, _c.updated_us)
-    mine = query.where(_c.id == server_id, _c.node_id == node_id, _c.deleted_us.is_(None))
-    row = connection.execute(mine).first()
-    return None if row is None else _on_host(row)
+    return next(iter(servers_named(connection, node_id, [server_id])), None)
 
 
 def were_deleted(connection: Connection, server_ids: list[str]) -> set[str]:

@@ -24,11 +24,13 @@ from ._means import (
     Plugging,
     SnapshotStore,
 )
+from ._service import Guests
 from ._work import PlugFailed
 
 __all__ = [
     "CachedImage",
     "ConfigDrives",
+    "Guests",
     "ImageSource",
     "Means",
     "NoConfigDrives",

@@ -202,13 +202,13 @@ PAUSING = _power("pause", Doing.PAUSING)
 SUSPENDING = _power("suspend", Doing.SUSPENDING)
 REBOOTING = _power("reboot", Doing.REBOOTING)
 STOP_FAILS = Working(_acting("stop", _order(POWER, Doing.POWERING_OFF, verb="stop")), play=_always("power_off"))
-REBUILDING = Working(_acting("rebuild", _order(REBUILD, Doing.REBUILDING, state=State.ACTIVE)))
+REBUILDING = Working(_acting("rebuild", _order(REBUILD, Doing.REBUILDING, state=State.ACTIVE.value)))
 REBUILD_FAILS = Working(
-    _acting("rebuild", _order(REBUILD, Doing.REBUILDING, state=State.ACTIVE)), play=_always("rebuild_disk")
+    _acting("rebuild", _order(REBUILD, Doing.REBUILDING, state=State.ACTIVE.value)), play=_always("rebuild_disk")
 )
-RESIZING = Working(_acting("resize", _resized, _order(RESIZE, Doing.RESIZE_PREP, state=State.ACTIVE)))
+RESIZING = Working(_acting("resize", _resized, _order(RESIZE, Doing.RESIZE_PREP, state=State.ACTIVE.value)))
 RESIZE_FAILS = Working(
-    _acting("resize", _resized, _order(RESIZE, Doing.RESIZE_PREP, state=State.ACTIVE)),
+    _acting("resize", _resized, _order(RESIZE, Doing.RESIZE_PREP, state=State.ACTIVE.value)),
     play=Play(failures=[Failure(call="define", cause="no memory", next_step="Add some", times=1)]),
 )
 CONFIRMING = Working(
@@ -234,7 +234,7 @@ DELETED_WHILE_STOPPED = Working(
     _acting(
         "delete",
         _order(POWER, Doing.POWERING_OFF, verb="stop"),
-        _order(REBUILD, state=State.ACTIVE),
+        _order(REBUILD, state=State.ACTIVE.value),
         _set(wanted=Wanted.DELETED.value),
         _order(DELETE, Doing.DELETING),
     ),
