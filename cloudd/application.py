@@ -9,7 +9,7 @@ daemon, in a process of its own and before any worker; ``build`` runs in every w
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, gatherResults
@@ -20,6 +20,7 @@ from cloudd.backups import Backups
 from cloudd.compute import first_flavors, forget_project, forget_user
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
+from cloudd.guests import Guests
 from cloudd.identity import Identity, bootstrap, first_login_kept
 from cloudd.image import Fetcher, Images, Imports, read_sources
 from cloudd.interfaces.application import (
@@ -61,7 +62,7 @@ _log = Logger()
 API_VERSIONS = {**identity.API_VERSIONS, **image.API_VERSIONS, **network.API_VERSIONS, **compute.API_VERSIONS}
 
 #: Parts that do something by themselves once their code was decided for; nodes and tasks do so earlier.
-LEADING = ("identity", "objects", "images", "events", "backups", "node listener", "node topic")
+LEADING = ("identity", "objects", "images", "servers", "events", "backups", "node listener", "node topic")
 
 #: Of requests that may go on elsewhere; beside each handler that tells one.
 HANDLER_STATES = States.joined([EVENT_STATES, IMAGE_STATES, S3_STATES, SWIFT_STATES])
@@ -128,6 +129,28 @@ def node_id_of(resources: Resources) -> str:
         return ""
 
 
+class Part(Protocol):
+    """A service of a generation, from its start to its end."""
+
+    async def self_check(self) -> None:
+        """Try what can be tried without changing data."""
+
+    def start(self, state: Mapping[str, Any]) -> None:
+        """Go on from what the same part of the generation before told."""
+
+    def lead(self) -> None:
+        """This generation was decided for."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """What the next generation's part begins with."""
+
+    def health(self) -> list[PartHealth]:
+        """How it is doing."""
+
+    def retire(self) -> None:
+        """A newer generation took over."""
+
+
 @implementer(IApplication)
 class Application:
     """
@@ -144,6 +167,7 @@ class Application:
         images = resources.settings.images
         fetcher = Fetcher(resources.reactor, read_sources(images.web_download_hosts), images.max_bytes)
         self.imports = Imports(resources, self.images, fetcher, self._own_node, self._poke_tasks)
+        self.guests = Guests(resources, self.images, store, self._own_node, self._own_name, self._poke_tasks)
         self.events = Events(resources, self.identity, store)
         self.rolling = Rolling(resources, Orders(resources.bus), self._live)
         self.backups = Backups(resources, node_id_of)
@@ -154,29 +178,18 @@ class Application:
             *self.backups.task_kinds(),
             *self.imports.task_kinds(),
             *self.scheduling.task_kinds(),
+            *self.guests.task_kinds(),
         ]
         self.tasks = Tasks(resources, kinds)
         self.nodes = Nodes(resources, self.tasks, {**self.tasks.readable, **MESSAGES, **API_VERSIONS})
         self.node_listener = NodeListener(resources, self.nodes)
         self.node_topic = NodeTopic(resources, self.nodes)
-        self.metadata = Metadata(resources, self._own_name)
-        self._parts: dict[
-            str,
-            Identity
-            | Objects
-            | Images
-            | Events
-            | Backups
-            | Scheduling
-            | Tasks
-            | Nodes
-            | NodeListener
-            | NodeTopic
-            | Metadata,
-        ] = {
+        self.metadata = Metadata(resources, self._own_entry)
+        self._parts: dict[str, Part] = {
             "identity": self.identity,
             "objects": self.objects,
             "images": self.images,
+            "servers": self.guests,
             "events": self.events,
             "backups": self.backups,
             "scheduling": self.scheduling,
@@ -295,13 +308,19 @@ class Application:
     def _own_node(self) -> Awaitable[str]:
         return self.nodes.own_id()
 
-    async def _own_name(self) -> OwnNode | None:
+    async def _own_entry(self) -> OwnNode | None:
         """This node as it stands in the registry; None: it is not there yet."""
         try:
             node = await self.nodes.find(await self.nodes.own_id())
         except NoSuchNode:
             return None
         return OwnNode(node.id, node.name)
+
+    async def _own_name(self) -> str:
+        """
+        :raises NodeError: this machine is no node yet
+        """
+        return (await self.nodes.find(await self.nodes.own_id())).name
 
     def _poke_tasks(self) -> None:
         self.tasks.poke()
@@ -318,7 +337,7 @@ class Application:
         resting: Deferred[Any] = gatherResults(
             [part.rest() for part in (self.tasks, self.nodes, self.node_listener, self.node_topic)]
         )
-        return resting.addCallback(lambda _: None)
+        return resting.addCallback(lambda _: self.guests.rest())  # whose driver the tasks have used
 
 
 def api_port(by_path: Mapping[bytes, Handler], by_start: Mapping[bytes, Handler], rest: Handler) -> Handler:

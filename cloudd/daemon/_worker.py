@@ -45,6 +45,7 @@ from ._following import Following
 from ._gauges import add_worker_gauges, connections_by_generation
 from ._generations import FREE_DELAY_S, Generations, PrepareFailed, place_and_words
 from ._heaps import use_few_heaps
+from ._hypervisor import LENT, hypervisor_of
 from ._link import Callee
 from ._messaging import bus_of, leave
 from ._metrics import WorkerMetrics
@@ -106,6 +107,7 @@ class Worker:
             "cloudd_switch_seconds", "Time in which a worker did nothing but switch to another generation"
         )
         self._bus = bus_of(spec.role, self._settings, reactor, self._metrics)
+        self._hypervisor = hypervisor_of(spec.role, self._settings, reactor)
         self._access_log = AccessLog(access_log_file(self._state.path, self._settings.log.access_file))
         self._generations = Generations(
             reactor,
@@ -359,6 +361,7 @@ class Worker:
             secrets=self._state.secrets,
             bus=self._bus,
             orders=LinkedOrders(self._anchor) if self._bus is not None else None,
+            extra={} if self._hypervisor is None else {LENT: self._hypervisor},
         )
 
     # what the anchor asks
@@ -503,6 +506,8 @@ class Worker:
         try:
             self._generations.stop()
             await leave(self._bus, self._reactor)
+            if self._hypervisor is not None:
+                await self._hypervisor.close()
             await self._database.close()
             await self._object_index.close()
         finally:

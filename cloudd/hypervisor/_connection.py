@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from cloudd.interfaces.application import Threads
-from cloudd.interfaces.servers import DriverError
+from cloudd.interfaces.servers import HostAway
 
 from ._events import events_on
 from ._patience import at_most
@@ -40,7 +40,7 @@ PATIENCE_S: Final = 15.0
 KEEPALIVE_COUNT: Final = 2  # so many questions without an answer, then as long again
 
 
-class HypervisorAway(DriverError):
+class HypervisorAway(HostAway):
     """libvirtd cannot be reached now; guests are untouched.  It is asked again by itself."""
 
 

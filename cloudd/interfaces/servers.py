@@ -128,7 +128,11 @@ class NoSuchGuest(DriverError):
     """The host has none for this server."""
 
 
-class DriverStopped(DriverError):
+class HostAway(DriverError):
+    """What runs guests here cannot be reached now; guests are untouched.  Made again in a while the call may do."""
+
+
+class DriverStopped(HostAway):
     """
     The driver was stopped before the call had done everything.  That says nothing of the guest: made again, by the
     driver's successor, the call goes on.

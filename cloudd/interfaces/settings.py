@@ -253,6 +253,40 @@ class ImageSettings:
 
 
 @frozen(kw_only=True)
+class ComputeSettings:
+    """Servers on this host: see docs/servers.md."""
+
+    driver: str = setting(
+        "auto",
+        "what runs servers here; `auto`: libvirt where it answers, else they are simulated; `none`: nothing does",
+        unit="auto, libvirt, simulated or none",
+        choices=("auto", "libvirt", "simulated", "none"),
+    )
+    libvirt_uri: str = setting("qemu:///system", "libvirt of this host", unit="URI, qemu+unix:///system?socket=/path")
+    folder: str = setting("", "where guests' disks are; empty: guests in the state folder", unit="path")
+    zone: str = setting("", "availability zone of this host; empty: nova", unit="name")
+    vcpu_ratio: float = setting(
+        4.0, "how many vCPUs may be promised for each there is", unit="factor", minimum=0.1, maximum=1000
+    )
+    memory_ratio: float = setting(
+        1.0, "how much memory may be promised, of what there is", unit="factor", minimum=0.1, maximum=100
+    )
+    disk_ratio: float = setting(
+        1.0, "how much disk may be promised, of what there is", unit="factor", minimum=0.1, maximum=100
+    )
+    shutdown_s: float = setting(
+        60.0,
+        "how long a guest that was asked to shut down may take until it is ended",
+        unit="seconds",
+        minimum=0,
+        maximum=3600,
+    )
+    resume_guests: bool = setting(
+        False, "start guests again that are off though nobody has stopped their servers, as after a restart of the host"
+    )
+
+
+@frozen(kw_only=True)
 class EventSettings:
     """The event stream at ``/events``."""
 
@@ -440,6 +474,7 @@ class Settings:
     identity: IdentitySettings = Factory(IdentitySettings)
     objects: ObjectSettings = Factory(ObjectSettings)
     images: ImageSettings = Factory(ImageSettings)
+    compute: ComputeSettings = Factory(ComputeSettings)
     events: EventSettings = Factory(EventSettings)
     tasks: TaskSettings = Factory(TaskSettings)
     nodes: NodeSettings = Factory(NodeSettings)

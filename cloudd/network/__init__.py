@@ -11,6 +11,7 @@ An address is a row whose key it is (``_allocation``), so none is given twice ho
 """
 
 from ._attachments import Attachment, attachments, ports_at
+from ._binding import bind_port, forget_port, mtus_of, port_record, set_port_status, unbind_port
 from ._errors import (
     BadNetworkValue,
     NetworkConflict,
@@ -96,6 +97,7 @@ __all__ = [
     "addresses_of",
     "all_quotas",
     "attachments",
+    "bind_port",
     "create_group",
     "create_network",
     "create_port",
@@ -108,6 +110,7 @@ __all__ = [
     "drop_rule",
     "drop_subnet",
     "enforce_admin",
+    "forget_port",
     "forget_quota",
     "group_names_of",
     "group_records",
@@ -117,6 +120,7 @@ __all__ = [
     "listed_ports",
     "listed_rules",
     "listed_subnets",
+    "mtus_of",
     "network_for_server",
     "networks_for_servers",
     "one_group",
@@ -124,11 +128,14 @@ __all__ = [
     "one_port",
     "one_rule",
     "one_subnet",
+    "port_record",
     "ports_at",
     "quota_details",
     "quota_of",
     "reset_quota",
+    "set_port_status",
     "set_quota",
+    "unbind_port",
     "update_group",
     "update_network",
     "update_port",

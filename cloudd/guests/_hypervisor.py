@@ -1,0 +1,144 @@
+# -*- test-case-name: tests.guests.test_hypervisor -*-
+"""Which driver runs the servers of this host, chosen once for a generation and started when it is needed first."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, succeed
+
+from cloudd.compute import driver_of
+from cloudd.drivers import SimulatedDriver, libvirt_driver
+from cloudd.interfaces.application import Resources
+from cloudd.interfaces.servers import HostAway, IServerDriver, Seen
+
+LENT = "guests"
+NONE = "this host runs no servers: [compute] driver is none"
+
+
+class NoDriver(HostAway):
+    """Nothing runs servers here now."""
+
+
+@frozen
+class Chosen:
+    """
+    :ivar driver: None: servers cannot be run here
+    :ivar words: why it is this one, for operators
+    """
+
+    driver: IServerDriver | None
+    words: str = ""
+
+
+@define(eq=False)
+class HostDriver:
+    """
+    :param observe: told what guests do by themselves
+    """
+
+    _resources: Resources
+    _own_node: Callable[[], Awaitable[str]]
+    _observe: Callable[[Seen], None]
+    _choosing: Deferred[Chosen] | None = field(init=False, default=None)
+    _starting: Deferred[None] | None = field(init=False, default=None)
+
+    @property
+    def folder(self) -> Path:
+        """Of guests' files."""
+        named = self._resources.settings.compute.folder
+        return Path(named) if named else self._resources.settings.state / "guests"
+
+    async def chosen(self) -> Chosen:
+        """The same each time."""
+        if self._choosing is None:
+            self._choosing = Deferred.fromCoroutine(self._choose())
+        try:
+            return await _follow(self._choosing)
+        except BaseException:
+            self._choosing = None
+            raise
+
+    async def ready(self) -> IServerDriver:
+        """
+        Started.
+
+        :raises HostAway: there is none
+        """
+        chosen = await self.chosen()
+        if chosen.driver is None:
+            raise NoDriver(chosen.words, "See [compute] in the settings")
+        if self._starting is None:
+            self._starting = chosen.driver.start(self._observe)
+        try:
+            await _follow(self._starting)
+        except BaseException:
+            self._starting = None
+            raise
+        return chosen.driver
+
+    def stop(self) -> Deferred[None]:
+        """Let go of it; guests go on."""
+        starting, self._starting = self._starting, None
+        if starting is None or self._choosing is None:
+            return succeed(None)
+        return Deferred.fromCoroutine(self._stop(starting))
+
+    async def _stop(self, starting: Deferred[None]) -> None:
+        chosen = await self.chosen()
+        await _follow(starting)
+        if chosen.driver is not None:
+            await chosen.driver.stop()
+
+    async def _choose(self) -> Chosen:
+        wanted = self._resources.settings.compute.driver
+        if wanted == "none":
+            return Chosen(None, NONE)
+        if wanted == "auto":
+            return await self._found()
+        return self._libvirt() if wanted == "libvirt" else self._simulated("")
+
+    async def _found(self) -> Chosen:
+        """By what is here; servers that are here already decide."""
+        before = await self._resources.database.read(driver_of, await self._own_node())
+        if before == "libvirt":
+            return self._libvirt()  # whether it answers now or not
+        if before == "simulated":
+            return self._simulated("so far they were, and some are left")
+        lent = self._resources.extra.get(LENT)
+        if lent is None or not lent.listens():
+            return self._simulated("no libvirt answers" + (f" at {lent.uri}" if lent is not None else ""))
+        chosen = self._libvirt()
+        return chosen if chosen.driver is not None else self._simulated(chosen.words)
+
+    def _simulated(self, why: str) -> Chosen:
+        resources = self._resources
+        driver = SimulatedDriver(resources.reactor, self.folder / "simulated", resources.threads)
+        return Chosen(driver, f"servers are simulated here{f': {why}' if why else ''}")
+
+    def _libvirt(self) -> Chosen:
+        lent: Any = self._resources.extra.get(LENT)
+        if lent is None:
+            return Chosen(None, "this process has no way to libvirt: restart cloudd")
+        hypervisor = lent.hypervisor()
+        if hypervisor is None:
+            return Chosen(None, lent.missing)
+        return Chosen(libvirt_driver(self._resources.reactor, hypervisor, self.folder / "libvirt", lent.slow()))
+
+
+def _follow(work: Deferred[Any]) -> Deferred[Any]:
+    """Fires as ``work`` does, whoever else waits for it."""
+    followed: Deferred[Any] = Deferred()
+
+    def give(result: Any) -> Any:
+        followed.callback(result)
+        return result
+
+    def fail(failure: Any) -> None:
+        followed.errback(failure)
+
+    work.addCallbacks(give, fail)
+    return followed

@@ -1,0 +1,311 @@
+# -*- test-case-name: tests.guests.test_work -*-
+"""
+What all work on a server of this host has in common.
+
+**Deletion comes at any time**, also while something else is done to the server: its own task deletes what it finds, and
+whatever was made after that is found by who made it, since every step ends in a write that fails for a server that is
+gone (``Going``).  It then removes all that may be there, so nothing is left whoever is last.
+
+**What fails** is told as a ``Trouble``: saved with the task, which then fails, so that its undo knows what to write.
+A host that is away for a moment (``HostAway``) is waited for instead, by trying again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NoReturn
+
+from attrs import define, frozen
+from sqlalchemy import Connection
+
+from cloudd.compute import (
+    EVENT_ERROR,
+    EVENT_SUCCESS,
+    ComputeError,
+    Server,
+    State,
+    Wanted,
+    fail,
+    note_event,
+    read_server,
+    settle,
+)
+from cloudd.image import Image, ImageError
+from cloudd.interfaces.servers import DriverError, Guest, HostAway, NoSuchGuest, Power, Seen
+from cloudd.network import NetworkError
+from cloudd.tasks import Fields, Retry, Task, TaskFailed
+
+from ._desired import Desired, Files, desired, guest_of
+from ._means import Means, as_operator
+
+#: A host that is away is asked again for some two minutes.
+RETRY: Final = Retry(attempts=12, first_s=0.5, longest_s=15.0)
+
+TENANTS = (NetworkError, ImageError, ComputeError)
+
+
+class Going(Exception):
+    """The server is deleted, or is to be: what is done to it is of no use any more."""
+
+
+class PlugFailed(Exception):
+    """The data plane could not do what it was asked for.  Providers of ``Plugging`` may raise others, too."""
+
+
+@frozen
+class Trouble:
+    """
+    Why something could not be done.
+
+    :ivar message: for who has the server, ``details`` for administrators
+    :ivar is_hosts: another host may do it
+    """
+
+    code: int
+    message: str
+    details: str = ""
+    is_hosts: bool = True
+
+    @classmethod
+    def of(cls, error: Exception) -> Trouble:
+        """What is the tenant's to mend is told to the tenant in full."""
+        if isinstance(error, TENANTS):
+            return cls(getattr(error, "status", 400), error.cause, "", is_hosts=False)
+        if isinstance(error, DriverError):
+            return cls(500, "The host could not do it: see the server's actions, or try again.", str(error))
+        return cls(500, "The host could not do it: see the server's actions, or try again.", f"{error}")
+
+    @classmethod
+    def saved(cls, task: Task) -> Trouble:
+        """What a step has left for its undo."""
+        told = task.state.get("trouble")
+        if told is not None:
+            return cls(*told)
+        if task.standing.end:
+            return cls(500, f"It was called off: {task.standing.end}", task.standing.end, is_hosts=False)
+        return cls(500, "The host does not answer: try again later.", "given up after several attempts")
+
+    @property
+    def plain(self) -> list[Any]:
+        """As tasks keep it."""
+        return [self.code, self.message[:1000], self.details[:4000], self.is_hosts]
+
+
+def is_going(server: Server) -> bool:
+    """Whether it is deleted, or is to be."""
+    return server.deleted_us is not None or server.wanted is Wanted.DELETED
+
+
+def staying(connection: Connection, server_id: str) -> Server:
+    """
+    :raises Going:
+    """
+    server = read_server(connection, server_id)
+    if is_going(server):
+        raise Going
+    return server
+
+
+@define(eq=False)
+class Work:
+    """
+    One kind's steps; ``event`` is what Nova calls them in a server's history.
+    """
+
+    means: Means
+    event: str
+
+    # ---- steps
+
+    def step(self, function: Callable[[Task], Awaitable[Fields | None]]) -> Callable[[Task], Awaitable[Fields | None]]:
+        """``function``, ended for a server that is going, and failed for what will not get better."""
+
+        failing = self.failing(function)
+
+        async def run(task: Task) -> Fields | None:
+            try:
+                return await failing(task)
+            except Going:
+                return await self._ended(task)
+            except TaskFailed:
+                if not await self._is_going(task):
+                    raise
+                return await self._ended(task)
+
+        return run
+
+    def failing(
+        self, function: Callable[[Task], Awaitable[Fields | None]]
+    ) -> Callable[[Task], Awaitable[Fields | None]]:
+        """``function``, failed for what will not get better."""
+
+        async def run(task: Task) -> Fields | None:
+            try:
+                return await function(task)
+            except HostAway:
+                raise
+            except (DriverError, PlugFailed, OSError, *TENANTS) as error:
+                await self._fail(task, Trouble.of(error))
+
+        return run
+
+    async def _ended(self, task: Task) -> Fields:
+        await self.clear(self.server_id(task), task.state.get("ports", []))
+        return {"gone": True}
+
+    async def _is_going(self, task: Task) -> bool:
+        return is_going(await self.means.database.read(read_server, self.server_id(task)))
+
+    async def _fail(self, task: Task, trouble: Trouble) -> NoReturn:
+        await task.save({**task.state, "trouble": trouble.plain})
+        raise TaskFailed(trouble.details or trouble.message)
+
+    async def clear(self, server_id: str, port_ids: list[str]) -> None:
+        """Nothing of it is on this host afterwards; again: so it stays."""
+        driver = await self.means.driver()
+        await driver.remove(server_id)
+        known = await self.means.database.read(_port_ids, server_id)
+        await self.means.plugging.unplug(sorted({*port_ids, *known}))
+        await self.means.drives.remove(server_id)
+
+    # ---- what steps share
+
+    @staticmethod
+    def server_id(task: Task) -> str:
+        server_id: str = task.payload["server_id"]
+        return server_id
+
+    async def desired(self, task: Task) -> Desired:
+        """
+        :raises Going:
+        """
+        told: Desired = await self.means.database.read(desired, self.server_id(task))
+        if is_going(told.server):
+            raise Going
+        return told
+
+    async def guest(self, told: Desired, *, with_image: bool = True, disk_gib: int = 0) -> Guest:
+        """What it is to be, with taps and files that are there when this fires."""
+        taps = await self.means.plugging.plug(told.port_ids)
+        image = await self._image(told) if with_image or not (disk_gib or told.flavor.disk_gib) else None
+        files = await self._files(told, image if with_image else None)
+        return guest_of(told, image, files, taps, disk_gib)
+
+    async def _image(self, told: Desired) -> Image | None:
+        server = told.server
+        return None if server.image_id is None else await self.means.images.get(as_operator(server), server.image_id)
+
+    async def _files(self, told: Desired, image: Image | None) -> Files:
+        drive = await self.means.drives.make(told.server, told.ports) if told.server.config_drive else None
+        if image is None:
+            return Files(config_drive=drive)
+        disk = await self.means.image_files.get(image)
+        if disk is None:
+            return Files(config_drive=drive)
+        more = {}
+        for name, key in (("kernel", "kernel_id"), ("initrd", "ramdisk_id")):
+            if image_id := image.properties.get(key):
+                part = await self.means.images.get(as_operator(told.server), image_id)
+                found = await self.means.image_files.get(part)
+                more[name] = None if found is None else found.path
+        return Files(image=disk.path, image_format=disk.format, config_drive=drive, **more)
+
+    async def seen(self, server_id: str) -> Seen | None:
+        """As it is now; None: this host has no guest for it."""
+        driver = await self.means.driver()
+        return next((each for each in await driver.guests() if each.id == server_id), None)
+
+    async def settle(self, task: Task, state: State, power: Power, **values: Any) -> None:
+        """
+        The last write, unless it was made.
+
+        :raises Going:
+        """
+        await self.last_write(task, lambda c: settle(c, self.server_id(task), state, power, **values))
+
+    async def last_write(self, task: Task, *changes: Callable[[Connection], object]) -> None:
+        """
+        What has come of it, with the end of its event; made once.
+
+        :raises Going: nothing was written
+        """
+        if not task.state.get("settled"):
+            await task.write(self._settled, task, changes, state={**task.state, "settled": True})
+
+    def _settled(self, connection: Connection, task: Task, changes: tuple[Callable[[Connection], object], ...]) -> None:
+        server = staying(connection, self.server_id(task))
+        for change in changes:
+            change(connection)
+        note_event(connection, server.id, task.request_id, self.event, host=server.host, result=EVENT_SUCCESS)
+
+    async def begin(self, task: Task) -> None:
+        """Note that it has begun, once."""
+        if not task.state:
+            await task.write(self._begun, task, state={"begun": True})
+
+    def _begun(self, connection: Connection, task: Task) -> None:
+        server = staying(connection, self.server_id(task))
+        note_event(connection, server.id, task.request_id, self.event, host=server.host)
+
+    # ---- undoing
+
+    async def undo(self, task: Task) -> Fields | None:
+        """It could not be done: tell what the server is now, and why; once."""
+        if task.state.get("undone"):
+            return None
+        server = await self.means.database.read(read_server, self.server_id(task))
+        if is_going(server):
+            await self.clear(server.id, task.state.get("ports", []))
+            return None
+        values = await self.back(task, server)
+        await task.write(self._undone, task, values, state={**task.state, "undone": True})
+        return None
+
+    async def back(self, task: Task, server: Server) -> Mapping[str, Any]:
+        """
+        Let the guest be as it was, as far as can be.
+
+        :return: columns, ``state`` among them
+        """
+        return observed(server, await self.seen(server.id))
+
+    def _undone(self, connection: Connection, task: Task, values: Mapping[str, Any]) -> None:
+        server, trouble = read_server(connection, self.server_id(task)), Trouble.saved(task)
+        if not is_going(server):
+            self.write_back(connection, task, server)
+            fail(connection, server.id, trouble.code, trouble.message, trouble.details, **values)
+        ended = {"result": EVENT_ERROR, "details": trouble.details or trouble.message}
+        note_event(connection, server.id, task.request_id, self.event, host=server.host, **ended)
+
+    def write_back(self, connection: Connection, task: Task, server: Server) -> None:
+        """What else is as it was, in the same transaction."""
+
+
+STATES: Final[Mapping[Power, State]] = {
+    Power.RUNNING: State.ACTIVE,
+    Power.PAUSED: State.PAUSED,
+    Power.SUSPENDED: State.SUSPENDED,
+    Power.OFF: State.STOPPED,
+    Power.CRASHED: State.STOPPED,
+}
+
+
+def observed(server: Server, seen: Seen | None) -> dict[str, Any]:
+    """The columns of a server whose guest was looked at; ``wanted`` as well, since what was asked for is not done."""
+    if seen is None or seen.power not in STATES:
+        return {"state": State.ERROR, "power": int(Power.UNKNOWN)}
+    state = STATES[seen.power]
+    wanted = {
+        State.ACTIVE: Wanted.RUNNING,
+        State.PAUSED: Wanted.PAUSED,
+        State.SUSPENDED: Wanted.SUSPENDED,
+        State.STOPPED: Wanted.STOPPED,
+    }[state]
+    return {"state": state, "power": int(seen.power), "wanted": wanted.value}
+
+
+def _port_ids(connection: Connection, server_id: str) -> list[str]:
+    return [each.port_id for each in read_server(connection, server_id).interfaces]
+
+
+__all__ = ["RETRY", "Going", "NoSuchGuest", "PlugFailed", "Trouble", "Work", "is_going", "observed", "staying"]
