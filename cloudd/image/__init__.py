@@ -38,11 +38,14 @@ from ._facts import (
     Member,
 )
 from ._fetch import Fetcher
+from ._for_servers import queue_image
 from ._import_rows import ImportTask
 from ._imports import Imports, import_kinds
 from ._inspection import Findings, Inspector, unfit
 from ._patch import MEMBERS, Operation, property_value, read_operations, refuse_reserved, with_member
 from ._query import COLUMNS, SORTABLE, Condition, ImageQuery, Order
+from ._quota import Quota
+from ._records import image_record
 from ._service import Images
 from ._source import Sources, read_sources
 
@@ -75,13 +78,16 @@ __all__ = [
     "Operation",
     "Order",
     "OverQuota",
+    "Quota",
     "SourceBroken",
     "SourceRefused",
     "Sources",
     "UnfitData",
     "data_of",
+    "image_record",
     "import_kinds",
     "property_value",
+    "queue_image",
     "read_operations",
     "read_sources",
     "refuse_reserved",
