@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.compute.test_server_changes -*-
+# -*- test-case-name: tests.protocols.rest.compute.test_server_changes -*-
 """Whether an image fits a flavor, so that a server of both can boot."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.compute.test_server_ports -*-
+# -*- test-case-name: tests.protocols.rest.compute.test_interfaces -*-
 """
 Interfaces of servers: functions with a ``sqlalchemy.Connection``, rights included.
 

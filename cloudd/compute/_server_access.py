@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.compute.test_server_actions -*-
+# -*- test-case-name: tests.protocols.rest.compute.test_server_actions -*-
 """
 Which server a request may see or change: its project's members and administrators, others know of none.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.compute.test_server_actions -*-
+# -*- test-case-name: tests.protocols.rest.compute.test_server_actions -*-
 """
 Actions that a host carries out: functions with a ``sqlalchemy.Connection``, rights included.
 

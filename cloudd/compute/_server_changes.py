@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.compute.test_server_changes -*-
+# -*- test-case-name: tests.protocols.rest.compute.test_server_changes -*-
 """
 Rebuild, resize and snapshot: functions with a ``sqlalchemy.Connection``, rights included.
 

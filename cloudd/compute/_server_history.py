@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.compute.test_server_history -*-
+# -*- test-case-name: tests.protocols.rest.compute.test_history -*-
 """
 What was done to servers, by whom, and how it went: functions with a ``sqlalchemy.Connection``.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.compute.test_server_ports -*-
+# -*- test-case-name: tests.protocols.rest.compute.test_interfaces -*-
 """Security groups of a server, which are those of its ports: functions with a ``sqlalchemy.Connection``."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.compute.test_server_changes -*-
+# -*- test-case-name: tests.protocols.rest.compute.test_server_changes -*-
 """New images in transactions of whoever makes them of servers."""
 
 from __future__ import annotations

@@ -23,5 +23,6 @@ ABSENT = {
     "/v2.1/os-snapshots": "snapshots by the Compute API: use the Volume API",
     "/v2.1/os-tenant-networks": "networks of projects: use the Network API",
     "/v2.1/os-volumes": "volumes by the Compute API: use the Volume API",
-    "/v2.1/servers": "servers",
+    "/v2.1/servers/{server_id}/migrations": "moving servers to other hosts",
+    "/v2.1/servers/{server_id}/remote-consoles": "consoles by VNC, SPICE, RDP and of the serial line",
 }
