@@ -39,6 +39,7 @@ class Hypervisor:
     :ivar address: IP address, as far as it is known
     :ivar vcpus: that there are; ``vcpus_used``: that servers were promised, likewise for memory and disk
     :ivar busy: how many of its servers something is being done to
+    :ivar up_s: since the machine was started, as it said last, with its load; None: it did not say
     :ivar servers: all that are on it
     """
 
@@ -60,6 +61,8 @@ class Hypervisor:
     is_up: bool
     is_enabled: bool
     disabled_reason: str
+    up_s: int | None = None
+    load: float = 0.0
     servers: tuple[HypervisorServer, ...] = ()
 
 
@@ -147,6 +150,8 @@ def _hypervisor(
         is_up=not node.is_silent and not row.trouble,
         is_enabled=row.is_enabled,
         disabled_reason=row.disabled_reason,
+        up_s=node.load.get("up_s"),
+        load=float(node.load.get("load1", 0.0)),
         servers=tuple(HypervisorServer(id=each.id, name=each.name) for each in servers),
     )
 

@@ -129,11 +129,11 @@ def rebuild(connection: Connection, order: Order, wanted: Wanted, sealed: str) -
     return service.rebuild(connection, order, wanted.image_id, columns)
 
 
-def shown(call: ComputeCall, server: Mapping[str, Any], user_data: str | None, password: str) -> dict[str, Any]:
+def shown(call: ComputeCall, server: Server, whole: Mapping[str, Any], password: str) -> dict[str, Any]:
     """
-    :param server: as ``GET`` shows it
+    :param whole: the server as an update is answered
     """
-    document = {**server, "user_data": user_data}
+    document = {**whole, "key_name": server.key_name, "user_data": server.user_data}
     document.pop(_USER_DATA, None)
     if call.version < _SAME_AS_SHOWN:
         known = _ALWAYS | set(SHOWN.since)

@@ -163,7 +163,7 @@ class ActionRoutes:
     async def _rebuild(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
         wanted = _rebuild.read(call, given)
         server = await self._ordered(_rebuild.rebuild, order, wanted, await self._work.seal(wanted.password))
-        document = _rebuild.shown(call, await self._work.show(call, server), server.user_data, wanted.password)
+        document = _rebuild.shown(call, server, await self._work.show(call, server), wanted.password)
         here = call.links.to("v2.1", "servers", server.id).encode("ascii")
         return Answer(202, {"server": document}, ((b"Location", here),))
 

@@ -21,7 +21,7 @@ from ._call import ComputeCall
 class ServerWork:
     """
     :ivar poke: tasks were ordered in this worker: let them begin now
-    :ivar show: a server as ``GET /servers/{id}`` shows it
+    :ivar show: a server with the members that the answer of an update has
     :ivar delete: order a server's end, whatever it does, by its id and that of the request
     :ivar claim_resize: see there
     :ivar seal: a password of a guest's administrator, encrypted for the database

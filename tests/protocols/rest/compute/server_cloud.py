@@ -35,7 +35,13 @@ def add_host(connection: Connection, node_id: str, name: str, **values: Any) -> 
     """A node that runs servers, as it would say of itself."""
     node_rows.enter(connection, node_id, name, ["agents"], "ready", "tests")
     beat = node_rows.Beat(
-        version="1", code_hash="c", generation=1, payloads={}, load={}, beat_s=60.0, address="10.1.2.3:5005"
+        version="1",
+        code_hash="c",
+        generation=1,
+        payloads={},
+        load={"up_s": 266_735, "load1": 0.5},
+        beat_s=60.0,
+        address="10.1.2.3:5005",
     )
     node_rows.beat(connection, node_id, beat)
     row: dict[str, Any] = {
@@ -43,7 +49,7 @@ def add_host(connection: Connection, node_id: str, name: str, **values: Any) -> 
         "vcpus": 8, "memory_mib": 16_384, "disk_gib": 100, "vcpu_ratio": 1.0, "memory_ratio": 1.0, "disk_ratio": 1.0,
         "architecture": "x86_64", "cpu_model": "qemu64", "real": False, "is_enabled": True,
     }  # fmt: skip
-    connection.execute(insert(tables.compute_host).values(**row, **values, created_us=now_us(), updated_us=now_us()))
+    connection.execute(insert(tables.compute_host).values(**row | values, created_us=now_us(), updated_us=now_us()))
 
 
 def claim_if_room(connection: Connection, server: Server, flavor: Flavor) -> None:
