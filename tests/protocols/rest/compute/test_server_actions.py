@@ -245,3 +245,22 @@ class ConsoleTests(ServerCase):
         self.end_task(cause="the guest is gone")
         self.resources.reactor.advance(1.0)
         self.assertIn("the guest is gone", await waiting)
+
+
+class HostileTests(ServerCase):
+    async def test_whatever_is_sent(self) -> None:
+        """To whichever action, it is refused for what it is; nothing is an accident."""
+        values: tuple[Any, ...] = (
+            [], 7, "text", True, {"x": {}}, {"type": [1]}, {"name": {"a": 1}}, {"name": "x" * 70_000}, {"state": {}},
+            {"name": "\ud800"}, {"flavorRef": int("9" * 400)}, {"length": int("9" * 400)}, {"length": "9" * 400},
+            {"imageRef": "i" * 255}, {"imageRef": "i", "metadata": {"a": {"b": 1}}}, {"locked_reason": {"a": 1}},
+            {"imageRef": "i", "personality": [{"path": "/a", "contents": "\u2603"}]},
+            {"imageRef": "i", "accessIPv4": "9" * 400}, {"imageRef": "i", "adminPass": "x" * 256},
+        )  # fmt: skip
+        server_id = self.add()
+        for name in (*ACTIONS, *ABSENT_ACTIONS, "x" * 3_000, "\u2603"):
+            for value in values:
+                for version in ("2.1", "2.79"):
+                    answer = await self.call(ADMIN, "POST", f"/servers/{server_id}/action", {name: value}, version)
+                    self.assertIn(answer.status, (400, 404, 409, 410, 501), f"{name[:40]} {value}: {answer.text}")
+        self.assertEqual(self.tasks(), [])
