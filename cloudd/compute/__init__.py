@@ -18,24 +18,17 @@ quotas are tested in the transaction that writes.  Whoever makes servers does al
 Writes are one after another in the whole cloud, so quotas hold however many ask at once.
 """
 
+from ._action_rules import RULES as ACTION_RULES
+from ._action_rules import Allowed
 from ._boot import checked_image
-from ._claims import (
-    Claim,
-    NoRoom,
-    claim_resize,
-    claimed,
-    claims_of,
-    keep_resize,
-    need_of,
-    release_claims,
-    write_claims,
-)
+from ._claims import Claim, NoRoom, claim_resize, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
 from ._errors import (
     BadComputeValue,
     ComputeBusy,
     ComputeConflict,
     ComputeError,
     ComputeForbidden,
+    NoRoom,
     NoSuchRecord,
     QuotaExceeded,
 )
@@ -88,7 +81,22 @@ from ._forms import (
 )
 from ._gone import forget_project, forget_user
 from ._groups import create_group, drop_group, group_of, groups_of, join_group, leave_groups, listed_groups, one_group
-from ._hosts import INTERNAL_ZONE, ZONE, ComputeService, services
+from ._hosts import (
+    COMPUTE,
+    INTERNAL_ZONE,
+    ZONE,
+    ComputeService,
+    compute_service_id,
+    one_service,
+    services,
+    set_service,
+    zones,
+)
+from ._hypervisors import Hypervisor, HypervisorServer, hypervisors, one_hypervisor
+from ._hypervisors import matching as matching_hypervisors
+from ._interfaces import NewInterface, Plugged, interfaces_of, one_interface
+from ._interfaces import attach as attach_interface
+from ._interfaces import detach as detach_interface
 from ._keypairs import check_new as check_new_keypair
 from ._keypairs import checked_name, create_keypair, drop_keypair, enforce_create, listed_keypairs, one_keypair
 from ._keys import NewKey, fingerprint_of, generated
@@ -121,9 +129,32 @@ from ._progress import (
     size_back,
 )
 from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
+from ._server_access import Order, server_to_change, server_to_read
+from ._server_actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, reset_state, restore, unlock
+from ._server_changes import (
+    ClaimResize,
+    check_files,
+    check_items,
+    confirm_resize,
+    create_image,
+    rebuild,
+    resize,
+    revert_resize,
+    share_of,
+    take_back_resize,
+)
 from ._server_create import create_servers, host_name_of
 from ._server_details import Details, details_of, security_groups_of, server_addresses
 from ._server_facts import AUTO, MANUAL, Doing, Fault, Interface, Server, State, Wanted, WantedNetwork
+from ._server_history import (
+    HistoryListing,
+    ServerAction,
+    ServerEvent,
+    begin_action,
+    end_action,
+    one_action,
+    server_actions,
+)
 from ._server_list import SERVER_SORT_KEYS, ServerListing, listed_servers
 from ._server_rows import (
     add_interface,
@@ -134,30 +165,26 @@ from ._server_rows import (
     read_server,
     read_servers,
 )
+from ._server_security import add_security_group, remove_security_group
 from ._server_status import WORDS, status_of
 from ._server_tags import MAX_TAGS, add_server_tag, drop_server_tag, set_server_tags
 from ._server_wishes import MAX_SERVERS, NewServers
-from ._servers import (
-    change_items,
-    delete_server,
-    drop_item,
-    enforce_unlocked,
-    one_server,
-    own_server,
-    update_server,
-)
+from ._servers import change_items, delete_server, drop_item, enforce_unlocked, one_server, own_server, update_server
 from ._shares import release, reserve, resize_share, used_by
 from ._usage import time_us, usage_totals, usages
 from ._zones import zone_of
 
 __all__ = [
+    "ACTION_RULES",
     "AFFINITY",
     "ANTI_AFFINITY",
     "ATTACH",
     "AUTO",
     "BUILD",
+    "COMPUTE",
     "CONFIRM_RESIZE",
     "CONSOLE",
+    "CONSOLE_WAIT_S",
     "DEFAULTS",
     "DEFAULT_CLASS",
     "DELETE",
@@ -184,8 +211,10 @@ __all__ = [
     "WORDS",
     "X509",
     "ZONE",
+    "Allowed",
     "BadComputeValue",
     "Claim",
+    "ClaimResize",
     "ComputeBusy",
     "ComputeConflict",
     "ComputeError",
@@ -196,18 +225,26 @@ __all__ = [
     "Fault",
     "Flavor",
     "FlavorListing",
+    "HistoryListing",
     "HostReport",
+    "Hypervisor",
+    "HypervisorServer",
     "Interface",
     "KeyMaker",
     "Keypair",
+    "NewInterface",
     "NewKey",
     "NewServers",
     "NoRoom",
     "NoSuchRecord",
     "OnHost",
+    "Order",
+    "Plugged",
     "Quota",
     "QuotaExceeded",
     "Server",
+    "ServerAction",
+    "ServerEvent",
     "ServerGroup",
     "ServerListing",
     "ServerPasswords",
@@ -215,16 +252,22 @@ __all__ = [
     "State",
     "Usage",
     "UsageTotal",
+    "Verb",
     "Wanted",
     "WantedNetwork",
     "add_interface",
+    "add_security_group",
     "add_server",
     "add_server_tag",
     "add_servers",
     "add_specs",
     "allow",
+    "attach_interface",
+    "begin_action",
     "change_items",
     "change_server",
+    "check_files",
+    "check_items",
     "check_new_keypair",
     "checked_image",
     "checked_name",
@@ -232,13 +275,17 @@ __all__ = [
     "claimed",
     "claims_of",
     "class_limits",
+    "compute_service_id",
+    "confirm_resize",
     "create_flavor",
     "create_group",
+    "create_image",
     "create_keypair",
     "create_servers",
     "default_limits",
     "delete_server",
     "describe_flavor",
+    "detach_interface",
     "details_of",
     "disallow",
     "driver_of",
@@ -249,6 +296,7 @@ __all__ = [
     "drop_keypair",
     "drop_server_tag",
     "drop_spec",
+    "end_action",
     "enforce_admin",
     "enforce_create",
     "enforce_read",
@@ -268,8 +316,9 @@ __all__ = [
     "group_of",
     "groups_of",
     "host_name_of",
+    "hypervisors",
+    "interfaces_of",
     "is_reported",
-    "join_group",
     "join_group",
     "keep_resize",
     "keep_resized",
@@ -279,46 +328,61 @@ __all__ = [
     "listed_groups",
     "listed_keypairs",
     "listed_servers",
+    "lock",
+    "matching_hypervisors",
     "named_flavor",
     "need_of",
     "new_password",
     "no_spec",
     "note_event",
     "on_host",
+    "one_action",
     "one_flavor",
     "one_group",
+    "one_hypervisor",
+    "one_interface",
     "one_keypair",
     "one_server",
+    "one_service",
+    "order_console",
     "own_server",
+    "power",
     "projects_of",
     "quota_of",
     "read_server",
     "read_servers",
+    "rebuild",
     "release",
     "release_claims",
+    "remove_security_group",
     "report_host",
     "report_trouble",
     "reserve",
-    "reserve",
     "reset_quota",
-    "reset_quota",
+    "reset_state",
+    "resize",
     "resize_share",
-    "resize_share",
+    "restore",
+    "revert_resize",
     "security_groups_of",
+    "server_actions",
     "server_addresses",
+    "server_to_change",
+    "server_to_read",
     "servers_named",
     "servers_on",
     "services",
-    "services",
     "set_class",
-    "set_class",
-    "set_quota",
     "set_quota",
     "set_server_tags",
+    "set_service",
     "settle",
+    "share_of",
     "size_back",
     "status_of",
+    "take_back_resize",
     "time_us",
+    "unlock",
     "update_server",
     "usage_totals",
     "usages",
@@ -326,4 +390,5 @@ __all__ = [
     "were_deleted",
     "write_claims",
     "zone_of",
+    "zones",
 ]

@@ -28,16 +28,9 @@ from ._errors import (
     SourceRefused,
     UnfitData,
 )
-from ._facts import (
-    CONTAINER_FORMATS,
-    DISK_FORMATS,
-    HASH_ALGORITHM,
-    MEMBER_STATUSES,
-    VISIBILITIES,
-    Image,
-    Member,
-)
+from ._facts import CONTAINER_FORMATS, DISK_FORMATS, HASH_ALGORITHM, MEMBER_STATUSES, VISIBILITIES, Image, Member
 from ._fetch import Fetcher
+from ._for_servers import queue_image
 from ._import_rows import ImportTask
 from ._imports import Imports, import_kinds
 from ._inspection import Findings, Inspector, unfit
@@ -51,6 +44,7 @@ from ._patch import (
     with_member,
 )
 from ._query import COLUMNS, SORTABLE, Condition, ImageQuery, Order
+from ._quota import Quota
 from ._records import image_record
 from ._rows import named as named_image
 from ._service import Images
@@ -85,6 +79,7 @@ __all__ = [
     "Operation",
     "Order",
     "OverQuota",
+    "Quota",
     "SourceBroken",
     "SourceRefused",
     "Sources",
@@ -94,6 +89,7 @@ __all__ = [
     "import_kinds",
     "named_image",
     "property_value",
+    "queue_image",
     "read_first_operations",
     "read_operations",
     "read_sources",

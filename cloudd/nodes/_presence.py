@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ STATUS_BEATS = 12  # the code's facts are asked for so often
 FIRST_ROLES = ("api", "authority", "tasks")
 WORKS = "tasks"
 OVER_MESSAGING = "messaging"
+_BOOT = time.CLOCK_BOOTTIME  # its time is that since the machine was started
 _LOOPBACK = re.compile(r"localhost|127\..*|::1|0\.0\.0\.0|::")
 
 log = Logger()
@@ -161,7 +163,7 @@ class Presence:
             await self._ask_code()
         self._beats += 1
         load: dict[str, Any] = {"load1": round(os.getloadavg()[0], 2), "cores": os.cpu_count() or 1}
-        load.update(tasks=self._work.running, health=health_url(self._resources))
+        load.update(tasks=self._work.running, health=health_url(self._resources), up_s=int(time.clock_gettime(_BOOT)))
         return Beat(
             version=self._code.get("version", ""),
             code_hash=self._code.get("hash", ""),

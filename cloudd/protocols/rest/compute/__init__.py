@@ -3,7 +3,7 @@ Compute API 2.1 with its microversions, on klein.
 
 ::
 
-    handle = compute_face(identity, resources)
+    handle = compute_face(identity, resources, work=work)
     handle(request)        # request.path is "/compute" or begins with "/compute/"
 
 Rules of who may do what are those of ``cloudd.compute``; here requests are read and checked, and records shown, each as
@@ -12,9 +12,21 @@ the microversion has it that the client asks for (``_versions``).  What the API 
 
 from ._absent import ABSENT
 from ._face import PREFIX, SUBJECTS, compute_face
+from ._server_actions import ABSENT_ACTIONS, ACTIONS
+from ._server_work import ServerWork, refusing
 from ._versions import API, MINORS
 
 #: What this face serves: name of an API -> minor versions of 2, for other nodes.
 API_VERSIONS = {API: MINORS}
 
-__all__ = ["ABSENT", "API_VERSIONS", "PREFIX", "SUBJECTS", "compute_face"]
+__all__ = [
+    "ABSENT",
+    "ABSENT_ACTIONS",
+    "ACTIONS",
+    "API_VERSIONS",
+    "PREFIX",
+    "SUBJECTS",
+    "ServerWork",
+    "compute_face",
+    "refusing",
+]

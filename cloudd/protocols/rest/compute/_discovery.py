@@ -14,18 +14,25 @@ from ._versions import API, MINORS, OLDEST, Version, text_of
 _UPDATED = "2013-07-23T11:33:21Z"
 #: Alias -> name, of what is served.
 EXTENSIONS = {
-    "os-availability-zone": "AvailabilityZone",
+    "os-admin-actions": "AdminActions",
     "os-aggregates": "Aggregates",
+    "os-attach-interfaces": "AttachInterfaces",
+    "os-availability-zone": "AvailabilityZone",
+    "os-console-output": "ConsoleOutput",
     "os-flavor-access": "FlavorAccess",
     "os-flavor-extra-specs": "FlavorExtraSpecs",
     "os-flavor-manage": "FlavorManage",
     "os-hypervisors": "Hypervisors",
+    "os-instance-actions": "InstanceActions",
     "os-keypairs": "Keypairs",
+    "os-lock-server": "LockServer",
+    "os-pause-server": "PauseServer",
     "os-quota-class-sets": "QuotaClasses",
     "os-quota-sets": "Quotas",
     "os-server-groups": "ServerGroups",
     "os-services": "Services",
     "os-simple-tenant-usage": "SimpleTenantUsage",
+    "os-suspend-server": "SuspendServer",
     "os-used-limits": "UsedLimits",
 }
 

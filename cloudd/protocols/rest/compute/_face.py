@@ -25,13 +25,18 @@ from ._faults import compute_error_body, compute_fault
 from ._flavor_access import FlavorAccessRoutes
 from ._flavors import FlavorRoutes
 from ._groups import GroupRoutes
+from ._history import HistoryRoutes
 from ._hosts import HostRoutes
+from ._hypervisors import HypervisorRoutes
+from ._interfaces import InterfaceRoutes
 from ._keypairs import KeypairRoutes
 from ._limits import LimitRoutes
 from ._quotas import QuotaRoutes
+from ._server_actions import ActionRoutes
 from ._server_metadata import MetadataRoutes
 from ._server_networks import ServerNetworkRoutes
 from ._server_tags import ServerTagRoutes
+from ._server_work import ServerWork, refusing
 from ._servers import ServerRoutes
 from ._specs import SpecRoutes
 from ._usage import UsageRoutes
@@ -53,12 +58,19 @@ SUBJECTS = (
     MetadataRoutes,
     ServerTagRoutes,
     ServerNetworkRoutes,
+    HypervisorRoutes,
+    ActionRoutes,
+    InterfaceRoutes,
+    HistoryRoutes,
 )
 
 
-def compute_face(identity: Identity, resources: Resources, served: Served = all_of_ours) -> Handler:
+def compute_face(
+    identity: Identity, resources: Resources, served: Served = all_of_ours, work: ServerWork | None = None
+) -> Handler:
     """
     :param served: which versions are shown
+    :param work: what servers' routes need of other parts; None: these are not there
     :return: the handler of everything at and below ``/compute``
     """
     facts = FaceFacts(
@@ -70,12 +82,14 @@ def compute_face(identity: Identity, resources: Resources, served: Served = all_
         service_fault=compute_fault,
     )
     database, projects = resources.database, Projects(identity)
+    work = work or refusing()
     subjects = [
         DiscoveryRoutes(served), FlavorRoutes(database), SpecRoutes(database), FlavorAccessRoutes(database, projects),
         KeypairRoutes(database, resources.threads), GroupRoutes(database), QuotaRoutes(database, projects),
-        LimitRoutes(database), UsageRoutes(database), HostRoutes(database),
         ServerRoutes(database, ServerPasswords(resources.secrets, resources.threads)), MetadataRoutes(database),
         ServerTagRoutes(database), ServerNetworkRoutes(database),
+        LimitRoutes(database), UsageRoutes(database), HostRoutes(database), HypervisorRoutes(database),
+        ActionRoutes(resources, work), InterfaceRoutes(database, work), HistoryRoutes(database),
     ]  # fmt: skip
     return ComputeFace(facts, identity, subjects, served)
 

@@ -1,0 +1,267 @@
+# -*- test-case-name: tests.protocols.rest.compute.test_server_changes -*-
+"""
+Rebuild, resize and snapshot: functions with a ``sqlalchemy.Connection``, rights included.
+
+**A resize** keeps the server on its host: there the claim for the new size is made beside the one that it has, and
+until it is confirmed or taken back the project's quota counts the larger of both, so that either can always be done.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, update
+
+from cloudd.database import tables
+from cloudd.image import Image, ImageError, ImageForbidden, OverQuota, Quota, image_record, queue_image
+
+from ._errors import BadComputeValue, ComputeError, ComputeForbidden, NoSuchRecord, QuotaExceeded
+from ._facts import Flavor, Share
+from ._flavors import flavor_record, one_flavor
+from ._forms import CONFIRM_RESIZE, REBUILD, RESIZE, REVERT_RESIZE, SNAPSHOT
+from ._image_fit import fitting_image
+from ._limits import UNLIMITED, limits_of
+from ._server_access import Order
+from ._server_actions import Work, allowed, begin
+from ._server_facts import Doing, Server
+from ._server_rows import read_server
+from ._shares import resize_share
+
+ClaimResize = Callable[[Connection, Server, Flavor], None]
+"""Claim a flavor's size on the server's host, as ``resize``, or raise ``NoRoom``."""
+
+#: Of its image, what a snapshot does not take over.
+_NOT_INHERITED: Final = ("img_signature", "cache_in_nova", "bittorrent", "os_hash", "stores", "owner_specified.")
+_QCOW2, _BARE, _PRIVATE = "qcow2", "bare", "private"
+
+
+# ---- rebuild
+
+
+def rebuild(connection: Connection, order: Order, image_id: str, columns: Mapping[str, Any]) -> Server:
+    """
+    Give it a new disk from an image, and what else is named.
+
+    :param columns: of its row, which are to be others
+    :return: the server as it is to be
+    :raises BadComputeValue: the image is none, has no data, or does not fit the flavor
+    :raises ComputeConflict: it is locked, or in another state
+    """
+    server = allowed(connection, order, "rebuild")
+    flavor = flavor_record(connection, server.flavor)
+    image = fitting_image(connection, order.access, image_id, flavor, "Cannot find image for rebuild")
+    work = Work("rebuild", REBUILD, {"state": server.state.value})
+    values = {**columns, "image_id": image.id, "image_before": server.image_id, "progress": 0}
+    begin(connection, order, server, work, task_state=Doing.REBUILDING.value, **values)
+    return read_server(connection, server.id)
+
+
+def check_items(connection: Connection, order: Order, items: Mapping[str, str]) -> None:
+    """
+    :raises QuotaExceeded: a server or an image may not have so much metadata
+    """
+    limit = limits_of(connection, order.access.project_id or "")["metadata_items"]
+    if limit != UNLIMITED and len(items) > limit:
+        raise QuotaExceeded(f"Maximum number of metadata items exceeds {limit}", "metadata_items")
+
+
+def check_files(connection: Connection, order: Order, files: tuple[tuple[str, int], ...]) -> None:
+    """
+    :param files: paths, and sizes in bytes
+    :raises QuotaExceeded: there are too many, or one is too long
+    """
+    limits = limits_of(connection, order.access.project_id or "")
+
+    def over(resource: str, amount: int) -> bool:
+        return limits[resource] != UNLIMITED and amount > limits[resource]
+
+    if over("injected_files", len(files)):
+        raise QuotaExceeded(f"Personality file limit exceeded: at most {limits['injected_files']}", "injected_files")
+    for path, size in files:
+        if over("injected_file_path_bytes", len(path.encode())):
+            raise QuotaExceeded("Personality file path exceeds maximum length", "injected_file_path_bytes")
+        if over("injected_file_content_bytes", size):
+            raise QuotaExceeded("Personality content limit exceeded", "injected_file_content_bytes")
+
+
+# ---- resize
+
+
+def resize(connection: Connection, order: Order, flavor_id: str, disk_config: str | None, claim: ClaimResize) -> None:
+    """
+    Give it another size, on its host.
+
+    :param flavor_id: as the API calls it
+    :raises BadComputeValue: there is no such flavor, it is the same one, or its disk is smaller
+    :raises QuotaExceeded: the project would have more than it may
+    :raises NoRoom: its host has no room for it
+    :raises ComputeConflict: it is locked, or in another state
+    """
+    server = allowed(connection, order, "resize")
+    before = flavor_record(connection, server.flavor)
+    try:
+        after = one_flavor(connection, order.access, flavor_id)
+    except NoSuchRecord as error:
+        raise BadComputeValue(error.cause) from None
+    if after.disabled:
+        raise BadComputeValue(f"Flavor {flavor_id[:255]} could not be found.")
+    if after.id == before.id:
+        raise BadComputeValue("When resizing, instances must change flavor!")
+    _check_disk(server, before, after)
+    _check_image(connection, order, server, after)
+    resize_share(connection, _larger(server, before, after))
+    claim(connection, server, after)
+    columns: dict[str, Any] = {"flavor": after.id, "flavor_before": before.id, "progress": 0}
+    if disk_config is not None:
+        columns["disk_config"] = disk_config
+    work = Work("resize", RESIZE, {"state": server.state.value})
+    begin(connection, order, server, work, task_state=Doing.RESIZE_PREP.value, **columns)
+
+
+def _check_disk(server: Server, before: Flavor, after: Flavor) -> None:
+    cause = "Server disk was unable to be resized because:"
+    if before.disk_gib and not after.disk_gib and server.image_id:
+        raise BadComputeValue(f"{cause} Resize to zero disk flavor is not allowed.")
+    if after.disk_gib < before.disk_gib:
+        raise BadComputeValue(
+            f"{cause} the disk of flavor {after.name} is smaller: {after.disk_gib} GiB, and it has {before.disk_gib}."
+        )
+
+
+def _check_image(connection: Connection, order: Order, server: Server, after: Flavor) -> None:
+    """Its image may be gone, and then asks for nothing."""
+    if server.image_id is None:
+        return
+    try:
+        image = image_record(connection, order.access, server.image_id)
+    except ImageError:
+        return
+    if image.min_ram > after.ram_mib:
+        raise BadComputeValue("Flavor's memory is too small for requested image.")
+
+
+def confirm_resize(connection: Connection, order: Order) -> None:
+    """
+    It keeps its new size.
+
+    :raises ComputeConflict: it is locked, or in another state
+    """
+    server = allowed(connection, order, "confirmResize")
+    resize_share(connection, share_of(server, flavor_record(connection, server.flavor)))
+    work = Work("confirmResize", CONFIRM_RESIZE)
+    begin(connection, order, server, work, task_state=Doing.RESIZE_CONFIRMING.value)
+
+
+def revert_resize(connection: Connection, order: Order) -> None:
+    """
+    It gets its size of before; the task ends with ``take_back_resize``.
+
+    :raises ComputeConflict: it is locked, or in another state
+    """
+    server = allowed(connection, order, "revertResize")
+    work = Work("revertResize", REVERT_RESIZE)
+    begin(connection, order, server, work, task_state=Doing.RESIZE_REVERTING.value)
+
+
+def take_back_resize(connection: Connection, server_id: str) -> None:
+    """
+    For who reverts a resize, or has failed at one: flavor, share and claim are those of before.  Safe to call again.
+    """
+    server = read_server(connection, server_id)
+    if server.flavor_before is None:
+        return
+    servers, claims = tables.server, tables.server_claim
+    back = {"flavor": server.flavor_before, "flavor_before": None}
+    connection.execute(update(servers).where(servers.c.id == server_id).values(**back))
+    resize_share(connection, share_of(server, flavor_record(connection, server.flavor_before)))
+    connection.execute(delete(claims).where(claims.c.server_id == server_id, claims.c.purpose == "resize"))
+
+
+def share_of(server: Server, flavor: Flavor) -> Share:
+    """What it takes of quotas with this flavor."""
+    disk = flavor.disk_gib + flavor.ephemeral_gib
+    return Share(server.id, flavor.vcpus, flavor.ram_mib, disk, server.name, flavor.name)
+
+
+def _larger(server: Server, before: Flavor, after: Flavor) -> Share:
+    one, other = share_of(server, before), share_of(server, after)
+    return Share(
+        server.id,
+        max(one.vcpus, other.vcpus),
+        max(one.ram_mib, other.ram_mib),
+        max(one.disk_gib, other.disk_gib),
+        server.name,
+        after.name,
+    )
+
+
+# ---- snapshot
+
+
+def create_image(connection: Connection, order: Order, name: str, items: Mapping[str, str], quota: Quota) -> Image:
+    """
+    An image of its disk, which is queued and gets its data from the server's host.
+
+    :param items: further properties of the image
+    :param quota: of images
+    :raises QuotaExceeded: there are too many further properties, or the project has as many images as it may
+    :raises ComputeConflict: it is locked, or in another state
+    """
+    server = allowed(connection, order, "createImage")
+    check_items(connection, order, items)
+    try:
+        image = queue_image(connection, order.access, _snapshot(connection, order, server, name, items), quota)
+    except ImageError as error:
+        raise _refusal(error) from None
+    work = Work("createImage", SNAPSHOT, {"image_id": image.id})
+    begin(connection, order, server, work, task_state=Doing.IMAGE_SNAPSHOT.value)
+    return image
+
+
+def _refusal(error: ImageError) -> ComputeError:
+    if isinstance(error, OverQuota):
+        return QuotaExceeded(error.cause, "images")
+    return ComputeForbidden(error.cause) if isinstance(error, ImageForbidden) else BadComputeValue(error.cause)
+
+
+def _snapshot(connection: Connection, order: Order, server: Server, name: str, items: Mapping[str, str]) -> Image:
+    access, flavor = order.access, flavor_record(connection, server.flavor)
+    base = _base_image(connection, order, server)
+    inherited = {} if base is None else {key: value for key, value in base.properties.items() if _is_inherited(key)}
+    own = {
+        "instance_uuid": server.id,
+        "base_image_ref": server.image_id or "",
+        "image_type": "snapshot",
+        "image_location": "snapshot",
+        "image_state": "available",
+        "user_id": access.user_id,
+        "owner_id": access.project_id or "",
+        "owner_user_name": access.user_name,
+        "owner_project_name": access.project_name or "",
+    }
+    return Image(
+        id=str(uuid.uuid4()),
+        project_id=access.project_id or "",
+        name=name,
+        visibility=_PRIVATE,
+        disk_format=_QCOW2,
+        container_format=_BARE,
+        min_disk=max(flavor.disk_gib, base.min_disk if base else 0),
+        min_ram=base.min_ram if base else 0,
+        properties={**inherited, **items, **own},
+    )
+
+
+def _base_image(connection: Connection, order: Order, server: Server) -> Image | None:
+    if server.image_id is None:
+        return None
+    try:
+        return image_record(connection, order.access, server.image_id)
+    except ImageError:
+        return None
+
+
+def _is_inherited(key: str) -> bool:
+    return not key.startswith(_NOT_INHERITED)

@@ -1,0 +1,101 @@
+# -*- test-case-name: tests.protocols.rest.compute.test_interfaces -*-
+"""Security groups of a server, which are those of its ports: functions with a ``sqlalchemy.Connection``."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import Connection
+
+from cloudd.network import (
+    Listing,
+    NetworkError,
+    Port,
+    SecurityGroup,
+    default_of,
+    listed_groups,
+    one_group,
+    one_port,
+    update_port,
+)
+
+from ._errors import BadComputeValue, ComputeConflict, NoSuchRecord
+from ._server_access import Order, server_to_change
+from ._server_facts import Server
+from ._server_rows import change_server
+
+
+def add_security_group(connection: Connection, order: Order, name: str) -> None:
+    """
+    All its ports get the group; one that they have stays.
+
+    :param name: or id
+    :raises NoSuchRecord: there is no such group
+    :raises ComputeConflict: there are several of that name
+    :raises BadComputeValue: none of its ports can have one
+    """
+    server = server_to_change(connection, order, "os-security-groups:add", locked=True)
+    group = _group(connection, order, server, name)
+    ports = _ports(connection, order, server)
+    fit = [port for port in ports if port.port_security_enabled]
+    if ports and not fit:
+        raise BadComputeValue(
+            f"Network requires port_security_enabled and subnet associated in order to apply security groups. "
+            f"No port of instance {server.id} has both."
+        )
+    for port in fit:
+        if group.id not in port.security_group_ids:
+            _set(connection, order, port, (*port.security_group_ids, group.id))
+    if group.id not in server.security_groups:
+        change_server(connection, server.id, security_groups=json.dumps([*server.security_groups, group.id]))
+
+
+def remove_security_group(connection: Connection, order: Order, name: str) -> None:
+    """
+    None of its ports has the group any more.
+
+    :param name: or id
+    :raises NoSuchRecord: there is no such group, or none of its ports has it
+    :raises ComputeConflict: there are several of that name
+    """
+    server = server_to_change(connection, order, "os-security-groups:remove", locked=True)
+    group = _group(connection, order, server, name)
+    having = [port for port in _ports(connection, order, server) if group.id in port.security_group_ids]
+    if not having and group.id not in server.security_groups:
+        raise NoSuchRecord(f"Security group {name[:255]} not associated with the instance {server.id}")
+    for port in having:
+        _set(connection, order, port, tuple(each for each in port.security_group_ids if each != group.id))
+    left = [each for each in server.security_groups if each != group.id]
+    change_server(connection, server.id, security_groups=json.dumps(left))
+
+
+def _group(connection: Connection, order: Order, server: Server, name: str) -> SecurityGroup:
+    try:
+        return one_group(connection, order.access, name)
+    except NetworkError:
+        pass
+    default_of(connection, server.project_id)
+    filters = {"name": [name], "project_id": [server.project_id]}
+    found = listed_groups(connection, order.access, Listing(filters=filters))
+    if len(found) > 1:
+        raise ComputeConflict(f"Multiple security groups found matching '{name[:255]}'. Use an ID to be more specific.")
+    if not found:
+        raise NoSuchRecord(f"Security group {name[:255]} not found for project {server.project_id}.")
+    return found[0]
+
+
+def _ports(connection: Connection, order: Order, server: Server) -> list[Port]:
+    found = []
+    for interface in server.interfaces:
+        try:
+            found.append(one_port(connection, order.access, interface.port_id))
+        except NetworkError:  # it was deleted behind the server's back
+            continue
+    return found
+
+
+def _set(connection: Connection, order: Order, port: Port, groups: tuple[str, ...]) -> None:
+    try:
+        update_port(connection, order.access, port.id, {"security_group_ids": groups}, None)
+    except NetworkError as error:
+        raise BadComputeValue(error.cause) from None
