@@ -21,7 +21,7 @@ Writes are one after another in the whole cloud, so quotas hold however many ask
 from ._action_rules import RULES as ACTION_RULES
 from ._action_rules import Allowed
 from ._boot import checked_image
-from ._claims import Claim, NoRoom, claim_resize, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
+from ._claims import Claim, claim_resize, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
 from ._errors import (
     BadComputeValue,
     ComputeBusy,

@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from cloudd.database import now_us, tables
 from cloudd.interfaces.scheduling import Need
 
-from ._errors import ComputeConflict
+from ._errors import NoRoom
 from ._facts import Flavor
 from ._server_facts import Server
 
@@ -33,16 +33,6 @@ _CHUNK = 500
 _NONE = Need(vcpus=0, memory_mib=0, disk_gib=0)
 _MIB_IN_GIB = 1024
 _GIB = 1 << 30
-
-
-class NoRoom(ComputeConflict):
-    """
-    A host has not what a server would take of it; nothing was changed.
-
-    Nova tells so with 400 where a resize is asked for.
-    """
-
-    status = 400
 
 
 @frozen

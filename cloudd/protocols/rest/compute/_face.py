@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from attrs import evolve
 
-from cloudd.compute import ServerPasswords
+from cloudd.compute import ServerPasswords, claim_resize, delete_server
 from cloudd.identity import Identity
+from cloudd.image import Quota
 from cloudd.interfaces.application import Resources
 from cloudd.protocols.http import Handler, Header, Request
 
@@ -36,8 +38,8 @@ from ._server_actions import ActionRoutes
 from ._server_metadata import MetadataRoutes
 from ._server_networks import ServerNetworkRoutes
 from ._server_tags import ServerTagRoutes
-from ._server_work import ServerWork, refusing
-from ._servers import ServerRoutes
+from ._server_work import ServerWork
+from ._servers import ServerRoutes, shown_after_change
 from ._specs import SpecRoutes
 from ._usage import UsageRoutes
 from ._versions import VARY, negotiate, version_headers
@@ -66,11 +68,11 @@ SUBJECTS = (
 
 
 def compute_face(
-    identity: Identity, resources: Resources, served: Served = all_of_ours, work: ServerWork | None = None
+    identity: Identity, resources: Resources, served: Served = all_of_ours, poke: Callable[[], None] = lambda: None
 ) -> Handler:
     """
     :param served: which versions are shown
-    :param work: what servers' routes need of other parts; None: these are not there
+    :param poke: tasks were ordered in this worker: let them begin now
     :return: the handler of everything at and below ``/compute``
     """
     facts = FaceFacts(
@@ -82,11 +84,15 @@ def compute_face(
         service_fault=compute_fault,
     )
     database, projects = resources.database, Projects(identity)
-    work = work or refusing()
+    passwords, images = ServerPasswords(resources.secrets, resources.threads), resources.settings.images
+    work = ServerWork(
+        poke=poke, show=partial(shown_after_change, database), delete=delete_server, claim_resize=claim_resize,
+        seal=passwords.seal, image_quota=Quota(images.quota_images, images.quota_bytes),
+    )  # fmt: skip
     subjects = [
         DiscoveryRoutes(served), FlavorRoutes(database), SpecRoutes(database), FlavorAccessRoutes(database, projects),
         KeypairRoutes(database, resources.threads), GroupRoutes(database), QuotaRoutes(database, projects),
-        ServerRoutes(database, ServerPasswords(resources.secrets, resources.threads)), MetadataRoutes(database),
+        ServerRoutes(database, passwords, poke), MetadataRoutes(database),
         ServerTagRoutes(database), ServerNetworkRoutes(database),
         LimitRoutes(database), UsageRoutes(database), HostRoutes(database), HypervisorRoutes(database),
         ActionRoutes(resources, work), InterfaceRoutes(database, work), HistoryRoutes(database),

@@ -13,7 +13,6 @@ from cloudd.compute import ClaimResize, Server
 from cloudd.identity import Access
 from cloudd.image import Quota
 
-from .._faults import not_implemented
 from ._call import ComputeCall
 
 
@@ -34,14 +33,3 @@ class ServerWork:
     claim_resize: ClaimResize
     seal: Callable[[str], Awaitable[str]]
     image_quota: Quota
-
-
-def refusing() -> ServerWork:
-    """Where the other parts are not there: what needs them answers 501 and changes nothing."""
-
-    def refuse(*_: Any) -> Any:
-        raise not_implemented("a part of the compute service that this cloud runs without")
-
-    return ServerWork(
-        poke=lambda: None, show=refuse, delete=refuse, claim_resize=refuse, seal=refuse, image_quota=Quota()
-    )

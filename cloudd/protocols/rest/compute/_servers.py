@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import UnsetType
 from sqlalchemy import Connection
 
 from cloudd import compute as service
-from cloudd.compute import Details, ServerListing
+from cloudd.compute import Details, Server, ServerListing
 from cloudd.identity import Access
 from cloudd.interfaces.application import Transactions
 
@@ -26,9 +27,13 @@ from ._server_view import ServerView
 class ServerRoutes:
     """``/v2.1/servers``."""
 
-    def __init__(self, database: Transactions, passwords: service.ServerPasswords) -> None:
+    def __init__(self, database: Transactions, passwords: service.ServerPasswords, poke: Callable[[], None]) -> None:
+        """
+        :param poke: tasks were ordered in this worker: let them begin now
+        """
         self._database = database
         self._passwords = passwords
+        self._poke = poke
 
     @route("GET", "/v2.1/servers")
     async def list_servers(self, call: ComputeCall) -> Answer:
@@ -51,6 +56,7 @@ class ServerRoutes:
         servers = await self._database.write(
             service.create_servers, call.access, wanted.with_password(sealed), call.request.id
         )
+        self._poke()
         first = servers[0]
         if by_reservation:
             return Answer(202, {"reservation_id": first.reservation_id})
@@ -80,6 +86,7 @@ class ServerRoutes:
     async def delete(self, call: ComputeCall, server_id: str) -> Answer:
         """204: it goes, whatever it is doing; 409 where it is locked."""
         await self._database.write(service.delete_server, call.access, server_id, call.request.id)
+        self._poke()
         return Answer(204)
 
     async def _page(self, call: ComputeCall, *, whole: bool) -> Answer:
@@ -92,6 +99,12 @@ class ServerRoutes:
             steps = ("v2.1", "servers", *(("detail",) if whole else ()))
             document |= with_next(call, "servers", servers[-1].id, *steps)
         return Answer(200, document)
+
+
+async def shown_after_change(database: Transactions, call: ComputeCall, server: Server) -> dict[str, Any]:
+    """A server that was just changed, with the members that the answer of an update has."""
+    details = await database.read(service.details_of, [server], of_hosts=call.access.is_admin)
+    return ServerView.of_update(call, details).show(server)
 
 
 def _listed(connection: Connection, access: Access, listing: ServerListing, limit: int, whole: bool) -> Details:
