@@ -132,7 +132,7 @@ def node_id_of(resources: Resources) -> str:
 class Part(Protocol):
     """A service of a generation, from its start to its end."""
 
-    async def self_check(self) -> None:
+    def self_check(self) -> Awaitable[None]:
         """Try what can be tried without changing data."""
 
     def start(self, state: Mapping[str, Any]) -> None:
