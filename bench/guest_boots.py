@@ -19,11 +19,11 @@ import statistics
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
 
@@ -41,16 +41,17 @@ DISK_BYTES = 64 << 20
 
 def guest_of(options: argparse.Namespace) -> Guest:
     image = guest_image()
-    direct = {"kernel": image.kernel, "initrd": image.initrd, "kernel_arguments": image.arguments}
-    return Guest(
+    guest = Guest(
         id=str(uuid4()),
         name="bench",
         vcpus=1,
         memory_mib=options.memory,
         disk_bytes=DISK_BYTES,
         image=image.disk,
-        **(direct if options.boot == "kernel" else {}),
     )
+    if options.boot == "disk":
+        return guest
+    return evolve(guest, kernel=image.kernel, initrd=image.initrd, kernel_arguments=image.arguments)
 
 
 class Boots:
@@ -67,19 +68,19 @@ class Boots:
         """One loop."""
         while self._reactor.seconds() < until:
             guest = guest_of(self._options)
-            await self._timed("define", lambda guest=guest: self._driver.define(guest))
-            await self._timed("power_on", lambda guest=guest: self._driver.power_on(guest.id))
-            await self._timed("up", lambda guest=guest: Deferred.fromCoroutine(self._up(guest.id)))
+            await self._timed("define", self._driver.define(guest))
+            await self._timed("power_on", self._driver.power_on(guest.id))
+            await self._timed("up", Deferred.fromCoroutine(self._up(guest.id)))
             self.count += self._reactor.seconds() < until
-            await self._timed("remove", lambda guest=guest: self._driver.remove(guest.id))
+            await self._timed("remove", self._driver.remove(guest.id))
 
     async def _up(self, server_id: str) -> None:
         while UP not in await self._driver.console(server_id, 1 << 20):
             await deferLater(self._reactor, LOOK_S)
 
-    async def _timed(self, step: str, call: Callable[[], Deferred[None]]) -> None:
+    async def _timed(self, step: str, call: Deferred[None]) -> None:
         begun = self._reactor.seconds()
-        await call()
+        await call
         self.seconds[step].append(self._reactor.seconds() - begun)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, gatherResults
 from twisted.python.failure import Failure
 
 from cloudd.interfaces.servers import DriverStopped
@@ -93,9 +93,7 @@ class Turns:
         self._is_open = False
         for turn in tuple(self._running):
             turn.cut_off()
-        over: DeferredList[Any] = DeferredList([_follow(each) for each in self._running.values()])
-        ended: Deferred[None] = over.addCallback(lambda _: None)
-        return ended
+        return gatherResults([_follow(each) for each in self._running.values()]).addCallback(lambda _: None)
 
     def busy(self, server_id: str) -> bool:
         """Whether a call for it runs or waits."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -54,7 +54,8 @@ class HalvesTests(LibvirtCase):
         images = [str(guest.image), str(self.folder / "image")]
         found = []
         for steps in range(1, 8):
-            wished = next(image for image in images if image != await self.image_of(guest))
+            present = await self.image_of(guest)
+            wished = next(image for image in images if image != present)
             await self.cut_off_rebuild(evolve(guest, image=Path(wished)), steps)
             present = await self.image_of(guest)
             found.append(present == wished)
@@ -71,7 +72,7 @@ class HalvesTests(LibvirtCase):
         await driver.guests()
         call = driver.rebuild_disk(guest)
         threads.after(steps, call.cancel)
-        with suppress(CancelledError):
+        with contextlib.suppress(CancelledError):
             await call
         await driver.stop()
         await hypervisor.stop()

@@ -22,7 +22,7 @@ class GuestImageTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, folder)
         for package in made.glob("*.deb"):
             (folder / package.name).symlink_to(package)
-        command = [
+        command: list[str | Path] = [
             "setpriv",
             "--bounding-set=-sys_admin",
             "--inh-caps=-sys_admin",
