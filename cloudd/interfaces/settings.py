@@ -253,6 +253,26 @@ class ImageSettings:
 
 
 @frozen(kw_only=True)
+class ComputeSettings:
+    """Servers of this host."""
+
+    image_cache_bytes: int = setting(
+        21_474_836_480,
+        "room on disk for images that servers were made of; those that a server still uses stay beyond it; 0: any",
+        unit="bytes",
+        minimum=0,
+        maximum=1 << 60,
+    )
+    image_cache_days: float = setting(
+        7.0,
+        "age beyond which an image that no server uses any more is removed from there; 0: any",
+        unit="days",
+        minimum=0,
+        maximum=3_650,
+    )
+
+
+@frozen(kw_only=True)
 class EventSettings:
     """The event stream at ``/events``."""
 
@@ -422,6 +442,7 @@ class Settings:
     identity: IdentitySettings = Factory(IdentitySettings)
     objects: ObjectSettings = Factory(ObjectSettings)
     images: ImageSettings = Factory(ImageSettings)
+    compute: ComputeSettings = Factory(ComputeSettings)
     events: EventSettings = Factory(EventSettings)
     tasks: TaskSettings = Factory(TaskSettings)
     nodes: NodeSettings = Factory(NodeSettings)
