@@ -82,6 +82,14 @@ class BindTests(SynchronousTestCase):
         assert isinstance(cause, OSError)
         self.assertEqual(cause.errno, errno.EADDRNOTAVAIL)
 
+    def test_address_that_comes_later(self) -> None:
+        """Metadata's is made by the host's network, when the daemon runs already."""
+        for address in ("192.0.2.77", "2001:db8::77"):
+            endpoint = "tcp:0:interface=" + address.replace(":", "\\:")
+            bound = bind_all({"metadata": endpoint})
+            self.assertEqual(bound["metadata"].getsockname()[0], address)
+            close_all(bound)
+
     def test_held(self) -> None:
         """A socket that listens already at an address is used again, whether or not others listen there."""
         held = socket.create_server(("127.0.0.1", 0))
