@@ -78,10 +78,10 @@ class ListenSettings:
     object: str = setting("tcp:8080:interface=127.0.0.1", "Swift API", unit="endpoint string")
     s3: str = setting("tcp:9000:interface=127.0.0.1", "S3 API", unit="endpoint string")
     metadata: str = setting(
-        "",
-        "metadata service of servers of this host, where the network brings what they send to 169.254.169.254; the "
-        "address need not be there yet",
-        unit="endpoint string",
+        "auto",
+        "metadata service of this host's servers, where the network brings what they send to 169.254.169.254; the "
+        "address need not be there yet; auto: tcp:8775:interface=169.254.169.250 where the daemon is root",
+        unit="endpoint string, or auto",
     )
     tls_processes: int = setting(
         1,
