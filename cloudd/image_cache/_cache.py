@@ -29,7 +29,9 @@ from ._folder import Entry, Limits, clear_partial, entries, free_bytes, prune, w
 from ._sharing import Shared
 
 FOLDER: Final = "images-cache"
-FORMATS: Final = ("raw", "qcow2")
+#: ``disk_format`` -> as what guests get it.  Amazon's machine, kernel and ramdisk images are nothing but their bytes.
+FORMATS: Final[Mapping[str, str]] = {"raw": "raw", "qcow2": "qcow2", "ami": "raw", "aki": "raw", "ari": "raw"}
+BOOTED: Final = "raw or qcow2"
 FETCHES: Final = 2  # at once; a disk gains nothing by more
 STEP_BYTES: Final = 16 << 20  # in one turn of a thread
 UPKEEP_S: Final = 900.0
@@ -111,11 +113,11 @@ class ImageCache:
         return await self._prune(self._limits)
 
     def _place_of(self, image: Image) -> CachedImage:
-        kind = image.disk_format or ""
-        if kind not in FORMATS:
+        kind = FORMATS.get(image.disk_format or "")
+        if kind is None:
             raise UnfitImage(
-                f"Servers do not boot from image {image.id}: its disk_format is {kind or 'not told'}.  "
-                f"Convert it to {' or '.join(FORMATS)} and upload that."
+                f"Servers do not boot from image {image.id}: its disk_format is {image.disk_format or 'not told'}.  "
+                f"Convert it to {BOOTED} and upload that."
             )
         if image.size is None or not _DATA_ID.fullmatch(image.data_id or ""):
             raise ImageNotHere(f"Image {image.id} has no data (it is {image.status}).  Upload some.")

@@ -101,7 +101,7 @@ class BindTests(SynchronousTestCase):
             close_all(bound)
 
     def test_place_of_another(self) -> None:
-        """A metadata service that nobody asked for leaves its place to who has it; of one that was asked for it is told."""
+        """A metadata service that nobody asked for leaves its place to others; of one that was asked for it is told."""
         address = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(address.close)
         taken = f"tcp:{address.getsockname()[1]}:interface=127.0.0.1"

@@ -164,10 +164,15 @@ class CacheTests(ImageCase):
 
     async def test_format(self) -> None:
         """Formats that nobody boots from are refused by name, before anything is fetched."""
-        for kind in ("vmdk", "iso", "ami", None):
+        for kind in ("vmdk", "iso", "vhdx", "", None):
             error = await self.cannot(UnfitImage, evolve(await self.image(), disk_format=kind))
             self.assertIn("Convert it to raw or qcow2", error.cause)
             self.assertFalse(error.elsewhere)
+
+    async def test_amazon(self) -> None:
+        """Kernels and ramdisks beside a disk are files of raw bytes."""
+        kernel = await self.image(b"kernel", disk_format="aki", container_format="aki")
+        self.assertEqual((await self.cache.get(kernel)).format, "raw")
 
     async def test_changed_data(self) -> None:
         """Data that is not what the record says is not kept."""
