@@ -6,6 +6,7 @@ The images that servers of this host boot from, as files beside each other: one 
     cache = ImageCache(resources, store, in_use)
     cached = await cache.get(image)                   # image: cloudd.image.Image
     cached.path, cached.format                        # guests have copy-on-write layers above it
+    await cache.hold(server_id, [kernel, ramdisk])    # what else it boots by, until cache.release(server_id)
 
     async def in_use() -> Collection[Path]:           # what may not be removed, however old it is
         return await resources.threads.run(backing_files, [folder_of_disks])

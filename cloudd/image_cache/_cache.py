@@ -26,6 +26,7 @@ from storage import DataDamaged, IObjectStore, IReading, NoSuchContainer, NoSuch
 from ._copying import Copy, no_room
 from ._errors import ImageCacheError, ImageDamaged, ImageNotHere, NoRoomForImage, UnfitImage
 from ._folder import Entry, Limits, clear_partial, entries, free_bytes, prune, want
+from ._holding import held, hold, release
 from ._sharing import Shared
 
 FOLDER: Final = "images-cache"
@@ -103,6 +104,18 @@ class ImageCache:
             await self._shared(image, cached.path).wait()
             await self._want(cached.path, image)
         return cached
+
+    async def hold(self, server_id: str, files: Collection[CachedImage]) -> None:
+        """
+        A server of this host needs these for as long as it is here: kernels and ramdisks, which its disk does not name.
+
+        :raises OSError: that cannot be written
+        """
+        await self._resources.threads.run(hold, self._folder, server_id, [each.path for each in files])
+
+    async def release(self, server_id: str) -> None:
+        """It is not here any more; safe to call again."""
+        await self._resources.threads.run(release, self._folder, server_id)
 
     async def prune(self) -> list[Entry]:
         """
@@ -210,8 +223,9 @@ class ImageCache:
         return Limits(settings.image_cache_bytes, settings.image_cache_days * DAY_S)
 
     async def _prune(self, limits: Limits) -> list[Entry]:
-        in_use = await self._in_use()
-        gone = await self._resources.threads.run(prune, self._folder, limits, in_use, self._now())
+        run = self._resources.threads.run
+        in_use = {*await self._in_use(), *await run(held, self._folder)}
+        gone = await run(prune, self._folder, limits, in_use, self._now())
         for each in gone:
             log.info("{file} is removed: no server has used it of late", file=each.path.name)
         return gone

@@ -230,6 +230,15 @@ class CacheTests(ImageCase):
         self.now += 86_401
         self.assertEqual([each.path for each in await self.cache.prune()], [gone.path])
 
+    async def test_held(self) -> None:
+        """What a server needs besides its disk stays until the server has gone."""
+        kernel = await self.cache.get(await self.image(b"kernel"))
+        await self.cache.hold("s1", [kernel])
+        self.now += 86_401
+        self.assertEqual(await self.cache.prune(), [])
+        await self.cache.release("s1")
+        self.assertEqual([each.path for each in await self.cache.prune()], [kernel.path])
+
     async def test_upkeep(self) -> None:
         """What a killed process left goes at the start; the timer begins once and ends."""
         self.folder.mkdir()
