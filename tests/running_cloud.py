@@ -88,6 +88,8 @@ class RunningCloud:
             "--state",
             str(self.state),
         ]
+        # Where the machine's guests are led to there is room for one daemon: a cloud of a test says if it wants that.
+        command += [] if "metadata" in self.ports else ["--metadata="]
         for face in self.ports:
             command += [f"--{face}", self.endpoint(face)]
         with (self.folder / "daemon.log").open("ab") as log:

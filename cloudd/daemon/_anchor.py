@@ -41,12 +41,12 @@ from ._controlled import Controlled
 from ._database_move import DatabaseMoves
 from ._database_place import PlaceError, control_place
 from ._heaps import use_few_heaps
-from ._holdings import Holdings, endpoints_of
+from ._holdings import Holdings
 from ._host import HostView
 from ._incoming import HandOver
 from ._inheritance import Inheritance, Launch, Session, try_next
 from ._link import Callee
-from ._listening import ListenError
+from ._listening import ListenError, endpoints_of
 from ._loader_process import LoaderProcess
 from ._orders import Orders
 from ._ready import notify_systemd, ready_lines, say
@@ -106,7 +106,7 @@ class Anchor(Service):
         self._threads = WorkerThreads(reactor, 4)
         self._audit = AuditLog(self._state.log / "audit.log", self._threads)
         self._swaps = SwapMetrics()
-        endpoints = endpoints_of(settings.listen)
+        endpoints = endpoints_of(settings.listen, is_root=os.geteuid() == 0)
         self._tls = TLSFront(reactor, self._state.run, endpoints, settings.listen.tls_processes)
         self._holdings = Holdings(reactor, self._state, settings.listen, self._tls, inheritance)
         self._control_port: Any = None

@@ -22,17 +22,12 @@ from cloudd.interfaces.settings import ListenSettings
 from cloudd.protocols.control import bind_control
 
 from ._inheritance import Inheritance
-from ._listening import FACES, ListenError, bind_all, close_all, url_of
+from ._listening import ListenError, bind_all, close_all, endpoints_of, url_of
 from ._state_folder import ProcessLock, StateFolder, StateFolderError
 from ._succession import Found, adopt_orphans, bring_listeners, meet_workers
 from ._tls_front import TLSFront
 
 OLD_WORKERS_S = 12.0
-
-
-def endpoints_of(listen: ListenSettings) -> dict[str, str]:
-    """Face -> endpoint string."""
-    return {face: getattr(listen, face) for face in FACES}
 
 
 class Holdings:
@@ -148,7 +143,7 @@ class Holdings:
 
         A worker that cannot be met, since it is stopped for example, may need moments until it lets go of the ports.
         """
-        endpoints = endpoints_of(self._listen)
+        endpoints = endpoints_of(self._listen, is_root=os.geteuid() == 0)
         deadline = self._reactor.seconds() + OLD_WORKERS_S
         while True:
             found = self.found.listeners
@@ -157,7 +152,7 @@ class Holdings:
             }
             try:
                 bound = bind_all({face: text for face, text in endpoints.items() if face not in kept}, self._tls.held)
-                return {face: kept.get(face) or bound[face] for face, text in endpoints.items() if text}
+                return {face: kept.get(face) or bound[face] for face in endpoints if face in kept or face in bound}
             except ListenError:
                 if not self._old_worker() or self._reactor.seconds() > deadline:
                     raise

@@ -8,22 +8,30 @@ shut a shared listener down when they close it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from attrs import frozen
+from twisted.logger import Logger
 
+from cloudd.interfaces.settings import ListenSettings
 from cloudd.tls_front import CertificateFiles
+
+_log = Logger()
 
 FACES = ("api", "object", "s3", "metadata")
 BACKLOG = 4096
 #: Guests reach the metadata service at an address that the host's network gets when the daemon runs.
 LATER_ADDRESS = frozenset({"metadata"})
 _IP_FREEBIND = 15  # ip(7); not among the constants of socket
+#: ``listen.metadata``: where guests are led to by the network of a host that nobody has told anything else.
+AUTO = "auto"
+AUTO_METADATA = "tcp:8775:interface=169.254.169.250"
 
 
 class ListenError(Exception):
@@ -33,10 +41,12 @@ class ListenError(Exception):
     :param face: one of ``FACES``
     :param endpoint: the endpoint string
     :param cause: what is wrong and what to do
+    :param taken: somebody listens there already
     """
 
-    def __init__(self, face: str, endpoint: str, cause: str) -> None:
+    def __init__(self, face: str, endpoint: str, cause: str, *, taken: bool = False) -> None:
         super().__init__(f"listen.{face} = {endpoint!r}: {cause}")
+        self.taken = taken
         self.face = face
         self.endpoint = endpoint
         self.cause = cause
@@ -116,9 +126,23 @@ def _certificate_files(face: str, text: str, options: dict[str, str]) -> Certifi
     return files
 
 
+def endpoints_of(listen: ListenSettings, *, is_root: bool) -> dict[str, str]:
+    """
+    Face -> endpoint string, empty: off.
+
+    :param is_root: only then may a host have guests with a network
+    """
+    found: dict[str, str] = {face: getattr(listen, face) for face in FACES}
+    if found["metadata"] == AUTO:
+        found["metadata"] = AUTO_METADATA if is_root else ""
+    return found
+
+
 def bind_all(endpoints: Mapping[str, str], held: Iterable[socket.socket] = ()) -> dict[str, socket.socket]:
     """
     Bind and listen for every face that is not turned off; all or none.
+
+    A metadata service that nobody has asked for stays off where another daemon of the machine has its place.
 
     :param endpoints: face -> endpoint string, empty: off
     :param held: sockets that listen already, of which copies are used for the faces that want their address
@@ -128,11 +152,22 @@ def bind_all(endpoints: Mapping[str, str], held: Iterable[socket.socket] = ()) -
     try:
         for face, text in endpoints.items():
             if text:
-                bound[face] = _held(face, text, held) or _bind(face, text)
+                with _yielding(text):
+                    bound[face] = _held(face, text, held) or _bind(face, text)
     except ListenError:
         close_all(bound)
         raise
     return bound
+
+
+@contextlib.contextmanager
+def _yielding(text: str) -> Iterator[None]:
+    try:
+        yield
+    except ListenError as error:
+        if text != AUTO_METADATA or not error.taken:
+            raise
+        _log.warn("guests of this host get no metadata by HTTP: {cause}", cause=str(error))
 
 
 def close_all(bound: Mapping[str, socket.socket]) -> None:
@@ -207,7 +242,7 @@ def _bind(face: str, text: str) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise ListenError(face, text, _reason(error)) from error
+        raise ListenError(face, text, _reason(error), taken=error.errno == errno.EADDRINUSE) from error
     return listener
 
 

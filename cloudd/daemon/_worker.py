@@ -67,6 +67,8 @@ from .settings import settings_from_plain
 LONGEST_CHECK_S = 90
 WINDOW_SLACK_S = 30.0  # the anchor ends the time of supervision; only where it is gone does the worker itself
 FREE_SPREAD_S = 0.1
+#: Guests may be anybody's: one that opens connections without end is not to take all descriptors.
+MOST_OF_ONE = {"metadata": 32}
 SETTLE_S = 2.0  # until messages come here, which takes some milliseconds; a broker may hang
 # Twisted's notes on every port, loop and connection.
 _CHATTER = frozenset({"log_legacy", "twisted.internet.base", "twisted.internet.endpoints.OneShotFactory"})
@@ -221,7 +223,9 @@ class Worker:
         if self._stopping:
             return
         for face in self._spec.faces:
-            self._factories[face] = HTTPServerFactory(self._site, self._settings.http, face, self._reactor)
+            self._factories[face] = HTTPServerFactory(
+                self._site, self._settings.http, face, self._reactor, per_client=MOST_OF_ONE.get(face, 0)
+            )
         signal.alarm(0)
         self._rendezvous.open()
         self._state_name = "standby"

@@ -15,7 +15,7 @@ from twisted.python.usage import UsageError
 from cloudd.interfaces.settings import Settings, default_state
 
 from ._inheritance import Launch
-from ._listening import FACES, ListenError, parse_endpoint
+from ._listening import AUTO, FACES, ListenError, parse_endpoint
 from .settings import SettingsError, read_settings
 
 
@@ -32,7 +32,7 @@ class Options(BaseOptions):
         ["api", None, None, "endpoint string of the OpenStack APIs, such as tcp:5000:interface=127.0.0.1"],
         ["object", None, None, "endpoint string of the Swift API; empty: off"],
         ["s3", None, None, "endpoint string of the S3 API; empty: off"],
-        ["metadata", None, None, "endpoint string of the metadata service of guests; empty: off"],
+        ["metadata", None, None, "endpoint string of the metadata service of servers; empty: off; auto: if root"],
     ]
 
     def postOptions(self) -> None:
@@ -87,7 +87,7 @@ def makeService(options: Options) -> IService:
 
 def _check_endpoint(face: str, text: str) -> None:
     try:
-        if text:
+        if text and (face, text) != ("metadata", AUTO):
             parse_endpoint(face, text)
     except ListenError as error:
         raise SettingsError(f"listen.{face}", f"is {text!r}", error.cause) from error

@@ -78,10 +78,10 @@ class ListenSettings:
     object: str = setting("tcp:8080:interface=127.0.0.1", "Swift API", unit="endpoint string")
     s3: str = setting("tcp:9000:interface=127.0.0.1", "S3 API", unit="endpoint string")
     metadata: str = setting(
-        "",
-        "metadata service of servers of this host, where the network brings what they send to 169.254.169.254; the "
-        "address need not be there yet",
-        unit="endpoint string",
+        "auto",
+        "metadata service of this host's servers, where the network brings what they send to 169.254.169.254; the "
+        "address need not be there yet; auto: tcp:8775:interface=169.254.169.250 where the daemon is root",
+        unit="endpoint string, or auto",
     )
     tls_processes: int = setting(
         1,
@@ -283,6 +283,20 @@ class ComputeSettings:
     )
     resume_guests: bool = setting(
         False, "start guests again that are off though nobody has stopped their servers, as after a restart of the host"
+    )
+    image_cache_bytes: int = setting(
+        21_474_836_480,
+        "room on disk for images that servers were made of; those that a server still uses stay beyond it; 0: any",
+        unit="bytes",
+        minimum=0,
+        maximum=1 << 60,
+    )
+    image_cache_days: float = setting(
+        7.0,
+        "age beyond which an image that no server uses any more is removed from there; 0: any",
+        unit="days",
+        minimum=0,
+        maximum=3_650,
     )
 
 

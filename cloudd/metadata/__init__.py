@@ -8,6 +8,7 @@ What a server is told of itself: the documents of OpenStack's and Amazon's metad
     document.content_type, document.body
 
     file = config_drive(facts, folder)                    # all of it in an ISO 9660 file; blocks
+    file = await drives.make(server)                      # the same of what the records say: ConfigDrives
 
     metadata = Metadata(resources, own_node)              # for the HTTP face: who has this address, and what is he told
     document = await metadata.find("10.0.0.5", "/latest/meta-data/instance-id")
@@ -17,6 +18,7 @@ differences stand in ``docs/metadata.md``.
 """
 
 from ._drive import LABEL, config_drive, drive_files
+from ._drives import ConfigDrives
 from ._facts import GuestFacts
 from ._reading import NoSuchGuest, NotReady, facts_at, read_facts
 from ._service import Metadata, OwnNode, TooManyRequests
@@ -24,6 +26,7 @@ from ._tree import Document, NoSuchDocument, find, listing_of
 
 __all__ = [
     "LABEL",
+    "ConfigDrives",
     "Document",
     "GuestFacts",
     "Metadata",

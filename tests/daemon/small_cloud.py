@@ -242,6 +242,7 @@ class SmallCloud:
             f"--api={api or f'tcp:{self.port}:interface=127.0.0.1'}",
             "--object=",
             "--s3=",
+            "--metadata=",
         ]
         with (self.folder / "daemon.log").open("ab") as log:
             self.process = subprocess.Popen(

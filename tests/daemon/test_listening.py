@@ -11,7 +11,17 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.daemon._listening import Endpoint, ListenError, bind_all, close_all, parse_endpoint, url_of
+from cloudd.daemon import _listening
+from cloudd.daemon._listening import (
+    Endpoint,
+    ListenError,
+    bind_all,
+    close_all,
+    endpoints_of,
+    parse_endpoint,
+    url_of,
+)
+from cloudd.interfaces.settings import ListenSettings
 from cloudd.tls_front import CertificateFiles
 
 
@@ -81,6 +91,33 @@ class BindTests(SynchronousTestCase):
         cause = error.__cause__
         assert isinstance(cause, OSError)
         self.assertEqual(cause.errno, errno.EADDRNOTAVAIL)
+
+    def test_address_that_comes_later(self) -> None:
+        """Metadata's is made by the host's network, when the daemon runs already."""
+        for address in ("192.0.2.77", "2001:db8::77"):
+            endpoint = "tcp:0:interface=" + address.replace(":", "\\:")
+            bound = bind_all({"metadata": endpoint})
+            self.assertEqual(bound["metadata"].getsockname()[0], address)
+            close_all(bound)
+
+    def test_place_of_another(self) -> None:
+        """A metadata service that nobody asked for leaves its place to others; of one that was asked for it is told."""
+        address = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(address.close)
+        taken = f"tcp:{address.getsockname()[1]}:interface=127.0.0.1"
+        self.patch(_listening, "AUTO_METADATA", taken)
+        endpoints = endpoints_of(ListenSettings(api="tcp:0", object="", s3=""), is_root=True)
+        self.assertEqual(endpoints["metadata"], taken)
+        bound = bind_all(endpoints)
+        self.addCleanup(close_all, bound)
+        self.assertEqual(list(bound), ["api"])
+        self.patch(_listening, "AUTO_METADATA", "")
+        self.assertRaises(ListenError, bind_all, {"metadata": taken})
+
+    def test_who_has_guests(self) -> None:
+        """Only root can give guests a network; what is asked for is done for everybody."""
+        self.assertEqual(endpoints_of(ListenSettings(), is_root=False)["metadata"], "")
+        self.assertEqual(endpoints_of(ListenSettings(metadata="tcp:1"), is_root=False)["metadata"], "tcp:1")
 
     def test_held(self) -> None:
         """A socket that listens already at an address is used again, whether or not others listen there."""

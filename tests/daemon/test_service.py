@@ -26,6 +26,9 @@ class OptionsTests(SynchronousTestCase):
         options.parseOptions(["--state", "here", "--s3", "", "--api", "tcp:1"])
         self.assertEqual(options.settings.state, Path("here").absolute())
         self.assertEqual((options.settings.listen.s3, options.settings.listen.api), ("", "tcp:1"))
+        self.assertEqual(options.settings.listen.metadata, "auto")
+        options.parseOptions(["--metadata", "tcp:8775:interface=10.255.0.1"])
+        self.assertEqual(options.settings.listen.metadata, "tcp:8775:interface=10.255.0.1")
         self.assertEqual(options.read(), options.settings)
 
     def test_bad_settings(self) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any, Protocol
@@ -75,11 +75,21 @@ class HTTPServerFactory(ServerFactory):
     :ivar secure: its connections come over TLS, which ends in another process
     :ivar draining: no further request is taken on a connection after its current one
     :ivar lots: for its connections
+    :ivar per_client: most connections of one address, whose clients may be anybody's; 0: any
     """
 
     noisy = False
 
-    def __init__(self, site: Site, limits: HTTPSettings, face: str, reactor: Any, random: Random | None = None) -> None:
+    def __init__(
+        self,
+        site: Site,
+        limits: HTTPSettings,
+        face: str,
+        reactor: Any,
+        random: Random | None = None,
+        *,
+        per_client: int = 0,
+    ) -> None:
         self.site = site
         self.limits = limits
         self.face = face
@@ -88,6 +98,8 @@ class HTTPServerFactory(ServerFactory):
         self.ids = RequestIds()
         self.id_names = id_names(face)
         self.connections: set[HTTPConnection] = set()
+        self.per_client = per_client
+        self._of_client: Counter[str] = Counter()
         self.accepted = 0
         self.refused: dict[int, int] = {}
         self.secure = False
@@ -108,6 +120,10 @@ class HTTPServerFactory(ServerFactory):
     def buildProtocol(self, addr: Any) -> HTTPConnection:  # type: ignore[override]
         """A connection for a client at ``addr``."""
         return HTTPConnection(self, peer_text(addr))
+
+    def has_room_for(self, host: str) -> bool:
+        """Whether one more connection from this address is served."""
+        return not self.per_client or self._of_client[host] < self.per_client
 
     def resume(self, snapshot: Snapshot, transport: Any, descriptors: tuple[int, ...] = ()) -> HTTPConnection:
         """
@@ -178,6 +194,8 @@ class HTTPServerFactory(ServerFactory):
         """``connection`` has its transport."""
         self.accepted += 1
         self.connections.add(connection)
+        if self.per_client:
+            self._of_client[host_of(connection.peer)] += 1
         if not self._sweeping:
             self._sweeping = True
             self._tick()
@@ -185,6 +203,11 @@ class HTTPServerFactory(ServerFactory):
 
     def closed(self, connection: HTTPConnection) -> None:
         """``connection`` is gone."""
+        if self.per_client and connection in self.connections:
+            host = host_of(connection.peer)
+            self._of_client[host] -= 1
+            if not self._of_client[host]:
+                del self._of_client[host]
         self.connections.discard(connection)
         self.tell_may_move(connection)
         self._check_drained()
@@ -263,6 +286,11 @@ class HTTPServerFactory(ServerFactory):
         if self._drained is not None and not self.connections:
             drained, self._drained = self._drained, None
             drained.callback(self._cut)
+
+
+def host_of(peer: str) -> str:
+    """The address in what ``peer_text`` gave; ``local``: none."""
+    return peer.rpartition(":")[0].strip("[]")
 
 
 def peer_text(addr: Any) -> str:

@@ -82,7 +82,10 @@ class HTTPPort(PatientPort, tcp.Port):
     transport: Any = HTTPTransport
 
     def take(self, client: socket.socket, address: Any) -> None:
-        """Serve a client over TCP."""
+        """Serve a client over TCP, or hang up where it has as many connections as it may."""
+        if not self.factory.has_room_for(address[0]):  # type: ignore[union-attr]
+            client.close()
+            return
         protocol = self.factory.buildProtocol(self._buildAddr(address))  # type: ignore[union-attr]
         number = self.sessionno
         self.sessionno = number + 1

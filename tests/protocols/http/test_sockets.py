@@ -103,6 +103,52 @@ class SocketCase(SynchronousTestCase):
         return bytes(got)
 
 
+class CrowdTests(SocketCase):
+    """A port whose clients may be anybody's."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.factory.per_client = 2
+
+    def connect_from(self, source: str) -> socket.socket:
+        client = socket.create_connection(self.listener.getsockname(), source_address=(source, 0))
+        self.addCleanup(client.close)
+        client.settimeout(5)
+        return client
+
+    def turn(self) -> None:
+        for _ in range(5):
+            self.reactor.runUntilCurrent()
+            self.reactor.doIteration(0.005)
+
+    def test_most_of_one(self) -> None:
+        """A client's third connection is ended; another one is served, and so is the first when one of his ends."""
+        mine = [self.connect_from("127.0.0.5") for _ in range(3)]
+        self.turn_until(lambda: self.factory.accepted == 2)
+        self.turn()
+        self.assertEqual(mine[2].recv(1), b"")
+        self.connect_from("127.0.0.6")
+        self.turn_until(lambda: self.factory.accepted == 3)
+        mine[0].close()
+        self.turn_until(lambda: len(self.factory.connections) == 2)
+        self.connect_from("127.0.0.5")
+        self.turn_until(lambda: self.factory.accepted == 4)
+
+    def test_nothing_kept(self) -> None:
+        """Who has no connection is not counted any more."""
+        self.connect_from("127.0.0.5").close()
+        self.turn_until(lambda: self.factory.accepted == 1 and not self.factory.connections)
+        self.assertEqual(self.factory._of_client, {})
+
+    def test_usual(self) -> None:
+        """Other ports count nothing."""
+        self.factory.per_client = 0
+        for _ in range(4):
+            self.connect_from("127.0.0.5")
+        self.turn_until(lambda: self.factory.accepted == 4)
+        self.assertEqual(self.factory._of_client, {})
+
+
 class SocketTests(SocketCase):
     def test_answer_in_the_event_of_the_request(self) -> None:
         """The reactor need not ask for a write event."""
