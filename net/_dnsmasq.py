@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import os
 import select
-import shutil
 import signal
 import subprocess
 import threading
@@ -27,6 +26,7 @@ from attrs import define, field
 from ._dhcp import Part, Served, joined, part_of
 from ._errors import NetError
 from ._leases import Former, former_of, without
+from ._needs import find_dnsmasq
 from ._taps import DEFAULT_PREFIX
 from ._values import Plan, Update
 
@@ -179,7 +179,7 @@ class Dhcp:
         return ("stop",)
 
     def _start(self) -> None:
-        program = shutil.which("dnsmasq", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        program = find_dnsmasq()
         if program is None:
             raise NetError("dnsmasq is not there", "Install the Debian package dnsmasq-base")
         done = subprocess.run(  # noqa: S603 - a program of the system, with arguments of ours

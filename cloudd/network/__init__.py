@@ -58,6 +58,7 @@ from ._policy import enforce_admin
 from ._ports import WantedIP, create_port, drop_port, listed_ports, one_port, update_port
 from ._quotas import DEFAULTS as QUOTA_DEFAULTS
 from ._quotas import Room, all_quotas, forget_quota, quota_details, quota_of, reset_quota, set_quota
+from ._rules import number_of as protocol_number
 
 __all__ = [
     "QUOTA_DEFAULTS",
@@ -103,6 +104,7 @@ __all__ = [
     "one_port",
     "one_rule",
     "one_subnet",
+    "protocol_number",
     "quota_details",
     "quota_of",
     "reset_quota",
