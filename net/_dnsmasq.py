@@ -85,6 +85,12 @@ class Dhcp:
         return self.change(Update())
 
     def _serve(self) -> tuple[str, ...]:
+        try:
+            return self._served()
+        except OSError as error:
+            raise NetError(f"dnsmasq's files: {error}", f"See what is in the way: ls -l {self._folder}") from error
+
+    def _served(self) -> tuple[str, ...]:
         served = joined((self._parts or {}).values(), self._folder, self._prefix)
         pid = self._running()
         if not served.configuration:

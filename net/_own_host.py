@@ -65,12 +65,14 @@ class OwnHost:
             ) from error
 
     def _link(self, address: str | None) -> Iterator[Change]:
-        index = self._index()
-        if index and address is None:
-            self._netlink.link("del", index=index)
-            yield Change(DELETE_LINK, self._name)
+        index, is_ours = self._found()
         if address is None:
+            if is_ours:
+                self._netlink.link("del", index=index)
+                yield Change(DELETE_LINK, self._name)
             return
+        if index and not is_ours:
+            raise NetError(f"the link {self._name} is there and not ours", "Rename or delete it")
         if not index:
             self._netlink.link("add", ifname=self._name, kind=_KIND)
             index = socket.if_nametoindex(self._name)
@@ -89,17 +91,17 @@ class OwnHost:
                 self._netlink.addr(verb, index=index, address=address, prefixlen=int(length))
                 yield Change(what, self._name, text)
 
-    def _index(self) -> int:
-        """0: there is no such link."""
+    def _found(self) -> tuple[int, bool]:
+        """(the link's index or 0, whether it is ours)"""
         try:
             index = socket.if_nametoindex(self._name)
         except OSError:
-            return 0
+            return 0, False
         link = self._reader.link(index)
+        if link is None:
+            return 0, False
         # Who was killed between has made one without an alias.
-        if link is not None and (link.kind != _KIND or link.alias not in {ALIAS, ""}):
-            raise NetError(f"the link {self._name} is there and not ours", "Rename or delete it")
-        return index if link is not None else 0
+        return index, link.kind == _KIND and link.alias in {ALIAS, ""}
 
 
 def _forward() -> Iterator[Change]:

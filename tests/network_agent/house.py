@@ -34,8 +34,10 @@ from cloudd.network import (
     create_subnet,
     drop_port,
     drop_rule,
+    drop_subnet,
 )
 from cloudd.network_agent import NetworkAgent, network_agent, prefix_of
+from net import Port as PlannedPort
 from tests.identity.house import House
 from tests.net.namespaces import Guest, Host
 from tests.protocols.swift.face import an_access
@@ -97,6 +99,10 @@ class Records:
         for port_id in port_ids:
             await self.write(drop_port, ADMIN, port_id)
 
+    async def drop_subnet_of(self, network_id: str) -> None:
+        (subnet_id,) = await self.read(_subnets, network_id)
+        await self.write(drop_subnet, ALICE, subnet_id)
+
     async def set(self, table: Any, row_id: str, **values: Any) -> None:
         await self.write(_set, table, row_id, values)
 
@@ -111,6 +117,11 @@ def _add_node(connection: Connection, node_id: str, name: str) -> None:
 
 def _set(connection: Connection, table: Any, row_id: str, values: dict[str, Any]) -> None:
     connection.execute(update(table).where(table.c.id == row_id).values(**values))
+
+
+def _subnets(connection: Connection, network_id: str) -> list[str]:
+    columns = tables.subnet.c
+    return list(connection.execute(select(columns.id).where(columns.network_id == network_id)).scalars())
 
 
 def _status(connection: Connection, port_id: str) -> str:
@@ -129,7 +140,7 @@ class AgentCase(TestCase):
     :ivar folder: of dnsmasq
     """
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         self.house = await House.built(self)
         self.database = self.house.database()
         self.records = await Records(self.database).begin()
@@ -139,8 +150,10 @@ class AgentCase(TestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.prefix = prefix_of(NODE)
         self.agents: list[NetworkAgent] = []
+        # Before the database closes: trial tears down after that.
+        self.addCleanup(lambda: later(self._end()))
 
-    async def tearDown(self) -> None:
+    async def _end(self) -> None:
         for agent in self.agents:
             agent.retire()
             await agent.rest()
@@ -172,26 +185,35 @@ class AgentCase(TestCase):
 
     def guest(self, agent: NetworkAgent, port_id: str) -> Guest:
         """Who is plugged into the tap of a port, with its address and router."""
-        assert agent._view is not None
-        return self.host.guest(agent._view.planner.ports[port_id], self.prefix).configure()
+        return self.host.guest(self.planned(agent, port_id), self.prefix).configure()
 
     def state(self) -> str:
         """All of the host that could be written, with the numbers that change when something is made again."""
         files = [
             (path.name, path.stat().st_mtime_ns) for path in sorted(self.folder.iterdir()) if path.name != "leases"
         ]
-        looks = "ip -o link; ip addr; ip route show table all; nft -a list ruleset"
+        looks = (
+            "ip -o link | cut -d '<' -f 1; ip -o -4 addr; ip -o -6 addr show scope global; nft -a list ruleset;"
+            "(ip route; ip -6 route show proto 199) | sed 's/ linkdown//'"
+        )
         return f"{self.host.run(looks)}{files}{self.dnsmasq()}"
+
+    def planned(self, agent: NetworkAgent, port_id: str) -> PlannedPort:
+        assert agent._view is not None
+        return agent._view.planner.ports[port_id]
+
+    async def is_status(self, port_id: str, status: str) -> bool:
+        return await self.records.status(port_id) == status
 
     async def until(self, holds: Callable[[], Any]) -> None:
         """Wait for something that comes by itself."""
-        deadline = reactor.seconds() + PATIENCE_S  # type: ignore[attr-defined]
+        deadline = reactor.seconds() + PATIENCE_S
         while True:
             found = holds()
             if await found if isinstance(found, Deferred) or hasattr(found, "__await__") else found:
                 return
-            self.assertLess(reactor.seconds(), deadline, "it has not come")  # type: ignore[attr-defined]
-            await deferLater(reactor, 0.02)  # type: ignore[arg-type]
+            self.assertLess(reactor.seconds(), deadline, "it has not come")
+            await deferLater(reactor, 0.02)
 
 
 def later(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
