@@ -29,7 +29,7 @@ from attrs import define, field
 
 from tests.running_cloud import CHECKOUT, RunningCloud
 
-PACKAGES = ("cloudd", "storage", "reload", "twisted")
+PACKAGES = ("cloudd", "net", "storage", "reload", "twisted")
 CHANGED = Path("cloudd/protocols/swift/_face.py")
 ANSWERS = (b"OK", b"OK, other words")
 CHUNK = 65_536

@@ -14,6 +14,7 @@ from ._changes import Change
 from ._dnsmasq import Dhcp
 from ._errors import BadPlan, NetError
 from ._host import Applied, HostNetwork, Observed
+from ._needs import what_is_missing
 from ._taps import Tap, tap_name
 from ._values import (
     EGRESS,
@@ -54,4 +55,5 @@ __all__ = [
     "Update",
     "eui_64",
     "tap_name",
+    "what_is_missing",
 ]

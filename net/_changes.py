@@ -16,6 +16,8 @@ from ._taps import Tap
 
 DELETE_TAP: Final = "delete tap"
 MAKE_TAP: Final = "make tap"
+MAKE_LINK: Final = "make link"
+DELETE_LINK: Final = "delete link"
 SET_LINK: Final = "set link"
 SET_SYSCTL: Final = "set sysctl"
 ADD_ADDRESS: Final = "add address"
@@ -31,13 +33,16 @@ class Change:
     One write to the kernel.
 
     :ivar what: one of the constants here
-    :ivar tap: its name; empty for the firewall
+    :ivar tap: its name, or that of another link; empty for the firewall and the host
     :ivar value: an address, a route, ``path=value`` of a sysctl, or how many commands
     """
 
     what: str
     tap: str = ""
     value: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.what, self.tap, self.value)))
 
 
 def removals(found: Mapping[str, Tap], wanted: Mapping[str, Tap]) -> list[Change]:

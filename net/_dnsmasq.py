@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import os
 import select
-import shutil
 import signal
 import subprocess
 import threading
@@ -27,6 +26,7 @@ from attrs import define, field
 from ._dhcp import Part, Served, joined, part_of
 from ._errors import NetError
 from ._leases import Former, former_of, without
+from ._needs import find_dnsmasq
 from ._taps import DEFAULT_PREFIX
 from ._values import Plan, Update
 
@@ -85,6 +85,12 @@ class Dhcp:
         return self.change(Update())
 
     def _serve(self) -> tuple[str, ...]:
+        try:
+            return self._served()
+        except OSError as error:
+            raise NetError(f"dnsmasq's files: {error}", f"See what is in the way: ls -l {self._folder}") from error
+
+    def _served(self) -> tuple[str, ...]:
         served = joined((self._parts or {}).values(), self._folder, self._prefix)
         pid = self._running()
         if not served.configuration:
@@ -179,7 +185,7 @@ class Dhcp:
         return ("stop",)
 
     def _start(self) -> None:
-        program = shutil.which("dnsmasq", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+        program = find_dnsmasq()
         if program is None:
             raise NetError("dnsmasq is not there", "Install the Debian package dnsmasq-base")
         done = subprocess.run(  # noqa: S603 - a program of the system, with arguments of ours

@@ -181,6 +181,7 @@ def _whole(work: Work, standing: Standing) -> None:
     work.read_all(sysctls=True)
     work.delete_strange()
     work.firewall()
+    work.own_host()
     work.make(standing.taps)
 
 
@@ -188,6 +189,7 @@ def _quick(work: Work, standing: Standing, step: Step) -> None:
     names = work.read_dirty() | step.taps
     work.delete(names)
     work.firewall_part(step)
+    work.own_host()
     work.make(names)
 
 
@@ -198,6 +200,7 @@ def _look_at_firewall(work: Work, standing: Standing) -> None:
 def _look_at_taps(work: Work, standing: Standing) -> None:
     work.read_all(sysctls=False)
     work.delete_strange()
+    work.own_host()
     work.make(standing.taps)
 
 

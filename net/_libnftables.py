@@ -25,7 +25,10 @@ _NO_TABLE: Final = "No such file or directory"
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def load() -> ctypes.CDLL:
+    """
+    :raises NetError: it is not there
+    """
     try:
         library = ctypes.CDLL(_LIBRARY)
     except OSError as error:
@@ -72,7 +75,7 @@ def carry_out(commands: Sequence[Command]) -> None:
 
 def _run(commands: Sequence[Command]) -> tuple[str, str]:
     """(what failed or empty, output)"""
-    library = _library()
+    library = load()
     context = library.nft_ctx_new(0)
     if not context:
         raise NetError("libnftables gives no context", "See whether memory is left, and whether nft works")

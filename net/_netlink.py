@@ -14,7 +14,7 @@ import ipaddress
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -36,6 +36,7 @@ from ._changes import (
 )
 from ._errors import NetError
 from ._messages import ROUTE_PROTOCOL, Link
+from ._own_host import OwnHost, link_name
 from ._reading import Reader
 from ._taps import HOST_BITS, Tap, tap_name
 
@@ -82,6 +83,10 @@ class Taps:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._netlink.close()
+
+    def own_host(self, address: str | None, forwards: bool) -> Iterator[Change]:
+        """See ``OwnHost.bring``."""
+        return OwnHost(link_name(self.prefix), self._reader, self._netlink).bring(address, forwards)
 
     def read(self) -> dict[str, Tap]:
         """Our taps by name, without sysctls."""

@@ -49,6 +49,7 @@ class Standing:
 
     _prefix: str
     _metadata: Metadata | None
+    _forwards: bool = False
     taps: dict[str, Tap] = field(factory=dict)
     _ports: dict[str, Port] = field(factory=dict)
     _groups: dict[str, Group] = field(factory=dict)
@@ -59,7 +60,7 @@ class Standing:
     @classmethod
     def of(cls, plan: Plan, prefix: str) -> Self:
         """:raises BadPlan: two ports would have the same name of tap"""
-        made = cls(prefix, plan.metadata, plan_taps(plan, prefix))
+        made = cls(prefix, plan.metadata, plan.forwards, plan_taps(plan, prefix))
         for group in plan.groups:
             made._put_group(group)
         for port in plan.ports:
@@ -67,7 +68,23 @@ class Standing:
         return made
 
     def plan(self) -> Plan:
-        return Plan(ports=tuple(self._ports.values()), groups=tuple(self._groups.values()), metadata=self._metadata)
+        return Plan(
+            ports=tuple(self._ports.values()),
+            groups=tuple(self._groups.values()),
+            metadata=self._metadata,
+            forwards=self._forwards,
+        )
+
+    @property
+    def own_address(self) -> str | None:
+        """That the host is to have on a link of its own for metadata."""
+        wants = self._metadata is not None and self._metadata.own_link and bool(self._ports)
+        return self._metadata.address if self._metadata is not None and wants else None
+
+    @property
+    def forwards(self) -> bool:
+        """The host is to forward IPv6."""
+        return self._forwards and any(":" in address for address in self._owners)
 
     def change(self, update: Update) -> Step:
         """

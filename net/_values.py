@@ -74,8 +74,12 @@ def _mac(value: str) -> str:
     return mac
 
 
-@lru_cache(maxsize=1 << 16)
 def _address(value: str) -> str:
+    return _address_text(value)
+
+
+@lru_cache(maxsize=1 << 16)
+def _address_text(value: str) -> str:
     """Members of a group are given again with each change of it: a thousand of them cost 4 ms anew."""
     try:
         return printed(ipaddress.ip_address(value))
@@ -313,10 +317,13 @@ class Metadata:
     Where guests' requests to 169.254.169.254:80 go: an IPv4 address of this host that is no loopback.
 
     The source stays the guest's address, which one port of the host has: that tells the port.
+
+    :ivar own_link: the address is to be put on a link of its own, as long as there are ports; else it is somewhere
     """
 
     address: str = field(converter=_address)
     port: int
+    own_link: bool = False
 
     def __attrs_post_init__(self) -> None:
         parsed = ipaddress.ip_address(self.address)
@@ -330,11 +337,16 @@ class Metadata:
 
 @frozen(kw_only=True)
 class Plan:
-    """All that is to be on one host."""
+    """
+    All that is to be on one host.
+
+    :ivar forwards: the host is to forward IPv6 as soon as a port has an address of it
+    """
 
     ports: tuple[Port, ...] = ()
     groups: tuple[Group, ...] = ()
     metadata: Metadata | None = None
+    forwards: bool = False
 
     def __attrs_post_init__(self) -> None:
         _once("ports.id", (port.id for port in self.ports))

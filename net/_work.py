@@ -122,6 +122,11 @@ class Work:
             if tap := self._believed.taps.get(name):
                 self._believed.taps[name] = with_sysctls(tap, self._standing.taps.get(name))
 
+    def own_host(self) -> None:
+        """What the plan asks of the host itself; a few questions where it is there."""
+        for change in self._kernel.own_host(self._standing.own_address, self._standing.forwards):
+            self._note(change)
+
     def delete(self, names: Iterable[str]) -> None:
         """Those that are there and not wanted."""
         there = {name: self._believed.taps[name] for name in names if name in self._believed.taps}

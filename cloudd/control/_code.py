@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 BOUNDARIES = Boundaries(
-    roots=("cloudd", "reload", "storage"),
+    roots=("cloudd", "net", "reload", "storage"),
     kernel=(
         "reload",
         "cloudd.interfaces",

@@ -9,6 +9,7 @@ wrote and the plain data that the anchor sends to its workers.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -27,6 +28,7 @@ from cloudd.interfaces.settings import (
     DatabaseSettings,
     ImageSettings,
     MessagingSettings,
+    NetworkSettings,
     SchedulerSettings,
     Settings,
 )
@@ -34,6 +36,9 @@ from cloudd.interfaces.settings import (
 from ._allowed import check_file_owner
 
 MAX_KEY_FILE_BYTES = 65_536
+
+#: Where guests look for metadata: the host's own would be out of its reach.
+_METADATA = ipaddress.IPv4Address("169.254.169.254")
 
 
 class SettingsError(Exception):
@@ -95,6 +100,7 @@ def settings_from_plain(table: Mapping[str, Any]) -> Settings:
     _check_messaging(settings.messaging)
     _check_images(settings.images)
     _check_scheduler(settings.scheduler)
+    _check_network(settings.network)
     return settings
 
 
@@ -246,6 +252,21 @@ def _check_scheduler(scheduler: SchedulerSettings) -> None:
         read_weights(scheduler.weights)
     except BadWeight as error:
         raise SettingsError("scheduler.weights", str(error), 'write for example "memory=2"') from None
+
+
+def _check_network(network: NetworkSettings) -> None:
+    try:
+        address = ipaddress.IPv4Address(network.metadata_address)
+    except ValueError:
+        address = ipaddress.IPv4Address(0)
+    if address.is_loopback or address.is_unspecified or address.is_multicast or address == _METADATA:
+        raise SettingsError(
+            "network.metadata_address",
+            f"is {network.metadata_address!r:.60}",
+            f'write an IPv4 address that nobody has, but none of 127.0.0.0/8 and not {_METADATA}: "169.254.169.250"',
+        )
+    if network.folder and not Path(network.folder).is_absolute():
+        raise SettingsError("network.folder", f"is {network.folder!r:.60}", "write an absolute path")
 
 
 def _refuse_unknown(given: Iterable[str], known: Iterable[str], prefix: str) -> None:

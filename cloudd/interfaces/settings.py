@@ -415,6 +415,31 @@ class BackupSettings:
 
 
 @frozen(kw_only=True)
+class NetworkSettings:
+    """The network of this host's servers: see docs/data-plane.md."""
+
+    data_plane: str = setting(
+        "auto",
+        "whether ports are plugged here; auto: where the daemon is root, has what it needs, and servers are real",
+        unit="auto, on or off",
+        choices=("auto", "on", "off"),
+    )
+    metadata_address: str = setting(
+        "169.254.169.250",
+        "where guests' requests for metadata go, which the host gets as an address of its own on a link of its own",
+        unit="IPv4 address that nobody else has",
+    )
+    metadata_port: int = setting(
+        8775, "and the port there; 0: guests get no metadata by HTTP", unit="port", minimum=0, maximum=65_535
+    )
+    folder: str = setting(
+        "",
+        "where the files of dnsmasq are, readable for the user that it becomes; empty: /run/cloudd- and a few letters",
+        unit="path",
+    )
+
+
+@frozen(kw_only=True)
 class LogSettings:
     """Access lines and the daemon's own log."""
 
@@ -493,6 +518,7 @@ class Settings:
     tasks: TaskSettings = Factory(TaskSettings)
     nodes: NodeSettings = Factory(NodeSettings)
     scheduler: SchedulerSettings = Factory(SchedulerSettings)
+    network: NetworkSettings = Factory(NetworkSettings)
     backup: BackupSettings = Factory(BackupSettings)
     log: LogSettings = Factory(LogSettings)
     upgrade: UpgradeSettings = Factory(UpgradeSettings)

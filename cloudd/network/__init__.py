@@ -12,37 +12,14 @@ An address is a row whose key it is (``_allocation``), so none is given twice ho
 
 from ._attachments import Attachment, attachments, ports_at
 from ._binding import bind_port, forget_port, mtus_of, port_record, set_port_status, unbind_port
-from ._errors import (
-    BadNetworkValue,
-    NetworkConflict,
-    NetworkError,
-    NetworkForbidden,
-    NoAddressLeft,
-    NoSuchResource,
-)
+from ._errors import BadNetworkValue, NetworkConflict, NetworkError, NetworkForbidden, NoAddressLeft, NoSuchResource
 from ._facts import AddressPair, FixedIP, HostRoute, Network, Pool, Port, Rule, SecurityGroup, Subnet
-from ._groups import (
-    create as create_group,
-)
-from ._groups import (
-    create_rule,
-    default_of,
-    drop_rule,
-    listed_rules,
-    one_rule,
-)
-from ._groups import (
-    drop as drop_group,
-)
-from ._groups import (
-    listed as listed_groups,
-)
-from ._groups import (
-    one as one_group,
-)
-from ._groups import (
-    update as update_group,
-)
+from ._groups import create as create_group
+from ._groups import create_rule, default_of, drop_rule, listed_rules, one_rule
+from ._groups import drop as drop_group
+from ._groups import listed as listed_groups
+from ._groups import one as one_group
+from ._groups import update as update_group
 from ._listing import Listing
 from ._networks import (
     create_network,
@@ -60,6 +37,7 @@ from ._policy import enforce_admin
 from ._ports import WantedIP, create_port, drop_port, listed_ports, one_port, update_port
 from ._quotas import DEFAULTS as QUOTA_DEFAULTS
 from ._quotas import Room, all_quotas, forget_quota, quota_details, quota_of, reset_quota, set_quota
+from ._rules import number_of as protocol_number
 from ._servers import (
     ServerAddress,
     ServerGroupName,
@@ -130,6 +108,7 @@ __all__ = [
     "one_subnet",
     "port_record",
     "ports_at",
+    "protocol_number",
     "quota_details",
     "quota_of",
     "reset_quota",

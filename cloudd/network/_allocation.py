@@ -78,9 +78,15 @@ def addresses_of(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[
     return {each: tuple(addresses) for each, addresses in found.items()}
 
 
-def in_use(connection: Connection, subnet_id: str) -> int:
-    """How many addresses of a subnet are given."""
-    return connection.execute(select(func.count()).where(_c.subnet_id == subnet_id)).scalar_one()
+def in_use(connection: Connection, subnet_id: str, without: str = "") -> int:
+    """
+    How many addresses of a subnet are given.
+
+    :param without: not to ports of this owner
+    """
+    query = select(func.count()).select_from(_table.join(tables.port, tables.port.c.id == _c.port_id))
+    query = query.where(_c.subnet_id == subnet_id, tables.port.c.device_owner != without)
+    return connection.execute(query).scalar_one()
 
 
 def _highest(connection: Connection, subnet_id: str, first: str, last: str) -> str | None:

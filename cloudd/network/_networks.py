@@ -261,12 +261,15 @@ def drop_subnet(connection: Connection, access: Access, subnet_id: str) -> None:
     :raises NetworkConflict: a port has an address of it
     """
     subnet = own_subnet(connection, access, subnet_id)
-    if in_use(connection, subnet_id):
+    if in_use(connection, subnet_id, without=DHCP_OWNER):
         raise NetworkConflict(
             "SubnetInUse",
             f"Unable to complete operation on subnet {subnet_id}: One or more ports have an IP allocation from this "
             "subnet.",
         )
+    # Addresses that hosts keep for DHCP hold nothing up.
+    kept = select(tables.port_address.c.port_id).where(tables.port_address.c.subnet_id == subnet_id)
+    connection.execute(delete(tables.port).where(tables.port.c.id.in_(kept)))
     remove(connection, SUBNET, subnet_id)
     network = get(connection, NETWORK, subnet.network_id)
     change(connection, NETWORK, network, network)

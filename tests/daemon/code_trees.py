@@ -18,6 +18,7 @@ FILES = {
     "cloudd/application.py": "VERSION = 1\n",
     "cloudd/daemon/__init__.py": "",
     "reload/__init__.py": "",
+    "net/__init__.py": "",
     "storage/__init__.py": "",
 }
 

@@ -202,8 +202,9 @@ def copy_kernel(tree: Path) -> None:
         shutil.copytree(CHECKOUT / "cloudd" / name, tree / "cloudd" / name, ignore=ignored)
     shutil.copytree(CHECKOUT / "reload", tree / "reload", ignore=ignored)
     shutil.copytree(CHECKOUT / "twisted", tree / "twisted", ignore=ignored)
-    (tree / "storage").mkdir()
-    (tree / "storage" / "__init__.py").write_text("")
+    for name in ("net", "storage"):
+        (tree / name).mkdir()
+        (tree / name / "__init__.py").write_text("")
     (tree / "cloudd" / "__init__.py").write_text("")
     (tree / "cloudd" / "protocols" / "__init__.py").write_text("")
     (tree / "cloudd" / "application.py").write_text(APPLICATION)

@@ -14,7 +14,7 @@ from reload import CodeTree
 from tests.daemon.test_handover import KERNEL_FILE, HandOverCase
 from tests.reload.wheels import write_wheel
 
-OURS = {"cloudd", "reload", "storage"}
+OURS = {"cloudd", "net", "reload", "storage"}
 
 
 def make_environment(prefix: Path, tree: Path) -> Path:

@@ -147,7 +147,7 @@ class GenerationsCase(TestCase):
     def stage(self, word: str, source: str = APPLICATION) -> str:
         """A staged tree whose application has that word; gives its hash."""
         tree = self.folder / "tree"
-        for package in ("cloudd", "reload", "storage"):
+        for package in ("cloudd", "net", "reload", "storage"):
             (tree / package).mkdir(parents=True, exist_ok=True)
             (tree / package / "__init__.py").write_text("")
         (tree / "cloudd" / "application.py").write_text(source.format(word=word))

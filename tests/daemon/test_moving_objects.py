@@ -59,7 +59,7 @@ class MovingObjectsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         tree = Path(self.mktemp()).resolve()
-        for name in ("cloudd", "reload", "storage", "twisted"):
+        for name in ("cloudd", "net", "reload", "storage", "twisted"):
             shutil.copytree(CHECKOUT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache"))
         for folder in (tree, *tree.rglob("*")):
             folder.chmod(0o755 if folder.is_dir() else 0o644)

@@ -35,7 +35,7 @@ class OwnCodeTests(SynchronousTestCase):
     def test_headers_name_tests(self) -> None:
         """What a module's first line calls its tests is there."""
         missing = []
-        for package in ("cloudd", "reload", "storage"):
+        for package in ("cloudd", "net", "reload", "storage"):
             for module in sorted((ROOT / package).rglob("*.py")):
                 named = re.search(r"test-case-name: ([\w.,]+)", module.read_text().partition("\n")[0])
                 for name in named[1].split(",") if named else ():

@@ -42,9 +42,9 @@ class Host:
     def run(self, command: str, check: bool = True) -> str:
         return run_in(self.path, command, check)
 
-    def guest(self, port: Port) -> Guest:
+    def guest(self, port: Port, prefix: str = "cld") -> Guest:
         """Who is plugged into the tap of ``port``; it has a MAC and no address yet."""
-        return Guest(self._case, self.path, tap_name("cld", port.id), port)
+        return Guest(self._case, self.path, tap_name(prefix, port.id), port)
 
 
 class Guest:

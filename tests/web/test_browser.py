@@ -21,7 +21,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from tests.running_cloud import CHECKOUT, RunningCloud
 from tests.web.browser import Browser, Page, chromium
 
-PACKAGES = ("cloudd", "reload", "storage", "twisted")
+PACKAGES = ("cloudd", "net", "reload", "storage", "twisted")
 #: Screenshots for people are put there when this names a folder.
 SHOTS = os.environ.get("CLOUDD_SCREENSHOTS", "")
 
