@@ -160,7 +160,7 @@ class _Board:
                 continue
             placement, left = self._keep(decision.hosts, placement, left)
             if self._is_read and left:
-                return refusal(decision, placement)
+                return refusal(decision, placement, self._rules)
         return None
 
     def _keep(
