@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.scheduling.test_asked -*-
+# -*- test-case-name: tests.scheduling.test_placing -*-
 """What servers ask of their hosts, from their records."""
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from typing import Any
 from attrs import define, field
 from sqlalchemy import Connection, select
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from cloudd.compute import ZONE, claimed
 from cloudd.database import tables
@@ -99,7 +98,7 @@ class Picture:
     _hosts: dict[str, HostPicture] = field(init=False, factory=dict)
     _read_at: float | None = field(init=False, default=None)
     _took_s: float = field(init=False, default=0.0)
-    _reading: Deferred[None] | None = field(init=False, default=None)
+    _waiting: list[Deferred[None]] = field(init=False, factory=list)
 
     async def hosts(self) -> tuple[HostPicture, ...]:
         """
@@ -121,15 +120,13 @@ class Picture:
         most_s = max(FRESH_S, SHARE_OF_READING * self._took_s)
         return self._read_at is None or self._seconds() - self._read_at > most_s
 
-    async def _read_once(self) -> None:
-        """Two callers at one time share one reading."""
-        reading = self._reading
-        if reading is None:
-            reading = self._reading = Deferred.fromCoroutine(self._read())
-            reading.addBoth(self._has_read)
+    def _read_once(self) -> Deferred[None]:
+        """Who asks while it is read waits for that reading."""
         waiting: Deferred[None] = Deferred()
-        reading.addBoth(_passed_on, waiting)
-        await waiting
+        self._waiting.append(waiting)
+        if len(self._waiting) == 1:
+            Deferred.fromCoroutine(self._read()).addBoth(self._has_read)
+        return waiting
 
     async def _read(self) -> None:
         began = self._seconds()
@@ -138,14 +135,7 @@ class Picture:
         self._read_at = self._seconds()
         self._took_s = self._read_at - began
 
-    def _has_read(self, result: Any) -> Any:
-        self._reading = None
-        return result
-
-
-def _passed_on(result: Any, waiting: Deferred[None]) -> Any:
-    if isinstance(result, Failure):
-        waiting.errback(result)
-        return None
-    waiting.callback(None)
-    return result
+    def _has_read(self, result: Any) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(result)  # a failure is one to each

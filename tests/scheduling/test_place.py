@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, func, select, update
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -43,7 +43,7 @@ class PlaceTests(TestCase):
 
         def fill(connection: Connection) -> tuple[str, list[str]]:
             for host in hosts:
-                add_host(connection, **host)
+                add_host(connection, host.pop("name"), **host)
             ids = add_servers(connection, add_size(connection), count, **facts)
             return submit(connection, PLACE, {"servers": ids, "avoid": [], "tries": 0}), ids
 
@@ -121,7 +121,7 @@ class PlaceTests(TestCase):
 
             cause = lacking = passing
 
-        kind = place_kind(self.picture, Rules((Broken(),), ()))
+        kind = place_kind(self.picture, Rules((cast(Any, Broken()),), ()))
         task_id, (server_id,) = await self.ordered(1, {"name": "c1"})
         self.house.runner(kind)
         await self.house.until(lambda: "ValueError: broken" in self.house.row(task_id)["cause"])
