@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from attrs import define, field
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from twisted.internet.defer import Deferred
 
 from cloudd.compute import ZONE, claimed
@@ -36,6 +36,8 @@ _READ = (
     _c.node_id, _c.name, _c.zone, _c.is_enabled, _c.disabled_reason, _c.trouble, _c.projects, _c.kind, _c.architecture,
     _c.real, _c.vcpus, _c.vcpu_ratio, _c.memory_mib, _c.memory_ratio, _c.disk_gib, _c.disk_ratio,
 )  # fmt: skip
+_ALL = select(*_READ).order_by(_c.name)
+_SOME = _ALL.where(_c.node_id.in_(bindparam("ids", expanding=True)))
 _NOTHING = Need(vcpus=0, memory_mib=0, disk_gib=0)
 _NO_PROJECTS: frozenset[str] = frozenset()
 
@@ -53,12 +55,13 @@ def read_hosts(connection: Connection, node_ids: Sequence[str] | None = None) ->
 
 
 def _read(connection: Connection, node_ids: Sequence[str] | None) -> list[HostPicture]:
-    query = select(*_READ).order_by(_c.name)
-    if node_ids is not None:
-        query = query.where(_c.node_id.in_(node_ids))
-    rows: Sequence[Any] = connection.execute(query).all()
+    rows: Sequence[Any] = connection.execute(_ALL).all() if node_ids is None else _some(connection, node_ids)
     held, standings = claimed(connection, node_ids), node_standings(connection, node_ids)
     return [_picture(row, held.get(row[0], _NOTHING), standings.get(row[0], "its node was removed")) for row in rows]
+
+
+def _some(connection: Connection, node_ids: Sequence[str]) -> Sequence[Any]:
+    return connection.execute(_SOME, {"ids": list(node_ids)}).all()
 
 
 def _picture(row: Any, held: Need, standing: str) -> HostPicture:
