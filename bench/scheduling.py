@@ -71,7 +71,7 @@ def run(options: argparse.Namespace, rules: Rules) -> dict[str, float]:
         return decide(hosts, placement, count, rules)
 
     def refused() -> None:
-        refusal(decided(impossible, 1), impossible)
+        refusal(decided(impossible, 1), impossible, rules)
 
     walls, processors = measured(lambda: decided(asked, options.servers), options.rounds)
     return {

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from attrs import asdict, frozen
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select, update
 
 from cloudd.database import now_us, tables
 from cloudd.interfaces.scheduling import Need
@@ -33,6 +33,25 @@ _CHUNK = 500
 _NONE = Need(vcpus=0, memory_mib=0, disk_gib=0)
 _MIB_IN_GIB = 1024
 _GIB = 1 << 30
+
+_EACH = select(
+    _c.node_id,
+    func.max(_c.vcpus).label("vcpus"),
+    func.max(_c.memory_mib).label("memory_mib"),
+    func.max(_c.disk_gib).label("disk_gib"),
+).group_by(_c.node_id, _c.server_id)
+
+
+def _sums(each: Select[Any]) -> Select[Any]:
+    held = each.subquery().c
+    sums = (held.node_id, func.sum(held.vcpus), func.sum(held.memory_mib), func.sum(held.disk_gib))
+    return select(*sums).group_by(held.node_id)
+
+
+# To build a statement takes as long as to execute it, and these are executed for each server that is placed.
+_IDS: Any = bindparam("ids", expanding=True)
+_SUMS, _SUMS_OF = _sums(_EACH), _sums(_EACH.where(_c.node_id.in_(_IDS)))
+_OF_SERVERS = select(_table).where(_c.server_id.in_(_IDS)).order_by(_c.server_id, _c.purpose)
 
 
 @frozen
@@ -66,17 +85,7 @@ def claimed(connection: Connection, node_ids: Sequence[str] | None = None) -> di
 
     :param node_ids: of these alone, at most some hundreds; None: of all
     """
-    each: Any = select(
-        _c.node_id,
-        func.max(_c.vcpus).label("vcpus"),
-        func.max(_c.memory_mib).label("memory_mib"),
-        func.max(_c.disk_gib).label("disk_gib"),
-    ).group_by(_c.node_id, _c.server_id)
-    if node_ids is not None:
-        each = each.where(_c.node_id.in_(node_ids))
-    held = each.subquery().c
-    sums = select(held.node_id, func.sum(held.vcpus), func.sum(held.memory_mib), func.sum(held.disk_gib))
-    rows = connection.execute(sums.group_by(held.node_id))
+    rows = connection.execute(_SUMS) if node_ids is None else connection.execute(_SUMS_OF, {"ids": list(node_ids)})
     return {node_id: Need(vcpus=int(v), memory_mib=int(m), disk_gib=int(d)) for node_id, v, m, d in rows}
 
 
@@ -95,8 +104,8 @@ def claims_of(connection: Connection, server_ids: Sequence[str]) -> list[Claim]:
     """All that these servers hold."""
     found: list[Claim] = []
     for start in range(0, len(server_ids), _CHUNK):
-        query = select(_table).where(_c.server_id.in_(server_ids[start : start + _CHUNK]))
-        found += [_claim(row) for row in connection.execute(query.order_by(_c.server_id, _c.purpose))]
+        rows = connection.execute(_OF_SERVERS, {"ids": list(server_ids[start : start + _CHUNK])})
+        found += [_claim(row) for row in rows]
     return found
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from cloudd.database import now_us, tables
 
@@ -239,16 +239,19 @@ def nodes(connection: Connection, *, removed: bool = True) -> list[Node]:
     return [_node(row) for row in connection.execute(query)]
 
 
+_STANDINGS = select(_c.id, _c.state, _c.beat_us, _c.contact_us, now_us().label("now_us")).where(_c.state != "removed")
+_STANDINGS_OF = _STANDINGS.where(_c.id.in_(bindparam("ids", expanding=True)))
+
+
 def standings(connection: Connection, node_ids: Collection[str] | None = None) -> dict[str, str]:
     """
     Ids of nodes that are not removed -> why a node cannot take up work now, in words; empty: it can.
 
     :param node_ids: of these alone; None: of all
     """
-    query = select(_c.id, _c.state, _c.beat_us, _c.contact_us, now_us().label("now_us")).where(_c.state != "removed")
-    if node_ids is not None:
-        query = query.where(_c.id.in_(node_ids))
-    return {row.id: _standing(row) for row in connection.execute(query)}
+    some = None if node_ids is None else {"ids": list(node_ids)}
+    rows = connection.execute(_STANDINGS if some is None else _STANDINGS_OF, some)
+    return {row.id: _standing(row) for row in rows}
 
 
 def _standing(row: Row[Any]) -> str:

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.scheduling.test_asked -*-
+# -*- test-case-name: tests.scheduling.test_placing -*-
 """What servers ask of their hosts, from their records."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from cloudd.compute import Flavor, Server, flavor_record, need_of
 from cloudd.database import tables
@@ -21,6 +21,9 @@ _MAX_NAMED = 100
 _servers, _claims, _groups, _members = (
     tables.server.c, tables.server_claim.c, tables.server_group, tables.server_group_member,
 )  # fmt: skip
+_GROUPS_OF = select(_members.c.server_id, _members.c.group_id).where(
+    _members.c.server_id.in_(bindparam("ids", expanding=True))
+)
 
 
 def placements(
@@ -97,9 +100,8 @@ def _hosts_of(connection: Connection, server_ids: Sequence[str]) -> dict[str, st
 
 def _groups_of(connection: Connection, server_ids: Sequence[str]) -> dict[str, str]:
     """Id of a server -> that of its group; those that have none are left out."""
-    member, group_id = _members.c.server_id, _members.c.group_id
-    query = select(member, group_id).where(member.in_(server_ids))
-    return {row.server_id: row.group_id for row in connection.execute(query)}
+    rows = connection.execute(_GROUPS_OF, {"ids": list(server_ids)})
+    return {row.server_id: row.group_id for row in rows}
 
 
 def _group(connection: Connection, group_id: str) -> Group | None:

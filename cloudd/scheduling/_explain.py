@@ -63,7 +63,7 @@ def explain(connection: Connection, asked: Asked, rules: Rules) -> dict[str, Any
     decision = decide(hosts, wanted, asked.count, rules)
     told = [*_passing(left, wanted, rules, decision), *_others(hosts, left, wanted, rules)]
     missing = asked.count - len(decision.hosts)
-    refused = refusal(decision, wanted) if missing else None
+    refused = refusal(decision, wanted, rules) if missing else None
     return {
         "need": {"vcpus": wanted.need.vcpus, "memory_mib": wanted.need.memory_mib, "disk_gib": wanted.need.disk_gib},
         "servers": asked.count,

@@ -183,7 +183,7 @@ def _different(hosts: Hosts, placement: Placement) -> Hosts:
 
 
 FILTERS: Final = (
-    Filter("enabled", False, _enabled, _why_disabled, lambda _: "takes new servers now"),
+    Filter("enabled", False, _enabled, _why_disabled, lambda _: "is ready for new servers"),
     Filter("up", False, _working, lambda host, _: host.trouble, lambda _: "is at work now"),
     Filter(
         "projects", False, _open, lambda _host, _: "it is kept for other projects", lambda _: "is open to this project"

@@ -18,9 +18,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from attrs import define, field
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from cloudd.compute import ZONE, claimed
 from cloudd.database import tables
@@ -37,6 +36,8 @@ _READ = (
     _c.node_id, _c.name, _c.zone, _c.is_enabled, _c.disabled_reason, _c.trouble, _c.projects, _c.kind, _c.architecture,
     _c.real, _c.vcpus, _c.vcpu_ratio, _c.memory_mib, _c.memory_ratio, _c.disk_gib, _c.disk_ratio,
 )  # fmt: skip
+_ALL = select(*_READ).order_by(_c.name)
+_SOME = _ALL.where(_c.node_id.in_(bindparam("ids", expanding=True)))
 _NOTHING = Need(vcpus=0, memory_mib=0, disk_gib=0)
 _NO_PROJECTS: frozenset[str] = frozenset()
 
@@ -54,12 +55,13 @@ def read_hosts(connection: Connection, node_ids: Sequence[str] | None = None) ->
 
 
 def _read(connection: Connection, node_ids: Sequence[str] | None) -> list[HostPicture]:
-    query = select(*_READ).order_by(_c.name)
-    if node_ids is not None:
-        query = query.where(_c.node_id.in_(node_ids))
-    rows: Sequence[Any] = connection.execute(query).all()
+    rows: Sequence[Any] = connection.execute(_ALL).all() if node_ids is None else _some(connection, node_ids)
     held, standings = claimed(connection, node_ids), node_standings(connection, node_ids)
     return [_picture(row, held.get(row[0], _NOTHING), standings.get(row[0], "its node was removed")) for row in rows]
+
+
+def _some(connection: Connection, node_ids: Sequence[str]) -> Sequence[Any]:
+    return connection.execute(_SOME, {"ids": list(node_ids)}).all()
 
 
 def _picture(row: Any, held: Need, standing: str) -> HostPicture:
@@ -99,7 +101,7 @@ class Picture:
     _hosts: dict[str, HostPicture] = field(init=False, factory=dict)
     _read_at: float | None = field(init=False, default=None)
     _took_s: float = field(init=False, default=0.0)
-    _reading: Deferred[None] | None = field(init=False, default=None)
+    _waiting: list[Deferred[None]] = field(init=False, factory=list)
 
     async def hosts(self) -> tuple[HostPicture, ...]:
         """
@@ -121,15 +123,13 @@ class Picture:
         most_s = max(FRESH_S, SHARE_OF_READING * self._took_s)
         return self._read_at is None or self._seconds() - self._read_at > most_s
 
-    async def _read_once(self) -> None:
-        """Two callers at one time share one reading."""
-        reading = self._reading
-        if reading is None:
-            reading = self._reading = Deferred.fromCoroutine(self._read())
-            reading.addBoth(self._has_read)
+    def _read_once(self) -> Deferred[None]:
+        """Who asks while it is read waits for that reading."""
         waiting: Deferred[None] = Deferred()
-        reading.addBoth(_passed_on, waiting)
-        await waiting
+        self._waiting.append(waiting)
+        if len(self._waiting) == 1:
+            Deferred.fromCoroutine(self._read()).addBoth(self._has_read)
+        return waiting
 
     async def _read(self) -> None:
         began = self._seconds()
@@ -138,14 +138,7 @@ class Picture:
         self._read_at = self._seconds()
         self._took_s = self._read_at - began
 
-    def _has_read(self, result: Any) -> Any:
-        self._reading = None
-        return result
-
-
-def _passed_on(result: Any, waiting: Deferred[None]) -> Any:
-    if isinstance(result, Failure):
-        waiting.errback(result)
-        return None
-    waiting.callback(None)
-    return result
+    def _has_read(self, result: Any) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(result)  # a failure is one to each

@@ -42,6 +42,9 @@ from ._refusal import Refusal, refusal
 
 ROUNDS = 3  # on the picture, before all hosts are read
 _table = tables.server
+_MOVED = update(_table).where(_table.c.id == bindparam("server")).values(
+    node_id=bindparam("its_node"), host=bindparam("its_name"), task_state=Doing.SPAWNING.value, updated_us=now_us()
+)  # fmt: skip
 
 
 @frozen
@@ -160,7 +163,7 @@ class _Board:
                 continue
             placement, left = self._keep(decision.hosts, placement, left)
             if self._is_read and left:
-                return refusal(decision, placement)
+                return refusal(decision, placement, self._rules)
         return None
 
     def _keep(
@@ -214,11 +217,8 @@ def _write(
     if not servers:
         return
     write_claims(connection, [Claim(each.id, chosen[each.id].node_id, placement.need) for each in servers])
-    moved = update(_table).where(_table.c.id == bindparam("server")).values(
-        node_id=bindparam("its_node"), host=bindparam("its_name"), task_state=Doing.SPAWNING.value, updated_us=now_us()
-    )  # fmt: skip
     connection.execute(
-        moved, [{"server": s.id, "its_node": chosen[s.id].node_id, "its_name": chosen[s.id].name} for s in servers]
+        _MOVED, [{"server": s.id, "its_node": chosen[s.id].node_id, "its_name": chosen[s.id].name} for s in servers]
     )
     for each in servers:
         submit(

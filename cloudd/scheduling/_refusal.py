@@ -9,7 +9,7 @@ from attrs import frozen
 
 from cloudd.interfaces.scheduling import IHostFilter, Placement
 
-from ._decision import Decision, Removed
+from ._decision import Decision, Removed, Rules
 
 NO_HOST = "No valid host was found."
 SHOWN = 20  # hosts of which operators read the cause
@@ -30,15 +30,21 @@ class Refusal:
     may_pass: bool
 
 
-def refusal(decision: Decision, placement: Placement) -> Refusal:
+def refusal(decision: Decision, placement: Placement, rules: Rules) -> Refusal:
     """
     :param decision: it has fewer hosts than there are servers
     """
     if not decision.of:
         return Refusal(f"{NO_HOST} There is no host that runs servers.", "there are no hosts in compute_hosts", True)
     words = _sentence([each.filter for each in decision.removed], placement)
-    may_pass = any(each.filter.name == _UP for each in decision.removed)
-    return Refusal(f"{NO_HOST} {words}.", _details(decision, placement), may_pass)
+    return Refusal(f"{NO_HOST} {words}.", _details(decision, placement), _may_pass(decision, placement, rules))
+
+
+def _may_pass(decision: Decision, placement: Placement, rules: Rules) -> bool:
+    """Whether a host would do that does not work now."""
+    silent = [host for each in decision.removed if each.filter.name == _UP for host in each.hosts]
+    others = [each for each in rules.filters if each.name != _UP]
+    return any(not any(each.cause(host, placement) for each in others) for host in silent)
 
 
 def _sentence(filters: Sequence[IHostFilter], placement: Placement) -> str:

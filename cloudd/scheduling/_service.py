@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.scheduling.test_service -*-
+# -*- test-case-name: tests.scheduling.test_explain -*-
 """The scheduler as one part of a generation: its kind of tasks, and what operators may ask."""
 
 from __future__ import annotations

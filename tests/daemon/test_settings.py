@@ -52,6 +52,15 @@ class ReadTests(SynchronousTestCase):
         settings = self.read('[listen]\napi = "tcp:1"\ns3 = "tcp:2"', api="tcp:3", object="")
         self.assertEqual((settings.listen.api, settings.listen.object, settings.listen.s3), ("tcp:3", "", "tcp:2"))
 
+    def test_weights(self) -> None:
+        """Each a name and a number; a plug-in that there is not is found later."""
+        self.assertEqual(self.read('[scheduler]\nweights = ["memory=2", "x=-0.5"]').scheduler.weights[1], "x=-0.5")
+        for text in ("memory", "=1", "memory=x", "memory=nan", "memory=1e9", "memory=inf"):
+            error = self.refusal(f'[scheduler]\nweights = ["{text}"]')
+            self.assertEqual((error.key, text in error.cause), ("scheduler.weights", True))
+        self.assertIn("twice", self.refusal('[scheduler]\nweights = ["a=1", "a=2"]').cause)
+        self.assertIn("spread", self.refusal('[scheduler]\nplacement = "tight"').remedy)
+
     def test_values(self) -> None:
         """Whole numbers do for seconds; lists become tuples."""
         settings = self.read('[workers]\nstop_timeout_s = 5\n[upgrade]\ntrees = ["/srv/a"]')

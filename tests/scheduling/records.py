@@ -35,7 +35,7 @@ def add_node(connection: Connection, name: str, **facts: Any) -> None:
     connection.execute(insert(tables.node).values(**row, state_us=now_us(), created_us=now_us()))
 
 
-def add_host(connection: Connection, name: str, **facts: Any) -> str:
+def add_host(connection: Connection, name: str, /, **facts: Any) -> str:
     """A node that runs servers: 8 vCPUs, 16 GiB of memory and 100 GiB of disk; its id."""
     add_node(connection, name)
     row = {"node_id": f"node-{name}", "name": name, "driver": "simulated", "kind": "QEMU", "hypervisor_version": 1,

@@ -242,7 +242,7 @@ class PlacingTests(TestCase):
         def prepare(connection: Connection) -> list[str]:
             for number in range(10):
                 add_host(connection, f"c{number}", vcpus=8, vcpu_ratio=2.0, memory_mib=1 << 20, disk_gib=1 << 20)
-            return add_servers(connection, add_size(connection), 300)
+            return add_servers(connection, add_size(connection), 1000)
 
         ids = await self.write(prepare)
         old = await self.database.read(read_hosts)

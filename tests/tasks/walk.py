@@ -45,9 +45,14 @@ KILLED = -9
 
 
 class Scenario:
-    """What a walk needs to know of a kind; everything is called in processes of its own."""
+    """
+    What a walk needs to know of a kind; everything is called in processes of its own.
+
+    :ivar orders_elsewhere: tasks of one node are ordered, which nobody does here, and are not waited for
+    """
 
     parallel = 1
+    orders_elsewhere = False
 
     async def prepare(self, world: World) -> None:
         """Make the world as it is in the beginning, and submit the tasks."""
@@ -83,16 +88,16 @@ async def run_tasks(scenario: Scenario, world: World) -> None:
     runner.start()
     runner.poke()
     deadline = world.reactor.seconds() + PATIENCE_S
-    while await world.database.read(_open_tasks):
+    while await world.database.read(_open_tasks, scenario.orders_elsewhere):
         if world.reactor.seconds() > deadline:
             raise AssertionError("the tasks do not end")
         await _sleep(world, 0.005)
     await runner.rest()
 
 
-def _open_tasks(connection: Any) -> int:
-    found = connection.exec_driver_sql("SELECT count(*) FROM tasks WHERE state IN ('queued', 'running')").scalar()
-    return int(found)
+def _open_tasks(connection: Any, shared_alone: bool) -> int:
+    query = "SELECT count(*) FROM tasks WHERE state IN ('queued', 'running')"
+    return int(connection.exec_driver_sql(f"{query} AND node_id IS NULL" if shared_alone else query).scalar())
 
 
 def _sleep(world: World, seconds: float) -> Deferred[None]:

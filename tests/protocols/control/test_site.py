@@ -94,6 +94,18 @@ class SiteTests(DaemonCase):
         self.assertRegex(self.host.operated[-1][1]["request_id"], "^req-[0-9a-f-]{36}$")
         self.assertEqual(self.call("POST", "/v1/backup", {"file": "/x"})[0], 400)
 
+    def test_schedule(self) -> None:
+        """What is asked for goes on as it is; without a flavor, and with what nobody knows, nothing is asked."""
+        need = {"vcpus": 1, "memory_mib": 1, "disk_gib": 1}
+        answer = {"need": need, "servers": 1, "placed": 0, "total": 0, "passing": 0, "cause": "no"}
+        self.host.operations["scheduling.explain"] = answer
+        status, found = self.call("POST", "/v1/schedule", {"flavor": "1", "zone": "z1"})
+        self.assertEqual((status, found["cause"], found["hosts"]), (200, "no", []))
+        call, asked = self.host.operated[-1]
+        self.assertEqual((call, asked["flavor"], asked["zone"], asked["count"]), ("scheduling.explain", "1", "z1", 1))
+        for wrong in ({}, {"flavor": "1", "sort": 1}, {"flavor": "1", "count": "x"}):
+            self.assertEqual(self.call("POST", "/v1/schedule", wrong)[0], 400, wrong)
+
     def test_the_database(self) -> None:
         """Its facts, and a move as a stream of lines; a body with other fields is none."""
         status, found = self.call("GET", "/v1/database")
