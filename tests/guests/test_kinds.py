@@ -18,7 +18,7 @@ class Walk(KilledAtEveryMoment):
     :cvar expected: of what is there afterwards, in the run without a kill
     """
 
-    ends = ("done",)
+    ends: tuple[str, ...] = ("done",)
     expected: dict[str, Any] = {}
 
     def look_at(self, calm: dict[str, Any]) -> None:
