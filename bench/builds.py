@@ -17,11 +17,12 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 import uuid
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, insert, select
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
@@ -29,11 +30,18 @@ from cloudd.compute import BUILD, DELETE, Doing, State
 from cloudd.database import tables
 from cloudd.guests import guest_kinds
 from cloudd.tasks import Runner, by_name
-from tests.guests.host import TestHost, furnish, one_interface, order, place
+from tests.guests.host import PROJECT, TestHost, furnish, one_interface, order, place
 from tests.tasks.world import World, make_folder
 
 LEASE_S = 15.0
 BATCH = 100
+
+
+def unlimited(connection: Connection) -> None:
+    """Quotas of the project are no matter here."""
+    for resource in ("instances", "cores", "ram"):
+        row = {"project_id": PROJECT, "user_id": "", "resource": resource, "value": -1}
+        connection.execute(insert(tables.compute_limit).values(**row))
 
 
 async def orders(world: World, ids: list[str], network_id: str, ports: int) -> None:
@@ -71,6 +79,7 @@ async def until_all(world: World, state: State, count: int) -> None:
 async def measured(world: World, options: argparse.Namespace) -> dict[str, Any]:
     host = TestHost(world.reactor, world.folder, world.database, world.threads)
     network_id = await world.database.write(furnish)
+    await world.database.write(unlimited)
     kinds = by_name(guest_kinds(host.means()))
     runner = Runner(world.reactor, world.database, kinds, "bench", options.parallel, LEASE_S)
     ids = [str(uuid.uuid4()) for _ in range(options.servers)]
@@ -118,12 +127,16 @@ def main(arguments: list[str]) -> int:
             with tempfile.TemporaryDirectory(prefix="cloudd-builds-") as folder:
                 make_folder(Path(folder) / "world")
                 world = World(Path(folder) / "world", reactor)
-                found.update(await measured(world, options))
-                await world.close()
+                try:
+                    found.update(await measured(world, options))
+                finally:
+                    await world.close()
+        except Exception:
+            traceback.print_exc()
         finally:
             reactor.stop()
 
-    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(run()).addErrback(lambda failure: failure.printTraceback()))
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(run()))
     reactor.run()
     print(json.dumps(found))
     return 1 if found.get("left", 1) else 0

@@ -11,7 +11,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from cloudd.compute import DELETE, POWER, Doing, State, Wanted, change_server, gone, read_server
+from cloudd.compute import DELETE, POWER, Doing, State, Wanted, change_server, gone, read_server, servers_on
 from cloudd.daemon._hypervisor import LentHypervisor
 from cloudd.daemon._metrics import WorkerMetrics
 from cloudd.database import tables
@@ -291,8 +291,8 @@ class SightTests(GuestsCase):
         """A row that was changed since the look began is left for the next one."""
         guests = self.guests()
         await self.running(guests)
-        servers = await self.house.database.read(_lookout.servers_on, NODE)
-        await self.house.database.write(change_server, SERVER, power=1)
+        servers = await self.house.database.read(servers_on, NODE)
+        await self.house.database.write(lambda c: change_server(c, SERVER, power=1))
         seen = {SERVER: evolve((await (await guests.driver.ready()).guests())[0], power=Power.OFF)}
         changed = _lookout.wanted_changes(servers, seen, resumes=False)
         self.assertEqual(list(changed), [SERVER])
