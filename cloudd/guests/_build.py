@@ -126,7 +126,7 @@ class Build(Work):
             "tries": tries,
             "cause": (trouble.details or trouble.message)[:1000],
         }
-        facts = {"project_id": server.project_id, "resource": server.id, "request_id": task.request_id}
+        facts: dict[str, Any] = {"project_id": server.project_id, "resource": server.id, "request_id": task.request_id}
         submit(connection, PLACE, payload, **facts)
 
 

@@ -57,10 +57,11 @@ class HostDriver:
         if self._choosing is None:
             self._choosing = Deferred.fromCoroutine(self._choose())
         try:
-            return await _follow(self._choosing)
+            chosen: Chosen = await _follow(self._choosing)
         except BaseException:
             self._choosing = None
             raise
+        return chosen
 
     async def ready(self) -> IServerDriver:
         """

@@ -9,7 +9,7 @@ Whoever looks has read the rows before it asked the driver; a row that was chang
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from attrs import frozen
 from sqlalchemy import Connection, select
@@ -162,6 +162,11 @@ def order_delete(connection: Connection, node_id: str, server_ids: Sequence[str]
     """
     for server_id in server_ids:
         record = read_server(connection, server_id)
-        facts = {"project_id": record.project_id, "resource": server_id, "node_id": node_id, "once": True}
+        facts: dict[str, Any] = {
+            "project_id": record.project_id,
+            "resource": server_id,
+            "node_id": node_id,
+            "once": True,
+        }
         submit(connection, DELETE, {"server_id": server_id}, **facts)
     return len(server_ids)

@@ -71,7 +71,7 @@ class Guests:
     driver: HostDriver = field(init=False)
     _leads: bool = field(init=False, default=False)
     _timer: Any = field(init=False, default=None)
-    _looking: Deferred[None] | None = field(init=False, default=None)
+    _looking: Deferred[float] | None = field(init=False, default=None)
     _noted: dict[str, Seen] = field(init=False, factory=dict)  # what was told and is not written yet
     _telling: Any = field(init=False, default=None)
     _trouble: str = field(init=False, default="")
@@ -117,8 +117,12 @@ class Guests:
 
     def _look(self) -> None:
         self._timer = None
-        self._looking = Deferred.fromCoroutine(self._look_once())
-        self._looking.addCallback(self._look_in)
+        self._looking = looking = Deferred.fromCoroutine(self._look_once())
+        looking.addCallback(self._looked)
+
+    def _looked(self, seconds: float) -> float:
+        self._look_in(seconds)
+        return seconds
 
     async def _look_once(self) -> float:
         """Report and compare; how long to wait until the next time."""
@@ -193,7 +197,10 @@ class Guests:
     async def _bring_in(self, node_id: str, servers: list[OnHost], seen: Mapping[str, Seen]) -> None:
         resumes = self._resources.settings.compute.resume_guests
         changed = wanted_changes(servers, seen, resumes=resumes)
-        if changed and await self._resources.database.write(bring_in, node_id, changed, seen, resumes):
+        if not changed:
+            return
+        ordered: int = await self._resources.database.write(bring_in, node_id, changed, seen, resumes)
+        if ordered:
             self._poke()
 
     def _note(self, seen: Seen) -> None:

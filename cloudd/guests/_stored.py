@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -36,7 +35,7 @@ class ImageService(Protocol):
 
     async def delete(self, access: Access, image_id: str) -> None: ...
 
-    hold: Callable[[Image], Any]
+    def hold(self, image: Image) -> Any: ...
 
 
 @frozen

@@ -36,7 +36,7 @@ from cloudd.tasks import Fields, Kind, Runner, Step, Task, by_name
 from tests.tasks.walk import LEASE_S, Scenario
 from tests.tasks.world import World
 
-from .host import BIG, TestHost, act, claim, furnish, member, one_interface, order, place, told
+from .host import BIG, SMALL, TestHost, act, claim, furnish, member, one_interface, order, place, told
 
 SERVER = "0a9b7d0e-6a3f-4d21-9a7c-000000000001"
 
@@ -171,6 +171,12 @@ def _resized(connection: Connection) -> None:
     claim(connection, SERVER, "resize", BIG)
 
 
+def _shrunk(connection: Connection) -> None:
+    """What cannot be: the disk would be smaller than it is."""
+    change_server(connection, SERVER, flavor="small", flavor_before=BIG.id)
+    claim(connection, SERVER, "resize", SMALL)
+
+
 def _one_more_port(connection: Connection) -> None:
     server = read_server(connection, SERVER)
     network = connection.execute(select(tables.network.c.id)).scalar_one()
@@ -207,10 +213,7 @@ REBUILD_FAILS = Working(
     _acting("rebuild", _order(REBUILD, Doing.REBUILDING, state=State.ACTIVE.value)), play=_always("rebuild_disk")
 )
 RESIZING = Working(_acting("resize", _resized, _order(RESIZE, Doing.RESIZE_PREP, state=State.ACTIVE.value)))
-RESIZE_FAILS = Working(
-    _acting("resize", _resized, _order(RESIZE, Doing.RESIZE_PREP, state=State.ACTIVE.value)),
-    play=Play(failures=[Failure(call="define", cause="no memory", next_step="Add some", times=1)]),
-)
+RESIZE_FAILS = Working(_acting("resize", _shrunk, _order(RESIZE, Doing.RESIZE_PREP, state=State.ACTIVE.value)))
 CONFIRMING = Working(
     _acting(
         "confirmResize",

@@ -10,7 +10,19 @@ from typing import Any
 from attrs import define, field
 from sqlalchemy import Connection, insert, select
 
-from cloudd.compute import Doing, Flavor, Server, Share, State, Wanted, WantedNetwork, add_server, read_server, reserve
+from cloudd.compute import (
+    Doing,
+    Flavor,
+    Server,
+    Share,
+    State,
+    Wanted,
+    WantedNetwork,
+    add_server,
+    change_server,
+    read_server,
+    reserve,
+)
 from cloudd.database import now_us, tables
 from cloudd.drivers import SimulatedDriver
 from cloudd.guests import Means, NoConfigDrives, NoDataPlane, NoImageFiles
@@ -55,7 +67,7 @@ def furnish(connection: Connection) -> str:
     return network.id
 
 
-def place(connection: Connection, server_id: str, **facts: Any) -> None:
+def place(connection: Connection, /, server_id: str, **facts: Any) -> None:
     """A server as its API and the scheduler leave it: placed here, with its claim and share, and an action."""
     values: dict[str, Any] = {
         "name": "s",
@@ -89,14 +101,16 @@ def act(connection: Connection, server_id: str, action: str, request_id: str = R
     connection.execute(insert(tables.server_action).values(**ids, action=action, **who))
 
 
-def order(connection: Connection, form: Form, server_id: str, doing: Doing | None = None, **payload: Any) -> str:
+def order(connection: Connection, /, form: Form, server_id: str, doing: Doing | None = None, **payload: Any) -> str:
     """As the API does: the task, and what is being done, in one transaction."""
-    from cloudd.compute import change_server
-
     if doing is not None:
         wanted = {"wanted": Wanted.DELETED.value} if doing is Doing.DELETING else {}
         change_server(connection, server_id, task_state=doing.value, **wanted)
-    facts = {"project_id": PROJECT, "resource": server_id, "request_id": REQUEST}  # of any node: a walk has one
+    facts: dict[str, Any] = {
+        "project_id": PROJECT,
+        "resource": server_id,
+        "request_id": REQUEST,
+    }  # of any node: a walk has one
     return submit(connection, form, {"server_id": server_id, **payload}, **facts)
 
 
