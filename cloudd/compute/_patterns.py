@@ -4,7 +4,8 @@ Patterns that clients give for names and addresses: a subset of regular expressi
 
 Characters, ``.``, sets, ``^``, ``$`` and ``|``; behind one of them ``*``, ``+`` or ``?``.  Python's search tries each
 way that repeated ones can share a text, from each place in it, so they are few: one, or two where the pattern begins
-with ``^`` and has no ``|``.  ``.*`` at either end says nothing and does not count.  Python and PostgreSQL read it alike.
+with ``^`` and has no ``|``.  ``.*`` at either end says nothing, and does not count.  Python and
+PostgreSQL read it alike.
 """
 
 from __future__ import annotations

@@ -182,14 +182,15 @@ class CreateTests(ServerCase):
         await self.refuse("Can not find requested image", imageRef=NOWHERE)
         await self.refuse("Invalid imageRef provided.", imageRef="debian")
         await self.refuse("Missing imageRef", imageRef="")
-        for number, (cause, facts) in enumerate([
+        cases: list[tuple[str, dict[str, Any]]] = [
             ("Can not find requested image", {"project_id": "p2", "visibility": "private"}),
             ("is not active", {"status": "queued"}),
             ("Flavor's disk is too small", {"size": 2 * GIB}),
             ("Flavor's disk is too small", {"virtual_size": 2 * GIB}),
             ("smaller than the minimum size", {"min_disk": 2}),
             ("memory is too small", {"min_ram": 193}),
-        ]):  # fmt: skip
+        ]
+        for number, (cause, facts) in enumerate(cases):
             image_id = f"3333333{number}-3333-4333-8333-333333333333"
             self.add_image(image_id, **facts)
             await self.refuse(cause, imageRef=image_id)
@@ -302,11 +303,12 @@ class CreateTests(ServerCase):
     async def test_hosts(self) -> None:
         """Named by administrators alone, in the zone or from 2.74 on by a member; it must be there."""
         self.add_host("n1")
-        here = {"networks": "none"}
-        for more, version in (
+        here: dict[str, Any] = {"networks": "none"}
+        named: list[tuple[dict[str, Any], str]] = [
             ({"availability_zone": "nova:n1"}, "2.37"), ({"availability_zone": ":n1:n1"}, "2.37"),
             ({"host": "n1"}, "2.74"), ({"hypervisor_hostname": "n1", "host": "n1"}, "2.74"),
-        ):  # fmt: skip
+        ]  # fmt: skip
+        for more, version in named:
             self.assertEqual(self.row(await self.boot(who=ADMIN, version=version, **here, **more)).wanted_host, "n1")
             await self.refuse("Policy doesn't allow", version, 403, **here, **more)
         await self.refuse("could not be found", "2.37", who=ADMIN, availability_zone="nova:n2", **here)
