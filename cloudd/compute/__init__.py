@@ -81,7 +81,7 @@ from ._keypairs import checked_name, create_keypair, drop_keypair, enforce_creat
 from ._keys import NewKey, fingerprint_of, generated
 from ._limits import DEFAULT_CLASS, DEFAULTS, UNLIMITED, limits_of
 from ._making import KeyMaker
-from ._passwords import ServerPasswords, new_password
+from ._passwords import ServerPasswords, create_server_keys, new_password
 from ._policy import enforce_admin, enforce_read, enforce_write
 from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
 from ._server_create import create_servers, host_name_of
@@ -188,6 +188,7 @@ __all__ = [
     "create_flavor",
     "create_group",
     "create_keypair",
+    "create_server_keys",
     "create_servers",
     "default_limits",
     "delete_server",

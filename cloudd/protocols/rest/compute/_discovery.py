@@ -14,19 +14,32 @@ from ._versions import API, MINORS, OLDEST, Version, text_of
 _UPDATED = "2013-07-23T11:33:21Z"
 #: Alias -> name, of what is served.
 EXTENSIONS = {
+    "OS-DCF": "DiskConfig",
+    "OS-EXT-AZ": "ExtendedAvailabilityZone",
+    "OS-EXT-IPS": "ExtendedIps",
+    "OS-EXT-IPS-MAC": "ExtendedIpsMac",
+    "OS-EXT-SRV-ATTR": "ExtendedServerAttributes",
+    "OS-EXT-STS": "ExtendedStatus",
+    "OS-SCH-HNT": "SchedulerHints",
+    "OS-SRV-USG": "ServerUsage",
     "os-availability-zone": "AvailabilityZone",
     "os-aggregates": "Aggregates",
+    "os-block-device-mapping-v2-boot": "BlockDeviceMappingV2Boot",
+    "os-config-drive": "ConfigDrive",
     "os-flavor-access": "FlavorAccess",
     "os-flavor-extra-specs": "FlavorExtraSpecs",
     "os-flavor-manage": "FlavorManage",
     "os-hypervisors": "Hypervisors",
     "os-keypairs": "Keypairs",
+    "os-multiple-create": "MultipleCreate",
     "os-quota-class-sets": "QuotaClasses",
     "os-quota-sets": "Quotas",
     "os-server-groups": "ServerGroups",
+    "os-server-sort-keys": "ServerSortKeys",
     "os-services": "Services",
     "os-simple-tenant-usage": "SimpleTenantUsage",
     "os-used-limits": "UsedLimits",
+    "os-user-data": "UserData",
 }
 
 
