@@ -22,14 +22,18 @@ class PatternTests(SynchronousTestCase):
 
     def test_plain(self) -> None:
         """What says nothing is left out."""
-        for pattern, plain in ((".*web.*", "web"), ("^.*a.*b.*$", "a.*b"), (".*", ""), ("a|.*", "a|.*")):
+        for pattern, plain in (
+            (".*web.*", "web"), ("^.*a.*b.*$", "a.*b"), (".*", ""), ("a|.*", "a|.*"),
+            ("web (1)", "web 1"), ("\\(a[(]\\)", "\\(a[(]\\)"),
+        ):  # fmt: skip
             self.assertEqual(checked_pattern("name", pattern), plain)
 
     def test_bad(self) -> None:
         """What nests, refers back, counts, or is no pattern at all."""
         for pattern in (
-            "(a)", "(?=a)", "a{2}", "\\1", "\\", "[", "[]", "]", "*", "^*", "a++", "a*?", "[z-a]", "\\b", "\\Z",
-            "[[:x:]]", "a*b*", "^a*b*c*", "^a*|b*", "[a]*\\d+x", "x" * (MAX_LENGTH + 1),
+            "(a)+", "(a|b)", "(a", "((a)*)", "(?=a)",
+            "a{2}", "\\1", "\\", "[", "[]", "]", "*", "^*", "a++", "a*?", "[z-a]", "\\b", "\\Z",
+            "[[:x:]]", "[a--b]", "[&&]", "a*b*", "^a*b*c*", "^a*|b*", "[a]*\\d+x", "x" * (MAX_LENGTH + 1),
         ):  # fmt: skip
             with self.assertRaises(BadComputeValue, msg=pattern) as refused:
                 checked_pattern("name", pattern)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from msgspec import UnsetType
 from sqlalchemy import Connection
 
 from cloudd import compute as service
-from cloudd.compute import Details, ServerListing
+from cloudd.compute import Details, Server, ServerListing
 from cloudd.identity import Access
 from cloudd.interfaces.application import Transactions
 
@@ -27,9 +28,15 @@ from ._server_view import ServerView
 class ServerRoutes:
     """``/v2.1/servers``."""
 
-    def __init__(self, database: Transactions, passwords: service.ServerPasswords) -> None:
+    def __init__(
+        self, database: Transactions, passwords: service.ServerPasswords, poke: Callable[[], object] = lambda: None
+    ) -> None:
+        """
+        :param poke: tasks were ordered in this worker: let them begin now
+        """
         self._database = database
         self._passwords = passwords
+        self._poke = poke
 
     @route("GET", "/v2.1/servers")
     async def list_servers(self, call: ComputeCall) -> Answer:
@@ -52,6 +59,7 @@ class ServerRoutes:
         servers = await self._database.write(
             service.create_servers, call.access, wanted.with_password(sealed), call.request.id
         )
+        self._poke()
         first = servers[0]
         if by_reservation:
             return Answer(202, {"reservation_id": first.reservation_id})
@@ -81,12 +89,23 @@ class ServerRoutes:
     async def delete(self, call: ComputeCall, server_id: str) -> Answer:
         """204: it goes, whatever it is doing; 409 where it is locked."""
         await self._database.write(service.delete_server, call.access, server_id, call.request.id)
+        self._poke()
         return Answer(204)
 
     async def _page(self, call: ComputeCall, *, whole: bool) -> Answer:
         limit = call.limit()
         listing = read_listing(call, limit + 1)
         return Answer(200, await self._database.read(_listed, call, listing, limit, whole))
+
+
+def as_updated(database: Transactions) -> Callable[[ComputeCall, Server], Awaitable[dict[str, Any]]]:
+    """How a server is shown that a call has just changed: with the members that the answer of an update has."""
+
+    async def show(call: ComputeCall, server: Server) -> dict[str, Any]:
+        details = await database.read(service.details_of, [server], of_hosts=call.access.is_admin)
+        return ServerView.of_update(call, details).show(server)
+
+    return show
 
 
 def _listed(connection: Connection, call: ComputeCall, listing: ServerListing, limit: int, whole: bool) -> bytes:

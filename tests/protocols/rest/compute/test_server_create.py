@@ -64,7 +64,7 @@ class CreateTests(ServerCase):
         (task,) = self.rows(tables.task)
         self.assertEqual((action.server_id, action.action, action.user_id), (server.id, "create", "alice-id"))
         self.assertEqual((task.kind, task.request_id), ("compute.place_servers", action.request_id))
-        self.assertEqual(json.loads(task.payload), {"servers": [server.id], "avoid": [], "tries": 1})
+        self.assertEqual(json.loads(task.payload), {"servers": [server.id], "avoid": [], "tries": 0})
         self.assertEqual(action.request_id, answer.headers["x-compute-request-id"])
 
     async def test_many(self) -> None:
