@@ -18,6 +18,7 @@ from .servers import GIB, IMAGE, NODE, ServerCase
 
 OTHER_IMAGE = "22222222-2222-4222-8222-222222222222"
 NOWHERE = "99999999-9999-4999-8999-999999999999"
+HUGE = int("9" * 400)
 SHARED_CIDR = "10.9.0.0/24"
 
 
@@ -269,6 +270,39 @@ class CreateTests(ServerCase):
         for body in bodies:
             await self.refused(400, "badRequest", ALICE, "POST", "/servers", body)
         await self.refused(403, "forbidden", READER, "POST", "/servers", self.new())
+
+    async def test_hostile(self) -> None:
+        """Whatever a member is, the request is answered for what it is; nothing is an accident."""
+        disk = {"uuid": IMAGE, "boot_index": 0, "source_type": "image", "destination_type": "local"}
+        members: dict[str, Any] = {
+            "name": "s", "flavorRef": "42", "imageRef": IMAGE, "adminPass": "p", "metadata": {"a": "b"},
+            "networks": [{"uuid": self.network_id, "fixed_ip": "10.0.0.9", "port": None, "tag": "t"}],
+            "OS-DCF:diskConfig": "AUTO", "accessIPv4": "192.0.2.1", "accessIPv6": "::1", "availability_zone": "nova",
+            "block_device_mapping": [], "block_device_mapping_v2": [disk], "config_drive": True, "key_name": "k",
+            "min_count": 1, "max_count": 1, "return_reservation_id": False, "security_groups": [{"name": "default"}],
+            "user_data": "YQ==", "description": "d", "tags": ["t"], "trusted_image_certificates": None, "host": "n",
+            "hypervisor_hostname": "n",
+        }  # fmt: skip
+        odd: tuple[Any, ...] = (
+            None, [], {}, 7, -1, 1.5, True, "", "x", "x" * 3_000, "\u2028", HUGE, str(HUGE), [None], [[]], [{}], [HUGE],
+            {"a": {}}, {"a": HUGE}, ["x"], [{"name": HUGE}], [{"uuid": HUGE}], [{"uuid": "'--"}], [{"port": "x" * 300}],
+            [disk | {"boot_index": HUGE}], [disk | {"volume_size": HUGE}], [disk | {"boot_index": "9" * 400}],
+            [{"uuid": self.network_id, "fixed_ip": "%"}], {str(number): "" for number in range(2_000)}, ["t"] * 100_000,
+        )  # fmt: skip
+        for name in members:
+            for value in odd:
+                body = {"server": {**members, "key_name": "", "host": "", name: value}}
+                for member in ("key_name", "host", "hypervisor_hostname"):
+                    if member != name:
+                        body["server"].pop(member)
+                answer = await self.call(ADMIN, "POST", "/servers", body, "2.79")
+                self.assertIn(answer.status, (202, 400, 403, 409), f"{name} {str(value)[:80]}: {answer.text[:300]}")
+                own = {"server": {name: value}}
+                answer = await self.call(ADMIN, "PUT", f"/servers/{NOWHERE}", own, "2.79")
+                self.assertIn(answer.status, (400, 404), f"{name} {str(value)[:80]}: {answer.text[:300]}")
+        for hints in odd:
+            answer = await self.call(ALICE, "POST", "/servers", {**self.new(), "os:scheduler_hints": hints})
+            self.assertIn(answer.status, (202, 400), f"{str(hints)[:80]}: {answer.text[:300]}")
 
     async def test_files(self) -> None:
         """Up to 2.56, within their limits."""

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cloudd.database import tables
+from cloudd.protocols.rest.compute import _server_query as _query
 
 from .cloud import ADMIN, ALICE, BOB, READER
 from .servers import IMAGE, ServerCase
@@ -123,6 +124,32 @@ class ListTests(ServerCase):
         self.assertIn("'odd' was unexpected", message)
         await self.refused(400, "badRequest", ALICE, "GET", "/servers/detail?changes-before=x", None, "2.75")
         await self.good(200, ALICE, "GET", "/servers?host=n1&tags=a&locked=true&changes-since=2026-11-20", None, "2.75")
+
+    async def test_hostile(self) -> None:
+        """Whatever a parameter is, the list is answered for what it is."""
+        await self.boot()
+        names = sorted({*_query._known((2, 79))})
+        values = (
+            "",
+            "x",
+            "-1",
+            "9" * 30,
+            "%00",
+            "'--",
+            "%",
+            "1e9",
+            "\u00fc\u2601",
+            "x" * 300,
+            "1970-01-01",
+            "true",
+            "a,b,,",
+        )
+        for name in names:
+            for value in values:
+                for who in (ALICE, ADMIN):
+                    path = f"/servers/detail?{quote(name)}={quote(value)}"
+                    answer = await self.call(who, "GET", path, None, "2.79")
+                    self.assertIn(answer.status, (200, 400, 403), f"{path}: {answer.text[:300]}")
 
     async def test_changes(self) -> None:
         """``changes-since`` tells those that are gone, too; ``changes-before`` from 2.66 on."""
