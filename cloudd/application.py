@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cloudd.backups import Backups
-from cloudd.compute import first_flavors, forget_project, forget_user
+from cloudd.compute import create_server_keys, first_flavors, forget_project, forget_user
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
 from cloudd.guests import Guests
@@ -82,6 +82,7 @@ async def prepare(resources: Resources) -> dict[str, Any]:
     """
     credentials = await bootstrap(resources.database, resources.settings, resources.secrets)
     await resources.database.write(first_flavors)
+    await resources.threads.run(create_server_keys, resources.secrets)
     orphans = await open_store(resources).recover()
     # Messaging calls this machine by its id from the first start on.
     await resources.threads.run(NodeFolder(resources.settings.state).node_id)

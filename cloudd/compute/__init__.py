@@ -114,7 +114,7 @@ from ._on_host import (
     servers_on,
     were_deleted,
 )
-from ._passwords import ServerPasswords, new_password
+from ._passwords import ServerPasswords, create_server_keys, new_password
 from ._policy import enforce_admin, enforce_read, enforce_write
 from ._progress import (
     EVENT_ERROR,
@@ -281,6 +281,7 @@ __all__ = [
     "create_group",
     "create_image",
     "create_keypair",
+    "create_server_keys",
     "create_servers",
     "default_limits",
     "delete_server",

@@ -24,9 +24,9 @@ def begin_actions(
     if not server_ids:
         return
     now: int = connection.execute(select(now_us())).scalar_one()
-    same = {
+    same: dict[str, str | int | None] = {
         "action": action, "request_id": request_id, "project_id": access.project_id or "",
         "user_id": access.user_id, "message": None, "started_us": now, "updated_us": now,
     }  # fmt: skip
-    rows = [{"id": uuid.uuid4().hex, "server_id": each} | same for each in server_ids]
+    rows = [{**same, "id": uuid.uuid4().hex, "server_id": each} for each in server_ids]
     connection.execute(insert(tables.server_action), rows)

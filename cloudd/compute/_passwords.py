@@ -29,9 +29,18 @@ def new_password() -> str:
     return "".join(secrets.choice(_LETTERS) for _ in range(LENGTH))
 
 
+def create_server_keys(secrets: Path) -> None:
+    """
+    Before the first server, so that machines which join get the same keys.  Blocks; safe to call again.
+
+    :param secrets: the folder of the cloud's keys
+    """
+    create_keys(secrets / FOLDER)
+
+
 @define(eq=False)
 class ServerPasswords:
-    """One for a worker.  ``secrets`` is the folder of the cloud's keys; ours are made in it when first needed."""
+    """One for a worker; ``secrets`` is the folder of the cloud's keys."""
 
     _secrets: Path
     _threads: Threads
@@ -58,7 +67,6 @@ class ServerPasswords:
 
     async def _present(self) -> Keys:
         if self._keys is None:
-            folder = self._secrets / FOLDER
-            await self._threads.run(create_keys, folder)
-            self._keys = Keys(folder, self._threads)
+            await self._threads.run(create_server_keys, self._secrets)
+            self._keys = Keys(self._secrets / FOLDER, self._threads)
         return self._keys

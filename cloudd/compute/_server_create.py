@@ -140,6 +140,6 @@ def _write(
             join_group(connection, access, str(group_id), ids)
     add_servers(connection, servers)
     begin_actions(connection, ids, "create", request_id, access)
-    payload = {"servers": ids, "avoid": [], "tries": 1}
+    payload = {"servers": ids, "avoid": [], "tries": 0}
     resource = ids[0] if len(ids) == 1 else servers[0].reservation_id
     submit(connection, PLACE, payload, project_id=project_id, resource=resource, request_id=request_id)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from attrs import field, frozen
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, Select, and_, cast, exists, func, or_, select
 
 from cloudd.database import tables
 from cloudd.identity import Access
@@ -206,6 +206,8 @@ def _key(access: Access, name: str) -> ColumnElement[Any]:
     if name in _ADMINS_SORT:
         _policy.enforce_admin(access, f"servers:sort_by_{name}")
     column: ColumnElement[Any] = _c[SERVER_SORT_KEYS[name]]
+    if column.type.python_type is bool:
+        return cast(column, Integer)
     if not _c[SERVER_SORT_KEYS[name]].nullable:
         return column
     return func.coalesce(column, "" if column.type.python_type is str else 0)

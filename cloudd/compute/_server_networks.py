@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from cloudd.database import tables
 from cloudd.identity import Access
-from cloudd.network import NoSuchResource, Port, group_records, groups_named, network_for_server, networks_for_servers
+from cloudd.network import NoSuchResource, Port, default_of, groups_named, network_for_server, networks_for_servers
 from cloudd.network import one_port as any_port
 
 from ._errors import BadComputeValue, ComputeConflict
@@ -95,7 +95,6 @@ def wanted_groups(connection: Connection, access: Access, wanted: Sequence[str])
     """
     if not wanted:
         return ()
-    found = groups_named(connection, access.project_id or "", wanted)
-    if len(found) == 1 and group_records(connection, found)[0].is_default:
-        return ()
-    return found
+    project_id = access.project_id or ""
+    found = groups_named(connection, project_id, wanted)
+    return () if found == (default_of(connection, project_id),) else found

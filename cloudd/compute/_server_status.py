@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.compute.test_server_status -*-
+# -*- test-case-name: tests.protocols.rest.compute.test_server_view -*-
 """
 The word by which the API calls what a server is: made of its state and of what is being done to it, as Nova makes it.
 

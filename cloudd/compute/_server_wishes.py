@@ -1,3 +1,4 @@
+# -*- test-case-name: tests.protocols.rest.compute.test_server_create -*-
 """What a request for new servers asks for, as values."""
 
 from __future__ import annotations

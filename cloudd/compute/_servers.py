@@ -23,6 +23,7 @@ from ._forms import DELETE
 from ._server_facts import Doing, Server, State, Wanted
 from ._server_quotas import enforce_contents
 from ._server_rows import change_server, read_server
+from ._shares import rename_share
 from ._unplaced import gone_unplaced
 
 _SETTLED = (State.ACTIVE, State.PAUSED, State.SUSPENDED, State.STOPPED)
@@ -69,6 +70,8 @@ def update_server(connection: Connection, access: Access, server_id: str, values
     own_server(connection, access, server_id, "servers:update")
     if values:
         change_server(connection, server_id, **values)
+    if "name" in values:
+        rename_share(connection, server_id, values["name"])
     return read_server(connection, server_id)
 
 

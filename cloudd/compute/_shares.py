@@ -116,6 +116,11 @@ def resize_share(connection: Connection, share: Share) -> None:
     connection.execute(update(_table).where(_c.server_id == share.server_id).values(**asdict(share)))
 
 
+def rename_share(connection: Connection, server_id: str, name: str) -> None:
+    """The server has another name: what it uses is told by that."""
+    connection.execute(update(_table).where(_c.server_id == server_id).values(name=name))
+
+
 def release(connection: Connection, server_id: str) -> None:
     """The server is gone, and its share is what it has used; safe to call again."""
     held = update(_table).where(_c.server_id == server_id, _c.released_us.is_(None))

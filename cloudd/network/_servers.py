@@ -9,9 +9,10 @@ those that the server is known to have, since whoever makes a port names in it w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, Row, and_, or_, select
 
 from cloudd.database import tables
 from cloudd.identity import Access
@@ -88,7 +89,7 @@ def group_names_of(connection: Connection, server_ids: Sequence[str]) -> dict[st
 def group_records(connection: Connection, group_ids: Sequence[str]) -> list[SecurityGroup]:
     """Those that there are, by name, with their rules; without rights."""
     columns = tables.security_group.c
-    rows = []
+    rows: list[Row[Any]] = []
     for some in _chunks(group_ids):
         rows += connection.execute(select(tables.security_group).where(columns.id.in_(some))).all()
     return sorted(complete(connection, GROUP, rows), key=lambda each: (each.name, each.id))

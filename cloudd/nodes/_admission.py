@@ -31,7 +31,7 @@ SHARED = (
     ("identity", "region"),
     ("messaging", "url"),
 )
-KEY_FOLDERS = ("tokens", "credentials")  # whatever was sealed on one node is opened on all
+KEY_FOLDERS = ("tokens", "credentials", "servers")  # whatever was sealed on one node is opened on all
 
 log = Logger()
 

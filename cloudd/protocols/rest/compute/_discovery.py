@@ -14,10 +14,20 @@ from ._versions import API, MINORS, OLDEST, Version, text_of
 _UPDATED = "2013-07-23T11:33:21Z"
 #: Alias -> name, of what is served.
 EXTENSIONS = {
+    "OS-DCF": "DiskConfig",
+    "OS-EXT-AZ": "ExtendedAvailabilityZone",
+    "OS-EXT-IPS": "ExtendedIps",
+    "OS-EXT-IPS-MAC": "ExtendedIpsMac",
+    "OS-EXT-SRV-ATTR": "ExtendedServerAttributes",
+    "OS-EXT-STS": "ExtendedStatus",
+    "OS-SCH-HNT": "SchedulerHints",
+    "OS-SRV-USG": "ServerUsage",
     "os-admin-actions": "AdminActions",
     "os-aggregates": "Aggregates",
     "os-attach-interfaces": "AttachInterfaces",
     "os-availability-zone": "AvailabilityZone",
+    "os-block-device-mapping-v2-boot": "BlockDeviceMappingV2Boot",
+    "os-config-drive": "ConfigDrive",
     "os-console-output": "ConsoleOutput",
     "os-flavor-access": "FlavorAccess",
     "os-flavor-extra-specs": "FlavorExtraSpecs",
@@ -26,14 +36,17 @@ EXTENSIONS = {
     "os-instance-actions": "InstanceActions",
     "os-keypairs": "Keypairs",
     "os-lock-server": "LockServer",
+    "os-multiple-create": "MultipleCreate",
     "os-pause-server": "PauseServer",
     "os-quota-class-sets": "QuotaClasses",
     "os-quota-sets": "Quotas",
     "os-server-groups": "ServerGroups",
+    "os-server-sort-keys": "ServerSortKeys",
     "os-services": "Services",
     "os-simple-tenant-usage": "SimpleTenantUsage",
     "os-suspend-server": "SuspendServer",
     "os-used-limits": "UsedLimits",
+    "os-user-data": "UserData",
 }
 
 

@@ -1,3 +1,4 @@
+# -*- test-case-name: tests.protocols.rest.compute.test_server_create -*-
 """Schemas of bodies about servers.  Source: Compute API, "Servers", and Nova's own schemas of requests."""
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def show_rule(rule: Rule, names: Mapping[str, str]) -> dict[str, Any]:
 
     :param names: of groups on the other side, by id
     """
-    shown = {
+    shown: dict[str, Any] = {
         "id": rule.id,
         "parent_group_id": rule.security_group_id,
         "ip_protocol": rule.protocol,

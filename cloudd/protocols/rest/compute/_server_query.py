@@ -46,10 +46,8 @@ _COMMON = ("limit", "marker", "sort_key", "sort_dir", "name", "status", "flavor"
 _MAX_VALUES = 50
 
 
-def read_listing(call: ComputeCall, limit: int) -> ServerListing | None:
+def read_listing(call: ComputeCall, limit: int) -> ServerListing:
     """
-    None: no server can be meant.
-
     :raises Fault: 400 for what is no value of its parameter, 403 for what is for administrators
     """
     call.only(_known(call.version))

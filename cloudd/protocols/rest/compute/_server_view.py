@@ -84,7 +84,7 @@ class ServerView:
     def show(self, server: Server) -> dict[str, Any]:
         """All members."""
         status = status_of(server)
-        shown = {
+        shown: dict[str, Any] = {
             "id": server.id,
             "name": server.name,
             "status": status,

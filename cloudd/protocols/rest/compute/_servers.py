@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 from msgspec import UnsetType
 from sqlalchemy import Connection
 
@@ -27,7 +28,9 @@ from ._server_view import ServerView
 class ServerRoutes:
     """``/v2.1/servers``."""
 
-    def __init__(self, database: Transactions, passwords: service.ServerPasswords, poke: Callable[[], None]) -> None:
+    def __init__(
+        self, database: Transactions, passwords: service.ServerPasswords, poke: Callable[[], object] = lambda: None
+    ) -> None:
         """
         :param poke: tasks were ordered in this worker: let them begin now
         """
@@ -91,27 +94,34 @@ class ServerRoutes:
 
     async def _page(self, call: ComputeCall, *, whole: bool) -> Answer:
         limit = call.limit()
-        found = await self._database.read(_listed, call.access, read_listing(call, limit + 1), limit, whole)
-        view = ServerView(call, found, listed=True)
-        servers = found.servers[:limit]
-        document: dict[str, Any] = {"servers": [view.show(each) if whole else view.named(each) for each in servers]}
-        if len(found.servers) > limit:
-            steps = ("v2.1", "servers", *(("detail",) if whole else ()))
-            document |= with_next(call, "servers", servers[-1].id, *steps)
-        return Answer(200, document)
+        listing = read_listing(call, limit + 1)
+        return Answer(200, await self._database.read(_listed, call, listing, limit, whole))
 
 
-async def shown_after_change(database: Transactions, call: ComputeCall, server: Server) -> dict[str, Any]:
-    """A server that was just changed, with the members that the answer of an update has."""
-    details = await database.read(service.details_of, [server], of_hosts=call.access.is_admin)
-    return ServerView.of_update(call, details).show(server)
+def as_updated(database: Transactions) -> Callable[[ComputeCall, Server], Awaitable[dict[str, Any]]]:
+    """How a server is shown that a call has just changed: with the members that the answer of an update has."""
+
+    async def show(call: ComputeCall, server: Server) -> dict[str, Any]:
+        details = await database.read(service.details_of, [server], of_hosts=call.access.is_admin)
+        return ServerView.of_update(call, details).show(server)
+
+    return show
 
 
-def _listed(connection: Connection, access: Access, listing: ServerListing, limit: int, whole: bool) -> Details:
-    found = service.listed_servers(connection, access, listing)
-    if not whole:
-        return Details(servers=found)
-    return service.details_of(connection, found, of_hosts=access.is_admin, groups=False)
+def _listed(connection: Connection, call: ComputeCall, listing: ServerListing, limit: int, whole: bool) -> bytes:
+    """The document: made in the database's thread, since a thousand servers would hold the reactor."""
+    found = service.listed_servers(connection, call.access, listing)
+    servers, is_admin = found[:limit], call.access.is_admin
+    if whole:
+        details = service.details_of(connection, servers, of_hosts=is_admin, groups=False)
+    else:
+        details = Details(servers=servers)
+    view = ServerView(call, details, listed=True)
+    document: dict[str, Any] = {"servers": [view.show(each) if whole else view.named(each) for each in servers]}
+    if len(found) > limit:
+        steps = ("v2.1", "servers", *(("detail",) if whole else ()))
+        document |= with_next(call, "servers", servers[-1].id, *steps)
+    return msgspec.json.encode(document)
 
 
 def _one(connection: Connection, access: Access, server_id: str) -> Details:

@@ -18,6 +18,7 @@ from .servers import GIB, IMAGE, NODE, ServerCase
 
 OTHER_IMAGE = "22222222-2222-4222-8222-222222222222"
 NOWHERE = "99999999-9999-4999-8999-999999999999"
+HUGE = int("9" * 400)
 SHARED_CIDR = "10.9.0.0/24"
 
 
@@ -64,7 +65,7 @@ class CreateTests(ServerCase):
         (task,) = self.rows(tables.task)
         self.assertEqual((action.server_id, action.action, action.user_id), (server.id, "create", "alice-id"))
         self.assertEqual((task.kind, task.request_id), ("compute.place_servers", action.request_id))
-        self.assertEqual(json.loads(task.payload), {"servers": [server.id], "avoid": [], "tries": 1})
+        self.assertEqual(json.loads(task.payload), {"servers": [server.id], "avoid": [], "tries": 0})
         self.assertEqual(action.request_id, answer.headers["x-compute-request-id"])
 
     async def test_many(self) -> None:
@@ -182,14 +183,15 @@ class CreateTests(ServerCase):
         await self.refuse("Can not find requested image", imageRef=NOWHERE)
         await self.refuse("Invalid imageRef provided.", imageRef="debian")
         await self.refuse("Missing imageRef", imageRef="")
-        for number, (cause, facts) in enumerate([
+        cases: list[tuple[str, dict[str, Any]]] = [
             ("Can not find requested image", {"project_id": "p2", "visibility": "private"}),
             ("is not active", {"status": "queued"}),
             ("Flavor's disk is too small", {"size": 2 * GIB}),
             ("Flavor's disk is too small", {"virtual_size": 2 * GIB}),
             ("smaller than the minimum size", {"min_disk": 2}),
             ("memory is too small", {"min_ram": 193}),
-        ]):  # fmt: skip
+        ]
+        for number, (cause, facts) in enumerate(cases):
             image_id = f"3333333{number}-3333-4333-8333-333333333333"
             self.add_image(image_id, **facts)
             await self.refuse(cause, imageRef=image_id)
@@ -269,6 +271,39 @@ class CreateTests(ServerCase):
             await self.refused(400, "badRequest", ALICE, "POST", "/servers", body)
         await self.refused(403, "forbidden", READER, "POST", "/servers", self.new())
 
+    async def test_hostile(self) -> None:
+        """Whatever a member is, the request is answered for what it is; nothing is an accident."""
+        disk = {"uuid": IMAGE, "boot_index": 0, "source_type": "image", "destination_type": "local"}
+        members: dict[str, Any] = {
+            "name": "s", "flavorRef": "42", "imageRef": IMAGE, "adminPass": "p", "metadata": {"a": "b"},
+            "networks": [{"uuid": self.network_id, "fixed_ip": "10.0.0.9", "port": None, "tag": "t"}],
+            "OS-DCF:diskConfig": "AUTO", "accessIPv4": "192.0.2.1", "accessIPv6": "::1", "availability_zone": "nova",
+            "block_device_mapping": [], "block_device_mapping_v2": [disk], "config_drive": True, "key_name": "k",
+            "min_count": 1, "max_count": 1, "return_reservation_id": False, "security_groups": [{"name": "default"}],
+            "user_data": "YQ==", "description": "d", "tags": ["t"], "trusted_image_certificates": None, "host": "n",
+            "hypervisor_hostname": "n",
+        }  # fmt: skip
+        odd: tuple[Any, ...] = (
+            None, [], {}, 7, -1, 1.5, True, "", "x", "x" * 3_000, "\u2028", HUGE, str(HUGE), [None], [[]], [{}], [HUGE],
+            {"a": {}}, {"a": HUGE}, ["x"], [{"name": HUGE}], [{"uuid": HUGE}], [{"uuid": "'--"}], [{"port": "x" * 300}],
+            [disk | {"boot_index": HUGE}], [disk | {"volume_size": HUGE}], [disk | {"boot_index": "9" * 400}],
+            [{"uuid": self.network_id, "fixed_ip": "%"}], {str(number): "" for number in range(2_000)}, ["t"] * 100_000,
+        )  # fmt: skip
+        for name in members:
+            for value in odd:
+                body = {"server": {**members, "key_name": "", "host": "", name: value}}
+                for member in ("key_name", "host", "hypervisor_hostname"):
+                    if member != name:
+                        body["server"].pop(member)
+                answer = await self.call(ADMIN, "POST", "/servers", body, "2.79")
+                self.assertIn(answer.status, (202, 400, 403, 409), f"{name} {str(value)[:80]}: {answer.text[:300]}")
+                own = {"server": {name: value}}
+                answer = await self.call(ADMIN, "PUT", f"/servers/{NOWHERE}", own, "2.79")
+                self.assertIn(answer.status, (400, 404), f"{name} {str(value)[:80]}: {answer.text[:300]}")
+        for hints in odd:
+            answer = await self.call(ALICE, "POST", "/servers", {**self.new(), "os:scheduler_hints": hints})
+            self.assertIn(answer.status, (202, 400), f"{str(hints)[:80]}: {answer.text[:300]}")
+
     async def test_files(self) -> None:
         """Up to 2.56, within their limits."""
         content = base64.b64encode(b"hello").decode()
@@ -302,11 +337,12 @@ class CreateTests(ServerCase):
     async def test_hosts(self) -> None:
         """Named by administrators alone, in the zone or from 2.74 on by a member; it must be there."""
         self.add_host("n1")
-        here = {"networks": "none"}
-        for more, version in (
+        here: dict[str, Any] = {"networks": "none"}
+        named: list[tuple[dict[str, Any], str]] = [
             ({"availability_zone": "nova:n1"}, "2.37"), ({"availability_zone": ":n1:n1"}, "2.37"),
             ({"host": "n1"}, "2.74"), ({"hypervisor_hostname": "n1", "host": "n1"}, "2.74"),
-        ):  # fmt: skip
+        ]  # fmt: skip
+        for more, version in named:
             self.assertEqual(self.row(await self.boot(who=ADMIN, version=version, **here, **more)).wanted_host, "n1")
             await self.refuse("Policy doesn't allow", version, 403, **here, **more)
         await self.refuse("could not be found", "2.37", who=ADMIN, availability_zone="nova:n2", **here)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from cloudd.compute import Doing, State, Wanted
 from cloudd.database import tables
@@ -38,7 +39,7 @@ class ServerTests(ServerCase):
         """Another project's servers are not there; readers only read; administrators may all."""
         server_id = await self.boot()
         own = f"/servers/{server_id}"
-        changes = [
+        changes: list[tuple[str, str, Any]] = [
             ("PUT", own, {"server": {"name": "x"}}), ("DELETE", own, None),
             ("POST", f"{own}/metadata", {"metadata": {"a": "b"}}), ("PUT", f"{own}/metadata", {"metadata": {}}),
             ("PUT", f"{own}/metadata/a", {"meta": {"a": "b"}}), ("DELETE", f"{own}/metadata/a", None),
