@@ -117,18 +117,18 @@ def _used(connection: Connection) -> dict[str, tuple[int, int, int]]:
     return {node: (int(vcpus), int(memory), int(disk)) for node, vcpus, memory, disk in connection.execute(query)}
 
 
-def _on_hosts(connection: Connection) -> Mapping[str, Sequence[Row[Any]]]:
+def _on_hosts(connection: Connection) -> Mapping[str, Sequence[Any]]:
     columns = _servers.c
     query = select(columns.id, columns.name, columns.node_id, columns.task_state)
     query = query.where(columns.deleted_us.is_(None), columns.node_id.is_not(None)).order_by(columns.id)
-    found: dict[str, list[Row[Any]]] = {}
+    found: dict[str, list[Any]] = {}
     for row in connection.execute(query):
         found.setdefault(row.node_id, []).append(row)
     return found
 
 
 def _hypervisor(
-    row: Row[Any], node: Node, used: Mapping[str, tuple[int, int, int]], servers: Sequence[Row[Any]]
+    row: Row[Any], node: Node, used: Mapping[str, tuple[int, int, int]], servers: Sequence[Any]
 ) -> Hypervisor:
     vcpus, memory, disk = used.get(row.node_id, (0, 0, 0))
     return Hypervisor(

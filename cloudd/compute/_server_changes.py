@@ -21,7 +21,7 @@ from ._errors import BadComputeValue, ComputeError, ComputeForbidden, NoSuchReco
 from ._facts import Flavor, Share
 from ._flavors import flavor_record, one_flavor
 from ._forms import CONFIRM_RESIZE, REBUILD, RESIZE, REVERT_RESIZE, SNAPSHOT
-from ._image_fit import fitting_image
+from ._image_fit import check_fit, fitting_image
 from ._limits import UNLIMITED, limits_of
 from ._server_access import Order
 from ._server_actions import Work, allowed, begin
@@ -62,7 +62,7 @@ def check_items(connection: Connection, order: Order, items: Mapping[str, str]) 
     """
     :raises QuotaExceeded: a server or an image may not have so much metadata
     """
-    limit = limits_of(connection, order.access.project_id or "")["metadata_items"]
+    limit = limits_of(connection, order.access.project_id or "", order.access.user_id)["metadata_items"]
     if limit != UNLIMITED and len(items) > limit:
         raise QuotaExceeded(f"Maximum number of metadata items exceeds {limit}", "metadata_items")
 
@@ -72,7 +72,7 @@ def check_files(connection: Connection, order: Order, files: tuple[tuple[str, in
     :param files: paths, and sizes in bytes
     :raises QuotaExceeded: there are too many, or one is too long
     """
-    limits = limits_of(connection, order.access.project_id or "")
+    limits = limits_of(connection, order.access.project_id or "", order.access.user_id)
 
     def over(resource: str, amount: int) -> bool:
         return limits[resource] != UNLIMITED and amount > limits[resource]
@@ -110,7 +110,8 @@ def resize(connection: Connection, order: Order, flavor_id: str, disk_config: st
     if after.id == before.id:
         raise BadComputeValue("When resizing, instances must change flavor!")
     _check_disk(server, before, after)
-    _check_image(connection, order, server, after)
+    if (image := _base_image(connection, order, server)) is not None:
+        check_fit(image, after)
     resize_share(connection, _larger(server, before, after))
     claim(connection, server, after)
     columns: dict[str, Any] = {"flavor": after.id, "flavor_before": before.id, "progress": 0}
@@ -128,18 +129,6 @@ def _check_disk(server: Server, before: Flavor, after: Flavor) -> None:
         raise BadComputeValue(
             f"{cause} the disk of flavor {after.name} is smaller: {after.disk_gib} GiB, and it has {before.disk_gib}."
         )
-
-
-def _check_image(connection: Connection, order: Order, server: Server, after: Flavor) -> None:
-    """Its image may be gone, and then asks for nothing."""
-    if server.image_id is None:
-        return
-    try:
-        image = image_record(connection, order.access, server.image_id)
-    except ImageError:
-        return
-    if image.min_ram > after.ram_mib:
-        raise BadComputeValue("Flavor's memory is too small for requested image.")
 
 
 def confirm_resize(connection: Connection, order: Order) -> None:
@@ -255,6 +244,7 @@ def _snapshot(connection: Connection, order: Order, server: Server, name: str, i
 
 
 def _base_image(connection: Connection, order: Order, server: Server) -> Image | None:
+    """That it was made of; None: it is gone, or who asks may not know of it."""
     if server.image_id is None:
         return None
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from cloudd import compute as service
 from cloudd.compute import Doing, Flavor, State, take_back_resize
@@ -103,6 +103,16 @@ class ResizeTests(ServerCase):
         row = self.row(server_id)
         self.assertEqual((row.flavor_before, row.doing, self.tasks(), self.used()), (None, None, [], (4, 4_096)))
         self.assertEqual(self.claims(server_id), {"server": 4})
+
+    async def test_image_that_is_larger(self) -> None:
+        """Than the disk of a flavor, where the server's disk is as large as its image: it cannot get that one."""
+        columns = tables.image.c
+        with self.database.engine.begin() as connection:
+            larger = update(tables.image).where(columns.id == IMAGE).values(virtual_size=30 << 30)
+            connection.execute(larger)
+        server_id = self.add(flavor="flat")
+        cause = await self.bad(server_id, {"resize": {"flavorRef": "big"}})
+        self.assertIn("Flavor's disk is too small for requested image.", cause)
 
     async def test_states(self) -> None:
         """Nothing to confirm or take back where there is no resize."""
