@@ -25,7 +25,6 @@ from ._errors import (
     ComputeConflict,
     ComputeError,
     ComputeForbidden,
-    NoRoom,
     NoSuchRecord,
     QuotaExceeded,
 )
@@ -120,7 +119,6 @@ from ._server_changes import (
     resize,
     revert_resize,
     share_of,
-    take_back_resize,
 )
 from ._server_facts import AUTO, MANUAL, Doing, Fault, Interface, Server, State, Wanted, WantedNetwork
 from ._server_history import (
@@ -188,7 +186,6 @@ __all__ = [
     "Keypair",
     "NewInterface",
     "NewKey",
-    "NoRoom",
     "NoSuchRecord",
     "Order",
     "Plugged",
@@ -287,7 +284,6 @@ __all__ = [
     "set_quota",
     "set_service",
     "share_of",
-    "take_back_resize",
     "time_us",
     "unlock",
     "usage_totals",

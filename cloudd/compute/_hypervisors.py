@@ -110,11 +110,18 @@ def number_of(words: str) -> int:
 
 
 def _used(connection: Connection) -> dict[str, tuple[int, int, int]]:
-    """Node -> vCPUs, MiB and GiB that its servers hold."""
+    """Node -> vCPUs, MiB and GiB that its servers hold; of one that is resized, the larger of both sizes."""
     columns = _claims.c
-    sums = [func.sum(each) for each in (columns.vcpus, columns.memory_mib, columns.disk_gib)]
-    query = select(columns.node_id, *sums).group_by(columns.node_id)
-    return {node: (int(vcpus), int(memory), int(disk)) for node, vcpus, memory, disk in connection.execute(query)}
+    each = select(
+        columns.node_id,
+        func.max(columns.vcpus).label("vcpus"),
+        func.max(columns.memory_mib).label("memory_mib"),
+        func.max(columns.disk_gib).label("disk_gib"),
+    )
+    held = each.group_by(columns.node_id, columns.server_id).subquery().c
+    sums = select(held.node_id, func.sum(held.vcpus), func.sum(held.memory_mib), func.sum(held.disk_gib))
+    rows = connection.execute(sums.group_by(held.node_id))
+    return {node: (int(vcpus), int(memory), int(disk)) for node, vcpus, memory, disk in rows}
 
 
 def _on_hosts(connection: Connection) -> Mapping[str, Sequence[Any]]:

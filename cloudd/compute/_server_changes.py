@@ -12,9 +12,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection
 
-from cloudd.database import tables
 from cloudd.image import Image, ImageError, ImageForbidden, OverQuota, Quota, image_record, queue_image
 
 from ._errors import BadComputeValue, ComputeError, ComputeForbidden, NoSuchRecord, QuotaExceeded
@@ -30,7 +29,7 @@ from ._server_rows import read_server
 from ._shares import resize_share
 
 ClaimResize = Callable[[Connection, Server, Flavor], None]
-"""Claim a flavor's size on the server's host, as ``resize``, or raise ``NoRoom``."""
+"""Claim a flavor's size on the server's host, as ``resize``, or raise a ``ComputeError`` of status 400 with the cause."""
 
 #: Of its image, what a snapshot does not take over.
 _NOT_INHERITED: Final = ("img_signature", "cache_in_nova", "bittorrent", "os_hash", "stores", "owner_specified.")
@@ -96,7 +95,7 @@ def resize(connection: Connection, order: Order, flavor_id: str, disk_config: st
     :param flavor_id: as the API calls it
     :raises BadComputeValue: there is no such flavor, it is the same one, or its disk is smaller
     :raises QuotaExceeded: the project would have more than it may
-    :raises NoRoom: its host has no room for it
+    :raises ComputeError: its host has no room for it (400)
     :raises ComputeConflict: it is locked, or in another state
     """
     server = allowed(connection, order, "resize")
@@ -145,27 +144,13 @@ def confirm_resize(connection: Connection, order: Order) -> None:
 
 def revert_resize(connection: Connection, order: Order) -> None:
     """
-    It gets its size of before; the task ends with ``take_back_resize``.
+    It gets its size of before; the task ends with its flavor, share and claim of then.
 
     :raises ComputeConflict: it is locked, or in another state
     """
     server = allowed(connection, order, "revertResize")
     work = Work("revertResize", REVERT_RESIZE)
     begin(connection, order, server, work, task_state=Doing.RESIZE_REVERTING.value)
-
-
-def take_back_resize(connection: Connection, server_id: str) -> None:
-    """
-    For who reverts a resize, or has failed at one: flavor, share and claim are those of before.  Safe to call again.
-    """
-    server = read_server(connection, server_id)
-    if server.flavor_before is None:
-        return
-    servers, claims = tables.server, tables.server_claim
-    back = {"flavor": server.flavor_before, "flavor_before": None}
-    connection.execute(update(servers).where(servers.c.id == server_id).values(**back))
-    resize_share(connection, share_of(server, flavor_record(connection, server.flavor_before)))
-    connection.execute(delete(claims).where(claims.c.server_id == server_id, claims.c.purpose == "resize"))
 
 
 def share_of(server: Server, flavor: Flavor) -> Share:

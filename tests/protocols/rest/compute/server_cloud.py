@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from cloudd import compute as service
 from cloudd import network
-from cloudd.compute import Flavor, NoRoom, Server, Share, State
+from cloudd.compute import BadComputeValue, Flavor, Server, Share, State
 from cloudd.database import now_us, tables
 from cloudd.identity import Access
 from cloudd.image import Image, Quota, image_record
@@ -56,7 +56,7 @@ def claim_if_room(connection: Connection, server: Server, flavor: Flavor) -> Non
     """A claim ``resize`` on the server's host, which has room for 8 vCPUs in all."""
     held = select(tables.server_claim.c.vcpus).where(tables.server_claim.c.node_id == server.node_id)
     if sum(connection.execute(held).scalars()) + flavor.vcpus > 8:
-        raise NoRoom(f"No valid host was found. Host {server.host} has no {flavor.vcpus} free vCPUs.")
+        raise BadComputeValue(f"No valid host was found. Host {server.host} has no {flavor.vcpus} free vCPUs.")
     claim(connection, server.id, flavor, "resize")
 
 
