@@ -29,7 +29,7 @@ from ._server_rows import read_server
 from ._shares import resize_share
 
 ClaimResize = Callable[[Connection, Server, Flavor], None]
-"""Claim a flavor's size on the server's host, as ``resize``, or raise a ``ComputeError`` of status 400 with the cause."""
+"""Claim a flavor's size on the server's host, as ``resize``; or a ``ComputeError`` of status 400 tells the cause."""
 
 #: Of its image, what a snapshot does not take over.
 _NOT_INHERITED: Final = ("img_signature", "cache_in_nova", "bittorrent", "os_hash", "stores", "owner_specified.")
