@@ -107,7 +107,7 @@ class RebuildTests(ServerCase):
             ({"imageRef": OTHER, "preserve_ephemeral": True}, "2.1"), ({"imageRef": OTHER, "accessIPv6": "x"}, "2.1"),
             ({"imageRef": OTHER, "trusted_image_certificates": ["a"]}, "2.63"),
             ({"imageRef": OTHER, "OS-DCF:diskConfig": "x"}, "2.1"), ({"imageRef": "none"}, "2.1"),
-            ({"imageRef": FOREIGN}, "2.1"),
+            ({"imageRef": FOREIGN}, "2.1"), ({"imageRef": OTHER, "description": "a\x1bb"}, "2.19"),
         ):  # fmt: skip
             await self.bad(server_id, {"rebuild": members}, ALICE, version)
         items = {"rebuild": {"imageRef": OTHER, "metadata": {f"k{n}": "v" for n in range(129)}}}
