@@ -24,7 +24,7 @@ from ._image_fit import check_fit, fitting_image
 from ._limits import UNLIMITED, limits_of
 from ._server_access import Order
 from ._server_actions import Work, allowed, begin
-from ._server_facts import Doing, Server
+from ._server_facts import Doing, Server, State, Wanted
 from ._server_rows import read_server
 from ._shares import resize_share
 
@@ -51,8 +51,11 @@ def rebuild(connection: Connection, order: Order, image_id: str, columns: Mappin
     server = allowed(connection, order, "rebuild")
     flavor = flavor_record(connection, server.flavor)
     image = fitting_image(connection, order.access, image_id, flavor, "Cannot find image for rebuild")
-    work = Work("rebuild", REBUILD, {"state": server.state.value})
-    values = {**columns, "image_id": image.id, "image_before": server.image_id, "progress": 0}
+    stopped = server.state is State.STOPPED  # one that has failed runs afterwards
+    state, wanted = (State.STOPPED, Wanted.STOPPED) if stopped else (State.ACTIVE, Wanted.RUNNING)
+    work = Work("rebuild", REBUILD, {"state": state.value})
+    own = {"image_id": image.id, "image_before": server.image_id, "wanted": wanted.value, "progress": 0}
+    values = {**columns, **own}
     begin(connection, order, server, work, task_state=Doing.REBUILDING.value, **values)
     return read_server(connection, server.id)
 
@@ -224,7 +227,7 @@ def _snapshot(connection: Connection, order: Order, server: Server, name: str, i
         container_format=_BARE,
         min_disk=max(flavor.disk_gib, base.min_disk if base else 0),
         min_ram=base.min_ram if base else 0,
-        properties={**inherited, **items, **own},
+        properties={**inherited, **own, **items},
     )
 
 

@@ -126,14 +126,14 @@ class SnapshotTests(ServerCase):
         return str(made["image_id"])
 
     async def test_image(self) -> None:
-        """Is queued, and tells where it comes from; the host has a task to fill it."""
+        """Is queued, and tells where it comes from, and what it was given; the host has a task to fill it."""
         server_id = self.add(State.PAUSED)
         image = self.image(await self.snapshot(server_id, metadata={"a": "b", "image_type": "mine"}))
         self.assertEqual((image.status, image.name, image.project_id), ("queued", "snap", "p1"))
         self.assertEqual((image.disk_format, image.container_format, image.visibility), ("qcow2", "bare", "private"))
         self.assertEqual((image.min_disk, image.min_ram), (self.flavor().disk_gib, 64))
         wanted = {
-            "instance_uuid": server_id, "base_image_ref": IMAGE, "image_type": "snapshot", "user_id": "alice-id",
+            "instance_uuid": server_id, "base_image_ref": IMAGE, "image_type": "mine", "user_id": "alice-id",
             "owner_id": "p1", "os_distro": "debian", "a": "b", "image_state": "available",
         }  # fmt: skip
         self.assertEqual({name: image.properties.get(name) for name in wanted}, wanted)
