@@ -155,7 +155,7 @@ class HypervisorRoutes:
         return Answer(200, {"hypervisor": whole(call, found) | _servers(found)})
 
     async def _one(self, call: ComputeCall, hypervisor_id: str, rule: str, *, with_servers: bool = False) -> Hypervisor:
-        wanted = hypervisor_id.replace("-", "") if call.version >= _UUIDS else hypervisor_id
+        wanted = _uuid(hypervisor_id) if call.version >= _UUIDS else hypervisor_id
         found: Hypervisor = await self._database.read(
             service.one_hypervisor, call.access, wanted, rule, with_servers=with_servers
         )
@@ -186,6 +186,18 @@ _NAMES: Final = (
     "vcpus", "vcpus_used", "memory_mb", "memory_mb_used", "free_ram_mb", "local_gb", "local_gb_used",
     "free_disk_gb", "disk_available_least", "current_workload", "running_vms",
 )  # fmt: skip
+
+
+def _uuid(given: str) -> str:
+    """
+    As nodes have theirs.
+
+    :raises Fault: 400: it is none
+    """
+    try:
+        return uuid.UUID(given).hex
+    except ValueError:
+        raise bad_request(f"Invalid uuid {given[:64]}") from None
 
 
 def _known(call: ComputeCall) -> set[str]:

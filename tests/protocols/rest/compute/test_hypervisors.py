@@ -141,3 +141,5 @@ class HypervisorTests(ServerCase):
             await self.refused(403, "forbidden", ALICE, "GET", f"/os-hypervisors{path}")
         for path in ("/1", "/x/uptime", "/x/search", "/x/servers"):
             await self.refused(404, "itemNotFound", ADMIN, "GET", f"/os-hypervisors{path}")
+        await self.refused(404, "itemNotFound", ADMIN, "GET", f"/os-hypervisors/{uuid.uuid4()}", None, "2.53")
+        await self.refused(400, "badRequest", ADMIN, "GET", "/os-hypervisors/1", None, "2.53")
