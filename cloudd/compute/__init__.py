@@ -25,6 +25,7 @@ from ._errors import (
     ComputeConflict,
     ComputeError,
     ComputeForbidden,
+    NoRoom,
     NoSuchRecord,
     QuotaExceeded,
 )
@@ -186,6 +187,7 @@ __all__ = [
     "Keypair",
     "NewInterface",
     "NewKey",
+    "NoRoom",
     "NoSuchRecord",
     "Order",
     "Plugged",

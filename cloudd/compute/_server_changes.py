@@ -29,7 +29,7 @@ from ._server_rows import read_server
 from ._shares import resize_share
 
 ClaimResize = Callable[[Connection, Server, Flavor], None]
-"""Claim a flavor's size on the server's host, as ``resize``; or a ``ComputeError`` of status 400 tells the cause."""
+"""Claim a flavor's size on the server's host, as ``resize``, or raise ``NoRoom``."""
 
 #: Of its image, what a snapshot does not take over.
 _NOT_INHERITED: Final = ("img_signature", "cache_in_nova", "bittorrent", "os_hash", "stores", "owner_specified.")
@@ -98,7 +98,7 @@ def resize(connection: Connection, order: Order, flavor_id: str, disk_config: st
     :param flavor_id: as the API calls it
     :raises BadComputeValue: there is no such flavor, it is the same one, or its disk is smaller
     :raises QuotaExceeded: the project would have more than it may
-    :raises ComputeError: its host has no room for it (400)
+    :raises NoRoom: its host has no room for it
     :raises ComputeConflict: it is locked, or in another state
     """
     server = allowed(connection, order, "resize")
