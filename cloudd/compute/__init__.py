@@ -141,7 +141,6 @@ from ._server_changes import (
     resize,
     revert_resize,
     share_of,
-    take_back_resize,
 )
 from ._server_create import create_servers, host_name_of
 from ._server_details import Details, details_of, security_groups_of, server_addresses
@@ -381,7 +380,6 @@ __all__ = [
     "share_of",
     "size_back",
     "status_of",
-    "take_back_resize",
     "time_us",
     "unlock",
     "update_server",

@@ -100,13 +100,12 @@ def set_service(
 
 
 def zones(connection: Connection) -> dict[str, bool]:
-    """Name -> whether a host in it takes servers now; the default one is always there.  For everybody."""
-    found = {ZONE: True}
+    """Name -> whether a host in it takes servers now; the default one is there without hosts, too.  For everybody."""
+    found: dict[str, bool] = {}
     for each in _all(connection):
         if each.binary == COMPUTE:
-            usable = each.is_enabled and each.is_up
-            found[each.zone] = usable or (each.zone in found and found[each.zone])
-    return dict(sorted(found.items()))
+            found[each.zone] = found.get(each.zone, False) or (each.is_enabled and each.is_up)
+    return dict(sorted({ZONE: True, **found}.items()))
 
 
 def _all(connection: Connection) -> list[ComputeService]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
@@ -38,9 +38,9 @@ class Hypervisor:
     :ivar id: the node's; ``number``: the same as a whole number, for clients of old versions
     :ivar address: IP address, as far as it is known
     :ivar vcpus: that there are; ``vcpus_used``: that servers were promised, likewise for memory and disk
-    :ivar busy: how many of its servers something is being done to
+    :ivar count: how many servers are on it; ``busy``: to how many of them something is being done
     :ivar up_s: since the machine was started, as it said last, with its load; None: it did not say
-    :ivar servers: all that are on it
+    :ivar servers: all that are on it, where they were asked for
     """
 
     id: str
@@ -57,6 +57,7 @@ class Hypervisor:
     memory_mib_used: int
     disk_gib: int
     disk_gib_used: int
+    count: int
     busy: int
     is_up: bool
     is_enabled: bool
@@ -66,7 +67,9 @@ class Hypervisor:
     servers: tuple[HypervisorServer, ...] = ()
 
 
-def hypervisors(connection: Connection, access: Access, rule: str = "list-detail") -> list[Hypervisor]:
+def hypervisors(
+    connection: Connection, access: Access, rule: str = "list-detail", *, with_servers: bool = False
+) -> list[Hypervisor]:
     """
     By number, which is the order of pages.
 
@@ -76,17 +79,29 @@ def hypervisors(connection: Connection, access: Access, rule: str = "list-detail
     _policy.enforce_admin(access, f"os-hypervisors:{rule}")
     nodes = {node.id: node for node in node_rows(connection, removed=False)}
     rows = [row for row in connection.execute(select(_hosts)) if row.node_id in nodes]
-    used, servers = _used(connection), _on_hosts(connection)
-    found = [_hypervisor(row, nodes[row.node_id], used, servers.get(row.node_id, ())) for row in rows]
+    used, counts = _used(connection), _counts(connection)
+    servers = _servers_on(connection) if with_servers else {}
+    found = [
+        _hypervisor(
+            row,
+            nodes[row.node_id],
+            used.get(row.node_id, (0, 0, 0)),
+            counts.get(row.node_id, (0, 0)),
+            tuple(servers.get(row.node_id, ())),
+        )
+        for row in rows
+    ]
     return sorted(found, key=lambda each: (each.number, each.id))
 
 
-def one_hypervisor(connection: Connection, access: Access, hypervisor_id: str, rule: str = "show") -> Hypervisor:
+def one_hypervisor(
+    connection: Connection, access: Access, hypervisor_id: str, rule: str = "show", *, with_servers: bool = False
+) -> Hypervisor:
     """
     :param hypervisor_id: its number, or the node's id
     :raises NoSuchRecord:
     """
-    for each in hypervisors(connection, access, rule):
+    for each in hypervisors(connection, access, rule, with_servers=with_servers):
         if hypervisor_id in (each.id, str(each.number)):
             return each
     raise NoSuchRecord(f"Hypervisor with ID '{hypervisor_id[:64]}' could not be found.")
@@ -110,27 +125,47 @@ def number_of(words: str) -> int:
 
 
 def _used(connection: Connection) -> dict[str, tuple[int, int, int]]:
-    """Node -> vCPUs, MiB and GiB that its servers hold."""
+    """Node -> vCPUs, MiB and GiB that its servers hold; of one that is resized, the larger of both sizes."""
     columns = _claims.c
-    sums = [func.sum(each) for each in (columns.vcpus, columns.memory_mib, columns.disk_gib)]
-    query = select(columns.node_id, *sums).group_by(columns.node_id)
-    return {node: (int(vcpus), int(memory), int(disk)) for node, vcpus, memory, disk in connection.execute(query)}
+    each = select(
+        columns.node_id,
+        func.max(columns.vcpus).label("vcpus"),
+        func.max(columns.memory_mib).label("memory_mib"),
+        func.max(columns.disk_gib).label("disk_gib"),
+    )
+    held = each.group_by(columns.node_id, columns.server_id).subquery().c
+    sums = select(held.node_id, func.sum(held.vcpus), func.sum(held.memory_mib), func.sum(held.disk_gib))
+    rows = connection.execute(sums.group_by(held.node_id))
+    return {node: (int(vcpus), int(memory), int(disk)) for node, vcpus, memory, disk in rows}
 
 
-def _on_hosts(connection: Connection) -> Mapping[str, Sequence[Row[Any]]]:
+def _counts(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Node -> how many servers are on it, and how many of them are busy."""
     columns = _servers.c
-    query = select(columns.id, columns.name, columns.node_id, columns.task_state)
+    query = select(columns.node_id, func.count(), func.count(columns.task_state))
+    query = query.where(columns.deleted_us.is_(None), columns.node_id.is_not(None)).group_by(columns.node_id)
+    return {node: (count, busy) for node, count, busy in connection.execute(query)}
+
+
+def _servers_on(connection: Connection) -> dict[str, list[HypervisorServer]]:
+    columns = _servers.c
+    query = select(columns.id, columns.name, columns.node_id)
     query = query.where(columns.deleted_us.is_(None), columns.node_id.is_not(None)).order_by(columns.id)
-    found: dict[str, list[Row[Any]]] = {}
+    found: dict[str, list[HypervisorServer]] = {}
     for row in connection.execute(query):
-        found.setdefault(row.node_id, []).append(row)
+        found.setdefault(row.node_id, []).append(HypervisorServer(id=row.id, name=row.name))
     return found
 
 
 def _hypervisor(
-    row: Row[Any], node: Node, used: Mapping[str, tuple[int, int, int]], servers: Sequence[Row[Any]]
+    row: Row[Any],
+    node: Node,
+    used: tuple[int, int, int],
+    counts: tuple[int, int],
+    servers: tuple[HypervisorServer, ...],
 ) -> Hypervisor:
-    vcpus, memory, disk = used.get(row.node_id, (0, 0, 0))
+    vcpus, memory, disk = used
+    count, busy = counts
     return Hypervisor(
         id=row.node_id,
         number=number_of(row.node_id),
@@ -146,13 +181,14 @@ def _hypervisor(
         memory_mib_used=memory,
         disk_gib=row.disk_gib,
         disk_gib_used=disk,
-        busy=sum(each.task_state is not None for each in servers),
+        count=count,
+        busy=busy,
         is_up=not node.is_silent and not row.trouble,
         is_enabled=row.is_enabled,
         disabled_reason=row.disabled_reason,
         up_s=node.load.get("up_s"),
         load=float(node.load.get("load1", 0.0)),
-        servers=tuple(HypervisorServer(id=each.id, name=each.name) for each in servers),
+        servers=servers,
     )
 
 

@@ -26,14 +26,18 @@ def fitting_image(connection: Connection, access: Access, image_id: str, flavor:
         raise BadComputeValue(absent) from None
     if image.status != ACTIVE:
         raise BadComputeValue(f"Image {image.id} is not active.")
-    if image.min_ram > flavor.ram_mib:
-        raise BadComputeValue("Flavor's memory is too small for requested image.")
-    if flavor.disk_gib:
-        _check_disk(image, flavor)
+    check_fit(image, flavor)
     return image
 
 
-def _check_disk(image: Image, flavor: Flavor) -> None:
+def check_fit(image: Image, flavor: Flavor) -> None:
+    """
+    :raises BadComputeValue: the flavor is too small for the image
+    """
+    if image.min_ram > flavor.ram_mib:
+        raise BadComputeValue("Flavor's memory is too small for requested image.")
+    if not flavor.disk_gib:  # as large as the image, whatever that is
+        return
     disk = flavor.disk_gib * _GIB
     size = max(image.size or 0, image.virtual_size or 0)
     if size > disk:

@@ -12,20 +12,19 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection
 
-from cloudd.database import tables
 from cloudd.image import Image, ImageError, ImageForbidden, OverQuota, Quota, image_record, queue_image
 
 from ._errors import BadComputeValue, ComputeError, ComputeForbidden, NoSuchRecord, QuotaExceeded
 from ._facts import Flavor, Share
 from ._flavors import flavor_record, one_flavor
 from ._forms import CONFIRM_RESIZE, REBUILD, RESIZE, REVERT_RESIZE, SNAPSHOT
-from ._image_fit import fitting_image
+from ._image_fit import check_fit, fitting_image
 from ._limits import UNLIMITED, limits_of
 from ._server_access import Order
 from ._server_actions import Work, allowed, begin
-from ._server_facts import Doing, Server
+from ._server_facts import Doing, Server, State, Wanted
 from ._server_rows import read_server
 from ._shares import resize_share
 
@@ -52,8 +51,11 @@ def rebuild(connection: Connection, order: Order, image_id: str, columns: Mappin
     server = allowed(connection, order, "rebuild")
     flavor = flavor_record(connection, server.flavor)
     image = fitting_image(connection, order.access, image_id, flavor, "Cannot find image for rebuild")
-    work = Work("rebuild", REBUILD, {"state": server.state.value})
-    values = {**columns, "image_id": image.id, "image_before": server.image_id, "progress": 0}
+    stopped = server.state is State.STOPPED  # one that has failed runs afterwards
+    state, wanted = (State.STOPPED, Wanted.STOPPED) if stopped else (State.ACTIVE, Wanted.RUNNING)
+    work = Work("rebuild", REBUILD, {"state": state.value})
+    own = {"image_id": image.id, "image_before": server.image_id, "wanted": wanted.value, "progress": 0}
+    values = {**columns, **own}
     begin(connection, order, server, work, task_state=Doing.REBUILDING.value, **values)
     return read_server(connection, server.id)
 
@@ -62,7 +64,7 @@ def check_items(connection: Connection, order: Order, items: Mapping[str, str]) 
     """
     :raises QuotaExceeded: a server or an image may not have so much metadata
     """
-    limit = limits_of(connection, order.access.project_id or "")["metadata_items"]
+    limit = limits_of(connection, order.access.project_id or "", order.access.user_id)["metadata_items"]
     if limit != UNLIMITED and len(items) > limit:
         raise QuotaExceeded(f"Maximum number of metadata items exceeds {limit}", "metadata_items")
 
@@ -72,7 +74,7 @@ def check_files(connection: Connection, order: Order, files: tuple[tuple[str, in
     :param files: paths, and sizes in bytes
     :raises QuotaExceeded: there are too many, or one is too long
     """
-    limits = limits_of(connection, order.access.project_id or "")
+    limits = limits_of(connection, order.access.project_id or "", order.access.user_id)
 
     def over(resource: str, amount: int) -> bool:
         return limits[resource] != UNLIMITED and amount > limits[resource]
@@ -110,7 +112,8 @@ def resize(connection: Connection, order: Order, flavor_id: str, disk_config: st
     if after.id == before.id:
         raise BadComputeValue("When resizing, instances must change flavor!")
     _check_disk(server, before, after)
-    _check_image(connection, order, server, after)
+    if (image := _base_image(connection, order, server)) is not None:
+        check_fit(image, after)
     resize_share(connection, _larger(server, before, after))
     claim(connection, server, after)
     columns: dict[str, Any] = {"flavor": after.id, "flavor_before": before.id, "progress": 0}
@@ -130,18 +133,6 @@ def _check_disk(server: Server, before: Flavor, after: Flavor) -> None:
         )
 
 
-def _check_image(connection: Connection, order: Order, server: Server, after: Flavor) -> None:
-    """Its image may be gone, and then asks for nothing."""
-    if server.image_id is None:
-        return
-    try:
-        image = image_record(connection, order.access, server.image_id)
-    except ImageError:
-        return
-    if image.min_ram > after.ram_mib:
-        raise BadComputeValue("Flavor's memory is too small for requested image.")
-
-
 def confirm_resize(connection: Connection, order: Order) -> None:
     """
     It keeps its new size.
@@ -156,27 +147,13 @@ def confirm_resize(connection: Connection, order: Order) -> None:
 
 def revert_resize(connection: Connection, order: Order) -> None:
     """
-    It gets its size of before; the task ends with ``take_back_resize``.
+    It gets its size of before; the task ends with its flavor, share and claim of then.
 
     :raises ComputeConflict: it is locked, or in another state
     """
     server = allowed(connection, order, "revertResize")
     work = Work("revertResize", REVERT_RESIZE)
     begin(connection, order, server, work, task_state=Doing.RESIZE_REVERTING.value)
-
-
-def take_back_resize(connection: Connection, server_id: str) -> None:
-    """
-    For who reverts a resize, or has failed at one: flavor, share and claim are those of before.  Safe to call again.
-    """
-    server = read_server(connection, server_id)
-    if server.flavor_before is None:
-        return
-    servers, claims = tables.server, tables.server_claim
-    back = {"flavor": server.flavor_before, "flavor_before": None}
-    connection.execute(update(servers).where(servers.c.id == server_id).values(**back))
-    resize_share(connection, share_of(server, flavor_record(connection, server.flavor_before)))
-    connection.execute(delete(claims).where(claims.c.server_id == server_id, claims.c.purpose == "resize"))
 
 
 def share_of(server: Server, flavor: Flavor) -> Share:
@@ -250,11 +227,12 @@ def _snapshot(connection: Connection, order: Order, server: Server, name: str, i
         container_format=_BARE,
         min_disk=max(flavor.disk_gib, base.min_disk if base else 0),
         min_ram=base.min_ram if base else 0,
-        properties={**inherited, **items, **own},
+        properties={**inherited, **own, **items},
     )
 
 
 def _base_image(connection: Connection, order: Order, server: Server) -> Image | None:
+    """That it was made of; None: it is gone, or who asks may not know of it."""
     if server.image_id is None:
         return None
     try:

@@ -1,9 +1,14 @@
 # -*- test-case-name: tests.protocols.rest.compute.test_interfaces -*-
-"""Security groups of a server, which are those of its ports: functions with a ``sqlalchemy.Connection``."""
+"""
+Security groups of a server, which are those of its ports: functions with a ``sqlalchemy.Connection``.
+
+As long as it has no ports, they are those that its ports will be made with; none noted means the default one alone.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
@@ -36,18 +41,18 @@ def add_security_group(connection: Connection, order: Order, name: str) -> None:
     """
     server = server_to_change(connection, order, "os-security-groups:add", locked=True)
     group = _group(connection, order, server, name)
-    ports = _ports(connection, order, server)
-    fit = [port for port in ports if port.port_security_enabled]
-    if ports and not fit:
+    if not server.interfaces:
+        _note(connection, server, dict.fromkeys((*_noted(connection, server), group.id)))
+        return
+    fit = [port for port in _ports(connection, order, server) if port.port_security_enabled]
+    if not fit:
         raise BadComputeValue(
-            f"Network requires port_security_enabled and subnet associated in order to apply security groups. "
+            "Network requires port_security_enabled and subnet associated in order to apply security groups. "
             f"No port of instance {server.id} has both."
         )
     for port in fit:
         if group.id not in port.security_group_ids:
             _set(connection, order, port, (*port.security_group_ids, group.id))
-    if group.id not in server.security_groups:
-        change_server(connection, server.id, security_groups=json.dumps([*server.security_groups, group.id]))
 
 
 def remove_security_group(connection: Connection, order: Order, name: str) -> None:
@@ -56,17 +61,45 @@ def remove_security_group(connection: Connection, order: Order, name: str) -> No
 
     :param name: or id
     :raises NoSuchRecord: there is no such group, or none of its ports has it
-    :raises ComputeConflict: there are several of that name
+    :raises ComputeConflict: there are several of that name, or it has no ports yet and would have no group
     """
     server = server_to_change(connection, order, "os-security-groups:remove", locked=True)
     group = _group(connection, order, server, name)
+    if not server.interfaces:
+        _remove_noted(connection, server, group, name)
+        return
     having = [port for port in _ports(connection, order, server) if group.id in port.security_group_ids]
-    if not having and group.id not in server.security_groups:
-        raise NoSuchRecord(f"Security group {name[:255]} not associated with the instance {server.id}")
+    if not having:
+        raise _not_associated(server, name)
     for port in having:
         _set(connection, order, port, tuple(each for each in port.security_group_ids if each != group.id))
-    left = [each for each in server.security_groups if each != group.id]
-    change_server(connection, server.id, security_groups=json.dumps(left))
+
+
+def _remove_noted(connection: Connection, server: Server, group: SecurityGroup, name: str) -> None:
+    noted = _noted(connection, server)
+    if group.id not in noted:
+        raise _not_associated(server, name)
+    left = [each for each in noted if each != group.id]
+    if not left:
+        raise ComputeConflict(
+            f"Instance {server.id} has no ports yet, which are made with one security group at least: try again later."
+        )
+    _note(connection, server, left)
+
+
+def _not_associated(server: Server, name: str) -> NoSuchRecord:
+    return NoSuchRecord(f"Security group {name[:255]} not associated with the instance {server.id}")
+
+
+def _noted(connection: Connection, server: Server) -> tuple[str, ...]:
+    """Ids."""
+    return server.security_groups or (default_of(connection, server.project_id),)
+
+
+def _note(connection: Connection, server: Server, groups: Iterable[str]) -> None:
+    ids = list(groups)
+    alone = ids == [default_of(connection, server.project_id)]
+    change_server(connection, server.id, security_groups=json.dumps([] if alone else ids))
 
 
 def _group(connection: Connection, order: Order, server: Server, name: str) -> SecurityGroup:

@@ -13,7 +13,7 @@ from cloudd.interfaces.application import Transactions
 from .._faults import Fault, not_implemented
 from .._routes import Answer, route
 from .._times import naive, parse_time
-from ._call import ComputeCall
+from ._call import MAX_LIMIT, ComputeCall
 from ._versions import Members, Version
 
 _OF_DELETED: Final[Version] = (2, 21)
@@ -67,12 +67,12 @@ class HistoryRoutes:
 
     @route("GET", "/v2.1/servers/{server_id}/os-instance-actions")
     async def list_actions(self, call: ComputeCall, server_id: str) -> Answer:
-        """Newest first; of servers that are gone from 2.21 on; from 2.58 on in pages and by `changes-since`."""
+        """Newest first, at most 1,000; of servers that are gone from 2.21; pages and `changes-since` from 2.58."""
         listing = _listing(call)
         found = await self._database.read(service.server_actions, call.access, server_id, listing)
-        if listing.limit is None:
+        if call.version < _PAGED:
             return Answer(200, {"instanceActions": [show_action(call, each) for each in found]})
-        page = found[: listing.limit - 1]
+        page = found[: call.limit()]
         document: dict[str, Any] = {"instanceActions": [show_action(call, each) for each in page]}
         if len(found) > len(page):
             href = call.links.to("v2.1", "servers", server_id, "os-instance-actions")
@@ -103,7 +103,7 @@ class HistoryRoutes:
 def _listing(call: ComputeCall) -> HistoryListing:
     deleted = call.version >= _OF_DELETED
     if call.version < _PAGED:
-        return HistoryListing(deleted=deleted)
+        return HistoryListing(limit=MAX_LIMIT, deleted=deleted)
     known = {"limit", "marker", "changes-since", *(("changes-before",) if call.version >= _BEFORE else ())}
     if strange := sorted({name for name, _ in call.query.pairs} - known):
         raise Fault(400, f"Additional properties are not allowed ('{strange[0][:80]}' was unexpected)")

@@ -82,7 +82,7 @@ def _amounts(found: Hypervisor) -> dict[str, int]:
         "free_disk_gb": found.disk_gib - found.disk_gib_used,
         "disk_available_least": found.disk_gib - found.disk_gib_used,
         "current_workload": found.busy,
-        "running_vms": len(found.servers),
+        "running_vms": found.count,
     }
 
 
@@ -135,7 +135,7 @@ class HypervisorRoutes:
     @during((2, 1), (2, 52))
     async def servers(self, call: ComputeCall, pattern: str) -> Answer:
         """The same with their servers; up to 2.52."""
-        found = await self._database.read(service.hypervisors, call.access, "servers")
+        found = await self._all(call, "servers", with_servers=True)
         matching = service.matching_hypervisors(found, pattern)
         return Answer(200, {"hypervisors": [named(call, each) | _servers(each) for each in matching]})
 
@@ -151,25 +151,31 @@ class HypervisorRoutes:
     @route("GET", "/v2.1/os-hypervisors/{hypervisor_id}")
     async def show(self, call: ComputeCall, hypervisor_id: str) -> Answer:
         """One of them; from 2.53 on `with_servers=true` has its servers."""
-        found = await self._one(call, hypervisor_id, "show")
-        more = _servers(found) if _with_servers(call) else {}
-        return Answer(200, {"hypervisor": whole(call, found) | more})
+        found = await self._one(call, hypervisor_id, "show", with_servers=_with_servers(call))
+        return Answer(200, {"hypervisor": whole(call, found) | _servers(found)})
 
-    async def _one(self, call: ComputeCall, hypervisor_id: str, rule: str) -> Hypervisor:
-        wanted = hypervisor_id.replace("-", "") if call.version >= _UUIDS else hypervisor_id
-        found: Hypervisor = await self._database.read(service.one_hypervisor, call.access, wanted, rule)
+    async def _one(self, call: ComputeCall, hypervisor_id: str, rule: str, *, with_servers: bool = False) -> Hypervisor:
+        wanted = _uuid(hypervisor_id) if call.version >= _UUIDS else hypervisor_id
+        found: Hypervisor = await self._database.read(
+            service.one_hypervisor, call.access, wanted, rule, with_servers=with_servers
+        )
+        return found
+
+    async def _all(self, call: ComputeCall, rule: str, *, with_servers: bool) -> Sequence[Hypervisor]:
+        found: Sequence[Hypervisor] = await self._database.read(
+            service.hypervisors, call.access, rule, with_servers=with_servers
+        )
         return found
 
     async def _page(self, call: ComputeCall, show: Show, rule: str, *steps: str) -> Answer:
         call.only(_known(call))
-        found: Sequence[Hypervisor] = await self._database.read(service.hypervisors, call.access, rule)
+        found = await self._all(call, rule, with_servers=_with_servers(call))
         pattern = call.query.get("hypervisor_hostname_pattern") if call.version >= _UUIDS else None
         if pattern:
             _alone(call)
             found = service.matching_hypervisors(found, pattern)
         page, more = _cut(call, found)
-        with_servers = _with_servers(call)
-        shown = [show(call, each) | (_servers(each) if with_servers else {}) for each in page]
+        shown = [show(call, each) | _servers(each) for each in page]
         document: dict[str, Any] = {"hypervisors": shown}
         if more:
             document |= with_next(call, "hypervisors", str(id_of(call, page[-1])), *_HYPERVISORS, *steps)
@@ -180,6 +186,18 @@ _NAMES: Final = (
     "vcpus", "vcpus_used", "memory_mb", "memory_mb_used", "free_ram_mb", "local_gb", "local_gb_used",
     "free_disk_gb", "disk_available_least", "current_workload", "running_vms",
 )  # fmt: skip
+
+
+def _uuid(given: str) -> str:
+    """
+    As nodes have theirs.
+
+    :raises Fault: 400: it is none
+    """
+    try:
+        return uuid.UUID(given).hex
+    except ValueError:
+        raise bad_request(f"Invalid uuid {given[:64]}") from None
 
 
 def _known(call: ComputeCall) -> set[str]:

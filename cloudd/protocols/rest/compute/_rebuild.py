@@ -7,6 +7,7 @@ import base64
 import binascii
 import ipaddress
 import json
+import re
 import secrets
 import string
 from collections.abc import Mapping
@@ -150,6 +151,7 @@ def _columns(body: RebuildBody) -> dict[str, Any]:
     if not isinstance(body.name, UnsetType):
         found["name"] = printable("rebuild.name", body.name)
     if not isinstance(body.description, UnsetType):
+        printable("rebuild.description", re.sub(r"[\t\r\n]", " ", body.description or "").strip())
         found["description"] = body.description
     if not isinstance(body.user_data, UnsetType):
         found["user_data"] = None if body.user_data is None else _base64("rebuild.user_data", body.user_data)

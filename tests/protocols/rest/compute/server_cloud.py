@@ -18,9 +18,19 @@ from cloudd.identity import Access
 from cloudd.image import Image, Quota, image_record
 from cloudd.image import _rows as image_rows
 from cloudd.nodes import _rows as node_rows
-from cloudd.protocols.rest.compute import ServerWork, compute_face
+from cloudd.protocols.rest._api_versions import all_of_ours
+from cloudd.protocols.rest._face import FaceFacts
+from cloudd.protocols.rest.compute import PREFIX, ServerWork
 from cloudd.protocols.rest.compute._call import ComputeCall
+from cloudd.protocols.rest.compute._face import ComputeFace
+from cloudd.protocols.rest.compute._faults import compute_error_body, compute_fault
+from cloudd.protocols.rest.compute._history import HistoryRoutes
+from cloudd.protocols.rest.compute._hosts import HostRoutes
+from cloudd.protocols.rest.compute._hypervisors import HypervisorRoutes
+from cloudd.protocols.rest.compute._interfaces import InterfaceRoutes
+from cloudd.protocols.rest.compute._server_actions import ActionRoutes
 from tests.http_client import HTTPClient
+from tests.protocols.rest.identity.cloud import URLS
 
 from .cloud import ADMIN, ALICE, BOB, READER, ComputeCase
 
@@ -82,7 +92,7 @@ class ServerCase(ComputeCase):
             poke=self._poke, show=self._show, delete=self._delete, claim_resize=claim_if_room, seal=self._seal,
             image_quota=Quota(images=3),
         )  # fmt: skip
-        self.client = HTTPClient(compute_face(cast(Any, self.tokens), self.resources, work=work))
+        self.client = HTTPClient(self._face(work))
         with self.database.engine.begin() as connection:
             add_host(connection, NODE, HOST)
             image = Image(
@@ -90,6 +100,17 @@ class ServerCase(ComputeCase):
                 container_format="bare", size=1_000_000, virtual_size=2_000_000, properties={"os_distro": "debian"},
             )  # fmt: skip
             image_rows.create(connection, image)
+
+    def _face(self, work: ServerWork) -> ComputeFace:
+        facts = FaceFacts(
+            prefix=PREFIX, base=URLS["api"] + PREFIX, keystone=f"{URLS['api']}/identity/v3", max_json_bytes=1_000_000,
+            fault_body=compute_error_body, service_fault=compute_fault,
+        )  # fmt: skip
+        subjects = [
+            HostRoutes(self.database), HypervisorRoutes(self.database), ActionRoutes(self.resources, work),
+            InterfaceRoutes(self.database, work), HistoryRoutes(self.database),
+        ]  # fmt: skip
+        return ComputeFace(facts, cast(Any, self.tokens), subjects, all_of_ours)
 
     # ---- other parts of the service
 

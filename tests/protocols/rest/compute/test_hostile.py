@@ -21,7 +21,9 @@ BODIES: tuple[Any, ...] = (
     {"keypair": {"name": "\ud800"}}, {"flavor": {"name": "x", "ram": HUGE, "vcpus": 1, "disk": 1}},
     {"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "id": HUGE}}, {"extra_specs": {"a": HUGE}},
     {"flavor": {"name": "x", "ram": 1, "vcpus": 1, "disk": 1, "rxtx_factor": HUGE}}, {"1": HUGE},
-    {"quota_set": {"cores": HUGE}}, {"quota_class_set": {"ram": HUGE}},
+    {"quota_set": {"cores": HUGE}}, {"quota_class_set": {"ram": HUGE}}, {"interfaceAttachment": {"port_id": [1]}},
+    {"interfaceAttachment": {"net_id": "x" * 70_000}}, {"interfaceAttachment": {"fixed_ips": [{"ip_address": HUGE}]}},
+    {"status": {"a": 1}}, {"host": HUGE, "binary": "x"}, {"host": "\ud800", "binary": "nova-compute"},
 )  # fmt: skip
 
 

@@ -139,3 +139,7 @@ class ComputeHostTests(ServerCase):
         self.assertEqual({name: sorted(each) for name, each in hosts.items()},
                          {"internal": [HOST, "n8", "n9"], "nova": [HOST], "z1": ["n8"], "z2": ["n9"]})  # fmt: skip
         self.assertFalse(hosts["z2"]["n9"]["nova-compute"]["active"])
+        await self.good(200, ADMIN, "PUT", "/os-services/disable", {"host": HOST, "binary": "nova-compute"})
+        found = await self.good(200, ALICE, "GET", path)
+        shown = {each["zoneName"]: each["zoneState"]["available"] for each in found["availabilityZoneInfo"]}
+        self.assertEqual(shown, {"nova": False, "z1": True, "z2": False})

@@ -6,11 +6,13 @@ import json
 import uuid
 from typing import Any
 
+from attrs import evolve
+
 from cloudd.compute import Doing
 from cloudd.database import tables
 from cloudd.nodes import _rows as node_rows
 
-from .server_cloud import ADMIN, ALICE, HOST, NODE, ServerCase, add_host
+from .server_cloud import ADMIN, ALICE, HOST, NODE, ServerCase, add_host, claim
 
 KIND = "hypervisors"
 VERSIONS = ("2.1", "2.27", "2.28", "2.33", "2.52", "2.53", "2.79")
@@ -59,6 +61,14 @@ class HypervisorTests(ServerCase):
                 found = await self.fits(KIND, "get_hypervisors_servers", ADMIN, "GET",
                                         "/os-hypervisors/n7/servers", version)  # fmt: skip
                 self.assertIn({"uuid": server_id, "name": "s"}, found["hypervisors"][0]["servers"])
+
+    async def test_resized(self) -> None:
+        """What is held for a server that can get its size of before is the larger of both."""
+        server_id = self.add()
+        with self.database.engine.begin() as connection:
+            claim(connection, server_id, evolve(self.flavor(), vcpus=3, ram_mib=1), "resize")
+        found = await self.one("2.53")
+        self.assertEqual((found["vcpus_used"], found["memory_mb_used"]), (3, self.flavor().ram_mib))
 
     async def test_chosen(self) -> None:
         """From 2.53 on by a part of the name, with servers."""
@@ -131,3 +141,5 @@ class HypervisorTests(ServerCase):
             await self.refused(403, "forbidden", ALICE, "GET", f"/os-hypervisors{path}")
         for path in ("/1", "/x/uptime", "/x/search", "/x/servers"):
             await self.refused(404, "itemNotFound", ADMIN, "GET", f"/os-hypervisors{path}")
+        await self.refused(404, "itemNotFound", ADMIN, "GET", f"/os-hypervisors/{uuid.uuid4()}", None, "2.53")
+        await self.refused(400, "badRequest", ADMIN, "GET", "/os-hypervisors/1", None, "2.53")

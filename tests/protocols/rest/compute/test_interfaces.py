@@ -182,7 +182,7 @@ class SecurityGroupTests(ServerCase):
             return network.create_group(connection, access, wanted).id
 
     async def test_all_ports(self) -> None:
-        """By name or id, on each of its ports, and on those that are made for it later."""
+        """By name or id, on each of its ports."""
         net, server_id, web = self.net(), self.add(), self.group("web")
         for _ in range(2):
             body = {"interfaceAttachment": {"net_id": net.id}}
@@ -191,10 +191,8 @@ class SecurityGroupTests(ServerCase):
         for name in ("web", web):
             await self.act(202, server_id, {"addSecurityGroup": {"name": name}})
         self.assertTrue(all(web in each.security_group_ids for each in self.ports()))
-        self.assertEqual(self.row(server_id).security_groups, (web,))
         await self.act(202, server_id, {"removeSecurityGroup": {"name": "web"}})
         self.assertEqual([each.security_group_ids for each in self.ports()], before)
-        self.assertEqual(self.row(server_id).security_groups, ())
         await self.act(202, server_id, {"removeSecurityGroup": {"name": "default"}})
         self.assertEqual({each.security_group_ids for each in self.ports()}, {()})
 
@@ -208,6 +206,21 @@ class SecurityGroupTests(ServerCase):
         self.group("web")
         cause = await self.conflict(server_id, {"addSecurityGroup": {"name": "web"}})
         self.assertIn("Multiple security groups", cause)
+
+    async def test_before_there_are_ports(self) -> None:
+        """They are noted for its ports; the default one alone is what is noted as nothing."""
+        server_id, web = self.add(State.BUILDING), self.group("web")
+        with self.database.engine.begin() as connection:
+            default = network.default_of(connection, "p1")
+        for _ in range(2):
+            await self.act(202, server_id, {"addSecurityGroup": {"name": "web"}})
+            self.assertEqual(self.row(server_id).security_groups, (default, web))
+        await self.act(202, server_id, {"removeSecurityGroup": {"name": "default"}})
+        self.assertEqual(self.row(server_id).security_groups, (web,))
+        self.assertIn("has no ports yet", await self.conflict(server_id, {"removeSecurityGroup": {"name": "web"}}))
+        await self.act(202, server_id, {"addSecurityGroup": {"name": "default"}})
+        await self.act(202, server_id, {"removeSecurityGroup": {"name": web}})
+        self.assertEqual(self.row(server_id).security_groups, ())
 
     async def test_ports_without_security(self) -> None:
         """400: no port can have a group."""

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from cloudd import compute as service
-from cloudd.compute import SSH, Doing, Keypair, State
+from cloudd.compute import SSH, Doing, Keypair, State, Wanted
 from cloudd.image import Image
 from cloudd.image import _rows as image_rows
 
@@ -107,7 +107,7 @@ class RebuildTests(ServerCase):
             ({"imageRef": OTHER, "preserve_ephemeral": True}, "2.1"), ({"imageRef": OTHER, "accessIPv6": "x"}, "2.1"),
             ({"imageRef": OTHER, "trusted_image_certificates": ["a"]}, "2.63"),
             ({"imageRef": OTHER, "OS-DCF:diskConfig": "x"}, "2.1"), ({"imageRef": "none"}, "2.1"),
-            ({"imageRef": FOREIGN}, "2.1"),
+            ({"imageRef": FOREIGN}, "2.1"), ({"imageRef": OTHER, "description": "a\x1bb"}, "2.19"),
         ):  # fmt: skip
             await self.bad(server_id, {"rebuild": members}, ALICE, version)
         items = {"rebuild": {"imageRef": OTHER, "metadata": {f"k{n}": "v" for n in range(129)}}}
@@ -127,8 +127,11 @@ class RebuildTests(ServerCase):
             self.assertIn(words, cause)
 
     async def test_state(self) -> None:
-        """One that failed can be built anew, one that is paused cannot."""
-        await self.act(202, self.add(State.ERROR), {"rebuild": {"imageRef": OTHER}}, ADMIN)
+        """One that failed can be built anew, and runs then; one that is paused cannot."""
+        server_id = self.add(State.ERROR, wanted=Wanted.STOPPED)
+        await self.act(202, server_id, {"rebuild": {"imageRef": OTHER}}, ADMIN)
+        self.assertEqual(self.tasks()[0][2], {"server_id": server_id, "state": "active"})
+        self.assertEqual(self.row(server_id).wanted, Wanted.RUNNING)
         server_id = self.add(State.PAUSED)
         cause = await self.conflict(server_id, {"rebuild": {"imageRef": OTHER}})
         self.assertEqual(cause, f"Cannot 'rebuild' instance {server_id} while it is in vm_state paused")

@@ -91,11 +91,12 @@ class RightsTests(ServerCase):
         """Another project's server is not there; readers only read; one that is gone is not there either."""
         server_id, gone = self.add(), self.add(deleted_us=5, state=State.DELETED)
         self.write(gone, deleted_us=5)
-        for body in (
+        bodies: tuple[dict[str, Any], ...] = (
             {"os-stop": None}, {"lock": None}, {"rebuild": {"imageRef": "x"}}, {"createImage": {"name": "x"}},
             {"resize": {"flavorRef": "2"}}, {"confirmResize": None}, {"os-getConsoleOutput": {}},
             {"addSecurityGroup": {"name": "default"}}, {"forceDelete": None}, {"os-resetState": {"state": "error"}},
-        ):  # fmt: skip
+        )  # fmt: skip
+        for body in bodies:
             for who, target in ((BOB, server_id), (ALICE, gone), (ADMIN, gone), (ALICE, "none")):
                 path = f"/servers/{target}/action"
                 cause = await self.refused(404, "itemNotFound", who, "POST", path, body)
@@ -188,7 +189,7 @@ class OtherTests(ServerCase):
     async def test_bad(self) -> None:
         """400 with what is wrong."""
         server_id = self.add()
-        for body in (
+        bodies: tuple[dict[str, Any], ...] = (
             {}, {"os-start": None, "os-stop": None}, {"dance": None}, {"os-stop": {"now": True}}, {"os-stop": [1]},
             {"reboot": None}, {"reboot": {}}, {"reboot": {"type": "MEDIUM"}}, {"reboot": {"type": 1}},
             {"reboot": {"type": "SOFT", "x": 1}}, {"unlock": 1}, {"confirmResize": {"x": 1}}, {"resize": {}},
@@ -198,7 +199,8 @@ class OtherTests(ServerCase):
             {"createImage": {"name": "x", "metadata": {"": "x"}}}, {"os-getConsoleOutput": {"length": "x"}},
             {"os-getConsoleOutput": {"length": -2}}, {"os-getConsoleOutput": {"lines": 1}},
             {"addSecurityGroup": None}, {"addSecurityGroup": {}}, {"removeSecurityGroup": {"name": 1}},
-        ):  # fmt: skip
+        )  # fmt: skip
+        for body in bodies:
             await self.bad(server_id, body)
         self.assertEqual((self.tasks(), self.history(server_id)), ([], []))
 
@@ -229,7 +231,7 @@ class ConsoleTests(ServerCase):
     async def test_silent_host(self) -> None:
         """503 after a while; the task does not outlive it."""
         server_id = self.add()
-        body = {"os-getConsoleOutput": {}}
+        body: dict[str, Any] = {"os-getConsoleOutput": {}}
         waiting = Deferred.fromCoroutine(
             self.refused(503, "serviceUnavailable", ALICE, "POST", f"/servers/{server_id}/action", body)
         )

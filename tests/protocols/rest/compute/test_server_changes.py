@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from cloudd import compute as service
-from cloudd.compute import Doing, Flavor, State, take_back_resize
+from cloudd.compute import Doing, Flavor, State
 from cloudd.database import tables
 
 from .server_cloud import ADMIN, ALICE, IMAGE, NODE, ServerCase
@@ -61,20 +61,14 @@ class ResizeTests(ServerCase):
         self.assertEqual([each[0] for each in self.history(server_id)], ["resize", "confirmResize"])
 
     async def test_back(self) -> None:
-        """The quota counts what it was again, once the host has taken it back; safe to do twice."""
-        small, server_id = self.flavor("1"), self.add()
+        """Both are held until the host has taken it back."""
+        server_id = self.add()
         await self.act(202, server_id, {"resize": {"flavorRef": "big"}})
         self.settle(server_id, State.RESIZED)
         await self.act(202, server_id, {"revertResize": None})
         self.assertEqual(self.row(server_id).doing, Doing.RESIZE_REVERTING)
         self.assertEqual(self.tasks(), [("compute.revert_resize", NODE, {"server_id": server_id})])
-        self.assertEqual(self.used(), (4, 4_096))
-        for _ in range(2):
-            with self.database.engine.begin() as connection:
-                take_back_resize(connection, server_id)
-        row = self.row(server_id)
-        self.assertEqual((row.flavor, row.flavor_before), (small.id, None))
-        self.assertEqual((self.used(), self.claims(server_id)), ((1, small.ram_mib), {"server": 1}))
+        self.assertEqual((self.used(), self.claims(server_id)), ((4, 4_096), {"server": 1, "resize": 4}))
 
     async def test_smaller(self) -> None:
         """The larger of both is counted until it is confirmed."""
@@ -104,6 +98,16 @@ class ResizeTests(ServerCase):
         self.assertEqual((row.flavor_before, row.doing, self.tasks(), self.used()), (None, None, [], (4, 4_096)))
         self.assertEqual(self.claims(server_id), {"server": 4})
 
+    async def test_image_that_is_larger(self) -> None:
+        """Than the disk of a flavor, where the server's disk is as large as its image: it cannot get that one."""
+        columns = tables.image.c
+        with self.database.engine.begin() as connection:
+            larger = update(tables.image).where(columns.id == IMAGE).values(virtual_size=30 << 30)
+            connection.execute(larger)
+        server_id = self.add(flavor="flat")
+        cause = await self.bad(server_id, {"resize": {"flavorRef": "big"}})
+        self.assertIn("Flavor's disk is too small for requested image.", cause)
+
     async def test_states(self) -> None:
         """Nothing to confirm or take back where there is no resize."""
         server_id = self.add()
@@ -122,14 +126,14 @@ class SnapshotTests(ServerCase):
         return str(made["image_id"])
 
     async def test_image(self) -> None:
-        """Is queued, and tells where it comes from; the host has a task to fill it."""
+        """Is queued, and tells where it comes from, and what it was given; the host has a task to fill it."""
         server_id = self.add(State.PAUSED)
         image = self.image(await self.snapshot(server_id, metadata={"a": "b", "image_type": "mine"}))
         self.assertEqual((image.status, image.name, image.project_id), ("queued", "snap", "p1"))
         self.assertEqual((image.disk_format, image.container_format, image.visibility), ("qcow2", "bare", "private"))
         self.assertEqual((image.min_disk, image.min_ram), (self.flavor().disk_gib, 64))
         wanted = {
-            "instance_uuid": server_id, "base_image_ref": IMAGE, "image_type": "snapshot", "user_id": "alice-id",
+            "instance_uuid": server_id, "base_image_ref": IMAGE, "image_type": "mine", "user_id": "alice-id",
             "owner_id": "p1", "os_distro": "debian", "a": "b", "image_state": "available",
         }  # fmt: skip
         self.assertEqual({name: image.properties.get(name) for name in wanted}, wanted)
