@@ -20,7 +20,7 @@ from cloudd.backups import Backups
 from cloudd.compute import create_server_keys, first_flavors, forget_project, forget_user
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
-from cloudd.guests import Guests
+from cloudd.host_servers import servers_of_host
 from cloudd.identity import Identity, bootstrap, first_login_kept
 from cloudd.image import Fetcher, Images, Imports, read_sources
 from cloudd.interfaces.application import (
@@ -62,7 +62,10 @@ _log = Logger()
 API_VERSIONS = {**identity.API_VERSIONS, **image.API_VERSIONS, **network.API_VERSIONS, **compute.API_VERSIONS}
 
 #: Parts that do something by themselves once their code was decided for; nodes and tasks do so earlier.
-LEADING = ("identity", "objects", "images", "servers", "events", "backups", "node listener", "node topic")
+LEADING = (
+    *("identity", "objects", "images", "network of the host", "image cache", "servers", "events", "backups"),
+    *("node listener", "node topic"),
+)
 
 #: Of requests that may go on elsewhere; beside each handler that tells one.
 HANDLER_STATES = States.joined([EVENT_STATES, IMAGE_STATES, S3_STATES, SWIFT_STATES])
@@ -168,7 +171,9 @@ class Application:
         images = resources.settings.images
         fetcher = Fetcher(resources.reactor, read_sources(images.web_download_hosts), images.max_bytes)
         self.imports = Imports(resources, self.images, fetcher, self._own_node, self._poke_tasks)
-        self.guests = Guests(resources, self.images, store, self._own_node, self._own_name, self._poke_tasks)
+        self._servers = servers = servers_of_host(
+            resources, self.images, store, self._own_node, self._own_name, self._poke_tasks
+        )
         self.events = Events(resources, self.identity, store)
         self.rolling = Rolling(resources, Orders(resources.bus), self._live)
         self.backups = Backups(resources, node_id_of)
@@ -179,7 +184,7 @@ class Application:
             *self.backups.task_kinds(),
             *self.imports.task_kinds(),
             *self.scheduling.task_kinds(),
-            *self.guests.task_kinds(),
+            *servers.guests.task_kinds(),
         ]
         self.tasks = Tasks(resources, kinds)
         self.nodes = Nodes(resources, self.tasks, {**self.tasks.readable, **MESSAGES, **API_VERSIONS})
@@ -190,7 +195,9 @@ class Application:
             "identity": self.identity,
             "objects": self.objects,
             "images": self.images,
-            "servers": self.guests,
+            "network of the host": servers.plugging,
+            "servers": servers.guests,
+            "image cache": servers.images,
             "events": self.events,
             "backups": self.backups,
             "scheduling": self.scheduling,
@@ -338,7 +345,10 @@ class Application:
         resting: Deferred[Any] = gatherResults(
             [part.rest() for part in (self.tasks, self.nodes, self.node_listener, self.node_topic)]
         )
-        return resting.addCallback(lambda _: self.guests.rest())  # whose driver the tasks have used
+        # What the tasks have used goes last.
+        return resting.addCallback(lambda _: self._servers.guests.rest()).addCallback(
+            lambda _: self._servers.plugging.rest()
+        )
 
 
 def api_port(by_path: Mapping[bytes, Handler], by_start: Mapping[bytes, Handler], rest: Handler) -> Handler:

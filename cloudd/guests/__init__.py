@@ -12,6 +12,7 @@ pinned to this node change the one into the other, each safe to be killed at any
 is written back.  Guests go on whatever becomes of this process.
 """
 
+from ._hypervisor import without_links
 from ._kinds import guest_kinds
 from ._means import (
     CachedImage,
@@ -40,4 +41,5 @@ __all__ = [
     "Plugging",
     "SnapshotStore",
     "guest_kinds",
+    "without_links",
 ]

@@ -16,7 +16,29 @@ from cloudd.interfaces.application import Resources
 from cloudd.interfaces.servers import HostAway, IServerDriver, Seen
 
 LENT = "guests"
+REAL = "libvirt"  # folder of real guests
 NONE = "this host runs no servers: [compute] driver is none"
+
+
+def without_links(resources: Resources) -> str:
+    """
+    Why guests of this host need no links, as far as that is known before a driver is chosen; empty: they may need some.
+
+    Blocks for as long as it takes to see whether libvirt listens.
+    """
+    wanted = resources.settings.compute.driver
+    if wanted in ("none", "simulated"):
+        return NONE if wanted == "none" else "servers are simulated here"
+    if wanted == "libvirt" or (guests_folder(resources) / REAL).is_dir():
+        return ""
+    lent = resources.extra.get(LENT)
+    return "" if lent is not None and lent.listens() else "no libvirt answers, so servers are simulated here"
+
+
+def guests_folder(resources: Resources) -> Path:
+    """Where guests' files are."""
+    named = resources.settings.compute.folder
+    return Path(named) if named else resources.settings.state / "guests"
 
 
 class NoDriver(HostAway):
@@ -49,8 +71,7 @@ class HostDriver:
     @property
     def folder(self) -> Path:
         """Of guests' files."""
-        named = self._resources.settings.compute.folder
-        return Path(named) if named else self._resources.settings.state / "guests"
+        return guests_folder(self._resources)
 
     async def chosen(self) -> Chosen:
         """The same each time."""
@@ -127,7 +148,7 @@ class HostDriver:
         hypervisor = lent.hypervisor()
         if hypervisor is None:
             return Chosen(None, lent.missing)
-        return Chosen(libvirt_driver(self._resources.reactor, hypervisor, self.folder / "libvirt", lent.slow()))
+        return Chosen(libvirt_driver(self._resources.reactor, hypervisor, self.folder / REAL, lent.slow()))
 
 
 def _follow(work: Deferred[Any]) -> Deferred[Any]:

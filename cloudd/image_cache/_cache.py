@@ -20,7 +20,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from cloudd.image import Image, data_of
-from cloudd.interfaces.application import PartHealth, Resources
+from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
 from storage import DataDamaged, IObjectStore, IReading, NoSuchContainer, NoSuchObject
 
 from ._copying import Copy, no_room
@@ -244,12 +244,23 @@ class ImageCache:
 
     # ---- as a part
 
+    async def self_check(self) -> None:
+        """
+        :raises SelfCheckFailed: the folder cannot be read
+        """
+        try:
+            await self._resources.threads.run(entries, self._folder)
+        except OSError as error:
+            raise SelfCheckFailed("cloudd.image_cache", str(error)) from error
+
     def start(self, state: Mapping[str, Any]) -> None:
         """Nothing runs by itself before ``lead``."""
 
     def lead(self) -> None:
-        """Remove what is left over, and prune now and again, until ``retire``.  Safe to call again."""
-        if self._timer is None:
+        """
+        In the agent's worker: remove what is left over, and prune now and again, until ``retire``.  Safe to call again.
+        """
+        if self._timer is None and self._resources.role in ("agent", "all"):
             self._timer = LoopingCall(lambda: Deferred.fromCoroutine(self.keep_up()))
             self._timer.clock = self._resources.reactor
             self._timer.start(UPKEEP_S).addErrback(lambda failure: log.failure("upkeep has ended", failure))

@@ -18,6 +18,7 @@ differences stand in ``docs/metadata.md``.
 """
 
 from ._drive import LABEL, config_drive, drive_files
+from ._drives import FOLDER as CONFIG_DRIVES
 from ._drives import ConfigDrives
 from ._facts import GuestFacts
 from ._reading import NoSuchGuest, NotReady, facts_at, read_facts
@@ -25,6 +26,7 @@ from ._service import Metadata, OwnNode, TooManyRequests
 from ._tree import Document, NoSuchDocument, find, listing_of
 
 __all__ = [
+    "CONFIG_DRIVES",
     "LABEL",
     "ConfigDrives",
     "Document",
