@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import evolve
@@ -56,9 +56,12 @@ SUBJECTS = (
 )
 
 
-def compute_face(identity: Identity, resources: Resources, served: Served = all_of_ours) -> Handler:
+def compute_face(
+    identity: Identity, resources: Resources, served: Served = all_of_ours, poke: Callable[[], None] = lambda: None
+) -> Handler:
     """
     :param served: which versions are shown
+    :param poke: tasks were ordered in this worker: let them begin now
     :return: the handler of everything at and below ``/compute``
     """
     facts = FaceFacts(
@@ -74,8 +77,8 @@ def compute_face(identity: Identity, resources: Resources, served: Served = all_
         DiscoveryRoutes(served), FlavorRoutes(database), SpecRoutes(database), FlavorAccessRoutes(database, projects),
         KeypairRoutes(database, resources.threads), GroupRoutes(database), QuotaRoutes(database, projects),
         LimitRoutes(database), UsageRoutes(database), HostRoutes(database),
-        ServerRoutes(database, ServerPasswords(resources.secrets, resources.threads)), MetadataRoutes(database),
-        ServerTagRoutes(database), ServerNetworkRoutes(database),
+        ServerRoutes(database, ServerPasswords(resources.secrets, resources.threads), poke),
+        MetadataRoutes(database), ServerTagRoutes(database), ServerNetworkRoutes(database),
     ]  # fmt: skip
     return ComputeFace(facts, identity, subjects, served)
 
