@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -28,9 +28,7 @@ from ._server_view import ServerView
 class ServerRoutes:
     """``/v2.1/servers``."""
 
-    def __init__(
-        self, database: Transactions, passwords: service.ServerPasswords, poke: Callable[[], object] = lambda: None
-    ) -> None:
+    def __init__(self, database: Transactions, passwords: service.ServerPasswords, poke: Callable[[], None]) -> None:
         """
         :param poke: tasks were ordered in this worker: let them begin now
         """
@@ -98,14 +96,10 @@ class ServerRoutes:
         return Answer(200, await self._database.read(_listed, call, listing, limit, whole))
 
 
-def as_updated(database: Transactions) -> Callable[[ComputeCall, Server], Awaitable[dict[str, Any]]]:
-    """How a server is shown that a call has just changed: with the members that the answer of an update has."""
-
-    async def show(call: ComputeCall, server: Server) -> dict[str, Any]:
-        details = await database.read(service.details_of, [server], of_hosts=call.access.is_admin)
-        return ServerView.of_update(call, details).show(server)
-
-    return show
+async def shown_after_change(database: Transactions, call: ComputeCall, server: Server) -> dict[str, Any]:
+    """A server that was just changed, with the members that the answer of an update has."""
+    details = await database.read(service.details_of, [server], of_hosts=call.access.is_admin)
+    return ServerView.of_update(call, details).show(server)
 
 
 def _listed(connection: Connection, call: ComputeCall, listing: ServerListing, limit: int, whole: bool) -> bytes:
