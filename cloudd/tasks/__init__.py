@@ -31,6 +31,7 @@ This package knows no service.
 from ._errors import Interrupted, LeaseLost, NoSuchTask, TaskError, TaskFailed, WrongState
 from ._execution import Ended
 from ._kind import UNDO, Fields, Form, Kind, Retry, Step
+from ._open import open_payloads
 from ._operators import call_off
 from ._rows import LATE, submit, submit_on_each_node
 from ._runner import Runner, by_name
@@ -58,6 +59,7 @@ __all__ = [
     "WrongState",
     "by_name",
     "call_off",
+    "open_payloads",
     "submit",
     "submit_on_each_node",
     "wait_for_end",
