@@ -29,7 +29,7 @@ from cloudd.network import (
     one_port,
     update_port,
 )
-from cloudd.tasks import submit
+from cloudd.tasks import open_payloads, submit
 
 from ._errors import BadComputeValue, ComputeConflict, ComputeError, NoSuchRecord, QuotaExceeded
 from ._forms import ATTACH, DETACH
@@ -110,11 +110,13 @@ def attach(connection: Connection, order: Order, wanted: NewInterface) -> Plugge
 def detach(connection: Connection, order: Order, port_id: str) -> None:
     """
     :raises NoSuchRecord: there is no such server, or it has no such port
-    :raises ComputeConflict: it is locked or in another state
+    :raises ComputeConflict: it is locked or in another state, or the port is still being attached
     """
     server = allowed(connection, order, "detach_interface")
     if port_id not in {each.port_id for each in server.interfaces}:
         raise NoSuchRecord(f"Port {port_id[:64]} is not attached to instance {server.id}")
+    if {"server_id": server.id, "port_id": port_id} in open_payloads(connection, [ATTACH]):
+        raise ComputeConflict(f"Port {port_id} is being attached to instance {server.id}: try again when it is.")
     _have_done(connection, order, server, port_id, detach=True)
 
 

@@ -69,6 +69,7 @@ class PresenceTests(ServiceCase):
         )  # fmt: skip
         self.assertEqual((node["roles"], node["silent"]), (["api", "authority", "tasks"], False))
         self.assertEqual(node["load"]["tasks"], 0)
+        self.assertGreater(node["load"]["up_s"], 0)  # this machine's
         self.assertFalse(machine.work.held)
         again = self.house.machine("one", resources=machine.resources)
         again.nodes.lead()

@@ -95,11 +95,12 @@ class InterfaceTests(ServerCase):
         await self.refused(404, "itemNotFound", ALICE, "GET", f"{path}/{first['port_id']}")
 
     async def test_detach(self) -> None:
-        """Ordered once, however often it is asked for; its rows stay until the host has done it."""
+        """Once it is attached; ordered once, however often it is asked for; its rows stay until it is done."""
         server_id = self.add()
         made = await self.attach(server_id, net_id=self.net().id)
-        self.forget_tasks()
         path = f"/servers/{server_id}/os-interface/{made['port_id']}"
+        self.assertIn("is being attached", await self.refused(409, "conflictingRequest", ALICE, "DELETE", path))
+        self.forget_tasks()
         for version in VERSIONS[:2]:
             await self.fits("interfaces", "delete_interface", ALICE, "DELETE", path, version)
         payload = {"server_id": server_id, "port_id": made["port_id"]}
