@@ -20,7 +20,6 @@ Writes are one after another in the whole cloud, so quotas hold however many ask
 
 from ._claims import (
     Claim,
-    NoRoom,
     claim_resize,
     claimed,
     claims_of,
@@ -35,6 +34,7 @@ from ._errors import (
     ComputeConflict,
     ComputeError,
     ComputeForbidden,
+    NoRoom,
     NoSuchRecord,
     QuotaExceeded,
 )

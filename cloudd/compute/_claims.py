@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, fun
 from cloudd.database import now_us, tables
 from cloudd.interfaces.scheduling import Need
 
-from ._errors import ComputeConflict
+from ._errors import NoRoom
 from ._facts import Flavor
 from ._server_facts import Server
 
@@ -52,16 +52,6 @@ def _sums(each: Select[Any]) -> Select[Any]:
 _IDS: Any = bindparam("ids", expanding=True)
 _SUMS, _SUMS_OF = _sums(_EACH), _sums(_EACH.where(_c.node_id.in_(_IDS)))
 _OF_SERVERS = select(_table).where(_c.server_id.in_(_IDS)).order_by(_c.server_id, _c.purpose)
-
-
-class NoRoom(ComputeConflict):
-    """
-    A host has not what a server would take of it; nothing was changed.
-
-    Nova tells so with 400 where a resize is asked for.
-    """
-
-    status = 400
 
 
 @frozen

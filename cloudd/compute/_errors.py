@@ -21,6 +21,14 @@ class BadComputeValue(ComputeError):
     """A value has the wrong form, or does not fit the others (400)."""
 
 
+class NoRoom(ComputeError):
+    """
+    No host that may have the server has room for it (400, as Nova answers a resize); nothing was changed.
+
+    The cause begins with ``No valid host was found.`` and names what was in the way.
+    """
+
+
 class ComputeForbidden(ComputeError):
     """Whoever asks may not do this (403)."""
 
