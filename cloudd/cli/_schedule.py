@@ -71,13 +71,13 @@ def schedule_view(found: Schedule) -> RenderableType:
     end = Text(f"{outcome}: {found.cause}" if found.cause else outcome, style="red" if found.cause else "green")
     left = found.total - len(found.hosts)
     more = [Text(f"{left} more hosts: see --limit")] if left > 0 else []
-    return Group(*lines, _table(found), *more, end)
+    return Group(*lines, *([_table(found)] if found.hosts else []), *more, end)
 
 
 def _table(found: Schedule) -> Table:
     table = Table(box=None, pad_edge=False)
     names = list(found.weighers)
-    for name in ("host", "zone", "vcpus", "memory", "disk", "servers", "weight"):
+    for name in ("host", "zone", "free vcpus", "memory", "disk", "servers", "weight"):
         table.add_column(name, justify="left" if name in {"host", "zone"} else "right")
     for name in names:
         table.add_column(f"{name} x {found.weighers[name]:g}", justify="right")

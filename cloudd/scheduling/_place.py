@@ -96,7 +96,8 @@ def _refuse_all(connection: Connection, ids: Sequence[str], details: str) -> Non
 
 def _order(task: Task) -> Order:
     payload = task.payload
-    return Order(task.request_id, tuple(payload.get("avoid", ())), payload.get("tries", 0))
+    avoid, cause = tuple(payload.get("avoid", ())), str(payload.get("cause", ""))
+    return Order(task.request_id, avoid, payload.get("tries", 0), cause)
 
 
 def _by_refusal(refused: dict[str, Refusal]) -> dict[Refusal, list[str]]:

@@ -53,12 +53,18 @@ class Order:
     What a task was ordered to do.
 
     :ivar avoid: ids of nodes
-    :ivar tries: how many times it was tried elsewhere before
+    :ivar tries: how many times it was tried elsewhere before, and ``cause`` why it failed there last
     """
 
     request_id: str
     avoid: tuple[str, ...] = ()
     tries: int = 0
+    cause: str = ""
+
+    def with_history(self, details: str) -> str:
+        """What administrators read of a server that gets no host."""
+        before = f"it could not be started on {len(self.avoid)} hosts before, at last: {self.cause}"
+        return f"{details}\n{before}" if self.cause else details
 
     def build(self, server_id: str) -> Fields:
         """Payload of the task that builds a server."""
@@ -104,7 +110,7 @@ def place(
             (placed.waiting if waits else placed.refused).update({each.id: refused for each in left})
         _write(connection, placement, [each for each in servers if each.id in board.chosen], board.chosen, order)
     for server_id, refused in placed.refused.items():
-        refuse(connection, server_id, refused.message, refused.details)
+        refuse(connection, server_id, refused.message, order.with_history(refused.details))
     placed.hosts.update({server_id: host.name for server_id, host in board.chosen.items()})
     placed.seen.extend(board.seen.values())
     return placed

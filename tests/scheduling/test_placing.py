@@ -142,6 +142,23 @@ class PlacingTests(TestCase):
         self.assertEqual((list(placed.hosts), list(placed.refused)), (ids[:2], ids[2:]))
         self.assertIn("after 2 servers of the same request were placed", placed.refused[ids[2]].details)
 
+    async def test_refused_after_a_failed_start(self) -> None:
+        """A host on which it failed to start is not taken again; administrators read why it failed there."""
+
+        def prepare(connection: Connection) -> list[str]:
+            add_host(connection, "c1")
+            return add_servers(connection, add_size(connection))
+
+        (server_id,) = await self.write(prepare)
+        await self.placed([server_id], order=Order("req-1", ("node-c1",), 1, "the disk is full"))
+        fault = (await self.server(server_id)).fault
+        assert isinstance(fault, Fault)
+        words = "No host is left on which the server has not failed to start."
+        self.assertEqual(fault.message, f"No valid host was found. {words}")
+        self.assertEqual(
+            fault.details.splitlines()[-1], "it could not be started on 1 hosts before, at last: the disk is full"
+        )
+
     async def test_nobody_yet(self) -> None:
         """Without hosts, and where they are silent, it may be better soon; for how long, the caller decides."""
         ids = await self.write(lambda connection: add_servers(connection, add_size(connection)))
