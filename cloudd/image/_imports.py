@@ -145,7 +145,7 @@ def import_kinds(resources: Any, store: IObjectStore, fetcher: Fetcher, quota: Q
             steps=(Step("data", steps.data), Step("use", steps.use)),
             retry=Retry(attempts=5, first_s=1.0, longest_s=30.0),
             undo=steps.undo,
-            share=0.5,  # others' servers set their pace
+            share=0.125,  # others' servers set their pace
         ),
     )
 

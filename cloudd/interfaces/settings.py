@@ -330,7 +330,7 @@ class EventSettings:
 class TaskSettings:
     """Work that outlives its process: see docs/tasks.md."""
 
-    parallel: int = setting(4, "most tasks that run on this host at one time", unit="tasks", minimum=1, maximum=256)
+    parallel: int = setting(16, "most tasks that run on this host at one time", unit="tasks", minimum=1, maximum=256)
     lease_s: float = setting(
         15.0,
         "how long the task of a process that died waits until another one goes on with it",
