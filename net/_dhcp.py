@@ -95,9 +95,8 @@ def _option_lines(options: list[tuple[str, int, str]]) -> Iterator[str]:
     usual = {version: max((n, text) for (of, text), n in counts.items() if of == version)[1] for version, _ in counts}
     for _, text in sorted(usual.items()):
         yield from text.splitlines()
-    for tap, version, text in sorted(options):
-        if text != usual[version]:
-            yield from (f"tag:{tap},{line}" for line in text.splitlines())
+    for tap, _, text in sorted(each for each in options if each[2] != usual[each[1]]):
+        yield from (f"tag:{tap},{line}" for line in text.splitlines())
 
 
 def plan_dhcp(plan: Plan, folder: Path, prefix: str) -> Served:

@@ -128,9 +128,10 @@ class Dhcp:
 
     def _former(self, served: Served) -> Former:
         """Note whose leases are in the way, or may be."""
-        hosts, leases, noted = (_text_of(self._folder / name) or "" for name in ("hosts", "leases", "former"))
+        hosts, noted = (_text_of(self._folder / name) or "" for name in ("hosts", "former"))
         if hosts == served.hosts and not noted:
             return Former({}, frozenset())
+        leases = _text_of(self._folder / "leases") or ""
         former = former_of(noted, hosts, served.hosts, leases)
         self._note(former, noted)
         return former
