@@ -10,6 +10,7 @@ from cloudd.image import (
     ImageConflict,
     ImageError,
     ImageForbidden,
+    NoSuchDefinition,
     NoSuchImage,
     NoSuchMember,
     OverQuota,
@@ -26,6 +27,7 @@ _STATUS: tuple[tuple[type[ImageError], int], ...] = (
     (ImageForbidden, 403),
     (NoSuchImage, 404),
     (NoSuchMember, 404),
+    (NoSuchDefinition, 404),
     (ImageConflict, 409),
     (OverQuota, 413),
 )
