@@ -26,7 +26,7 @@ RESOURCE_TYPES: Final = (
 )
 
 
-class Kind(StrEnum):
+class DefinitionKind(StrEnum):
     """What stands in a namespace; the words of the API's paths, in the singular."""
 
     OBJECT = "object"

@@ -19,7 +19,7 @@ from cloudd.database import now_us, tables
 from cloudd.identity import Access
 
 from ._errors import BadImageValue, ImageConflict, ImageForbidden, NoSuchDefinition
-from ._metadef_facts import MAX_NAMESPACES, NAMESPACE_SORT_KEYS, Kind, Namespace, NamespaceListing
+from ._metadef_facts import MAX_NAMESPACES, NAMESPACE_SORT_KEYS, DefinitionKind, Namespace, NamespaceListing
 
 _table, _definitions = tables.metadef_namespace, tables.metadef
 _c = _table.c
@@ -172,7 +172,9 @@ def beyond(order: Sequence[Any], at: Sequence[Any], *, descending: bool) -> Colu
 
 def _is_for(resource_types: Sequence[str]) -> ColumnElement[bool]:
     d = _definitions.c
-    return exists().where(d.namespace_id == _c.id, d.kind == Kind.RESOURCE_TYPE.value, d.name.in_(resource_types))
+    return exists().where(
+        d.namespace_id == _c.id, d.kind == DefinitionKind.RESOURCE_TYPE.value, d.name.in_(resource_types)
+    )
 
 
 def _enforce_free(connection: Connection, name: str) -> None:

@@ -26,8 +26,8 @@ from ._metadef_facts import (
     MAX_DEFINITIONS,
     RESOURCE_TYPES,
     Definition,
+    DefinitionKind,
     DefinitionListing,
-    Kind,
     Namespace,
 )
 from ._metadef_namespaces import (
@@ -46,13 +46,13 @@ _CHUNK = 500
 
 #: What Glance calls each kind in a refusal.
 _WORDS: Final = {
-    Kind.OBJECT: "metadata definition object",
-    Kind.PROPERTY: "metadata definition property",
-    Kind.TAG: "metadata definition tag",
-    Kind.RESOURCE_TYPE: "resource-type association",
+    DefinitionKind.OBJECT: "metadata definition object",
+    DefinitionKind.PROPERTY: "metadata definition property",
+    DefinitionKind.TAG: "metadata definition tag",
+    DefinitionKind.RESOURCE_TYPE: "resource-type association",
 }
 
-Definitions = Mapping[Kind, Sequence[Definition]]
+Definitions = Mapping[DefinitionKind, Sequence[Definition]]
 IN_ORDER: Final = DefinitionListing()
 
 
@@ -72,7 +72,7 @@ def create_filled(
 
 
 def add_definitions(
-    connection: Connection, access: Access, namespace: str, kind: Kind, wanted: Sequence[Definition]
+    connection: Connection, access: Access, namespace: str, kind: DefinitionKind, wanted: Sequence[Definition]
 ) -> list[Definition]:
     """
     All or none; gives them as they are now.
@@ -86,7 +86,7 @@ def add_definitions(
 
 
 def replace_definitions(
-    connection: Connection, access: Access, namespace: str, kind: Kind, wanted: Sequence[Definition]
+    connection: Connection, access: Access, namespace: str, kind: DefinitionKind, wanted: Sequence[Definition]
 ) -> list[Definition]:
     """
     The same in the place of all of that kind.
@@ -99,7 +99,9 @@ def replace_definitions(
     return _insert(connection, found, kind, wanted)
 
 
-def one_definition(connection: Connection, access: Access, namespace: str, kind: Kind, name: str) -> Definition:
+def one_definition(
+    connection: Connection, access: Access, namespace: str, kind: DefinitionKind, name: str
+) -> Definition:
     """
     :raises NoSuchDefinition: there is none, or who asks may not see the namespace
     """
@@ -107,7 +109,7 @@ def one_definition(connection: Connection, access: Access, namespace: str, kind:
 
 
 def definitions_of(
-    connection: Connection, access: Access, namespace: str, kind: Kind, listing: DefinitionListing = IN_ORDER
+    connection: Connection, access: Access, namespace: str, kind: DefinitionKind, listing: DefinitionListing = IN_ORDER
 ) -> list[Definition]:
     """
     One page.
@@ -135,9 +137,9 @@ def all_definitions(connection: Connection, access: Access, namespace: str) -> t
     :raises NoSuchDefinition: there is none, or who asks may not see it
     """
     found = one_namespace(connection, access, namespace)
-    content: dict[Kind, list[Definition]] = {kind: [] for kind in Kind}
+    content: dict[DefinitionKind, list[Definition]] = {kind: [] for kind in DefinitionKind}
     for row in connection.execute(select(_table).where(_c.namespace_id == found.id).order_by(_c.name)):
-        content[Kind(row.kind)].append(_read(row))
+        content[DefinitionKind(row.kind)].append(_read(row))
     return found, content
 
 
@@ -147,13 +149,13 @@ def resource_types_of(connection: Connection, namespaces: Sequence[Namespace]) -
     ids = list(found)
     for start in range(0, len(ids), _CHUNK):
         query = select(_table).where(_c.namespace_id.in_(ids[start : start + _CHUNK]))
-        for row in connection.execute(query.where(_c.kind == Kind.RESOURCE_TYPE.value).order_by(_c.name)):
+        for row in connection.execute(query.where(_c.kind == DefinitionKind.RESOURCE_TYPE.value).order_by(_c.name)):
             found[row.namespace_id].append(_read(row))
     return found
 
 
 def change_definition(
-    connection: Connection, access: Access, namespace: str, kind: Kind, name: str, wanted: Definition
+    connection: Connection, access: Access, namespace: str, kind: DefinitionKind, name: str, wanted: Definition
 ) -> Definition:
     """
     Another content, and another name where ``wanted`` has one.
@@ -173,7 +175,7 @@ def change_definition(
     return _one(connection, found, kind, wanted.name)
 
 
-def drop_definition(connection: Connection, access: Access, namespace: str, kind: Kind, name: str) -> None:
+def drop_definition(connection: Connection, access: Access, namespace: str, kind: DefinitionKind, name: str) -> None:
     """
     :raises NoSuchDefinition: there is none, or who asks may not see the namespace
     :raises ImageForbidden: who asks is no administrator, or the namespace is protected
@@ -183,7 +185,7 @@ def drop_definition(connection: Connection, access: Access, namespace: str, kind
     connection.execute(delete(_table).where(_its(found, kind), _c.name == name))
 
 
-def drop_definitions(connection: Connection, access: Access, namespace: str, kind: Kind) -> None:
+def drop_definitions(connection: Connection, access: Access, namespace: str, kind: DefinitionKind) -> None:
     """
     All of that kind.
 
@@ -204,7 +206,7 @@ def known_resource_types(connection: Connection, access: Access) -> dict[str, in
     enforce_looker(access)
     joined = _table.join(_namespaces, _namespaces.c.id == _c.namespace_id)
     query = select(_c.name, func.min(_c.created_us)).select_from(joined)
-    query = query.where(_c.kind == Kind.RESOURCE_TYPE.value, visible(access)).group_by(_c.name)
+    query = query.where(_c.kind == DefinitionKind.RESOURCE_TYPE.value, visible(access)).group_by(_c.name)
     others: dict[str, int | None] = dict(connection.execute(query).tuples().all())
     return dict(sorted({**others, **dict.fromkeys(RESOURCE_TYPES)}.items()))
 
@@ -212,18 +214,20 @@ def known_resource_types(connection: Connection, access: Access) -> dict[str, in
 # ---- rows
 
 
-def _its(namespace: Namespace, kind: Kind) -> ColumnElement[bool]:
+def _its(namespace: Namespace, kind: DefinitionKind) -> ColumnElement[bool]:
     return (_c.namespace_id == namespace.id) & (_c.kind == kind.value)
 
 
-def _one(connection: Connection, namespace: Namespace, kind: Kind, name: str) -> Definition:
+def _one(connection: Connection, namespace: Namespace, kind: DefinitionKind, name: str) -> Definition:
     row = connection.execute(select(_table).where(_its(namespace, kind), _c.name == name)).first()
     if row is None:
         raise NoSuchDefinition(f"The {_WORDS[kind]} with name={name[:80]} was not found in namespace={namespace.name}.")
     return _read(row)
 
 
-def _insert(connection: Connection, namespace: Namespace, kind: Kind, wanted: Sequence[Definition]) -> list[Definition]:
+def _insert(
+    connection: Connection, namespace: Namespace, kind: DefinitionKind, wanted: Sequence[Definition]
+) -> list[Definition]:
     _enforce_free(connection, namespace, kind, [each.name for each in wanted])
     now = connection.execute(select(now_us())).scalar_one()
     rows = [
@@ -238,7 +242,7 @@ def _insert(connection: Connection, namespace: Namespace, kind: Kind, wanted: Se
     return [evolve(each, created_us=now, updated_us=now) for each in wanted]
 
 
-def _enforce_free(connection: Connection, namespace: Namespace, kind: Kind, names: Sequence[str]) -> None:
+def _enforce_free(connection: Connection, namespace: Namespace, kind: DefinitionKind, names: Sequence[str]) -> None:
     taken = _names(connection, namespace, kind)
     for name in names:
         if name in taken:
@@ -246,7 +250,7 @@ def _enforce_free(connection: Connection, namespace: Namespace, kind: Kind, name
         taken.add(name)
 
 
-def _names(connection: Connection, namespace: Namespace, kind: Kind) -> set[str]:
+def _names(connection: Connection, namespace: Namespace, kind: DefinitionKind) -> set[str]:
     return set(connection.execute(select(_c.name).where(_its(namespace, kind))).scalars())
 
 

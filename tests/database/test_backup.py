@@ -33,9 +33,8 @@ from cloudd.compute import (
 from cloudd.database import BackupError, backup, migrate, open_control_database, read_backup, restore, tables
 from cloudd.database._control import control_url, make_engine
 from cloudd.database.tables import metadata, node_authority, task
-from cloudd.image import Image, _member_rows
+from cloudd.image import Definition, DefinitionKind, Image, Namespace, _member_rows, create_filled
 from cloudd.image import _rows as _image_rows
-from cloudd.image.metadefs import Definition, Kind, Namespace, create_filled
 from cloudd.network import Network, Port, Subnet, create_network, create_port, create_subnet
 from cloudd.network import set_quota as set_network_quota
 from cloudd.nodes import Release, _leases, _releases, _rows, _tokens
@@ -105,7 +104,9 @@ def note_metadefs(place: Path | str) -> None:
     engine = make_engine(control_url(place))
     with engine.begin() as connection:
         wanted = Namespace(name="ö", project_id="p", display_name="Ö")
-        create_filled(connection, an_access("root", "p0", "admin"), wanted, {Kind.TAG: [Definition(name="☁")]})
+        create_filled(
+            connection, an_access("root", "p0", "admin"), wanted, {DefinitionKind.TAG: [Definition(name="☁")]}
+        )
     engine.dispose()
 
 

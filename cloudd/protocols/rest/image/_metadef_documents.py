@@ -14,8 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from cloudd.image import ImageForbidden
-from cloudd.image.metadefs import Definition, Definitions, Kind, Namespace
+from cloudd.image import Definition, DefinitionKind, Definitions, ImageForbidden, Namespace
 
 from .._documents import Document, decode_document, read_bytes
 from .._face import Call
@@ -150,10 +149,10 @@ def wanted_namespace(body: NamespaceBody) -> Namespace:
 def wanted_content(body: NamespaceBody) -> Definitions:
     """What a namespace holds at first."""
     return {
-        Kind.OBJECT: [wanted_object(each, f"objects[{at}].") for at, each in enumerate(body.objects)],
-        Kind.PROPERTY: [wanted_property(name, each) for name, each in body.properties.items()],
-        Kind.TAG: [Definition(name=each.name) for each in body.tags],
-        Kind.RESOURCE_TYPE: [wanted_resource_type(each) for each in body.resource_type_associations],
+        DefinitionKind.OBJECT: [wanted_object(each, f"objects[{at}].") for at, each in enumerate(body.objects)],
+        DefinitionKind.PROPERTY: [wanted_property(name, each) for name, each in body.properties.items()],
+        DefinitionKind.TAG: [Definition(name=each.name) for each in body.tags],
+        DefinitionKind.RESOURCE_TYPE: [wanted_resource_type(each) for each in body.resource_type_associations],
     }
 
 

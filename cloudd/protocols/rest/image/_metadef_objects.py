@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from cloudd.image import metadefs
-from cloudd.image.metadefs import Kind
+from cloudd import image as service
+from cloudd.image import DefinitionKind
 from cloudd.interfaces.application import Transactions
 
 from .._face import Call
@@ -24,41 +24,41 @@ class ObjectRoutes:
     async def list_objects(self, call: Call, namespace: str) -> Answer:
         """All of a namespace; by `sort_key`, `limit` and `marker`."""
         place, listing = namespace_in(call), definition_listing(call.query)
-        found = await self._database.read(metadefs.definitions_of, call.access, place, Kind.OBJECT, listing)
+        found = await self._database.read(service.definitions_of, call.access, place, DefinitionKind.OBJECT, listing)
         return Answer(200, {"objects": [show_object(place, each) for each in found], "schema": f"{SCHEMA}/objects"})
 
     @route("POST", "/v2/metadefs/namespaces/{namespace}/objects")
     async def create(self, call: Call, namespace: str) -> Answer:
         """201 with the new one; for administrators."""
         wanted = wanted_object(await read_definition(call, ObjectBody))
-        place = namespace_in(call), Kind.OBJECT
-        (made,) = await self._database.write(metadefs.add_definitions, call.access, *place, [wanted])
+        place = namespace_in(call), DefinitionKind.OBJECT
+        (made,) = await self._database.write(service.add_definitions, call.access, *place, [wanted])
         return Answer(201, show_object(place[0], made))
 
     @route("DELETE", "/v2/metadefs/namespaces/{namespace}/objects")
     async def delete_all(self, call: Call, namespace: str) -> Answer:
         """204: all of a namespace; for administrators."""
-        await self._database.write(metadefs.drop_definitions, call.access, namespace_in(call), Kind.OBJECT)
+        await self._database.write(service.drop_definitions, call.access, namespace_in(call), DefinitionKind.OBJECT)
         return Answer(204)
 
     @route("GET", "/v2/metadefs/namespaces/{namespace}/objects/{name}")
     async def show(self, call: Call, namespace: str, name: str) -> Answer:
         """One object."""
-        place = namespace_in(call), Kind.OBJECT, name_in(call)
-        found = await self._database.read(metadefs.one_definition, call.access, *place)
+        place = namespace_in(call), DefinitionKind.OBJECT, name_in(call)
+        found = await self._database.read(service.one_definition, call.access, *place)
         return Answer(200, show_object(place[0], found))
 
     @route("PUT", "/v2/metadefs/namespaces/{namespace}/objects/{name}")
     async def update(self, call: Call, namespace: str, name: str) -> Answer:
         """200: another one in its place, maybe of another name; for administrators."""
         wanted = wanted_object(await read_definition(call, ObjectBody))
-        place = namespace_in(call), Kind.OBJECT, name_in(call)
-        changed = await self._database.write(metadefs.change_definition, call.access, *place, wanted)
+        place = namespace_in(call), DefinitionKind.OBJECT, name_in(call)
+        changed = await self._database.write(service.change_definition, call.access, *place, wanted)
         return Answer(200, show_object(place[0], changed))
 
     @route("DELETE", "/v2/metadefs/namespaces/{namespace}/objects/{name}")
     async def delete(self, call: Call, namespace: str, name: str) -> Answer:
         """204; for administrators."""
-        place = namespace_in(call), Kind.OBJECT, name_in(call)
-        await self._database.write(metadefs.drop_definition, call.access, *place)
+        place = namespace_in(call), DefinitionKind.OBJECT, name_in(call)
+        await self._database.write(service.drop_definition, call.access, *place)
         return Answer(204)

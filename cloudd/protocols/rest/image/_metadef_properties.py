@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from cloudd.image import NoSuchDefinition, metadefs
-from cloudd.image.metadefs import Definition, Kind
+from cloudd import image as service
+from cloudd.image import Definition, DefinitionKind, NoSuchDefinition
 from cloudd.interfaces.application import Transactions
 
 from .._face import Call
@@ -25,21 +25,21 @@ class PropertyRoutes:
     async def list_properties(self, call: Call, namespace: str) -> Answer:
         """All of a namespace, by name."""
         place = namespace_in(call)
-        found = await self._database.read(metadefs.definitions_of, call.access, place, Kind.PROPERTY)
+        found = await self._database.read(service.definitions_of, call.access, place, DefinitionKind.PROPERTY)
         return Answer(200, {"properties": show_properties(found)})
 
     @route("POST", "/v2/metadefs/namespaces/{namespace}/properties")
     async def create(self, call: Call, namespace: str) -> Answer:
         """201 with the new one; for administrators."""
         wanted = await _wanted(call)
-        place = namespace_in(call), Kind.PROPERTY
-        (made,) = await self._database.write(metadefs.add_definitions, call.access, *place, [wanted])
+        place = namespace_in(call), DefinitionKind.PROPERTY
+        (made,) = await self._database.write(service.add_definitions, call.access, *place, [wanted])
         return Answer(201, show_property(made))
 
     @route("DELETE", "/v2/metadefs/namespaces/{namespace}/properties")
     async def delete_all(self, call: Call, namespace: str) -> Answer:
         """204: all of a namespace; for administrators."""
-        await self._database.write(metadefs.drop_definitions, call.access, namespace_in(call), Kind.PROPERTY)
+        await self._database.write(service.drop_definitions, call.access, namespace_in(call), DefinitionKind.PROPERTY)
         return Answer(204)
 
     @route("GET", "/v2/metadefs/namespaces/{namespace}/properties/{name}")
@@ -48,28 +48,28 @@ class PropertyRoutes:
         name = name_in(call)
         resource_type = call.query.get("resource_type")
         name = await self._bare(call, name, resource_type) if resource_type else name
-        place = namespace_in(call), Kind.PROPERTY, name
-        return Answer(200, show_property(await self._database.read(metadefs.one_definition, call.access, *place)))
+        place = namespace_in(call), DefinitionKind.PROPERTY, name
+        return Answer(200, show_property(await self._database.read(service.one_definition, call.access, *place)))
 
     @route("PUT", "/v2/metadefs/namespaces/{namespace}/properties/{name}")
     async def update(self, call: Call, namespace: str, name: str) -> Answer:
         """200: another one in its place, maybe of another name; for administrators."""
         wanted = await _wanted(call)
-        place = namespace_in(call), Kind.PROPERTY, name_in(call)
-        changed = await self._database.write(metadefs.change_definition, call.access, *place, wanted)
+        place = namespace_in(call), DefinitionKind.PROPERTY, name_in(call)
+        changed = await self._database.write(service.change_definition, call.access, *place, wanted)
         return Answer(200, show_property(changed))
 
     @route("DELETE", "/v2/metadefs/namespaces/{namespace}/properties/{name}")
     async def delete(self, call: Call, namespace: str, name: str) -> Answer:
         """204; for administrators."""
-        place = namespace_in(call), Kind.PROPERTY, name_in(call)
-        await self._database.write(metadefs.drop_definition, call.access, *place)
+        place = namespace_in(call), DefinitionKind.PROPERTY, name_in(call)
+        await self._database.write(service.drop_definition, call.access, *place)
         return Answer(204)
 
     async def _bare(self, call: Call, name: str, resource_type: str) -> str:
         """Its name without the prefix."""
-        place = namespace_in(call), Kind.RESOURCE_TYPE, resource_type
-        found = await self._database.read(metadefs.one_definition, call.access, *place)
+        place = namespace_in(call), DefinitionKind.RESOURCE_TYPE, resource_type
+        found = await self._database.read(service.one_definition, call.access, *place)
         prefix: str = found.content.get("prefix", "")
         if not prefix or not name.startswith(prefix):
             raise NoSuchDefinition(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from cloudd.image.metadefs import NAMESPACE_VISIBILITIES, DefinitionListing, NamespaceListing
+from cloudd.image import NAMESPACE_VISIBILITIES, DefinitionListing, NamespaceListing
 
 from .._face import Call
 from .._faults import bad_request

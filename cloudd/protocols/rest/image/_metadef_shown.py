@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from cloudd.image.metadefs import Definition, Definitions, Kind, Namespace
+from cloudd.image import Definition, DefinitionKind, Definitions, Namespace
 
 from .._times import whole_zulu
 
@@ -28,12 +28,12 @@ def show_namespace(namespace: Namespace, content: Definitions, prefix: str = "")
 
     :param prefix: before each name of a property
     """
-    objects = [show_object(namespace.name, each, prefix) for each in content.get(Kind.OBJECT, ())]
+    objects = [show_object(namespace.name, each, prefix) for each in content.get(DefinitionKind.OBJECT, ())]
     held = {
         "objects": objects,
-        "resource_type_associations": show_resource_types(content.get(Kind.RESOURCE_TYPE, ())),
-        "properties": show_properties(content.get(Kind.PROPERTY, ()), prefix),
-        "tags": show_names(content.get(Kind.TAG, ())),
+        "resource_type_associations": show_resource_types(content.get(DefinitionKind.RESOURCE_TYPE, ())),
+        "properties": show_properties(content.get(DefinitionKind.PROPERTY, ()), prefix),
+        "tags": show_names(content.get(DefinitionKind.TAG, ())),
     }
     return {
         **_without_nothing({"display_name": namespace.display_name, "description": namespace.description}),

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from cloudd.image import BadImageValue, metadefs
-from cloudd.image.metadefs import MAX_DEFINITION_NAME, Definition, Kind
+from cloudd import image as service
+from cloudd.image import MAX_DEFINITION_NAME, BadImageValue, Definition, DefinitionKind
 from cloudd.interfaces.application import Transactions
 
 from .._face import Call
@@ -25,7 +25,7 @@ class TagRoutes:
     async def list_tags(self, call: Call, namespace: str) -> Answer:
         """All of a namespace; by `sort_key`, `limit` and `marker`."""
         place, listing = namespace_in(call), definition_listing(call.query)
-        found = await self._database.read(metadefs.definitions_of, call.access, place, Kind.TAG, listing)
+        found = await self._database.read(service.definitions_of, call.access, place, DefinitionKind.TAG, listing)
         return Answer(200, {"tags": show_names(found)})
 
     @route("POST", "/v2/metadefs/namespaces/{namespace}/tags")
@@ -33,14 +33,14 @@ class TagRoutes:
         """201: these in the place of all others, with `X-OpenStack-Append: true` besides them; for administrators."""
         wanted = [Definition(name=each.name) for each in (await read_definition(call, TagsBody)).tags]
         appended = meaning_of((call.request.header(b"x-openstack-append") or b"").decode("latin-1"))
-        write = metadefs.add_definitions if appended or not wanted else metadefs.replace_definitions
-        await self._database.write(write, call.access, namespace_in(call), Kind.TAG, wanted)
+        write = service.add_definitions if appended or not wanted else service.replace_definitions
+        await self._database.write(write, call.access, namespace_in(call), DefinitionKind.TAG, wanted)
         return Answer(201, {"tags": show_names(wanted)})
 
     @route("DELETE", "/v2/metadefs/namespaces/{namespace}/tags")
     async def delete_all(self, call: Call, namespace: str) -> Answer:
         """204: all of a namespace; for administrators."""
-        await self._database.write(metadefs.drop_definitions, call.access, namespace_in(call), Kind.TAG)
+        await self._database.write(service.drop_definitions, call.access, namespace_in(call), DefinitionKind.TAG)
         return Answer(204)
 
     @route("POST", "/v2/metadefs/namespaces/{namespace}/tags/{name}")
@@ -49,26 +49,28 @@ class TagRoutes:
         name = name_in(call)
         if len(name) > MAX_DEFINITION_NAME:
             raise BadImageValue(f"name: longer than {MAX_DEFINITION_NAME} characters.")
-        place = namespace_in(call), Kind.TAG, [Definition(name=name)]
-        (made,) = await self._database.write(metadefs.add_definitions, call.access, *place)
+        place = namespace_in(call), DefinitionKind.TAG, [Definition(name=name)]
+        (made,) = await self._database.write(service.add_definitions, call.access, *place)
         return Answer(201, show_tag(made))
 
     @route("GET", "/v2/metadefs/namespaces/{namespace}/tags/{name}")
     async def show(self, call: Call, namespace: str, name: str) -> Answer:
         """One tag."""
-        place = namespace_in(call), Kind.TAG, name_in(call)
-        return Answer(200, show_tag(await self._database.read(metadefs.one_definition, call.access, *place)))
+        place = namespace_in(call), DefinitionKind.TAG, name_in(call)
+        return Answer(200, show_tag(await self._database.read(service.one_definition, call.access, *place)))
 
     @route("PUT", "/v2/metadefs/namespaces/{namespace}/tags/{name}")
     async def update(self, call: Call, namespace: str, name: str) -> Answer:
         """200: it has another name; for administrators."""
         wanted = Definition(name=(await read_definition(call, TagBody)).name)
-        place = namespace_in(call), Kind.TAG, name_in(call)
-        changed = await self._database.write(metadefs.change_definition, call.access, *place, wanted)
+        place = namespace_in(call), DefinitionKind.TAG, name_in(call)
+        changed = await self._database.write(service.change_definition, call.access, *place, wanted)
         return Answer(200, show_tag(changed))
 
     @route("DELETE", "/v2/metadefs/namespaces/{namespace}/tags/{name}")
     async def delete(self, call: Call, namespace: str, name: str) -> Answer:
         """204; for administrators."""
-        await self._database.write(metadefs.drop_definition, call.access, namespace_in(call), Kind.TAG, name_in(call))
+        await self._database.write(
+            service.drop_definition, call.access, namespace_in(call), DefinitionKind.TAG, name_in(call)
+        )
         return Answer(204)

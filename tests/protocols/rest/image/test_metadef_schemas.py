@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 
 from .cloud import ADMIN, ALICE
 from .test_metadef_namespaces import SPACES, NamespaceCase

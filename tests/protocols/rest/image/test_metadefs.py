@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudd.image import _metadefs
-from cloudd.image.metadefs import RESOURCE_TYPES
+from cloudd.image import RESOURCE_TYPES, _metadefs
 
 from .cloud import ADMIN, ALICE, BOB
 from .test_metadef_namespaces import SPACES, NamespaceCase
@@ -132,7 +131,7 @@ class TagTests(NamespaceCase):
         """In the place of all, or besides them; an empty list changes nothing."""
         await self.space("n")
 
-        async def put(status: int, *names: str, **headers: str) -> Any:
+        async def put(status: int, *names: str, **headers: Any) -> bool:
             body = {"tags": [{"name": name} for name in names]}
             return (await self.call(ADMIN, "POST", f"{N}/tags", body, **headers)).status == status
 
