@@ -30,6 +30,7 @@ from ._errors import (
     ImageForbidden,
     NoSuchDefinition,
     NoSuchImage,
+    NoSuchImport,
     NoSuchMember,
     OverQuota,
     SourceBroken,
@@ -46,7 +47,7 @@ from ._facts import (
     Member,
 )
 from ._fetch import Fetcher
-from ._import_rows import ImportTask
+from ._import_rows import ImportListing, ImportTask
 from ._imports import Imports, import_kinds
 from ._inspection import Findings, Inspector, unfit
 from ._metadef_facts import (
@@ -119,6 +120,7 @@ __all__ = [
     "ImageForbidden",
     "ImageQuery",
     "Images",
+    "ImportListing",
     "ImportTask",
     "Imports",
     "Inspector",
@@ -127,6 +129,7 @@ __all__ = [
     "NamespaceListing",
     "NoSuchDefinition",
     "NoSuchImage",
+    "NoSuchImport",
     "NoSuchMember",
     "Operation",
     "Order",

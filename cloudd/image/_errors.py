@@ -38,6 +38,10 @@ class NoSuchDefinition(ImageError):
     """There is no such metadata definition, or who asks may not know of its namespace (404)."""
 
 
+class NoSuchImport(ImageError):
+    """There is no import of that id, or it was long ago (404)."""
+
+
 class ImageConflict(ImageError):
     """The image is in another state, or there is one of that kind already (409); nothing was changed."""
 

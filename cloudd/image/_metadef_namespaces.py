@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
 
 from attrs import asdict, evolve
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, literal, or_, select, update
 
 from cloudd.database import now_us, tables
 from cloudd.identity import Access
 
 from ._errors import BadImageValue, ImageConflict, ImageForbidden, NoSuchDefinition
 from ._metadef_facts import MAX_NAMESPACES, NAMESPACE_SORT_KEYS, DefinitionKind, Namespace, NamespaceListing
+from ._pages import behind
 
 _table, _definitions = tables.metadef_namespace, tables.metadef
 _c = _table.c
@@ -144,7 +144,7 @@ def listed_namespaces(connection: Connection, access: Access, listing: Namespace
     if listing.marker:
         marker = one_namespace(connection, access, listing.marker)
         at = connection.execute(select(*order).where(_c.id == marker.id)).one()
-        query = query.where(beyond(order, at, descending=listing.descending))
+        query = query.where(behind(order, at, descending=listing.descending))
     query = query.order_by(*(each.desc() if listing.descending else each.asc() for each in order))
     return [Namespace(**row._mapping) for row in connection.execute(query.limit(listing.limit))]
 
@@ -156,18 +156,6 @@ def visible(access: Access) -> ColumnElement[bool]:
     if access.project_id is None or "reader" not in access.role_names:
         return literal(False)
     return or_(_c.visibility == "public", _c.project_id == access.project_id)
-
-
-def beyond(order: Sequence[Any], at: Sequence[Any], *, descending: bool) -> ColumnElement[bool]:
-    """
-    What comes after a row in an order by two columns.
-
-    :param at: what that row has in them
-    """
-    (first, second), (value, tie) = order, at
-    if descending:
-        return or_(first < value, and_(first == value, second < tie))
-    return or_(first > value, and_(first == value, second > tie))
 
 
 def _is_for(resource_types: Sequence[str]) -> ColumnElement[bool]:

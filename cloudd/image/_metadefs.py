@@ -31,7 +31,6 @@ from ._metadef_facts import (
     Namespace,
 )
 from ._metadef_namespaces import (
-    beyond,
     create_namespace,
     enforce_looker,
     one_namespace,
@@ -39,6 +38,7 @@ from ._metadef_namespaces import (
     unprotected_namespace,
     visible,
 )
+from ._pages import behind
 
 _table, _namespaces = tables.metadef, tables.metadef_namespace
 _c = _table.c
@@ -125,7 +125,7 @@ def definitions_of(
     if listing.marker:
         _one(connection, found, kind, listing.marker)
         at = connection.execute(select(*order).where(_its(found, kind), _c.name == listing.marker)).one()
-        query = query.where(beyond(order, at, descending=listing.descending))
+        query = query.where(behind(order, at, descending=listing.descending))
     query = query.order_by(*(each.desc() if listing.descending else each.asc() for each in order))
     return [_read(row) for row in connection.execute(query.limit(listing.limit))]
 

@@ -29,12 +29,13 @@ from ._metadef_resource_types import ResourceTypeRoutes
 from ._metadef_schemas import SchemaRoutes
 from ._metadef_tags import TagRoutes
 from ._records import ImageRoutes
+from ._tasks import TaskRoutes
 
 PREFIX = "/image"
 #: An empty id or name below them would be read as the list.
 _LISTS = (f"{PREFIX}/v2/images/".encode(), f"{PREFIX}/v2/metadefs/".encode())
 _METADEFS = (NamespaceRoutes, ObjectRoutes, PropertyRoutes, TagRoutes, ResourceTypeRoutes)
-SUBJECTS = (ImageRoutes, ImportRoutes, MemberRoutes, *_METADEFS, SchemaRoutes, DiscoveryRoutes)
+SUBJECTS = (ImageRoutes, ImportRoutes, TaskRoutes, MemberRoutes, *_METADEFS, SchemaRoutes, DiscoveryRoutes)
 
 
 def image_face(
@@ -55,6 +56,7 @@ def image_face(
     routes = [
         ImageRoutes(images, imports.methods),
         ImportRoutes(imports),
+        TaskRoutes(imports),
         MemberRoutes(images),
         *(each(resources.database) for each in _METADEFS),
         SchemaRoutes(),
