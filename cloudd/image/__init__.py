@@ -11,6 +11,13 @@ Images: what servers boot from, as in the Image API v2.
     upload = await images.store.receive(DIGESTS)
     image = await images.keep(saving, upload)                # or images.give_up(image.id)
 
+Metadata definitions are functions for ``Transactions.read`` and ``write``, rights included::
+
+    wanted = Namespace(name="OS::Compute::Watchdog", project_id="", visibility="public")
+    action = Definition(name="hw_watchdog_action", content={"title": "Action", "type": "string"})
+    await database.write(create_filled, access, wanted, {DefinitionKind.PROPERTY: [action]})
+    await database.read(definitions_of, access, "OS::Compute::Watchdog", DefinitionKind.PROPERTY)
+
 Data is looked at while it passes by (``_inspection``) and refused where it is not what the image says, or names other
 files on the host that would boot it.
 """
@@ -21,7 +28,9 @@ from ._errors import (
     ImageConflict,
     ImageError,
     ImageForbidden,
+    NoSuchDefinition,
     NoSuchImage,
+    NoSuchImport,
     NoSuchMember,
     OverQuota,
     SourceBroken,
@@ -31,9 +40,34 @@ from ._errors import (
 from ._facts import CONTAINER_FORMATS, DISK_FORMATS, HASH_ALGORITHM, MEMBER_STATUSES, VISIBILITIES, Image, Member
 from ._fetch import Fetcher
 from ._for_servers import queue_image
-from ._import_rows import ImportTask
+from ._import_rows import ImportListing, ImportTask
 from ._imports import Imports, import_kinds
 from ._inspection import Findings, Inspector, unfit
+from ._metadef_facts import (
+    MAX_DEFINITION_NAME,
+    NAMESPACE_VISIBILITIES,
+    RESOURCE_TYPES,
+    Definition,
+    DefinitionKind,
+    DefinitionListing,
+    Namespace,
+    NamespaceListing,
+)
+from ._metadef_namespaces import change_namespace, delete_namespace, enforce_definer, listed_namespaces
+from ._metadefs import (
+    Definitions,
+    add_definitions,
+    all_definitions,
+    change_definition,
+    create_filled,
+    definitions_of,
+    drop_definition,
+    drop_definitions,
+    known_resource_types,
+    one_definition,
+    replace_definitions,
+    resource_types_of,
+)
 from ._patch import (
     MEMBERS,
     Operation,
@@ -56,12 +90,19 @@ __all__ = [
     "DIGESTS",
     "DISK_FORMATS",
     "HASH_ALGORITHM",
+    "MAX_DEFINITION_NAME",
     "MEMBERS",
     "MEMBER_STATUSES",
+    "NAMESPACE_VISIBILITIES",
+    "RESOURCE_TYPES",
     "SORTABLE",
     "VISIBILITIES",
     "BadImageValue",
     "Condition",
+    "Definition",
+    "DefinitionKind",
+    "DefinitionListing",
+    "Definitions",
     "Fetcher",
     "Findings",
     "Image",
@@ -70,11 +111,16 @@ __all__ = [
     "ImageForbidden",
     "ImageQuery",
     "Images",
+    "ImportListing",
     "ImportTask",
     "Imports",
     "Inspector",
     "Member",
+    "Namespace",
+    "NamespaceListing",
+    "NoSuchDefinition",
     "NoSuchImage",
+    "NoSuchImport",
     "NoSuchMember",
     "Operation",
     "Order",
@@ -84,16 +130,31 @@ __all__ = [
     "SourceRefused",
     "Sources",
     "UnfitData",
+    "add_definitions",
+    "all_definitions",
+    "change_definition",
+    "change_namespace",
+    "create_filled",
     "data_of",
+    "definitions_of",
+    "delete_namespace",
+    "drop_definition",
+    "drop_definitions",
+    "enforce_definer",
     "image_record",
     "import_kinds",
+    "known_resource_types",
+    "listed_namespaces",
     "named_image",
+    "one_definition",
     "property_value",
     "queue_image",
     "read_first_operations",
     "read_operations",
     "read_sources",
     "refuse_reserved",
+    "replace_definitions",
+    "resource_types_of",
     "unfit",
     "with_member",
 ]

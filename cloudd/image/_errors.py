@@ -34,6 +34,14 @@ class NoSuchMember(ImageError):
     """The image is not shared with that project, or has no such tag (404)."""
 
 
+class NoSuchDefinition(ImageError):
+    """There is no such metadata definition, or who asks may not know of its namespace (404)."""
+
+
+class NoSuchImport(ImageError):
+    """There is no import of that id, or it was long ago (404)."""
+
+
 class ImageConflict(ImageError):
     """The image is in another state, or there is one of that kind already (409); nothing was changed."""
 

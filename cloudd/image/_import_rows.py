@@ -17,8 +17,9 @@ from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
 from cloudd.database import tables
 from cloudd.tasks import LATE, Fields, Form, TaskFailed, submit
 
-from ._errors import ImageConflict
+from ._errors import BadImageValue, ImageConflict, NoSuchImport
 from ._facts import ACTIVE, GLANCE_DIRECT, IMPORTING, QUEUED, UPLOADING, Image
+from ._pages import behind
 from ._quota import Quota, enforce_room
 from ._rows import NOTHING_STAGED, enter_if, later, waiting
 
@@ -146,20 +147,69 @@ def imports_of(connection: Connection, image_id: str) -> list[ImportTask]:
     columns = _tasks.c
     found = select(_tasks).where(columns.kind == IMPORT.name, columns.resource == image_id)
     rows = connection.execute(found.order_by(columns.created_us.desc(), columns.id).limit(MAX_LISTED))
-    return [
-        ImportTask(
-            id=row.id,
-            image_id=image_id,
-            project_id=row.project_id,
-            request_id=row.request_id,
-            state=row.state,
-            cause=_told(row),
-            payload=json.loads(row.payload),
-            created_us=row.created_us,
-            updated_us=row.updated_us,
-        )
-        for row in rows
-    ]
+    return [_read(row) for row in rows]
+
+
+@frozen(kw_only=True)
+class ImportListing:
+    """
+    Which imports, in which order.
+
+    :ivar state: one of tasks; empty: any
+    :ivar sort_key: a column, ``created_us`` or ``updated_us``
+    :ivar marker: id of the one before the page; empty: it is the first
+    """
+
+    state: str = ""
+    sort_key: str = "created_us"
+    descending: bool = True
+    marker: str = ""
+    limit: int = 25
+
+
+def listed_imports(connection: Connection, listing: ImportListing) -> list[ImportTask]:
+    """
+    One page of all.
+
+    :raises BadImageValue: the marker is none
+    """
+    columns = _tasks.c
+    order = (columns[listing.sort_key], columns.id)
+    found = select(_tasks).where(columns.kind == IMPORT.name)
+    if listing.state:
+        found = found.where(columns.state == listing.state)
+    if listing.marker:
+        at = connection.execute(select(*order).where(columns.kind == IMPORT.name, columns.id == listing.marker)).first()
+        if at is None:
+            raise BadImageValue(f"marker: there is no task {listing.marker[:64]}.")
+        found = found.where(behind(order, at, descending=listing.descending))
+    found = found.order_by(*(each.desc() if listing.descending else each.asc() for each in order))
+    return [_read(row) for row in connection.execute(found.limit(listing.limit))]
+
+
+def one_import(connection: Connection, task_id: str) -> ImportTask:
+    """
+    :raises NoSuchImport:
+    """
+    found = select(_tasks).where(_tasks.c.kind == IMPORT.name, _tasks.c.id == task_id)
+    row = connection.execute(found).first()
+    if row is None:
+        raise NoSuchImport(f"Could not find task {task_id[:64]}.")
+    return _read(row)
+
+
+def _read(row: Row[Any]) -> ImportTask:
+    return ImportTask(
+        id=row.id,
+        image_id=row.resource,
+        project_id=row.project_id,
+        request_id=row.request_id,
+        state=row.state,
+        cause=_told(row),
+        payload=json.loads(row.payload),
+        created_us=row.created_us,
+        updated_us=row.updated_us,
+    )
 
 
 def _told(row: Row[Any]) -> str:

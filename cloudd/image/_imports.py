@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from attrs import define
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -31,14 +32,18 @@ from ._data import DIGESTS, data_of, looked_at, looked_of, put_data
 from ._errors import BadImageValue, ImageConflict, ImageError, SourceBroken
 from ._facts import GLANCE_DIRECT, IMPORTING, UPLOADING, WEB_DOWNLOAD, Image
 from ._fetch import Fetcher
+from ._fresh import fresh_image
 from ._import_rows import (
     IMPORT,
+    ImportListing,
     ImportTask,
     begin_attempt,
     begin_import,
     end_import,
     give_up_import,
     imports_of,
+    listed_imports,
+    one_import,
     still_wanted,
 )
 from ._patch import missing_formats
@@ -79,6 +84,34 @@ class Imports:
             imports as it may
         """
         image = await self._images.own(access, image_id)
+        payload, facts = await self._order(access, image, method, uri, request_id)
+        begun: Image = await self._resources.database.write(lambda c: begin_import(c, image, payload, **facts))
+        self._poke()
+        return begun
+
+    async def into_new(self, access: Access, wanted: Image, uri: str, request_id: str = "") -> ImportTask:
+        """
+        An image that is made for what is behind a URL, with its download: both or none.
+
+        :raises ImageError: see ``Images.create`` and ``begin``
+        """
+        _policy.enforce_all_imports(access)
+        image = fresh_image(access, wanted)
+        payload, facts = await self._order(access, image, WEB_DOWNLOAD, uri, request_id)
+
+        def begin(connection: Connection) -> ImportTask:
+            made = _rows.create(connection, image, self._images.quota)
+            begun = begin_import(connection, made, payload, **facts)
+            return one_import(connection, begun.import_task_id or "")
+
+        task: ImportTask = await self._resources.database.write(begin)
+        self._poke()
+        return task
+
+    async def _order(
+        self, access: Access, image: Image, method: str, uri: str, request_id: str
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Payload and facts of the task."""
         self._check(image, method, uri)
         if missing := missing_formats(image):
             raise ImageConflict(f"Properties {missing} must be set prior to an import.")
@@ -97,9 +130,7 @@ class Imports:
             "run_s": settings.web_download_timeout_s,
             "most_open": settings.open_imports,
         }
-        begun: Image = await self._resources.database.write(lambda c: begin_import(c, image, payload, **facts))
-        self._poke()
-        return begun
+        return payload, facts
 
     async def _node_of(self, image: Image, method: str) -> str:
         """Staged data is taken where it lies, whoever was asked to."""
@@ -125,6 +156,26 @@ class Imports:
         image = await self._images.get(access, image_id)
         _policy.enforce_change(access, image)
         found: Sequence[ImportTask] = await self._resources.database.read(imports_of, image.id)
+        return found
+
+    async def page(self, access: Access, listing: ImportListing) -> Sequence[ImportTask]:
+        """
+        Imports of all projects.
+
+        :raises ImageForbidden: it is for administrators
+        :raises BadImageValue: the marker is none
+        """
+        _policy.enforce_all_imports(access)
+        found: Sequence[ImportTask] = await self._resources.database.read(listed_imports, listing)
+        return found
+
+    async def one(self, access: Access, task_id: str) -> ImportTask:
+        """
+        :raises ImageForbidden: it is for administrators
+        :raises NoSuchImport:
+        """
+        _policy.enforce_all_imports(access)
+        found: ImportTask = await self._resources.database.read(one_import, task_id)
         return found
 
     def task_kinds(self) -> tuple[Kind, ...]:

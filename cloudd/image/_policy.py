@@ -63,6 +63,14 @@ def enforce_publish(access: Access) -> None:
         raise ImageForbidden("You are not authorized to complete publicize_image action.")
 
 
+def enforce_all_imports(access: Access) -> None:
+    """
+    :raises ImageForbidden: only administrators look at tasks by themselves, as Glance has it
+    """
+    if not access.is_admin:
+        raise ImageForbidden("You are not authorized to complete tasks_api_access action.")
+
+
 def enforce_download(access: Access, image: Image) -> None:
     """
     :raises ImageForbidden: it is deactivated

@@ -37,8 +37,9 @@ from ._facts import (
     Image,
     Member,
 )
+from ._fresh import fresh_image
 from ._holding import held, silence_us
-from ._patch import Operation, checked, may_be_downloaded, missing_formats, patched, tags_in
+from ._patch import Operation, may_be_downloaded, missing_formats, patched, tags_in
 from ._query import ImageQuery
 from ._quota import Quota, Usage, room_for, usage_of
 from ._records import image_record
@@ -75,15 +76,7 @@ class Images:
         :param image: as asked for, with an id that the client has chosen or an empty one
         :raises ImageError: see there
         """
-        _policy.enforce_write(access)
-        owner = image.project_id or access.project_id or ""
-        if owner != access.project_id and not access.is_admin:
-            raise ImageForbidden(f"You are not permitted to create images owned by '{owner}'.")
-        if image.visibility == PUBLIC:
-            _policy.enforce_publish(access)
-        fresh = checked(evolve(image, id=image.id or str(uuid.uuid4()), project_id=owner))
-
-        made: Image = await self._resources.database.write(_rows.create, fresh, self.quota)
+        made: Image = await self._resources.database.write(_rows.create, fresh_image(access, image), self.quota)
         return made
 
     async def page(self, access: Access, query: ImageQuery) -> Sequence[Image]:

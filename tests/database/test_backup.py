@@ -33,7 +33,7 @@ from cloudd.compute import (
 from cloudd.database import BackupError, backup, migrate, open_control_database, read_backup, restore, tables
 from cloudd.database._control import control_url, make_engine
 from cloudd.database.tables import metadata, node_authority, task
-from cloudd.image import Image, _member_rows
+from cloudd.image import Definition, DefinitionKind, Image, Namespace, _member_rows, create_filled
 from cloudd.image import _rows as _image_rows
 from cloudd.network import Network, Port, Subnet, create_network, create_port, create_subnet
 from cloudd.network import set_quota as set_network_quota
@@ -96,6 +96,17 @@ def note_image(place: Path | str) -> None:
         image = Image(id="i" * 36, project_id="p", name="ö", properties={"os": "debian"}, tags=("t",))
         _image_rows.create(connection, image)
         _member_rows.add_member(connection, image.id, "q")
+    engine.dispose()
+
+
+def note_metadefs(place: Path | str) -> None:
+    """A namespace with a tag."""
+    engine = make_engine(control_url(place))
+    with engine.begin() as connection:
+        wanted = Namespace(name="ö", project_id="p", display_name="Ö")
+        create_filled(
+            connection, an_access("root", "p0", "admin"), wanted, {DefinitionKind.TAG: [Definition(name="☁")]}
+        )
     engine.dispose()
 
 
@@ -172,6 +183,7 @@ class BackupTests(TestCase):
         note_task(self.house.place)
         note_node(self.house.place)
         note_image(self.house.place)
+        note_metadefs(self.house.place)
         note_network(self.house.place)
         note_compute(self.house.place)
         note_server(self.house.place)

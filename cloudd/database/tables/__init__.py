@@ -32,6 +32,7 @@ from ._identity import (
     user,
 )
 from ._images import image, image_member, image_property, image_tag
+from ._metadefs import metadef, metadef_namespace
 from ._networks import (
     network,
     network_quota,
@@ -68,6 +69,8 @@ __all__ = [
     "implied_role",
     "keypair",
     "metadata",
+    "metadef",
+    "metadef_namespace",
     "network",
     "network_quota",
     "network_tag",

@@ -5,9 +5,5 @@ from __future__ import annotations
 ABSENT = {
     "/v2/images/{image_id}/locations": "locations of an image",
     "/v2/stores": "several stores",
-    "/v2/tasks": "tasks",
-    "/v2/metadefs": "metadata definitions",
     "/v2/cache": "the cache of images",
-    "/v2/schemas/tasks": "tasks",
-    "/v2/schemas/metadefs": "metadata definitions",
 }

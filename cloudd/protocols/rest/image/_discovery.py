@@ -11,6 +11,7 @@ from .._api_versions import Served
 from .._face import Call
 from .._faults import Fault
 from .._routes import Answer, route
+from ._shown import STATUSES
 
 API = "image"
 MINORS = (0, 1, 2, 3, 4, 5, 6, 7, 9)
@@ -82,6 +83,28 @@ def _list_schema(name: str, item: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "properties": properties, "links": links}
 
 
+_TASK_IN_LIST: dict[str, Any] = {
+    "id": _text("An identifier for the task", empty=False),
+    "type": _text("The type of task represented by this content", empty=False, enum=["import", "api_image_import"]),
+    "status": _text("The current status of this task", empty=False, enum=list(STATUSES.values())),
+    "owner": _text("An identifier for the owner of this task"),
+    "image_id": _text("Image associated with the task", empty=False),
+    "request_id": _text("Human-readable informative request-id", empty=False),
+    "user_id": _text("User associated with the task", empty=False),
+    "expires_at": _text("Datetime when this resource would be subject to removal"),
+    "created_at": _text("Datetime when this resource was created", empty=False),
+    "updated_at": _text("Datetime when this resource was updated", empty=False),
+    "self": _text("A task self url", read_only=True, empty=False),
+    "schema": _text("A task schema url", read_only=True, empty=False),
+}
+_TASK: dict[str, Any] = {
+    **_TASK_IN_LIST,
+    "input": {"type": ["null", "object"], "description": "The parameters required by task, JSON blob"},
+    "result": {"type": ["null", "object"], "description": "The result of current task, JSON blob"},
+    "message": _text("Why it has failed", empty=False),
+}
+
+
 _IMAGE_SCHEMA = {
     "name": "image",
     "properties": _IMAGE,
@@ -97,6 +120,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "image": _IMAGE_SCHEMA,
     "images": _list_schema("images", _IMAGE_SCHEMA),
     "member": _MEMBER_SCHEMA,
+    "task": {"name": "task", "properties": _TASK, "additionalProperties": False},
+    "tasks": _list_schema("tasks", {"name": "task", "properties": _TASK_IN_LIST, "additionalProperties": False}),
     "members": {
         "name": "members",
         "properties": {"members": {"type": "array", "items": _MEMBER_SCHEMA}, "schema": {"type": "string"}},
@@ -128,7 +153,7 @@ class DiscoveryRoutes:
 
     @route("GET", "/v2/schemas/{name}")
     async def schema(self, call: Call, name: str) -> Answer:
-        """What an image or a member looks like, as JSON schema."""
+        """What an image, a member or a task looks like, as JSON schema."""
         if name not in SCHEMAS:
             raise Fault(404, f"There is no schema {name[:40]}.")
         return Answer(200, SCHEMAS[name])

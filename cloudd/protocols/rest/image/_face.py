@@ -22,12 +22,20 @@ from ._discovery import DiscoveryRoutes
 from ._faults import image_error_body, image_fault
 from ._imports import ImportRoutes
 from ._members import MemberRoutes
+from ._metadef_namespaces import NamespaceRoutes
+from ._metadef_objects import ObjectRoutes
+from ._metadef_properties import PropertyRoutes
+from ._metadef_resource_types import ResourceTypeRoutes
+from ._metadef_schemas import SchemaRoutes
+from ._metadef_tags import TagRoutes
 from ._records import ImageRoutes
+from ._tasks import TaskRoutes
 
 PREFIX = "/image"
-#: An empty id below it would be read as the list.
-_IMAGES = f"{PREFIX}/v2/images/".encode()
-SUBJECTS = (ImageRoutes, ImportRoutes, MemberRoutes, DiscoveryRoutes)
+#: An empty id or name below them would be read as the list.
+_LISTS = (f"{PREFIX}/v2/images/".encode(), f"{PREFIX}/v2/metadefs/".encode())
+_METADEFS = (NamespaceRoutes, ObjectRoutes, PropertyRoutes, TagRoutes, ResourceTypeRoutes)
+SUBJECTS = (ImageRoutes, ImportRoutes, TaskRoutes, MemberRoutes, *_METADEFS, SchemaRoutes, DiscoveryRoutes)
 
 
 def image_face(
@@ -48,7 +56,10 @@ def image_face(
     routes = [
         ImageRoutes(images, imports.methods),
         ImportRoutes(imports),
+        TaskRoutes(imports),
         MemberRoutes(images),
+        *(each(resources.database) for each in _METADEFS),
+        SchemaRoutes(),
         DiscoveryRoutes(served),
     ]
     face = RestFace(facts, identity, routes, ABSENT)
@@ -69,8 +80,8 @@ class _ImageFace:
         if b"%00" in request.path:  # no id or tag holds it, and PostgreSQL refuses to compare with it
             self._routed.refuse(request, Fault(404, "The resource could not be found: its path holds U+0000."))
             return None
-        if request.path.startswith(_IMAGES) and request.path.endswith(b"/"):
-            self._routed.refuse(request, Fault(404, "The resource could not be found: the path ends with a slash."))
+        if request.path.startswith(_LISTS) and (request.path.endswith(b"/") or b"//" in request.path):
+            self._routed.refuse(request, Fault(404, "The resource could not be found: a step of the path is empty."))
             return None
         if self._data.image_in(request.path) is not None:
             return self._data.handle(request)

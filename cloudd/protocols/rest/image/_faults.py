@@ -10,7 +10,9 @@ from cloudd.image import (
     ImageConflict,
     ImageError,
     ImageForbidden,
+    NoSuchDefinition,
     NoSuchImage,
+    NoSuchImport,
     NoSuchMember,
     OverQuota,
     SourceRefused,
@@ -26,6 +28,8 @@ _STATUS: tuple[tuple[type[ImageError], int], ...] = (
     (ImageForbidden, 403),
     (NoSuchImage, 404),
     (NoSuchMember, 404),
+    (NoSuchImport, 404),
+    (NoSuchDefinition, 404),
     (ImageConflict, 409),
     (OverQuota, 413),
 )

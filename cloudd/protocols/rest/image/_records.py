@@ -62,7 +62,7 @@ class ImageRoutes:
     async def create(self, call: Call) -> Answer:
         """201 with the new image, queued for its data; members that the API does not name are its properties."""
         given = await _read_members(call)
-        image = await self._images.create(call.access, _new_image(given))
+        image = await self._images.create(call.access, new_image(given))
         place = call.links.to("v2", "images", image.id).encode()
         return Answer(
             201, show_image(image), headers=((b"Location", place), (b"OpenStack-image-import-methods", self._methods))
@@ -137,7 +137,12 @@ async def _read_members(call: Call) -> dict[str, Any]:
     return cast(dict[str, Any], decode_document(data, cast(Any, dict[str, Any])))
 
 
-def _new_image(given: dict[str, Any]) -> Image:
+def new_image(given: dict[str, Any]) -> Image:
+    """
+    From members of the API, which it takes out of ``given``.
+
+    :raises ImageError: see ``refuse_reserved``, ``with_member`` and ``property_value``
+    """
     image = Image(id=_id_in(given.pop("id", "")), project_id="")
     properties: dict[str, str] = {}
     for name, value in given.items():

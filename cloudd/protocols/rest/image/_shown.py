@@ -10,7 +10,8 @@ from cloudd.image import Image, ImportTask, Member
 from .._times import whole_zulu
 
 SCHEMA = "/v2/schemas"
-_STATES = {"queued": "pending", "running": "processing", "done": "success", "failed": "failure"}
+#: State of a task -> Glance's word for it.
+STATUSES = {"queued": "pending", "running": "processing", "done": "success", "failed": "failure"}
 
 
 def show_image(image: Image) -> dict[str, Any]:
@@ -47,16 +48,23 @@ def show_import(task: ImportTask) -> dict[str, Any]:
     """One import as Glance's task."""
     method = {"name": task.payload["method"]} | ({"uri": task.payload["uri"]} if task.payload["uri"] else {})
     return {
+        **show_import_in_list(task),
+        "input": {"image_id": task.image_id, "import_req": {"method": method}},
+        "result": {"image_id": task.image_id} if task.state == "done" else None,
+        "message": task.cause,
+    }
+
+
+def show_import_in_list(task: ImportTask) -> dict[str, Any]:
+    """The same without what it takes and gives."""
+    return {
         "id": task.id,
         "type": "api_image_import",
-        "status": _STATES[task.state],
+        "status": STATUSES[task.state],
         "owner": task.project_id,
         "image_id": task.image_id,
         "user_id": task.payload["user_id"],
         "request_id": task.request_id,
-        "input": {"image_id": task.image_id, "import_req": {"method": method}},
-        "result": {"image_id": task.image_id} if task.state == "done" else None,
-        "message": task.cause,
         "expires_at": None,
         "created_at": whole_zulu(task.created_us),
         "updated_at": whole_zulu(task.updated_us),
