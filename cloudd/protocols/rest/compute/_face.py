@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from attrs import evolve
@@ -38,7 +39,7 @@ from ._server_metadata import MetadataRoutes
 from ._server_networks import ServerNetworkRoutes
 from ._server_tags import ServerTagRoutes
 from ._server_work import ServerWork
-from ._servers import ServerRoutes, as_updated
+from ._servers import ServerRoutes, shown_after_change
 from ._specs import SpecRoutes
 from ._usage import UsageRoutes
 from ._versions import VARY, negotiate, version_headers
@@ -85,7 +86,7 @@ def compute_face(
     database, projects = resources.database, Projects(identity)
     passwords, images = ServerPasswords(resources.secrets, resources.threads), resources.settings.images
     work = ServerWork(
-        poke=poke, show=as_updated(database), delete=delete_server, claim_resize=claim_resize,
+        poke=poke, show=partial(shown_after_change, database), delete=delete_server, claim_resize=claim_resize,
         seal=passwords.seal, image_quota=Quota(images.quota_images, images.quota_bytes),
     )  # fmt: skip
     subjects = [
