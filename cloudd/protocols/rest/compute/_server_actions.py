@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from cloudd import compute as service
 from cloudd.compute import Order, Verb
 from cloudd.interfaces.application import Resources
-from cloudd.tasks import TaskError, TaskFailed, wait_for_end
+from cloudd.tasks import LATE, TaskError, TaskFailed, wait_for_end
 
 from .._faults import Fault, bad_request, not_implemented
 from .._routes import Answer, route
@@ -198,8 +198,10 @@ class ActionRoutes:
         try:
             result = await waiting.addTimeout(_WAIT_S, self._resources.reactor)
         except defer.TimeoutError:
-            raise Fault(503, f"The host of instance {order.server_id} does not answer: try again later.") from None
+            raise _silent(order) from None
         except TaskFailed as error:
+            if error.cause == LATE:
+                raise _silent(order) from None
             raise Fault(409, f"The console of instance {order.server_id} cannot be read: {error.cause}") from None
         except TaskError as error:
             raise Fault(503, f"The console of instance {order.server_id} cannot be read: {error.cause}") from None
@@ -237,6 +239,10 @@ class ActionRoutes:
     async def _absent(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
         await self._database.read(service.server_to_read, order.access, order.server_id, "servers:show")
         raise not_implemented(f"{name}, {ABSENT_ACTIONS[name].what}")
+
+
+def _silent(order: Order) -> Fault:
+    return Fault(503, f"The host of instance {order.server_id} does not answer: try again later.")
 
 
 def _named(body: dict[str, Any]) -> tuple[str, Any]:

@@ -11,6 +11,7 @@ from cloudd.compute import Doing, State, Wanted, release
 from cloudd.protocols.rest.compute import ABSENT_ACTIONS, ACTIONS
 from cloudd.protocols.rest.compute._action_tables import action_tables
 from cloudd.protocols.rest.compute._server_actions import last_lines
+from cloudd.tasks import LATE
 
 from .schemas import faults_of
 from .server_cloud import ADMIN, ALICE, BOB, NODE, READER, ServerCase
@@ -237,6 +238,13 @@ class ConsoleTests(ServerCase):
         )
         for _ in range(40):
             self.resources.reactor.advance(1.0)
+        self.assertIn("does not answer", await waiting)
+        self.forget_tasks()
+        waiting = Deferred.fromCoroutine(
+            self.refused(503, "serviceUnavailable", ALICE, "POST", f"/servers/{server_id}/action", body)
+        )
+        self.end_task(cause=LATE)
+        self.resources.reactor.advance(1.0)
         self.assertIn("does not answer", await waiting)
 
     async def test_no_console(self) -> None:
