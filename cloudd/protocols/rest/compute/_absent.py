@@ -23,7 +23,6 @@ ABSENT = {
     "/v2.1/os-snapshots": "snapshots by the Compute API: use the Volume API",
     "/v2.1/os-tenant-networks": "networks of projects: use the Network API",
     "/v2.1/os-volumes": "volumes by the Compute API: use the Volume API",
-    "/v2.1/servers/{server_id}/diagnostics": "diagnostics of servers",
     "/v2.1/servers/{server_id}/migrations": "migrations",
     "/v2.1/servers/{server_id}/os-server-password": "passwords that guests have encrypted",
     "/v2.1/servers/{server_id}/os-virtual-interfaces": "virtual interfaces: use os-interface",
