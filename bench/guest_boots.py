@@ -6,7 +6,8 @@ Boot real guests by the libvirt driver, as many as go, and say how long each ste
 Each of ``--parallel`` loops makes a guest, starts it, waits until its console says that it is up, and removes it, for
 ``--seconds``; what has begun then is ended and not counted.  Needs root, QEMU and libvirt (``script/setup``); libvirtd
 is one of the bench's own, guests are those of ``script/guest-image``.  Prints one JSON object: ``boots``,
-``boots_per_minute``, the median seconds of each step, and ``busy_cores``, the cores that the machine was busy with.
+``boots_per_minute``, the median seconds of each step, ``guest_cpu_s``, the median CPU-seconds of a guest until it is
+up, which swing less where the machine is shared, and ``busy_cores``, the cores that the whole machine was busy with.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Boots:
 
     def __init__(self, reactor: Any, driver: IServerDriver, options: argparse.Namespace) -> None:
         self.count = 0
+        self.guest_cpu_s: list[float] = []
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self._reactor = reactor
         self._driver = driver
@@ -71,6 +73,7 @@ class Boots:
             await self._timed("define", self._driver.define(guest))
             await self._timed("power_on", self._driver.power_on(guest.id))
             await self._timed("up", Deferred.fromCoroutine(self._up(guest.id)))
+            self.guest_cpu_s.append(cpu_seconds(own_libvirt().guest_pid(f"cloudd-{guest.id}")))
             self.count += self._reactor.seconds() < until
             await self._timed("remove", self._driver.remove(guest.id))
 
@@ -90,6 +93,12 @@ def busy_seconds() -> float:
     return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
 
 
+def cpu_seconds(pid: int) -> float:
+    """Of a process so far."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 async def run(reactor: Any, options: argparse.Namespace) -> None:
     folder = Path(tempfile.mkdtemp(prefix="cloudd-boots-"))
     guest_image()
@@ -107,6 +116,7 @@ async def run(reactor: Any, options: argparse.Namespace) -> None:
             "boots": boots.count,
             "boots_per_minute": round(boots.count * 60 / options.seconds, 1),
             "median_s": {step: round(statistics.median(each), 3) for step, each in boots.seconds.items()},
+            "guest_cpu_s": round(statistics.median(boots.guest_cpu_s), 2),
             "busy_cores": round(cores, 2),
             **vars(options),
         }
