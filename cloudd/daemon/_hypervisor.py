@@ -8,6 +8,7 @@ libvirt-python is there only where real servers are to run, so it is imported wh
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 CALLS, SLOW = 8, 4
 LENT = "guests"
 ROLES = ("agent", "all")
+OWN_SOCKET = Path("libvirt") / "run" / "libvirt-sock"  # in the state folder, by script/libvirt
 SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock")
 
 
@@ -88,7 +90,12 @@ def hypervisor_of(role: str, settings: Settings, reactor: Any) -> LentHypervisor
     """
     if role not in ROLES or settings.compute.driver not in ("auto", "libvirt"):
         return None
-    return LentHypervisor(reactor, settings.compute.libvirt_uri)
+    return LentHypervisor(reactor, settings.compute.libvirt_uri or _found_uri(settings.state))
+
+
+def _found_uri(state: Path) -> str:
+    own = state / OWN_SOCKET
+    return f"qemu+unix:///system?socket={own}" if own.parent.is_dir() else "qemu:///system"
 
 
 def _started(reactor: Any, count: int) -> WorkerThreads:

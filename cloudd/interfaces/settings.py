@@ -262,7 +262,11 @@ class ComputeSettings:
         unit="auto, libvirt, simulated or none",
         choices=("auto", "libvirt", "simulated", "none"),
     )
-    libvirt_uri: str = setting("qemu:///system", "libvirt of this host", unit="URI, qemu+unix:///system?socket=/path")
+    libvirt_uri: str = setting(
+        "",
+        "libvirt of this host; empty: the one in STATE/libvirt, which script/server starts, or else qemu:///system",
+        unit="URI, qemu+unix:///system?socket=/path",
+    )
     folder: str = setting("", "where guests' disks are; empty: guests in the state folder", unit="path")
     zone: str = setting("", "availability zone of this host; empty: nova", unit="name")
     vcpu_ratio: float = setting(
