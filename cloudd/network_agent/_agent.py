@@ -111,7 +111,9 @@ class NetworkAgent:
     async def unplug(self, port_ids: Collection[str]) -> None:
         """
         Have ports taken from this host, whatever their records say, until they are plugged again; safe to call again,
-        also for ports that are not there.  Forgotten when the process ends: unbind or delete them next.
+        also for ports that are not there.
+
+        Unbind or delete them next: the next process does not know of it, nor does another generation that leads.
 
         :raises net.NetError: the host refuses; it is tried again until it does not
         """
