@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from typing import Any
+
+from twisted.internet.threads import deferToThread
 
 from cloudd.database import tables
 from cloudd.network_agent import NetworkAgent, PlugRefused
@@ -12,6 +15,8 @@ from net import NetError
 from tests.net.namespaces import Guest
 
 from .house import NAME, AgentCase, later
+
+_IP_FREEBIND = 15
 
 
 class PlugTests(AgentCase):
@@ -222,6 +227,37 @@ class GenerationTests(AgentCase):
         for port, plug in zip(ports, plugs, strict=True):
             self.assertEqual(await plug, {port: f"{self.prefix}{port}"[:15]})
             self.assertIn(port[:8], self.host.run("ip link"))
+
+
+class MetadataTests(AgentCase):
+    async def test_reached(self) -> None:
+        """Who listens there before there is a port is reached by guests at the usual address, and sees who asks."""
+        server = self.host.call(_listening)
+        self.addCleanup(server.close)
+        port = await self.records.port(await self.records.network())
+        agent = self.agent()
+        await agent.plug([port])
+        guest = self.guest(agent, port)
+        asked = deferToThread(_answer, server)
+        said = deferToThread(guest.run, "busybox wget -q -O - http://169.254.169.254/latest")
+        self.assertEqual(await asked, guest.fixed.address)
+        self.assertEqual(await said, "metadata")
+
+
+def _listening() -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
+    made.bind(("169.254.169.250", 8775))
+    made.listen()
+    return made
+
+
+def _answer(server: socket.socket) -> str:
+    """Answer one request over HTTP; who asked."""
+    with server.accept()[0] as connection:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nmetadata")
+        return str(connection.getpeername()[0])
 
 
 class DhcpTests(AgentCase):
