@@ -31,6 +31,9 @@ from ._taps import DEFAULT_PREFIX
 from ._values import Plan, Update
 
 _END_S: Final = 5
+_FOLDER: Final = 0o755
+_FILE: Final = 0o644
+"""dnsmasq reads again as the user that it becomes."""
 
 
 @define
@@ -120,6 +123,7 @@ class Dhcp:
 
     def _write(self, served: Served) -> tuple[str, ...]:
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(_FOLDER)  # whatever the mask of the process says
         texts = {"hosts": served.hosts, "options": served.options, "configuration": served.configuration}
         changed = [name for name, text in texts.items() if _text_of(self._folder / name) != text]
         for name in changed:
@@ -212,6 +216,7 @@ def _write_whole(path: Path, text: str) -> None:
     """Whole or not at all, so that a reload in the middle reads one plan."""
     draft = path.with_name(f"{path.name}.new")
     draft.write_text(text)
+    draft.chmod(_FILE)
     draft.rename(path)
 
 
