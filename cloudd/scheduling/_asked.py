@@ -34,7 +34,6 @@ def placements(
     when its turn has come, after those before were placed.
 
     :param servers: at most some hundreds
-    :raises NoSuchRecord: a flavor was never there
     """
     avoided = frozenset(avoid)
     several, by_key = list(servers), dict[Any, list[Server]]()

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from cloudd.compute import PLACE
+from cloudd.interfaces.scheduling import HostPicture
 from cloudd.tasks import Fields, Kind, Retry, Step, Task
 
 from ._decision import Rules
@@ -30,6 +31,10 @@ log = Logger()
 
 class HostsSilent(Exception):
     """No host will do, and some say nothing: tried again in a moment."""
+
+
+class HostsChange(Exception):
+    """Others take the room while it is decided: tried again in a moment."""
 
 
 def place_kind(picture: Picture, rules: Rules) -> Kind:
@@ -67,8 +72,17 @@ class _Place:
         return {"servers": len(ids)}
 
     async def _page(self, task: Task, ids: Sequence[str], *, patient: bool) -> Placed:
-        hosts, order = await self.picture.hosts(), _order(task)
-        placed: Placed = await task.write(place, ids, hosts, self.rules, order, patient)
+        placed = await self._write(task, ids, await self.picture.hosts(), False, patient)
+        if placed.unsure:
+            placed = await self._write(task, placed.unsure, await self.picture.read_anew(), True, patient)
+        if placed.unsure:
+            raise HostsChange(f"hosts change faster than {len(placed.unsure)} servers can be placed")
+        return placed
+
+    async def _write(
+        self, task: Task, ids: Sequence[str], hosts: Sequence[HostPicture], sure: bool, patient: bool
+    ) -> Placed:
+        placed: Placed = await task.write(place, ids, hosts, self.rules, _order(task), sure, patient)
         self.picture.note(placed.seen)
         for refused, several in _by_refusal(placed.refused).items():
             log.warn(
