@@ -7,19 +7,18 @@ from typing import Any
 
 import msgspec
 from attrs import evolve
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 from twisted.trial.unittest import TestCase
 
 from cloudd.compute import Claim, change_server, write_claims
 from cloudd.control import Schedule
-from cloudd.database import now_us, tables
 from cloudd.interfaces.application import OperationRefused, SelfCheckFailed
 from cloudd.interfaces.scheduling import Need
 from cloudd.interfaces.settings import SchedulerSettings
 from cloudd.scheduling import FILTERS, WEIGHERS, Plugins, Scheduling
 from tests.nodes.house import House
 
-from .records import add_group, add_host, add_servers, add_size
+from .records import add_group, add_host, add_image, add_servers, add_size
 
 
 class ServiceCase(TestCase):
@@ -92,12 +91,7 @@ class ExplainTests(ServiceCase):
         """Zone, host, project, servers to be near to or apart from, a group, an image."""
 
         def fill(connection: Connection) -> str:
-            image = {"id": "i1", "project_id": "p", "name": "arm", "status": "active", "visibility": "public",
-                     "min_disk": 0, "min_ram": 0, "protected": False, "hidden": False}  # fmt: skip
-            connection.execute(insert(tables.image).values(**image, created_us=now_us(), updated_us=now_us()))
-            connection.execute(
-                insert(tables.image_property).values(image_id="i1", name="hw_architecture", value="aarch64")
-            )
+            add_image(connection, "i1", "arm", "aarch64")
             return add_group(connection, "anti-affinity", [self.server_id])
 
         group_id = await self.write(fill)

@@ -30,7 +30,7 @@ from cloudd.interfaces.scheduling import HostPicture, Need
 from cloudd.scheduling import Order, Placed, Rules, find_plugins, place, read_hosts
 from tests.database.choice import new_database
 
-from .records import add_group, add_host, add_servers, add_size, where
+from .records import add_group, add_host, add_image, add_servers, add_size, where
 
 ORDER = Order("req-1")
 RULES = find_plugins().rules((), {})
@@ -259,6 +259,41 @@ class PlacingTests(TestCase):
         hosts = [(await self.server(each)).host for each in (first, near, apart)]
         self.assertEqual(hosts[0], hosts[1])
         self.assertNotEqual(hosts[0], hosts[2])
+
+    async def test_hints_of_others(self) -> None:
+        """A hint tells nothing of servers of other projects: they are nowhere."""
+
+        def prepare(connection: Connection) -> tuple[str, str, str]:
+            add_host(connection, "c1")
+            size = add_size(connection)
+            (foreign,) = add_servers(connection, size, project_id="other")
+            (near,) = add_servers(connection, size, hints={"same_host": foreign})
+            (apart,) = add_servers(connection, size, hints={"different_host": foreign})
+            return foreign, near, apart
+
+        foreign, near, apart = await self.write(prepare)
+        for each in (foreign, near, apart):
+            await self.placed([each])
+        self.assertEqual([(await self.server(each)).host for each in (foreign, near, apart)], ["c1", "", "c1"])
+
+    async def test_image(self) -> None:
+        """The image's properties count, and how large it is where the flavor leaves that open; by its id alone."""
+
+        def prepare(connection: Connection) -> list[str]:
+            add_host(connection, "arm", architecture="aarch64")
+            add_host(connection, "c1")
+            for image_id, name, architecture in (
+                ("i1", "a", "aarch64"),
+                ("i2", "i1", "x86_64"),
+                ("i3", "i1", "x86_64"),
+            ):
+                add_image(connection, image_id, name, architecture, virtual_size=(3 << 30) + 1)
+            return add_servers(connection, add_size(connection, disk_gib=0), image_id="i1")
+
+        (server_id,) = await self.write(prepare)
+        self.assertEqual((await self.placed([server_id])).hosts, {server_id: "arm"})
+        (claim,) = await self.database.read(claims_of, [server_id])
+        self.assertEqual(claim.need.disk_gib, 4)
 
     async def test_never_too_many(self) -> None:
         """However many requests come at once, each with an old picture, no host promises more than it may."""
