@@ -110,11 +110,12 @@ class PictureTests(TestCase):
         slow = _Slow(self.database, self.clock)
         picture = Picture(cast(Any, slow), self.clock.seconds)
         earlier = Deferred.fromCoroutine(picture.hosts())
-        await self.database.write(add_host, "c2")
         later = [Deferred.fromCoroutine(picture.read_anew()) for _ in range(3)]
-        self.assertEqual([len(each) for each in await gatherResults(later)], [2, 2, 2])
-        self.assertTrue(len(await earlier) <= 2)
-        await picture.read_anew()
+        self.assertEqual(slow.reads, 1)
+        self.assertEqual([len(each) for each in await gatherResults([earlier, *later])], [1, 1, 1, 1])
+        self.assertEqual(slow.reads, 2)
+        await self.database.write(add_host, "c2")
+        self.assertEqual(len(await picture.read_anew()), 2)
         self.assertEqual(slow.reads, 3)
 
 
