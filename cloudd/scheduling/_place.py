@@ -8,7 +8,7 @@ silent, as after a start of everything, it is tried again for some seconds; then
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import define
 from sqlalchemy import Connection
@@ -37,11 +37,15 @@ class HostsChange(Exception):
     """Others take the room while it is decided: tried again in a moment."""
 
 
-def place_kind(picture: Picture, rules: Rules) -> Kind:
+Count = Callable[[str, int], object]
+"""Told ``placed`` or ``refused``, and how many servers were."""
+
+
+def place_kind(picture: Picture, rules: Rules, count: Count = lambda _how, _servers: None) -> Kind:
     """
     :param picture: of the worker that runs the task
     """
-    steps = _Place(picture, rules)
+    steps = _Place(picture, rules, count)
     return Kind(
         form=PLACE,
         steps=(Step("place", steps.place),),
@@ -56,6 +60,7 @@ class _Place:
 
     picture: Picture
     rules: Rules
+    count: Count
 
     async def place(self, task: Task) -> Fields | None:
         ids = task.payload["servers"]
@@ -84,6 +89,8 @@ class _Place:
     ) -> Placed:
         placed: Placed = await task.write(place, ids, hosts, self.rules, _order(task), sure, patient)
         self.picture.note(placed.seen)
+        self.count("placed", len(placed.hosts))
+        self.count("refused", len(placed.refused))
         for refused, several in _by_refusal(placed.refused).items():
             log.warn(
                 "no host for {count} servers: {cause} {details}",
