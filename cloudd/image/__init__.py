@@ -43,8 +43,8 @@ from ._imports import Imports, import_kinds
 from ._inspection import Findings, Inspector, unfit
 from ._patch import MEMBERS, Operation, property_value, read_operations, refuse_reserved, with_member
 from ._query import COLUMNS, SORTABLE, Condition, ImageQuery, Order
+from ._rows import by_id as image_by_id
 from ._rows import named as named_image
-from ._rows import record as image_record
 from ._service import Images
 from ._source import Sources, read_sources
 
@@ -82,7 +82,7 @@ __all__ = [
     "Sources",
     "UnfitData",
     "data_of",
-    "image_record",
+    "image_by_id",
     "import_kinds",
     "named_image",
     "property_value",

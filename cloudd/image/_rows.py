@@ -291,7 +291,7 @@ def _complete(connection: Connection, rows: Sequence[Any]) -> list[Image]:
     return [Image(**row._mapping, properties=properties[row.id], tags=tuple(tags[row.id])) for row in rows]
 
 
-def record(connection: Connection, image_id: str) -> Image | None:
+def by_id(connection: Connection, image_id: str) -> Image | None:
     """The image of that id, whoever asks; None: there is none any more."""
     rows = connection.execute(select(_images).where(_c.id == image_id)).all()
     return next(iter(_complete(connection, rows)), None)
@@ -300,7 +300,7 @@ def record(connection: Connection, image_id: str) -> Image | None:
 def named(connection: Connection, text: str) -> Image | None:
     """For operators: the image of that id, else the one of that name; None: there is none, or several have the name."""
     rows = connection.execute(select(_images).where(_c.name == text).limit(2)).all()
-    return record(connection, text) or (_complete(connection, rows)[0] if len(rows) == 1 else None)
+    return by_id(connection, text) or (_complete(connection, rows)[0] if len(rows) == 1 else None)
 
 
 # ---- lists

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from cloudd.compute import Flavor, Server, flavor_record, need_of
 from cloudd.database import tables
-from cloudd.image import Image, image_record
+from cloudd.image import Image, image_by_id
 from cloudd.interfaces.scheduling import Group, Placement
 
 SAME, DIFFERENT = "same_host", "different_host"
@@ -52,7 +52,7 @@ def _key(server: Server, group_id: str | None) -> Any:
 
 def _placement_of(connection: Connection, server: Server, group_id: str | None, avoid: frozenset[str]) -> Placement:
     flavor = flavor_record(connection, server.flavor)
-    image = image_record(connection, server.image_id) if server.image_id else None
+    image = image_by_id(connection, server.image_id) if server.image_id else None
     return evolve(
         placement(connection, flavor, image, server.hints, group_id, server.project_id),
         zone=server.zone,
