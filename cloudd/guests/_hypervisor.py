@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_hypervisor -*-
+# -*- test-case-name: tests.guests.test_service -*-
 """Which driver runs the servers of this host, chosen once for a generation and started when it is needed first."""
 
 from __future__ import annotations

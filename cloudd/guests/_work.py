@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_work -*-
+# -*- test-case-name: tests.guests.test_steps -*-
 """
 What all work on a server of this host has in common.
 
