@@ -104,7 +104,13 @@ class StepsCase(TestCase):
         """Have it done; the task's row at its end."""
         task_id = await self.write(order, form, SERVER, doing, **payload)
         self.runner.poke()
-        return await self.house.until(lambda: (row := self.house.row(task_id))["state"] in ("done", "failed") and row)
+
+        def ended() -> dict[str, Any] | None:
+            row = self.house.row(task_id)
+            return row if row["state"] in ("done", "failed") else None
+
+        found: dict[str, Any] = await self.house.until(ended)
+        return found
 
     async def built(self, **facts: Any) -> None:
         await self.write(place, SERVER, **{"networks": one_interface(self.network_id), **facts})
