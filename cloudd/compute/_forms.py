@@ -12,7 +12,10 @@ from typing import Final
 from cloudd.tasks import Form
 
 PLACE: Final = Form(name="compute.place_servers")
-"""``servers``: ids, made by one request.  ``avoid``: ids of nodes that have failed; ``tries``: how many times."""
+"""``servers``: ids, made by one request.  ``avoid``: ids of nodes that have failed; ``tries``: how many times.
+
+``cause``: why the last of them has failed, for the fault of a server that gets no other; it may be missing.
+"""
 
 BUILD: Final = Form(name="compute.build_server")
 """``server_id``; ``avoid`` and ``tries`` as they came from ``PLACE``.  The claim is there."""

@@ -22,6 +22,7 @@ from cloudd.compute import (
     PLACE,
     POWER,
     REBUILD,
+    RESIZE,
     SNAPSHOT,
     Doing,
     Interface,
@@ -37,13 +38,13 @@ from cloudd.guests import Means, guest_kinds
 from cloudd.guests._stored import StoredFile
 from cloudd.identity import Access
 from cloudd.image import Image
-from cloudd.interfaces.servers import HostAway, Power
+from cloudd.interfaces.servers import DriverError, HostAway, Power
 from cloudd.network import Network as NetworkRecord
 from cloudd.network import Port, Subnet, bind_port, create_network, create_port, create_subnet, port_record
 from tests.tasks.house import House
 from tests.tasks.world import Threads
 
-from .host import NODE, PROJECT, TestHost, furnish, member, one_interface, order, place, told
+from .host import BIG, NODE, PROJECT, TestHost, claim, furnish, member, one_interface, order, place, told
 
 SERVER = "0a9b7d0e-6a3f-4d21-9a7c-000000000001"
 
@@ -286,6 +287,20 @@ class ActionTests(StepsCase):
         server = await self.server()
         self.assertEqual((server.state, self.record()["power"]), (State.STOPPED, Power.OFF))
         self.assertNotEqual(self.record()["disk"], disk)
+
+    async def test_cannot_go_back(self) -> None:
+        """A resize that fails, and whose undoing does: the records are of the old size, and the server is in error."""
+
+        def resized(connection: Connection) -> None:
+            change_server(connection, SERVER, flavor="big", flavor_before="small")
+            claim(connection, SERVER, "resize", BIG)
+
+        await self.write(resized)
+        self.fails("define")
+        self.assertEqual((await self.order(RESIZE, Doing.RESIZE_PREP, state="active"))["state"], "failed")
+        found = await self.told()
+        self.assertEqual((found["state"], found["flavors"], found["server_claims"]), ("error", ["small", None], 1))
+        self.flushLoggedErrors(DriverError)
 
     async def test_no_such_verb(self) -> None:
         row = await self.order(POWER, Doing.POWERING_ON, verb="fly")
