@@ -127,7 +127,15 @@ class HostDriver:
         hypervisor = lent.hypervisor()
         if hypervisor is None:
             return Chosen(None, lent.missing)
-        return Chosen(libvirt_driver(self._resources.reactor, hypervisor, self.folder / "libvirt", lent.slow()))
+        accelerator = self._resources.settings.compute.accelerator
+        driver = libvirt_driver(
+            self._resources.reactor,
+            hypervisor,
+            self.folder / "libvirt",
+            lent.slow(),
+            "" if accelerator == "auto" else accelerator,
+        )
+        return Chosen(driver)
 
 
 def _follow(work: Deferred[Any]) -> Deferred[Any]:
