@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from attrs import evolve
+from twisted.python.failure import Failure
 
 from cloudd.compute import ServerPasswords, claim_resize, delete_server
 from cloudd.identity import Identity
@@ -142,6 +143,13 @@ class ComputeFace(RestFace):
 
         await super()._answer(request, declared, in_version, parameters)
 
+    def _not_routed(self, request: Any, failure: Failure) -> None:
+        """An empty id is not a method that lists do not have."""
+        if request.path.endswith(b"/"):
+            self.refuse(request, _no_id())
+        else:
+            super()._not_routed(request, failure)
+
     def refuse(self, request: Request, fault: Fault) -> None:
         """Answer with ``fault``, which tells the version, too, where it is one."""
         try:
@@ -157,7 +165,11 @@ def _check_path(request: Request, declared: Declared) -> None:
     :raises Fault: 404: an id is empty, which would be read as the list
     """
     if declared.token and request.path.endswith(b"/"):
-        raise Fault(404, "The resource could not be found: the path ends with a slash.")
+        raise _no_id()
+
+
+def _no_id() -> Fault:
+    return Fault(404, "The resource could not be found: the path ends with a slash.")
 
 
 def _id_of(request: Request) -> Header:
