@@ -32,7 +32,6 @@ EXTENSIONS = {
     "os-block-device-mapping-v2-boot": "BlockDeviceMappingV2Boot",
     "os-config-drive": "ConfigDrive",
     "os-console-output": "ConsoleOutput",
-    "os-create-server-ext": "Createserverext",
     "os-extended-quotas": "ExtendedQuotas",
     "os-extended-services": "ExtendedServices",
     "os-flavor-access": "FlavorAccess",

@@ -26,7 +26,6 @@ from ._security_view import Groups, others_of, show_group
 from ._server_values import is_uuid
 
 _READ, _WRITE = "os-security-groups:get", "os-security-groups:create"
-_DEFAULT = "default"
 Shown = tuple[SecurityGroup, Groups]
 
 
@@ -101,10 +100,14 @@ class SecurityGroupRoutes:
 
 
 def _has_default(connection: Connection, access: Access) -> bool:
-    """Also where who asks may not look, and none is to be made."""
+    """
+    Whether the project of who asks has its default group.
+
+    :raises ComputeError: he may not look, so none is to be made
+    """
     compute.enforce_read(access, _READ)
-    filters = {"project_id": [access.project_id or ""], "name": [_DEFAULT]}
-    return bool(network.listed_groups(connection, access, Listing(filters=filters, limit=1)))
+    listing = Listing(filters={"default_of": [access.project_id]}, limit=1)
+    return bool(network.listed_groups(connection, access, listing))
 
 
 def _listed(connection: Connection, access: Access, listing: Listing) -> tuple[list[SecurityGroup], Groups]:
