@@ -94,7 +94,7 @@ def new_rule(body: RuleBody) -> Rule:
     :raises Fault: 400 with what is wrong
     """
     group_id = None if body.group_id is None else checked_id(str(body.group_id))
-    cidr = _cidr(body.cidr) if group_id is None else None
+    cidr = _cidr(body.cidr) if group_id is None or body.cidr else None  # both are refused where rules are made
     protocol, low, high = _traffic(body, of_group=group_id is not None)
     return Rule(
         id="", project_id="", direction="ingress", security_group_id=checked_id(str(body.parent_group_id or "")),

@@ -195,6 +195,7 @@ class RuleTests(GroupCase):
             ({"cidr": "10.0.0.1/0"}, "Bad prefix"), ({"group_id": "x"}, "uuid"), ({"ethertype": "IPv6"}, "ethertype"),
             ({"group_id": group["id"], "from_port": None}, "Not enough"),
             ({"group_id": group["id"], "ip_protocol": "gre"}, "gre"),
+            ({"group_id": group["id"], "cidr": "10.0.0.0/8"}, "Only"),
         ):  # fmt: skip
             self.assertIn(word, await self.bad_rule(400, **{**good, **change}), str(change))
         await self.bad_rule(404, **{**good, "parent_group_id": NONE})
