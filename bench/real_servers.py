@@ -253,10 +253,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     code = UpgradedCloud.create(SETTINGS)
     cloud, libvirt = code.cloud, code.cloud.state / "libvirt"
     cloud.ports["metadata"] = free_port()
-    cloud.settings_file.write_text(
-        f"{cloud.settings_file.read_text()}[network]\nmetadata_port = {cloud.ports['metadata']}\n"
-    )
-    cloud.endpoints["metadata"] = f"tcp:{cloud.ports['metadata']}:interface={METADATA}"
+    cloud.addresses = {"metadata": METADATA}
+    with cloud.settings_file.open("a") as settings:
+        settings.write(f"[network]\nmetadata_port = {cloud.ports['metadata']}\n")
     upgrading = Upgrading(code, options.every, ("swap",))
     cloud.state.mkdir(mode=0o700)
     try:
