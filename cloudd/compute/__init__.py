@@ -20,6 +20,17 @@ Writes are one after another in the whole cloud, so quotas hold however many ask
 
 from ._action_rules import RULES as ACTION_RULES
 from ._action_rules import Allowed
+from ._aggregates import (
+    Aggregate,
+    add_aggregate_host,
+    aggregates,
+    create_aggregate,
+    drop_aggregate,
+    one_aggregate,
+    remove_aggregate_host,
+    set_aggregate_items,
+    update_aggregate,
+)
 from ._boot import checked_image
 from ._claims import Claim, claim_resize, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
 from ._errors import (
@@ -210,6 +221,7 @@ __all__ = [
     "WORDS",
     "X509",
     "ZONE",
+    "Aggregate",
     "Allowed",
     "BadComputeValue",
     "Claim",
@@ -254,12 +266,14 @@ __all__ = [
     "Verb",
     "Wanted",
     "WantedNetwork",
+    "add_aggregate_host",
     "add_interface",
     "add_security_group",
     "add_server",
     "add_server_tag",
     "add_servers",
     "add_specs",
+    "aggregates",
     "allow",
     "attach_interface",
     "begin_action",
@@ -276,6 +290,7 @@ __all__ = [
     "class_limits",
     "compute_service_id",
     "confirm_resize",
+    "create_aggregate",
     "create_flavor",
     "create_group",
     "create_image",
@@ -289,6 +304,7 @@ __all__ = [
     "details_of",
     "disallow",
     "driver_of",
+    "drop_aggregate",
     "drop_flavor",
     "drop_group",
     "drop_interface",
@@ -337,6 +353,7 @@ __all__ = [
     "note_event",
     "on_host",
     "one_action",
+    "one_aggregate",
     "one_flavor",
     "one_group",
     "one_hypervisor",
@@ -354,6 +371,7 @@ __all__ = [
     "rebuild",
     "release",
     "release_claims",
+    "remove_aggregate_host",
     "remove_security_group",
     "report_host",
     "report_trouble",
@@ -372,6 +390,7 @@ __all__ = [
     "servers_named",
     "servers_on",
     "services",
+    "set_aggregate_items",
     "set_class",
     "set_quota",
     "set_server_tags",
@@ -382,6 +401,7 @@ __all__ = [
     "status_of",
     "time_us",
     "unlock",
+    "update_aggregate",
     "update_server",
     "usage_totals",
     "usages",

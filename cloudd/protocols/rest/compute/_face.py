@@ -21,6 +21,7 @@ from .._faults import Fault
 from .._projects import Projects
 from .._routes import Answer, Declared, RouteMethod
 from ._absent import ABSENT
+from ._aggregates import AggregateRoutes
 from ._call import ComputeCall
 from ._discovery import DiscoveryRoutes, newest_shown
 from ._faults import compute_error_body, compute_fault
@@ -56,6 +57,7 @@ SUBJECTS = (
     LimitRoutes,
     UsageRoutes,
     HostRoutes,
+    AggregateRoutes,
     ServerRoutes,
     MetadataRoutes,
     ServerTagRoutes,
@@ -94,7 +96,8 @@ def compute_face(
         KeypairRoutes(database, resources.threads), GroupRoutes(database), QuotaRoutes(database, projects),
         ServerRoutes(database, passwords, poke), MetadataRoutes(database),
         ServerTagRoutes(database), ServerNetworkRoutes(database),
-        LimitRoutes(database), UsageRoutes(database), HostRoutes(database), HypervisorRoutes(database),
+        LimitRoutes(database), UsageRoutes(database), HostRoutes(database),
+        AggregateRoutes(database), HypervisorRoutes(database),
         ActionRoutes(resources, work), InterfaceRoutes(database, work), HistoryRoutes(database),
     ]  # fmt: skip
     return ComputeFace(facts, identity, subjects, served)

@@ -21,6 +21,7 @@ from cloudd.nodes import _rows as node_rows
 from cloudd.protocols.rest._api_versions import all_of_ours
 from cloudd.protocols.rest._face import FaceFacts
 from cloudd.protocols.rest.compute import PREFIX, ServerWork
+from cloudd.protocols.rest.compute._aggregates import AggregateRoutes
 from cloudd.protocols.rest.compute._call import ComputeCall
 from cloudd.protocols.rest.compute._face import ComputeFace
 from cloudd.protocols.rest.compute._faults import compute_error_body, compute_fault
@@ -107,7 +108,8 @@ class ServerCase(ComputeCase):
             fault_body=compute_error_body, service_fault=compute_fault,
         )  # fmt: skip
         subjects = [
-            HostRoutes(self.database), HypervisorRoutes(self.database), ActionRoutes(self.resources, work),
+            HostRoutes(self.database), AggregateRoutes(self.database), HypervisorRoutes(self.database),
+            ActionRoutes(self.resources, work),
             InterfaceRoutes(self.database, work), HistoryRoutes(self.database),
         ]  # fmt: skip
         return ComputeFace(facts, cast(Any, self.tokens), subjects, all_of_ours)
