@@ -33,6 +33,7 @@ from ._aggregates import (
 )
 from ._boot import checked_image
 from ._claims import Claim, claim_resize, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
+from ._diagnostics import Diagnostics, diagnostics
 from ._errors import (
     BadComputeValue,
     ComputeBusy,
@@ -92,6 +93,7 @@ from ._forms import (
 )
 from ._gone import forget_project, forget_user
 from ._groups import create_group, drop_group, group_of, groups_of, join_group, leave_groups, listed_groups, one_group
+from ._host_usage import HostUsage, compute_hosts, host_services, host_usage, known_host
 from ._hosts import (
     COMPUTE,
     INTERNAL_ZONE,
@@ -113,6 +115,7 @@ from ._keypairs import checked_name, create_keypair, drop_keypair, enforce_creat
 from ._keys import NewKey, fingerprint_of, generated
 from ._limits import DEFAULT_CLASS, DEFAULTS, UNLIMITED, limits_of
 from ._making import KeyMaker
+from ._migrations import Migration, MigrationListing, migrations
 from ._on_host import (
     HostReport,
     OnHost,
@@ -143,10 +146,12 @@ from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota,
 from ._server_access import Order, server_to_change, server_to_read
 from ._server_actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, reset_state, restore, unlock
 from ._server_changes import (
+    Backup,
     ClaimResize,
     check_files,
     check_items,
     confirm_resize,
+    create_backup,
     create_image,
     rebuild,
     resize,
@@ -223,6 +228,7 @@ __all__ = [
     "ZONE",
     "Aggregate",
     "Allowed",
+    "Backup",
     "BadComputeValue",
     "Claim",
     "ClaimResize",
@@ -232,17 +238,21 @@ __all__ = [
     "ComputeForbidden",
     "ComputeService",
     "Details",
+    "Diagnostics",
     "Doing",
     "Fault",
     "Flavor",
     "FlavorListing",
     "HistoryListing",
     "HostReport",
+    "HostUsage",
     "Hypervisor",
     "HypervisorServer",
     "Interface",
     "KeyMaker",
     "Keypair",
+    "Migration",
+    "MigrationListing",
     "NewInterface",
     "NewKey",
     "NewServers",
@@ -288,9 +298,11 @@ __all__ = [
     "claimed",
     "claims_of",
     "class_limits",
+    "compute_hosts",
     "compute_service_id",
     "confirm_resize",
     "create_aggregate",
+    "create_backup",
     "create_flavor",
     "create_group",
     "create_image",
@@ -302,6 +314,7 @@ __all__ = [
     "describe_flavor",
     "detach_interface",
     "details_of",
+    "diagnostics",
     "disallow",
     "driver_of",
     "drop_aggregate",
@@ -332,12 +345,15 @@ __all__ = [
     "group_of",
     "groups_of",
     "host_name_of",
+    "host_services",
+    "host_usage",
     "hypervisors",
     "interfaces_of",
     "is_reported",
     "join_group",
     "keep_resize",
     "keep_resized",
+    "known_host",
     "leave_groups",
     "limits_of",
     "listed_flavors",
@@ -346,6 +362,7 @@ __all__ = [
     "listed_servers",
     "lock",
     "matching_hypervisors",
+    "migrations",
     "named_flavor",
     "need_of",
     "new_password",

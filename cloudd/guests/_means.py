@@ -82,6 +82,9 @@ class SnapshotStore(Protocol):
     async def drop(self, image_id: str) -> None:
         """The image is not wanted any more; none there is no error."""
 
+    async def delete(self, image_id: str) -> None:
+        """The image goes, with its data; none there is no error, and one that is protected stays."""
+
 
 class Images(Protocol):
     """Records of images."""

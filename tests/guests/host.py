@@ -158,6 +158,9 @@ class Kept:
     async def drop(self, image_id: str) -> None:
         (self._folder / image_id).unlink(missing_ok=True)
 
+    async def delete(self, image_id: str) -> None:
+        await self.drop(image_id)
+
 
 @define(eq=False)
 class TestHost:

@@ -80,10 +80,8 @@ def _projects(call: ComputeCall) -> tuple[bool, str]:
     everyone = False if asked is None else True if asked == "" else _truth("all_tenants", asked)
     if not call.access.is_admin:
         return everyone, ""
-    named = call.query.get("tenant_id") or call.query.get("project_id") or ""
-    if asked is None and call.query.get("tenant_id") and named != call.access.project_id:
-        everyone = True
-    return everyone, named
+    # As in Nova: without all_tenants it is one's own project, whatever else is named.
+    return everyone, (call.query.get("tenant_id") or call.query.get("project_id") or "") if everyone else ""
 
 
 def _gone(call: ComputeCall, statuses: tuple[str, ...], changed: bool) -> bool | None:

@@ -91,7 +91,7 @@ class ServerRoutes:
         return Answer(204)
 
     async def _page(self, call: ComputeCall, *, whole: bool) -> Answer:
-        limit = call.limit()
+        limit = 0 if call.count("limit") == 0 else call.limit()
         listing = read_listing(call, limit + 1)
         return Answer(200, await self._database.read(_listed, call, listing, limit, whole))
 
@@ -112,7 +112,7 @@ def _listed(connection: Connection, call: ComputeCall, listing: ServerListing, l
         details = Details(servers=servers)
     view = ServerView(call, details, listed=True)
     document: dict[str, Any] = {"servers": [view.show(each) if whole else view.named(each) for each in servers]}
-    if len(found) > limit:
+    if servers and len(found) > limit:
         steps = ("v2.1", "servers", *(("detail",) if whole else ()))
         document |= with_next(call, "servers", servers[-1].id, *steps)
     return msgspec.json.encode(document)

@@ -66,12 +66,13 @@ class ListTests(ServerCase):
         await self.boot("mine")
         await self.boot("his", BOB)
         self.assertEqual(await self.names(who=READER), ["mine"])
+        self.assertEqual(await self.good(200, ALICE, "GET", "/servers/detail?limit=0"), {"servers": []})
         self.assertEqual(await self.names("?tenant_id=p2"), ["mine"])
         await self.refused(403, "forbidden", ALICE, "GET", "/servers?all_tenants=1")
         await self.refused(400, "badRequest", ADMIN, "GET", "/servers?all_tenants=perhaps")
         for query, names in (
             ("", []), ("?all_tenants=1", ["his", "mine"]), ("?all_tenants", ["his", "mine"]), ("?all_tenants=0", []),
-            ("?tenant_id=p2", ["his"]), ("?project_id=p2", []), ("?all_tenants=True&project_id=p2", ["his"]),
+            ("?tenant_id=p2", []), ("?project_id=p2", []), ("?all_tenants&tenant_id=p2", ["his"]), ("?all_tenants=True&project_id=p2", ["his"]),
             ("?all_tenants=1&user_id=alice-id", ["mine"]), ("?all_tenants=0&tenant_id=p2", []),
         ):  # fmt: skip
             self.assertEqual(await self.names(query, ADMIN), names, query)
@@ -112,7 +113,7 @@ class ListTests(ServerCase):
             ("config_drive=true", ["two"]), ("power_state=1", ["one", "two"]), ("hostname=^t", ["three", "two"]),
             ("created_at=1970-01-01T00:00:01Z", ["two"]), ("auto_disk_config=true", []), ("ip6=fd", []),
         ):  # fmt: skip
-            self.assertEqual(sorted(await self.names(f"?{query}&tenant_id=p1", ADMIN)), names, query)
+            self.assertEqual(sorted(await self.names(f"?{query}&all_tenants=1&tenant_id=p1", ADMIN)), names, query)
         await self.refused(400, "badRequest", ADMIN, "GET", "/servers?config_drive=perhaps")
         await self.refused(400, "badRequest", ADMIN, "GET", "/servers?launch_index=x")
         await self.refused(400, "badRequest", ADMIN, "GET", "/servers?created_at=x")
@@ -173,8 +174,8 @@ class ListTests(ServerCase):
         await self.refused(400, "badRequest", ALICE, "GET",
                            "/servers?changes-since=2020-01-02&changes-before=2020-01-01", None, "2.66")  # fmt: skip
         await self.refused(403, "forbidden", ALICE, "GET", "/servers?status=deleted")
-        self.assertEqual(await self.names("?deleted=True&tenant_id=p1", ADMIN), ["c"])
-        self.assertEqual(await self.names("?status=deleted&tenant_id=p1", ADMIN), ["c"])
+        self.assertEqual(await self.names("?deleted=True&all_tenants=1&tenant_id=p1", ADMIN), ["c"])
+        self.assertEqual(await self.names("?status=deleted&all_tenants=1&tenant_id=p1", ADMIN), ["c"])
 
     async def test_tags_and_locks(self) -> None:
         """Tags from 2.26 on, locks from 2.73 on."""

@@ -123,5 +123,5 @@ class ServerTests(ServerCase):
     async def test_absent(self) -> None:
         """What servers have in Nova and not here says so."""
         server_id = await self.boot()
-        for path in ("os-volume_attachments", "os-volume_attachments/x", "diagnostics", "remote-consoles", "topology"):
+        for path in ("os-volume_attachments", "os-volume_attachments/x", "remote-consoles", "topology"):
             await self.refused(501, "notImplemented", ALICE, "GET", f"/servers/{server_id}/{path}")
