@@ -212,7 +212,8 @@ class OtherTests(ServerCase):
             {"createBackup": {"name": "x", "backup_type": 7, "rotation": 1}},
             {"createBackup": {"name": "", "backup_type": "d", "rotation": 1}},
             {"createBackup": {"name": "x", "backup_type": "d" * 256, "rotation": 1}},
-            {"createBackup": {"name": "x", "backup_type": "d", "rotation": 1, "metadata": {"a": 1}}}, {"os-getConsoleOutput": {"length": "x"}},
+            {"createBackup": {"name": "x", "backup_type": "d", "rotation": 1, "metadata": {"a": 1}}},
+            {"os-getConsoleOutput": {"length": "x"}},
             {"os-getConsoleOutput": {"length": -2}}, {"os-getConsoleOutput": {"lines": 1}},
             {"addSecurityGroup": None}, {"addSecurityGroup": {}}, {"removeSecurityGroup": {"name": 1}},
         )  # fmt: skip

@@ -72,7 +72,8 @@ class ListTests(ServerCase):
         await self.refused(400, "badRequest", ADMIN, "GET", "/servers?all_tenants=perhaps")
         for query, names in (
             ("", []), ("?all_tenants=1", ["his", "mine"]), ("?all_tenants", ["his", "mine"]), ("?all_tenants=0", []),
-            ("?tenant_id=p2", []), ("?project_id=p2", []), ("?all_tenants&tenant_id=p2", ["his"]), ("?all_tenants=True&project_id=p2", ["his"]),
+            ("?tenant_id=p2", []), ("?project_id=p2", []), ("?all_tenants&tenant_id=p2", ["his"]),
+            ("?all_tenants=True&project_id=p2", ["his"]),
             ("?all_tenants=1&user_id=alice-id", ["mine"]), ("?all_tenants=0&tenant_id=p2", []),
         ):  # fmt: skip
             self.assertEqual(await self.names(query, ADMIN), names, query)
