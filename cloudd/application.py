@@ -220,7 +220,7 @@ class Application:
         rest = identity_face(self.identity, resources, self.nodes.served)
         image_api = image_face(self.identity, self.images, self.imports, resources, self.nodes.served)
         networks = network_face(self.identity, resources, self.nodes.rows)
-        computes = compute_face(self.identity, resources, self.nodes.served, self._poke_tasks)
+        computes = compute_face(self.identity, resources, self.images, self.nodes.served, self._poke_tasks)
         web = web_face(self.identity, self.events, resources, self._calls["rolling.status"])
         self._faces: dict[str, Handler] = {
             "api": api_port(

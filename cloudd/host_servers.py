@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
 
 from cloudd.compute import ServerPasswords
-from cloudd.guests import Guests, without_links
+from cloudd.guests import Guests, PlugFailed, without_links
 from cloudd.image import Images
 from cloudd.image_cache import ImageCache, backing_files
 from cloudd.interfaces.application import Resources
 from cloudd.metadata import CONFIG_DRIVES, ConfigDrives
-from cloudd.network_agent import NetworkAgent, NoDataPlane, network_agent
+from cloudd.network_agent import NetworkAgent, NoDataPlane, PlugRefused, network_agent
+from net import NetError
 from storage import IObjectStore
 
 
@@ -29,6 +30,22 @@ class HostServers:
     guests: Guests
     plugging: NetworkAgent | NoDataPlane
     images: ImageCache
+
+
+@frozen
+class _Plugged:
+    """``Plugging`` of guests: what cannot be plugged here has them tried elsewhere, with the cause."""
+
+    _host: NetworkAgent | NoDataPlane
+
+    async def plug(self, port_ids: Sequence[str]) -> Mapping[str, str]:
+        try:
+            return await self._host.plug(port_ids)
+        except (PlugRefused, NetError) as error:
+            raise PlugFailed(str(error)) from error
+
+    async def unplug(self, port_ids: Sequence[str]) -> None:
+        await self._host.unplug(port_ids)
 
 
 def servers_of_host(
@@ -57,5 +74,5 @@ def servers_of_host(
         return found
 
     cache = ImageCache(resources, store, in_use)
-    guests = Guests(resources, images, store, own_node, own_name, poke, plugging, cache, drives)
+    guests = Guests(resources, images, store, own_node, own_name, poke, _Plugged(plugging), cache, drives)
     return HostServers(guests, plugging, cache)

@@ -31,6 +31,8 @@ from ._taps import DEFAULT_PREFIX
 from ._values import Plan, Update
 
 _END_S: Final = 5
+_READABLE: Final = 0o644
+_READABLE_FOLDER: Final = 0o755
 
 
 @define
@@ -119,9 +121,9 @@ class Dhcp:
         return pid if set(self._arguments()) <= set(arguments) else None
 
     def _write(self, served: Served) -> tuple[str, ...]:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        _make_readable(self._folder)
         texts = {"hosts": served.hosts, "options": served.options, "configuration": served.configuration}
-        changed = [name for name, text in texts.items() if _text_of(self._folder / name) != text]
+        changed = [name for name, text in texts.items() if not _is_there(self._folder / name, text)]
         for name in changed:
             _write_whole(self._folder / name, texts[name])
         return tuple(f"write {name}" for name in changed)
@@ -208,11 +210,25 @@ def _text_of(path: Path) -> str | None:
         return None
 
 
+def _make_readable(folder: Path) -> None:
+    """The user that dnsmasq becomes reads there again, whatever our umask."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mode = folder.stat().st_mode
+    if mode & _READABLE_FOLDER != _READABLE_FOLDER:
+        folder.chmod(mode | _READABLE_FOLDER)
+
+
 def _write_whole(path: Path, text: str) -> None:
-    """Whole or not at all, so that a reload in the middle reads one plan."""
+    """Whole or not at all, so that a reload in the middle reads one plan; for all to read."""
     draft = path.with_name(f"{path.name}.new")
     draft.write_text(text)
+    draft.chmod(_READABLE)
     draft.rename(path)
+
+
+def _is_there(path: Path, text: str) -> bool:
+    """With this text, and for all to read."""
+    return _text_of(path) == text and path.stat().st_mode & _READABLE == _READABLE
 
 
 def _ended(descriptor: int) -> bool:

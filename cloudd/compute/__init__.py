@@ -181,7 +181,7 @@ from ._server_rows import (
     read_servers,
 )
 from ._server_security import add_security_group, remove_security_group
-from ._server_status import WORDS, status_of
+from ._server_status import STATUSES, status_of
 from ._server_tags import MAX_TAGS, add_server_tag, drop_server_tag, set_server_tags
 from ._server_wishes import MAX_SERVERS, NewServers
 from ._servers import change_items, delete_server, drop_item, enforce_unlocked, one_server, own_server, update_server
@@ -222,8 +222,8 @@ __all__ = [
     "SOFT_ANTI_AFFINITY",
     "SORT_KEYS",
     "SSH",
+    "STATUSES",
     "UNLIMITED",
-    "WORDS",
     "X509",
     "ZONE",
     "Aggregate",

@@ -120,19 +120,6 @@ def flavor_records(connection: Connection, record_ids: Sequence[str]) -> dict[st
     return {each.id: each for each in _complete(connection, rows)}
 
 
-def named_flavor(connection: Connection, text: str) -> Flavor:
-    """
-    A living one by its id in the API or its name, for operators.
-
-    :raises NoSuchRecord:
-    """
-    query = select(_table).where(or_(_c.flavor_id == text, _c.name == text), _c.deleted == "")
-    rows = connection.execute(query).all()
-    if not rows:
-        raise NoSuchRecord(f"Flavor {text[:255]} could not be found.")
-    return _complete(connection, [next((row for row in rows if row.flavor_id == text), rows[0])])[0]
-
-
 def listed_flavors(connection: Connection, access: Access, listing: FlavorListing) -> list[Flavor]:
     """
     One page of living ones.
@@ -164,6 +151,19 @@ def _beyond(connection: Connection, access: Access, listing: FlavorListing, orde
     if listing.descending:
         return or_(first < value, and_(first == value, second < flavor_id))
     return or_(first > value, and_(first == value, second > flavor_id))
+
+
+def named_flavor(connection: Connection, text: str) -> Flavor:
+    """
+    A living one by its id in the API or its name, for operators.
+
+    :raises NoSuchRecord:
+    """
+    query = select(_table).where(or_(_c.flavor_id == text, _c.name == text), _c.deleted == "")
+    rows = connection.execute(query).all()
+    if not rows:
+        raise NoSuchRecord(f"Flavor {text[:255]} could not be found.")
+    return _complete(connection, [next((row for row in rows if row.flavor_id == text), rows[0])])[0]
 
 
 def describe_flavor(connection: Connection, access: Access, flavor_id: str, description: str | None) -> Flavor:

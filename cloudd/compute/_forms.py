@@ -12,9 +12,9 @@ from typing import Final
 from cloudd.tasks import Form
 
 PLACE: Final = Form(name="compute.place_servers")
-"""
-``servers``: ids, made by one request.  ``avoid``: ids of nodes that have failed; ``tries``: how many times; ``cause``:
-why the last one did, if any.
+"""``servers``: ids, made by one request.  ``avoid``: ids of nodes that have failed; ``tries``: how many times.
+
+``cause``: why the last of them has failed, for the fault of a server that gets no other; it may be missing.
 """
 
 BUILD: Final = Form(name="compute.build_server")

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.compute.test_on_host -*-
+# -*- test-case-name: tests.compute.test_progress -*-
 """Hosts of servers, and what is on them, as rows: what a host says of itself and reads of what it is to run."""
 
 from __future__ import annotations

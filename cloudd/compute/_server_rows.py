@@ -69,11 +69,13 @@ def add_server(connection: Connection, server: Server) -> None:
 
 
 def add_servers(connection: Connection, servers: Sequence[Server]) -> None:
-    """The same for many at once, in two statements."""
+    """The same for many at once, in two statements; each is a microsecond younger than the one before."""
     now: int = connection.execute(select(now_us())).scalar_one()
     if servers:
-        times = {"created_us": now, "updated_us": now}
-        connection.execute(insert(_table), [_row(each) | times for each in servers])
+        rows = [
+            _row(each) | {"created_us": now + index, "updated_us": now + index} for index, each in enumerate(servers)
+        ]
+        connection.execute(insert(_table), rows)
     tags = [{"server_id": each.id, "tag": tag} for each in servers for tag in sorted(set(each.tags))]
     if tags:
         connection.execute(insert(tables.server_tag), tags)

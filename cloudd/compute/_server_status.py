@@ -33,6 +33,8 @@ WORDS: Final[Mapping[State, tuple[str, Mapping[Doing, str]]]] = {
     State.ERROR: ("ERROR", _REBUILD),
     State.DELETED: ("DELETED", {}),
 }
+#: All of them.
+STATUSES: Final = frozenset({word for common, meanwhile in WORDS.values() for word in (common, *meanwhile.values())})
 
 
 def status_of(server: Server) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from cloudd.identity import Access
+from cloudd.nodes import node_rows
 from cloudd.tasks import submit
 
 from . import _policy
@@ -77,7 +78,7 @@ def update_server(connection: Connection, access: Access, server_id: str, values
 
 def delete_server(connection: Connection, access: Access, server_id: str, request_id: str) -> None:
     """
-    It is to go, whatever it is doing; one that no host has is gone when this is committed.
+    It is to go, whatever it is doing; one that no host has, or one that was removed, is gone when this is committed.
 
     :raises ComputeConflict: it is locked
     :raises NoSuchRecord:
@@ -86,7 +87,7 @@ def delete_server(connection: Connection, access: Access, server_id: str, reques
     enforce_unlocked(access, server)
     if server.doing is not Doing.DELETING:
         begin_actions(connection, [server_id], "delete", request_id, access)
-    if not server.node_id:
+    if not server.node_id or _was_removed(connection, server.node_id):
         gone_unplaced(connection, server_id)
         return
     change_server(connection, server_id, task_state=Doing.DELETING.value, wanted=Wanted.DELETED.value)
@@ -94,6 +95,11 @@ def delete_server(connection: Connection, access: Access, server_id: str, reques
         connection, DELETE, {"server_id": server_id}, project_id=server.project_id, node_id=server.node_id,
         resource=server_id, request_id=request_id, once=True,
     )  # fmt: skip
+
+
+def _was_removed(connection: Connection, node_id: str) -> bool:
+    """Nobody is left who could do what is ordered of that node."""
+    return any(node.id == node_id and node.state == "removed" for node in node_rows(connection))
 
 
 # ---- its metadata

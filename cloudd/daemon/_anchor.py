@@ -53,6 +53,7 @@ from ._ready import notify_systemd, ready_lines, say
 from ._slot import reap
 from ._spec import WorkerSpec
 from ._state_folder import StateFolder, StateFolderError
+from ._strangers import StrangerReaper
 from ._succession import Found, meet_workers
 from ._swap_metrics import SwapMetrics
 from ._threads import WorkerThreads
@@ -113,6 +114,7 @@ class Anchor(Service):
         self._control: ControlFactory | None = None
         self._pool: WorkerPool | None = None
         self._becoming: Becoming | None = None
+        self._strangers = StrangerReaper(reactor)
         self._orphans = inheritance.children if inheritance is not None else []  # loaders of our former self
         self._output: int | None = None
         self._stopping = False
@@ -199,6 +201,7 @@ class Anchor(Service):
         await self._tls.ready(TLS_READY_S)
         await moves.settle()
         self._host.rates.start()
+        self._strangers.start()
         marks["workers"] = self._reactor.seconds()
         if self._inheritance is None:
             await upgrades.note_start(self._boot)
@@ -506,6 +509,7 @@ class Anchor(Service):
         self._holdings.close_listeners()  # first of all
         if self._pool is not None:
             self._host.rates.stop()
+            self._strangers.stop()
             await self._pool.stop(self._settings.workers.stop_timeout_s)
         else:
             await self._end_found()

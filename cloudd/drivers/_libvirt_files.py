@@ -66,7 +66,7 @@ def forget_logs(logs: Path, uuid: str) -> None:
     """
     Delete what QEMU and libvirt have logged of a guest.
 
-    :param logs: libvirt's folder of them
+    :param logs: libvirt's folder of them; it need not be there
     """
     for file in logs.glob(f"{NAME_PREFIX}{uuid}.log*"):
         file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_build -*-
+# -*- test-case-name: tests.guests.test_kinds -*-
 """
 BUILD: a server that was placed here becomes a guest that runs.
 
@@ -78,6 +78,8 @@ class Build(Work):
         if task.state.get("settled"):
             return None
         told = await self.desired(task)
+        if told.server.node_id != await self.means.node_id():
+            raise Going
         guest = await self.guest(told)
         driver = await self.means.driver()
         await driver.define(guest)
@@ -87,8 +89,10 @@ class Build(Work):
     async def settled(self, task: Task) -> Fields | None:
         """Say that it runs."""
         port_ids = list(task.state.get("ports", []))
+        node_id = await self.means.node_id()
         await self.last_write(
             task,
+            lambda c: self._here(c, task, node_id),
             lambda c: settle(c, self.server_id(task), State.ACTIVE, Power.RUNNING, progress=100),
             lambda c: set_port_status(c, port_ids, "ACTIVE"),
         )

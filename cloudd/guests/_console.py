@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_console -*-
+# -*- test-case-name: tests.guests.test_steps -*-
 """CONSOLE: the end of what a guest wrote, as the result of a task, which whoever asks for it waits for."""
 
 from __future__ import annotations

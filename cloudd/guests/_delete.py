@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_delete -*-
+# -*- test-case-name: tests.guests.test_kinds -*-
 """DELETE: nothing of a server is left on this host, and then it is gone."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_desired -*-
+# -*- test-case-name: tests.guests.test_steps -*-
 """A server's records as the guest that its driver is to have."""
 
 from __future__ import annotations

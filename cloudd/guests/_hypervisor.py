@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_hypervisor -*-
+# -*- test-case-name: tests.guests.test_service -*-
 """Which driver runs the servers of this host, chosen once for a generation and started when it is needed first."""
 
 from __future__ import annotations
@@ -148,7 +148,15 @@ class HostDriver:
         hypervisor = lent.hypervisor()
         if hypervisor is None:
             return Chosen(None, lent.missing)
-        return Chosen(libvirt_driver(self._resources.reactor, hypervisor, self.folder / REAL, lent.slow()))
+        accelerator = self._resources.settings.compute.accelerator
+        driver = libvirt_driver(
+            self._resources.reactor,
+            hypervisor,
+            self.folder / REAL,
+            lent.slow(),
+            "" if accelerator == "auto" else accelerator,
+        )
+        return Chosen(driver)
 
 
 def _follow(work: Deferred[Any]) -> Deferred[Any]:

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_interfaces -*-
+# -*- test-case-name: tests.guests.test_steps -*-
 """ATTACH and DETACH: interfaces of a server that is there, while it runs too."""
 
 from __future__ import annotations

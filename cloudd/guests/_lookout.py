@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_lookout -*-
+# -*- test-case-name: tests.guests.test_service -*-
 """
 What is seen of guests, brought into the records: functions of a connection.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_build -*-
+# -*- test-case-name: tests.guests.test_kinds -*-
 """What the work on servers of a host needs of others, as protocols, and the least that does."""
 
 from __future__ import annotations

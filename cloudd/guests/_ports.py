@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_ports -*-
+# -*- test-case-name: tests.guests.test_steps -*-
 """The ports of a server: made or bound when its build begins, in one transaction, and let go when it fails or goes."""
 
 from __future__ import annotations

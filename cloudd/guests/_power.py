@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_power -*-
+# -*- test-case-name: tests.guests.test_kinds -*-
 """POWER: start, stop, reboot, pause, unpause, suspend and resume a server."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_rebuild -*-
+# -*- test-case-name: tests.guests.test_kinds -*-
 """REBUILD: a server gets a new disk, of the image that its row names now; its ports and addresses stay."""
 
 from __future__ import annotations

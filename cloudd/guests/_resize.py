@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_resize -*-
+# -*- test-case-name: tests.guests.test_kinds -*-
 """
 RESIZE, CONFIRM_RESIZE and REVERT_RESIZE: another flavor on the same host.
 

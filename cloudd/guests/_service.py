@@ -69,6 +69,7 @@ class Guests:
     _image_files: ImageSource | None = None
     _drives: ConfigDrives | None = None
     driver: HostDriver = field(init=False)
+    _node_id: str = field(init=False, default="")
     _leads: bool = field(init=False, default=False)
     _timer: Any = field(init=False, default=None)
     _looking: Deferred[float] | None = field(init=False, default=None)
@@ -79,7 +80,13 @@ class Guests:
     _sight: Sight = field(init=False, factory=Sight)
 
     def __attrs_post_init__(self) -> None:
-        self.driver = HostDriver(self._resources, self._own_node, self._note)
+        self.driver = HostDriver(self._resources, self._node, self._note)
+
+    async def _node(self) -> str:
+        """Id of this node, which it keeps; a build asks for it several times."""
+        if not self._node_id:
+            self._node_id = await self._own_node()
+        return self._node_id
 
     # ---- what it does
 
@@ -94,7 +101,7 @@ class Guests:
             reactor=resources.reactor,
             database=resources.database,
             threads=resources.threads,
-            node_id=self._own_node,
+            node_id=self._node,
             driver=self.driver.ready,
             images=self._images,
             plugging=self._plugging or NoDataPlane(),
@@ -149,7 +156,7 @@ class Guests:
     async def _report(self, driver: IServerDriver) -> None:
         facts, settings = await driver.facts(), self._resources.settings.compute
         report = HostReport(
-            node_id=await self._own_node(),
+            node_id=await self._node(),
             name=await self._own_name(),
             driver=driver.name,
             kind=facts.kind,
@@ -173,14 +180,14 @@ class Guests:
         if trouble == self._trouble:
             return
         try:
-            await self._resources.database.write(report_trouble, await self._own_node(), trouble)
+            await self._resources.database.write(report_trouble, await self._node(), trouble)
         except Exception:
             log.failure("that this host cannot run servers could not be written; it is tried again")
             return
         self._trouble = trouble
 
     async def _compare(self, driver: IServerDriver) -> None:
-        node_id, database = await self._own_node(), self._resources.database
+        node_id, database = await self._node(), self._resources.database
         servers: list[OnHost] = await database.read(servers_on, node_id)  # before the look: see `_lookout`
         guests = await driver.guests()
         seen = {each.id: each for each in guests if each.id}
@@ -218,7 +225,7 @@ class Guests:
         telling.addErrback(lambda failure: log.failure("what guests do is not written; the next look does it", failure))
 
     async def _write_noted(self, noted: Mapping[str, Seen]) -> None:
-        node_id = await self._own_node()
+        node_id = await self._node()
         servers = await self._resources.database.read(servers_named, node_id, sorted(noted))
         later = {each.id for each in servers if each.id in self._noted}  # told again while these were read
         await self._bring_in(node_id, [each for each in servers if each.id not in later], noted)

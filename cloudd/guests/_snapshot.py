@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_snapshot -*-
+# -*- test-case-name: tests.guests.test_kinds -*-
 """SNAPSHOT: the disk of a server becomes the data of an image that waits for it."""
 
 from __future__ import annotations

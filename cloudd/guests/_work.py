@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_work -*-
+# -*- test-case-name: tests.guests.test_steps -*-
 """
 What all work on a server of this host has in common.
 
@@ -13,10 +13,11 @@ A host that is away for a moment (``HostAway``) is waited for instead, by trying
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
 from attrs import define, frozen
 from sqlalchemy import Connection
+from twisted.logger import Logger
 
 from cloudd.compute import (
     EVENT_ERROR,
@@ -31,7 +32,7 @@ from cloudd.compute import (
     settle,
 )
 from cloudd.image import Image, ImageError
-from cloudd.interfaces.servers import DriverError, Guest, HostAway, NoSuchGuest, Power, Seen
+from cloudd.interfaces.servers import DriverError, Guest, HostAway, Power, Seen
 from cloudd.network import NetworkError
 from cloudd.tasks import Fields, Retry, Task, TaskFailed
 
@@ -114,6 +115,7 @@ class Work:
 
     means: Means
     event: str
+    _log: ClassVar[Logger] = Logger()
 
     # ---- steps
 
@@ -257,13 +259,22 @@ class Work:
         if is_going(server):
             await self.clear(server.id, task.state.get("ports", []))
             return None
-        values = await self.back(task, server)
+        values = await self._back(task, server)
         await task.write(self._undone, task, values, state={**task.state, "undone": True})
         return None
 
+    async def _back(self, task: Task, server: Server) -> Mapping[str, Any]:
+        try:
+            return await self.back(task, server)
+        except HostAway:
+            raise
+        except (DriverError, PlugFailed, OSError, *TENANTS):
+            self._log.failure("server {server_id} is not as it was", server_id=server.id)
+            return {**observed(server, await self.seen(server.id)), "state": State.ERROR}
+
     async def back(self, task: Task, server: Server) -> Mapping[str, Any]:
         """
-        Let the guest be as it was, as far as can be.
+        Let the guest be as it was, as far as can be; what raises leaves the server in ``ERROR``.
 
         :return: columns, ``state`` among them
         """
@@ -306,6 +317,3 @@ def observed(server: Server, seen: Seen | None) -> dict[str, Any]:
 
 def _port_ids(connection: Connection, server_id: str) -> list[str]:
     return [each.port_id for each in read_server(connection, server_id).interfaces]
-
-
-__all__ = ["RETRY", "Going", "NoSuchGuest", "PlugFailed", "Trouble", "Work", "is_going", "observed", "staying"]

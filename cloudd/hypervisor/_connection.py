@@ -142,7 +142,7 @@ class Hypervisor:
 
     @property
     def guest_logs(self) -> Path | None:
-        """The folder of QEMU's logs; ``None``: it is not known.  Looks at the disk for a moment."""
+        """The folder of QEMU's logs, which need not be there; ``None``: it is not known."""
         return logs_of(self.uri)
 
     def observe(self, changed: Callable[[DomainChange], None], connected: Callable[[], None]) -> Watch:

@@ -28,10 +28,9 @@ def socket_of(uri: str) -> Path | None:
 
 
 def logs_of(uri: str) -> Path | None:
-    """Where libvirt keeps QEMU's logs, if it was started by ``script/libvirt``; ``None``: it was not."""
+    """Where a libvirt that ``script/libvirt`` has started keeps QEMU's logs; another one has no such folder."""
     place = socket_of(uri)
-    logs = place.parent.parent / "log/qemu" if place is not None else None
-    return logs if logs is not None and logs.is_dir() else None
+    return place.parent.parent / "log/qemu" if place is not None else None
 
 
 def silence_of(uri: str, patience_s: float) -> str:

@@ -80,6 +80,7 @@ from ._patch import (
 from ._query import COLUMNS, SORTABLE, Condition, ImageQuery, Order
 from ._quota import Quota
 from ._records import image_record
+from ._rows import by_id as image_by_id
 from ._rows import named as named_image
 from ._service import Images
 from ._source import Sources, read_sources
@@ -143,6 +144,7 @@ __all__ = [
     "drop_definition",
     "drop_definitions",
     "enforce_definer",
+    "image_by_id",
     "image_record",
     "import_kinds",
     "known_resource_types",

@@ -291,11 +291,16 @@ def _complete(connection: Connection, rows: Sequence[Any]) -> list[Image]:
     return [Image(**row._mapping, properties=properties[row.id], tags=tuple(tags[row.id])) for row in rows]
 
 
+def by_id(connection: Connection, image_id: str) -> Image | None:
+    """The image of that id, whoever asks; None: there is none any more."""
+    rows = connection.execute(select(_images).where(_c.id == image_id)).all()
+    return next(iter(_complete(connection, rows)), None)
+
+
 def named(connection: Connection, text: str) -> Image | None:
-    """The image of that id, or the one of that name; None: there is none, or several have the name."""
-    query = select(_images).where(or_(_c.id == text, _c.name == text)).limit(2)
-    found = _complete(connection, connection.execute(query).all())
-    return next((each for each in found if each.id == text), found[0] if len(found) == 1 else None)
+    """For operators: the image of that id, else the one of that name; None: there is none, or several have the name."""
+    rows = connection.execute(select(_images).where(_c.name == text).limit(2)).all()
+    return by_id(connection, text) or (_complete(connection, rows)[0] if len(rows) == 1 else None)
 
 
 # ---- lists

@@ -267,6 +267,12 @@ class ComputeSettings:
         "libvirt of this host; empty: the one in STATE/libvirt, which script/server starts, or else qemu:///system",
         unit="URI, qemu+unix:///system?socket=/path",
     )
+    accelerator: str = setting(
+        "auto",
+        "what libvirt's guests run on; `auto`: KVM where a guest that is tried at the start runs with it, else tcg",
+        unit="auto, kvm or tcg (emulated)",
+        choices=("auto", "kvm", "tcg"),
+    )
     folder: str = setting("", "where guests' disks are; empty: guests in the state folder", unit="path")
     zone: str = setting("", "availability zone of this host; empty: nova", unit="name")
     vcpu_ratio: float = setting(

@@ -1,4 +1,4 @@
-# -*- test-case-name: tests.guests.test_ports -*-
+# -*- test-case-name: tests.guests.test_steps -*-
 """
 Ports and the devices that have them: for the service of a device, without rights, in its own transactions.
 

@@ -22,6 +22,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from cloudd.database import DatabaseAway, DatabaseBusy, DatabaseClosed
 from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
 from net import NetError, Update
 
@@ -111,7 +112,9 @@ class NetworkAgent:
     async def unplug(self, port_ids: Collection[str]) -> None:
         """
         Have ports taken from this host, whatever their records say, until they are plugged again; safe to call again,
-        also for ports that are not there.  Forgotten when the process ends: unbind or delete them next.
+        also for ports that are not there.
+
+        Unbind or delete them next: the next process does not know of it, nor does another generation that leads.
 
         :raises net.NetError: the host refuses; it is tried again until it does not
         """
@@ -164,9 +167,7 @@ class NetworkAgent:
             if timer.running:
                 timer.stop()
         self._timers.clear()
-        if self._retry is not None and self._retry.active():
-            self._retry.cancel()
-        self._retry = None
+        self._stop_waiting()
 
     def rest(self) -> Deferred[None]:
         """Fires when no round runs and nothing is open any more; the network stays as it is."""
@@ -203,7 +204,19 @@ class NetworkAgent:
             running = Deferred.fromCoroutine(self._make_rounds())
             running.addErrback(lambda failure: log.failure("rounds of the network ended", failure))
 
+    def _stop_waiting(self) -> None:
+        retry, self._retry = self._retry, None
+        if retry is not None and retry.active():
+            retry.cancel()
+
+    @property
+    def _waits(self) -> bool:
+        """After an error, until it is tried again: every commit would try it else."""
+        return self._retry is not None and bool(self._retry.active())
+
     def _follow(self) -> None:
+        if self._waits:
+            return
         self._ticks += 1
         version = self._resources.database.version()
         if version is None:
@@ -217,11 +230,13 @@ class NetworkAgent:
 
     def _look(self) -> None:
         self._wishes.look = True
-        self._wake()
+        if not self._waits:
+            self._wake()
 
     def _repair(self) -> None:
         self._wishes.whole = self._wishes.repair = True
-        self._wake()
+        if not self._waits:
+            self._wake()
 
     async def _make_rounds(self) -> None:
         while self._woken:
@@ -239,6 +254,7 @@ class NetworkAgent:
 
     def _succeeded(self, wishes: _Wishes) -> None:
         self._trouble, self._retry_s = "", FIRST_RETRY_S
+        self._stop_waiting()
         for waiter in wishes.waiters:
             waiter.callback(None)
 
@@ -251,7 +267,7 @@ class NetworkAgent:
         self._trouble = _trouble_of(failure)
         for waiter in wishes.waiters:
             waiter.errback(failure)
-        if self._timers and not (self._retry is not None and self._retry.active()):
+        if self._timers and not self._waits:
             self._retry = self._resources.reactor.callLater(self._retry_s, self._wake)
             self._retry_s = min(self._retry_s * 2, MOST_RETRY_S)
 
@@ -344,7 +360,7 @@ def _trouble_of(failure: Failure) -> str:
     error = failure.value
     if isinstance(error, UnknownNode):
         return ""  # the first moments of a new node
-    if isinstance(error, NetError):
+    if isinstance(error, NetError | DatabaseAway | DatabaseBusy | DatabaseClosed):
         log.warn("the network of this host is not as planned: {cause}", cause=str(error))
     else:
         log.failure("a round of the network failed", failure)

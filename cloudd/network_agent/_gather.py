@@ -56,7 +56,7 @@ def whole(connection: Connection, node_id: str) -> Part:
     host = host_of(connection, node_id)
     query = select(_ports.id).where(_ports.host == host, _ports.device_id != "")
     ports = frozenset(connection.execute(query).scalars())
-    return part(connection, node_id, Touched(ports=ports), Known())
+    return part(connection, node_id, Touched(ports=ports), Known(), position(connection))
 
 
 def since(connection: Connection, node_id: str, records: Records, ports: frozenset[str] = frozenset()) -> Part | None:
@@ -66,17 +66,23 @@ def since(connection: Connection, node_id: str, records: Records, ports: frozens
     :param ports: to be read again in any case
     :raises UnknownNode:
     """
-    _, touched = changes(connection, records.position)
+    newest, touched = changes(connection, records.position)
     if touched is None:
         return None
     touched = records.narrowed(evolve(touched, ports=touched.ports | ports))
-    return part(connection, node_id, touched, records.known)
+    return part(connection, node_id, touched, records.known, newest)
 
 
 def position(connection: Connection) -> int:
     """Of the newest event."""
-    newest: int | None = connection.execute(select(func.max(_events.id))).scalar()
-    return newest or 0
+    return _span(connection)[1]
+
+
+def _span(connection: Connection) -> tuple[int, int]:
+    """Ids of the oldest and the newest event that are kept.  Each is a question of its own: both in one are a scan."""
+    ends = (select(of(_events.id)).scalar_subquery() for of in (func.min, func.max))
+    row = connection.execute(select(*ends)).one()
+    return row[0] or 0, row[1] or 0
 
 
 def changes(connection: Connection, after: int) -> tuple[int, Touched | None]:
@@ -84,10 +90,9 @@ def changes(connection: Connection, after: int) -> tuple[int, Touched | None]:
     Up to where events tell something, and of what after ``after``; ``None``: they do not tell all of it any more, or
     too much.
     """
-    newest = position(connection)
+    oldest, newest = _span(connection)
     if newest == after:
         return newest, Touched()
-    oldest = connection.execute(select(func.min(_events.id))).scalar() or 0
     if newest < after or oldest > after + 1:
         return newest, None
     query = select(_events.type, _events.data).where(_events.id > after, _events.type.like("network.%"))
@@ -117,10 +122,11 @@ def touched_by(events: Iterable[tuple[str, Mapping[str, Any]]]) -> Touched:
     )
 
 
-def part(connection: Connection, node_id: str, touched: Touched, known: Known) -> Part:
+def part(connection: Connection, node_id: str, touched: Touched, known: Known, newest: int) -> Part:
     """
     What was touched, and what its ports need that is not known.
 
+    :param newest: the newest event of this snapshot
     :raises UnknownNode:
     """
     host = host_of(connection, node_id)
@@ -132,7 +138,7 @@ def part(connection: Connection, node_id: str, touched: Touched, known: Known) -
     rules = _read_rules(connection, groups)
     watched = {each for some in rules.values() for each in remotes(some)} - known.watched
     return Part(
-        position=position(connection),
+        position=newest,
         ports=ports,
         networks=_read_networks(connection, networks),
         subnets=_read_subnets(connection, subnets),

@@ -21,7 +21,7 @@ from ._decision import Decision, Removed, Rules, decide, filtered, weigh
 from ._explain import Asked, CannotExplain, explain
 from ._filters import FILTERS, Filter
 from ._picture import Picture, read_hosts
-from ._place import HostsSilent, place_kind
+from ._place import HostsChange, HostsSilent, place_kind
 from ._placing import Order, Placed, place
 from ._plugins import PluginMissing, Plugins, find_plugins
 from ._refusal import Refusal, refusal
@@ -35,6 +35,7 @@ __all__ = [
     "CannotExplain",
     "Decision",
     "Filter",
+    "HostsChange",
     "HostsSilent",
     "Order",
     "Picture",

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from cloudd.compute import Flavor, Server, flavor_record, need_of
 from cloudd.database import tables
-from cloudd.image import Image, named_image
+from cloudd.image import Image, image_by_id
 from cloudd.interfaces.scheduling import Group, Placement
 
 SAME, DIFFERENT = "same_host", "different_host"
@@ -34,7 +34,6 @@ def placements(
     when its turn has come, after those before were placed.
 
     :param servers: at most some hundreds
-    :raises NoSuchRecord: a flavor was never there
     """
     avoided = frozenset(avoid)
     several, by_key = list(servers), dict[Any, list[Server]]()
@@ -53,10 +52,9 @@ def _key(server: Server, group_id: str | None) -> Any:
 
 def _placement_of(connection: Connection, server: Server, group_id: str | None, avoid: frozenset[str]) -> Placement:
     flavor = flavor_record(connection, server.flavor)
-    image = named_image(connection, server.image_id) if server.image_id else None
+    image = image_by_id(connection, server.image_id) if server.image_id else None
     return evolve(
-        placement(connection, flavor, image, server.hints, group_id),
-        project_id=server.project_id,
+        placement(connection, flavor, image, server.hints, group_id, server.project_id),
         zone=server.zone,
         wanted_host=server.wanted_host,
         avoid=avoid,
@@ -64,13 +62,23 @@ def _placement_of(connection: Connection, server: Server, group_id: str | None, 
 
 
 def placement(
-    connection: Connection, flavor: Flavor, image: Image | None, hints: Mapping[str, object], group_id: str | None
+    connection: Connection,
+    flavor: Flavor,
+    image: Image | None,
+    hints: Mapping[str, object],
+    group_id: str | None,
+    project_id: str,
 ) -> Placement:
-    """What follows from flavor, image, group and hints."""
+    """
+    What follows from flavor, image, group and hints.
+
+    :param project_id: hints tell of servers of this project alone; empty: of all
+    """
     image_bytes = 0 if image is None else (image.virtual_size or image.size or 0)
     near, apart = _named(hints.get(SAME)), _named(hints.get(DIFFERENT))
-    hosts = _hosts_of(connection, [*near, *apart])
+    hosts = _hosts_of(connection, [*near, *apart], project_id)
     return Placement(
+        project_id=project_id,
         need=need_of(flavor, image_bytes),
         group=None if group_id is None else _group(connection, group_id),
         # One that is on no host, or not there at all, is on none that could be shared.
@@ -88,14 +96,15 @@ def _named(value: object) -> list[str]:
     return [each for each in several if isinstance(each, str)][:_MAX_NAMED]
 
 
-def _hosts_of(connection: Connection, server_ids: Sequence[str]) -> dict[str, str]:
+def _hosts_of(connection: Connection, server_ids: Sequence[str], project_id: str) -> dict[str, str]:
     """Id of a server -> that of the node that has it."""
     if not server_ids:
         return {}
     query = select(_servers.id, _servers.node_id).where(
         _servers.id.in_(server_ids), _servers.node_id.is_not(None), _servers.deleted_us.is_(None)
     )
-    return {row.id: row.node_id for row in connection.execute(query)}
+    own = query.where(_servers.project_id == project_id) if project_id else query
+    return {row.id: row.node_id for row in connection.execute(own)}
 
 
 def _groups_of(connection: Connection, server_ids: Sequence[str]) -> dict[str, str]:

@@ -82,10 +82,11 @@ def _placement(connection: Connection, asked: Asked) -> Placement:
     if asked.image and image is None:
         raise CannotExplain(f"there is no image {asked.image[:100]}, or several have that name: give its id")
     hints: Mapping[str, object] = {SAME: asked.same_host, DIFFERENT: asked.different_host}
-    found = placement(connection, named_flavor(connection, asked.flavor), image, hints, asked.group or None)
+    flavor = named_flavor(connection, asked.flavor)
+    found = placement(connection, flavor, image, hints, asked.group or None, asked.project_id)
     if asked.group and found.group is None:
         raise CannotExplain(f"there is no server group {asked.group[:100]}: give its id")
-    return evolve(found, project_id=asked.project_id, zone=asked.zone, wanted_host=asked.host)
+    return evolve(found, zone=asked.zone, wanted_host=asked.host)
 
 
 def _passing(left: Sequence[HostPicture], wanted: Placement, rules: Rules, decision: Decision) -> list[dict[str, Any]]:

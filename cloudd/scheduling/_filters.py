@@ -41,9 +41,7 @@ class Filter:
     """
     One condition, as functions.
 
-    :ivar meets: whether one host does; None: for this placement all do
-    :ivar words: why a host does not
-    :ivar told: to the tenant, of no host
+    ``select`` gives the hosts that meet it, ``words`` say to operators why one does not, ``told`` is for the tenant.
     """
 
     name: str

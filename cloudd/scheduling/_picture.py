@@ -8,7 +8,7 @@ adds what is placed here.  It is read anew when it is older than ``FRESH_S`` and
 and only when somebody asks.
 
 **What it misses meanwhile** does no harm: the transaction that writes claims looks at the hosts again that it has
-chosen, and nothing is refused before all of them were read again there (``_placing``).
+chosen, and nobody is refused before all of them were read again (``_placing``).
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ class Picture:
     _hosts: dict[str, HostPicture] = field(init=False, factory=dict)
     _read_at: float | None = field(init=False, default=None)
     _took_s: float = field(init=False, default=0.0)
-    _waiting: list[Deferred[None]] = field(init=False, factory=list)
+    _waiting: list[Deferred[None]] = field(init=False, factory=list)  # for the reading that goes on
+    _next: list[Deferred[None]] = field(init=False, factory=list)  # for the one after it
 
     async def hosts(self) -> tuple[HostPicture, ...]:
         """
@@ -110,7 +111,16 @@ class Picture:
         :raises Exception: whatever the database raises
         """
         if self._is_old():
-            await self._read_once()
+            await self._read_by(self._waiting)
+        return tuple(self._hosts.values())
+
+    async def read_anew(self) -> tuple[HostPicture, ...]:
+        """
+        As they are: nothing is told that was read before this was called.
+
+        :raises Exception: whatever the database raises
+        """
+        await self._read_by(self._next if self._waiting else self._waiting)
         return tuple(self._hosts.values())
 
     def note(self, hosts: Iterable[HostPicture]) -> None:
@@ -123,13 +133,16 @@ class Picture:
         most_s = max(FRESH_S, SHARE_OF_READING * self._took_s)
         return self._read_at is None or self._seconds() - self._read_at > most_s
 
-    def _read_once(self) -> Deferred[None]:
-        """Who asks while it is read waits for that reading."""
+    def _read_by(self, several: list[Deferred[None]]) -> Deferred[None]:
+        """Wait with these for the reading that they wait for."""
         waiting: Deferred[None] = Deferred()
-        self._waiting.append(waiting)
-        if len(self._waiting) == 1:
-            Deferred.fromCoroutine(self._read()).addBoth(self._has_read)
+        several.append(waiting)
+        if several is self._waiting and len(several) == 1:
+            self._begin()
         return waiting
+
+    def _begin(self) -> None:
+        Deferred.fromCoroutine(self._read()).addBoth(self._has_read)
 
     async def _read(self) -> None:
         began = self._seconds()
@@ -139,6 +152,8 @@ class Picture:
         self._took_s = self._read_at - began
 
     def _has_read(self, result: Any) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._next = self._waiting, self._next, []
+        if self._waiting:
+            self._begin()
         for each in waiting:
             each.callback(result)  # a failure is one to each

@@ -8,13 +8,14 @@ silent, as after a start of everything, it is tried again for some seconds; then
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import define
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
 from cloudd.compute import PLACE
+from cloudd.interfaces.scheduling import HostPicture
 from cloudd.tasks import Fields, Kind, Retry, Step, Task
 
 from ._decision import Rules
@@ -32,11 +33,19 @@ class HostsSilent(Exception):
     """No host will do, and some say nothing: tried again in a moment."""
 
 
-def place_kind(picture: Picture, rules: Rules) -> Kind:
+class HostsChange(Exception):
+    """Others take the room while it is decided: tried again in a moment."""
+
+
+Count = Callable[[str, int], object]
+"""Told ``placed`` or ``refused``, and how many servers were."""
+
+
+def place_kind(picture: Picture, rules: Rules, count: Count = lambda _how, _servers: None) -> Kind:
     """
     :param picture: of the worker that runs the task
     """
-    steps = _Place(picture, rules)
+    steps = _Place(picture, rules, count)
     return Kind(
         form=PLACE,
         steps=(Step("place", steps.place),),
@@ -51,6 +60,7 @@ class _Place:
 
     picture: Picture
     rules: Rules
+    count: Count
 
     async def place(self, task: Task) -> Fields | None:
         ids = task.payload["servers"]
@@ -67,9 +77,20 @@ class _Place:
         return {"servers": len(ids)}
 
     async def _page(self, task: Task, ids: Sequence[str], *, patient: bool) -> Placed:
-        hosts, order = await self.picture.hosts(), _order(task)
-        placed: Placed = await task.write(place, ids, hosts, self.rules, order, patient)
+        placed = await self._write(task, ids, await self.picture.hosts(), False, patient)
+        if placed.unsure:
+            placed = await self._write(task, placed.unsure, await self.picture.read_anew(), True, patient)
+        if placed.unsure:
+            raise HostsChange(f"hosts change faster than {len(placed.unsure)} servers can be placed")
+        return placed
+
+    async def _write(
+        self, task: Task, ids: Sequence[str], hosts: Sequence[HostPicture], sure: bool, patient: bool
+    ) -> Placed:
+        placed: Placed = await task.write(place, ids, hosts, self.rules, _order(task), sure, patient)
         self.picture.note(placed.seen)
+        self.count("placed", len(placed.hosts))
+        self.count("refused", len(placed.refused))
         for refused, several in _by_refusal(placed.refused).items():
             log.warn(
                 "no host for {count} servers: {cause} {details}",

@@ -4,8 +4,10 @@ Servers get hosts: one transaction that decides, looks whether it is still so, a
 
 A decision is made on what the picture told a moment ago.  Then the hosts that were chosen are read again, and asked the
 same conditions; writes are one after another in the whole cloud, so what is found stays so until the commit.  A host
-that will not do any more is put right in the picture, and it is decided again, at last on hosts that were all read in
-this transaction.  Nothing is refused on anything else.
+that will not do any more is put right in the picture, and it is decided again.
+
+Nobody is refused on an old picture: whoever gets no host by it is ``unsure``, and the caller reads all hosts and asks
+again.  They are not read in the transaction: at ten thousand hosts nobody else could write meanwhile.
 
 A server that has a claim keeps it; one that is deleted, or about to be, is passed over; so the same servers may be
 placed again after whatever has happened.
@@ -40,7 +42,7 @@ from ._decision import Rules, decide
 from ._picture import read_hosts
 from ._refusal import Refusal, refusal
 
-ROUNDS = 3  # on the picture, before all hosts are read
+ROUNDS = 10  # in one transaction, each after hosts were found changed
 _table = tables.server
 _MOVED = update(_table).where(_table.c.id == bindparam("server")).values(
     node_id=bindparam("its_node"), host=bindparam("its_name"), task_state=Doing.SPAWNING.value, updated_us=now_us()
@@ -78,13 +80,15 @@ class Placed:
 
     :ivar hosts: id of a server -> its host's name
     :ivar refused: those that no host will have, and why
-    :ivar waiting: those that may have one in some seconds; nothing was written of them
+    :ivar waiting: those that may have one in some seconds; nothing was written of them, nor of those
+    :ivar unsure: ids of servers that got none by this picture
     :ivar seen: hosts as they are now, for the picture
     """
 
     hosts: dict[str, str] = field(factory=dict)
     refused: dict[str, Refusal] = field(factory=dict)
     waiting: dict[str, Refusal] = field(factory=dict)
+    unsure: list[str] = field(factory=list)
     seen: list[HostPicture] = field(factory=list)
 
 
@@ -94,20 +98,23 @@ def place(
     hosts: Sequence[HostPicture],
     rules: Rules,
     order: Order,
+    sure: bool = False,
     patient: bool = False,
 ) -> Placed:
     """
     :param server_ids: at most some hundreds
     :param hosts: the picture
+    :param sure: it was read after the servers were ordered
     :param patient: do not refuse what may be otherwise soon
     """
     board, placed = _Board(connection, rules, {host.node_id: host for host in hosts}), Placed()
     for placement, servers in placements(connection, placeable(connection, server_ids), order.avoid):
         refused = board.place(placement, servers)
-        if refused is not None:
-            left = [each for each in servers if each.id not in board.chosen]
-            waits = patient and refused.may_pass
-            (placed.waiting if waits else placed.refused).update({each.id: refused for each in left})
+        left = [each.id for each in servers if each.id not in board.chosen]
+        if refused is None or not sure:
+            placed.unsure.extend(left)
+        else:
+            (placed.waiting if patient and refused.may_pass else placed.refused).update(dict.fromkeys(left, refused))
         _write(connection, placement, [each for each in servers if each.id in board.chosen], board.chosen, order)
     for server_id, refused in placed.refused.items():
         refuse(connection, server_id, refused.message, order.with_history(refused.details))
@@ -148,7 +155,6 @@ class _Board:
     _connection: Connection
     _rules: Rules
     _hosts: dict[str, HostPicture]
-    _is_read: bool = False  # all of them
     seen: dict[str, HostPicture] = field(init=False, factory=dict)
     chosen: dict[str, HostPicture] = field(init=False, factory=dict)
 
@@ -156,19 +162,16 @@ class _Board:
         """
         Choose for all of them.
 
-        :return: why some got nothing; None: each got one
+        :return: why some got nothing; None: each got one, or hosts change faster than can be decided
         """
-        left, rounds = list(servers), 0
-        while left:
-            if rounds == ROUNDS:
-                self._read_all()
-            rounds += 1
+        left = list(servers)
+        for _ in range(ROUNDS):
             decision = decide(self._rotated(left[0].id), placement, len(left), self._rules)
-            if len(decision.hosts) < len(left) and not self._is_read:
-                rounds = ROUNDS
-                continue
+            beyond = len(left) - len(decision.hosts)
             placement, left = self._keep(decision.hosts, placement, left)
-            if self._is_read and left:
+            if not left:
+                return None
+            if len(left) == beyond:  # all that was decided is so
                 return refusal(decision, placement, self._rules)
         return None
 
@@ -191,19 +194,13 @@ class _Board:
     def _look(self, hosts: Sequence[HostPicture]) -> None:
         """Read those that were not yet."""
         wanted = {host.node_id for host in hosts} - set(self.seen)
-        if self._is_read or not wanted:
+        if not wanted:
             return
         found = {host.node_id: host for host in read_hosts(self._connection, sorted(wanted))}
         for node_id in wanted:
             self._hosts.pop(node_id, None)
         self._hosts.update(found)
         self.seen.update(found)
-
-    def _read_all(self) -> None:
-        # Claims of this transaction's servers are written after all of them were placed.
-        placed = self.seen if self.chosen else {}
-        self._hosts = {host.node_id: host for host in read_hosts(self._connection)} | placed
-        self.seen, self._is_read = dict(self._hosts), True
 
     def _rotated(self, server_id: str) -> list[HostPicture]:
         """Requests begin at different hosts: among equal ones the first is taken."""

@@ -45,11 +45,14 @@ class Scheduling:
     _resources: Resources
     _find: Callable[[], Plugins] = find_plugins
     picture: Picture = field(init=False)
+    _placements: Any = field(init=False)
     _rules: Rules = field(init=False, default=Rules((), ()))
     _trouble: str = field(init=False, default="")
 
     def __attrs_post_init__(self) -> None:
         self.picture = Picture(self._resources.database, time.monotonic)
+        meaning = "Servers for which a host was looked for"
+        self._placements = self._resources.metrics.counter("cloudd_placements", meaning, ("how",))
         try:
             plugins = self._find()
             plugins.check()
@@ -59,7 +62,7 @@ class Scheduling:
 
     def task_kinds(self) -> tuple[Kind, ...]:
         """The long work of this service."""
-        return (place_kind(self.picture, self._rules),)
+        return (place_kind(self.picture, self._rules, lambda how, servers: self._placements.labels(how).inc(servers)),)
 
     def calls(self) -> dict[str, Callable[..., Awaitable[dict[str, Any]]]]:
         """What operators may ask: functions of keyword arguments that give plain data or raise ``OperationRefused``."""

@@ -20,7 +20,7 @@ class ManifestTests(CommandCase):
     def test_it_is_written_without_a_daemon(self) -> None:
         """The file, how many files it lists, and the tree's hash."""
         output = self.run_it("manifest", str(self.start)).output
-        self.assertIn(f"5 files, tree {self.old.hash[:12]}", output)
+        self.assertIn(f"6 files, tree {self.old.hash[:12]}", output)
         self.assertEqual((self.start / MANIFEST_NAME).read_bytes(), self.old.manifest())
         found = json.loads(self.run_it("--json", "manifest", str(self.start)).output)
         self.assertEqual((found["hash"], found["signature"]), (self.old.hash, ""))
@@ -35,7 +35,7 @@ class ManifestTests(CommandCase):
         wheel = self.write_wheel(1)
         found = json.loads(self.run_it("--json", "manifest", str(wheel)).output)
         self.assertEqual((found["manifest"], found["hash"]), (f"{wheel}.manifest", self.old.hash))
-        self.assertIn(f"{wheel}.manifest: 5 files", self.run_it("manifest", str(wheel)).output)
+        self.assertIn(f"{wheel}.manifest: 6 files", self.run_it("manifest", str(wheel)).output)
 
     def test_a_key_and_a_signature(self) -> None:
         """The public key that is printed verifies what the private one signed."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import evolve, fields_dict
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.compute import (
@@ -13,6 +15,7 @@ from cloudd.compute import (
     Interface,
     NoSuchRecord,
     Server,
+    ServerListing,
     State,
     Wanted,
     WantedNetwork,
@@ -21,12 +24,14 @@ from cloudd.compute import (
     add_servers,
     change_server,
     drop_interface,
+    listed_servers,
     read_server,
     read_servers,
 )
 from cloudd.compute._flavors import add_flavor
 from cloudd.database.tables import metadata
 from cloudd.interfaces.servers import Power
+from tests.protocols.swift.face import an_access
 
 
 class RowTests(SynchronousTestCase):
@@ -87,6 +92,23 @@ class RowTests(SynchronousTestCase):
         self.assertEqual((fault.code, fault.message, fault.details, fault.at_us), (500, "m", "d", 9))
         self.assertRaises(NoSuchRecord, change_server, self.connection, "none", name="x")
         self.assertRaises(NoSuchRecord, read_server, self.connection, "none")
+
+    def test_gone(self) -> None:
+        """Rows of those that are gone, with their user data, are not read for a list of those that live."""
+        seen: list[tuple[str, Any]] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
+            seen.append((statement, parameters))
+
+        event.listen(self.engine, "before_cursor_execute", note)
+        alice, root = an_access("alice", "p", "member"), an_access("root", "p0", "admin")
+        listed_servers(self.connection, alice, ServerListing(limit=10))
+        listed_servers(self.connection, root, ServerListing(limit=10, everyone=True))
+        for (statement, parameters), columns in zip(
+            list(seen), ("(project_id=? AND deleted_us=?)", "(deleted_us=?)"), strict=True
+        ):
+            plan = self.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            self.assertIn(columns, plan[0].detail)
 
     def test_interfaces(self) -> None:
         """In their order."""

@@ -115,6 +115,15 @@ class ReadTests(SynchronousTestCase):
         self.assertEqual(error.key, "images.web_download_hosts")
         self.assertIn("'http://x' is no host", error.cause)
 
+    def test_network(self) -> None:
+        """An address that guests cannot be sent to, and a folder that is no path, are refused."""
+        self.assertEqual(self.read('[network]\nmetadata_address = "192.0.2.9"\n').network.metadata_port, 8775)
+        for wrong in ("127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "::1", "somewhere"):
+            error = self.refusal(f'[network]\nmetadata_address = "{wrong}"\n')
+            self.assertEqual(error.key, "network.metadata_address", wrong)
+        self.assertEqual(self.refusal('[network]\nfolder = "here"\n').key, "network.folder")
+        self.assertIn("auto, on, off", self.refusal('[network]\ndata_plane = "yes"\n').remedy)
+
     def test_good_broker_urls(self) -> None:
         """What the settings take, the client takes as well."""
         for url in ("amqp://mq", "amqps://u%40v@mq:5671/%2f?heartbeat=10&connection_timeout=500", "amqp://u@[::1]/v"):

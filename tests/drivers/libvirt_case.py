@@ -75,6 +75,7 @@ class LibvirtCase(TestCase):
     async def take_away(self, server_id: str) -> None:
         await self.driver.start(self.observe)  # a test may have stopped it
         await self.driver.remove(server_id)
+        await self.driver.stop()
 
     async def up(self, **facts: Any) -> Guest:
         """One that says that it is up."""

@@ -35,8 +35,8 @@ from cloudd.tasks import Form, submit
 
 NODE, HOST = "node-1", "host-1"
 PROJECT, USER = "project", "user"
-SMALL = Flavor(id="small", flavor_id="1", name="small", ram_mib=64, vcpus=1, disk_gib=1)
-BIG = Flavor(id="big", flavor_id="2", name="big", ram_mib=128, vcpus=2, disk_gib=2)
+SMALL = Flavor(id="small", flavor_id="test-1", name="small", ram_mib=64, vcpus=1, disk_gib=1)
+BIG = Flavor(id="big", flavor_id="test-2", name="big", ram_mib=128, vcpus=2, disk_gib=2)
 REQUEST = "req-1"
 
 

@@ -21,11 +21,12 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 class OwnLibvirt:
     """
+    :param folder: of its own, if none is given
     :ivar uri: where it is reached
     """
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="cloudd-libvirt-"))
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="cloudd-libvirt-"))
         self.uri = f"qemu+unix:///system?socket={self.folder}/run/libvirt-sock"
 
     def start(self) -> None:

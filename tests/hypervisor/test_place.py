@@ -25,8 +25,6 @@ class PlaceTests(SynchronousTestCase):
         self.assertEqual(socket_of(self.uri), self.place)
         self.assertIsNone(socket_of("test:///default"))
         self.assertIsNone(logs_of("test:///default"))
-        self.assertIsNone(logs_of(self.uri))
-        (self.folder / "log/qemu").mkdir(parents=True)
         self.assertEqual(logs_of(self.uri), self.folder / "log/qemu")
 
     def test_silent(self) -> None:

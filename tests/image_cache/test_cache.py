@@ -52,7 +52,7 @@ class CacheTests(ImageCase):
         settings = evolve(
             self.resources.settings, state=state, compute=ComputeSettings(image_cache_bytes=2 * MIB, image_cache_days=1)
         )
-        self.resources = evolve(self.resources, settings=settings)
+        self.resources = evolve(self.resources, settings=settings, role="agent")
         self.folder = state / "images-cache"
         self.used: set[Path] = set()
         self.now = 1_000_000.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -224,6 +225,22 @@ class DnsmasqTest(SynchronousTestCase):
         self.apply(plan_of(5))
         (self.folder / "hosts").write_text(plan_dhcp(plan_of(5, 6), self.folder, "cld").hosts)
         self.assertEqual(self.apply(plan_of(5, 6)), ("reload",))
+
+    def test_whatever_the_umask(self) -> None:
+        """A daemon that keeps its files to itself leaves those of dnsmasq readable, its folder too."""
+        folder = self.folder / "made" / "here"
+        dhcp = Dhcp(folder)
+        self.addCleanup(shutil.rmtree, self.folder / "made")
+        self.addCleanup(lambda: dhcp.apply(Plan()))
+        self.folder.joinpath("made").mkdir(mode=0o755)
+        self.addCleanup(os.umask, os.umask(0o077))
+        plan = plan_of(5, 6)
+        self.host.call(lambda: HostNetwork().apply(plan))
+        self.host.call(lambda: dhcp.apply(plan_of(5)))
+        self.host.call(lambda: dhcp.apply(plan))
+        (folder / "hosts").chmod(0o600)
+        self.assertEqual(self.host.call(dhcp.repair), ("write hosts", "reload"))
+        self.assertIn("ip=10.0.0.6", self._ask(self.host.guest(port_of(6))))
 
     def test_read_again_after_a_lease(self) -> None:
         """The process that has given leases reads its files again and lives on, with the options of each."""

@@ -169,7 +169,7 @@ class AgentCase(TestCase):
 
     def agent(self, database: Any = None) -> NetworkAgent:
         """Another generation, on this host."""
-        made = network_agent(self.resources(database), own_node, begin=lambda: _enter(self.host.path))
+        made = network_agent(self.resources(database), own_node, begin=lambda: enter(self.host.path))
         assert isinstance(made, NetworkAgent)
         self.agents.append(made)
         return made
@@ -220,7 +220,7 @@ def later(coroutine: Coroutine[Any, Any, T]) -> Deferred[T]:
     return Deferred.fromCoroutine(coroutine)
 
 
-def _enter(path: str) -> None:
+def enter(path: str) -> None:
     """Into the network namespace of a host."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from typing import Any
+
+from twisted.internet.threads import deferToThread
 
 from cloudd.database import tables
 from cloudd.network_agent import NetworkAgent, PlugRefused
@@ -12,6 +15,8 @@ from net import NetError
 from tests.net.namespaces import Guest
 
 from .house import NAME, AgentCase, later
+
+_IP_FREEBIND = 15
 
 
 class PlugTests(AgentCase):
@@ -85,7 +90,7 @@ class PlugTests(AgentCase):
         self.assertEqual(await self.records.status(other), "ACTIVE")
         self.host.run(f"ip link del {name}")
         await self.until(lambda: agent.health()[0].ok)
-        self.assertEqual(await self.records.status(port), "ACTIVE")
+        await self.until(lambda: self.is_status(port, "ACTIVE"))
 
 
 class FollowTests(AgentCase):
@@ -224,6 +229,37 @@ class GenerationTests(AgentCase):
             self.assertIn(port[:8], self.host.run("ip link"))
 
 
+class MetadataTests(AgentCase):
+    async def test_reached(self) -> None:
+        """Who listens there before there is a port is reached by guests at the usual address, and sees who asks."""
+        server = self.host.call(_listening)
+        self.addCleanup(server.close)
+        port = await self.records.port(await self.records.network())
+        agent = self.agent()
+        await agent.plug([port])
+        guest = self.guest(agent, port)
+        asked = deferToThread(_answer, server)
+        said = deferToThread(guest.run, "busybox wget -q -O - http://169.254.169.254/latest")
+        self.assertEqual(await asked, guest.fixed.address)
+        self.assertEqual(await said, "metadata")
+
+
+def _listening() -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
+    made.bind(("169.254.169.250", 8775))
+    made.listen()
+    return made
+
+
+def _answer(server: socket.socket) -> str:
+    """Answer one request over HTTP; who asked."""
+    with server.accept()[0] as connection:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 8\r\n\r\nmetadata")
+        return str(connection.getpeername()[0])
+
+
 class DhcpTests(AgentCase):
     def ask(self, guest: Guest) -> str:
         return guest.run("busybox udhcpc -i eth0 -f -q -n -t 5 -T 1 -s /bin/true 2>&1", check=False)
@@ -253,7 +289,12 @@ class DhcpTests(AgentCase):
         (health,) = agent.health()
         self.assertFalse(health.ok)
         self.assertIn(f"ls -l {self.folder}", health.cause)
+        # What is committed meanwhile does not try it again; the clock does.
+        await self.records.network()
+        for call in (agent._follow, agent._look, agent._repair):
+            call()
+            self.assertIsNone(agent._rounds)
         self.assertEqual(await self.records.status(port), "DOWN")
         (self.folder / "configuration").rmdir()
         await self.until(lambda: agent.health()[0].ok)
-        self.assertEqual(await self.records.status(port), "ACTIVE")
+        await self.until(lambda: self.is_status(port, "ACTIVE"))

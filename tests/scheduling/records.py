@@ -74,6 +74,15 @@ def add_group(connection: Connection, policy: str, server_ids: list[str], most: 
     return group_id
 
 
+def add_image(connection: Connection, image_id: str, name: str, architecture: str, **facts: Any) -> None:
+    """One that can be booted."""
+    row = {"id": image_id, "project_id": PROJECT, "name": name, "status": "active", "visibility": "public",
+           "min_disk": 0, "min_ram": 0, "protected": False, "hidden": False, **facts}  # fmt: skip
+    connection.execute(insert(tables.image).values(**row, created_us=now_us(), updated_us=now_us()))
+    values = {"image_id": image_id, "name": "hw_architecture", "value": architecture}
+    connection.execute(insert(tables.image_property).values(**values))
+
+
 def where(connection: Connection) -> dict[str, int]:
     """Name of a host -> how many servers have it."""
     found: dict[str, int] = {}

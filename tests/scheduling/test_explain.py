@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from attrs import evolve
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
+from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from cloudd.compute import Claim, change_server, write_claims
+from cloudd.compute import PLACE, Claim, change_server, write_claims
 from cloudd.control import Schedule
-from cloudd.database import now_us, tables
+from cloudd.daemon._metrics import WorkerMetrics
 from cloudd.interfaces.application import OperationRefused, SelfCheckFailed
 from cloudd.interfaces.scheduling import Need
 from cloudd.interfaces.settings import SchedulerSettings
 from cloudd.scheduling import FILTERS, WEIGHERS, Plugins, Scheduling
+from cloudd.tasks import Runner, by_name, submit, wait_for_end
 from tests.nodes.house import House
 
-from .records import add_group, add_host, add_servers, add_size
+from .records import add_group, add_host, add_image, add_servers, add_size
 
 
 class ServiceCase(TestCase):
@@ -92,12 +94,7 @@ class ExplainTests(ServiceCase):
         """Zone, host, project, servers to be near to or apart from, a group, an image."""
 
         def fill(connection: Connection) -> str:
-            image = {"id": "i1", "project_id": "p", "name": "arm", "status": "active", "visibility": "public",
-                     "min_disk": 0, "min_ram": 0, "protected": False, "hidden": False}  # fmt: skip
-            connection.execute(insert(tables.image).values(**image, created_us=now_us(), updated_us=now_us()))
-            connection.execute(
-                insert(tables.image_property).values(image_id="i1", name="hw_architecture", value="aarch64")
-            )
+            add_image(connection, "i1", "arm", "aarch64")
             return add_group(connection, "anti-affinity", [self.server_id])
 
         group_id = await self.write(fill)
@@ -144,6 +141,24 @@ class LifeTests(ServiceCase):
         part.retire()
         self.assertEqual(part.health(), [])
         self.assertEqual([kind.form.name for kind in part.task_kinds()], ["compute.place_servers"])
+
+    async def test_counted(self) -> None:
+        """Servers that were placed and refused."""
+
+        def fill(connection: Connection) -> str:
+            add_host(connection, "c1", vcpus=2)
+            return submit(connection, PLACE, {"servers": add_servers(connection, add_size(connection), 3)})
+
+        task_id = await self.write(fill)
+        kinds = by_name(self.scheduling().task_kinds())
+        runner = Runner(reactor, self.house.database, kinds, "tester", 1, 30.0)
+        self.addCleanup(runner.rest)
+        runner.start()
+        runner.poke()
+        await wait_for_end(reactor, self.house.database, task_id)
+        registry = cast(WorkerMetrics, self.resources.metrics).registry
+        found = [registry.get_sample_value("cloudd_placements_total", {"how": how}) for how in ("placed", "refused")]
+        self.assertEqual(found, [2, 1])
 
     async def test_self_check(self) -> None:
         """Code whose plug-ins are missing, break, or are not those that the settings name does not serve."""

@@ -104,6 +104,20 @@ class PictureTests(TestCase):
         found = await gatherResults([Deferred.fromCoroutine(picture.hosts()) for _ in range(3)])
         self.assertEqual(([len(each) for each in found], slow.reads), ([1, 1, 1], 2))
 
+    async def test_anew(self) -> None:
+        """Who wants to know what is so now is not told what was read before; several share the next reading."""
+        await self.database.write(add_host, "c1")
+        slow = _Slow(self.database, self.clock)
+        picture = Picture(cast(Any, slow), self.clock.seconds)
+        earlier = Deferred.fromCoroutine(picture.hosts())
+        later = [Deferred.fromCoroutine(picture.read_anew()) for _ in range(3)]
+        self.assertEqual(slow.reads, 1)
+        self.assertEqual([len(each) for each in await gatherResults([earlier, *later])], [1, 1, 1, 1])
+        self.assertEqual(slow.reads, 2)
+        await self.database.write(add_host, "c2")
+        self.assertEqual(len(await picture.read_anew()), 2)
+        self.assertEqual(slow.reads, 3)
+
 
 class _Slow:
     """The database, where a read takes half a second of that clock, or fails."""

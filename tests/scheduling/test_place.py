@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from cloudd.compute import BUILD, PLACE, change_server, claimed
 from cloudd.database import now_us, tables
-from cloudd.scheduling import Picture, Rules, _place, find_plugins, place_kind
+from cloudd.scheduling import Picture, Rules, _place, _placing, find_plugins, place_kind
 from cloudd.tasks import submit
 from tests.tasks.house import House
 from tests.tasks.walk import KilledAtEveryMoment
@@ -109,6 +109,17 @@ class PlaceTests(TestCase):
         await self.house.until_state(task_id, "failed")
         self.assertEqual([(await self.state(each)).state for each in ids], ["building", "error", "error"])
         self.assertIn(f"task {task_id}", (await self.state(ids[1])).fault_details)
+
+    async def test_hosts_that_change_too_fast(self) -> None:
+        """Where the room has gone each time that it was looked at, it is tried again."""
+        self.patch(_placing, "ROUNDS", 0)
+        task_id, (server_id,) = await self.ordered(1, {"name": "c1"})
+        self.run_it()
+        await self.house.until(lambda: "hosts change faster than 1 servers" in self.house.row(task_id)["cause"])
+        self.assertEqual((await self.state(server_id)).state, "building")
+        self.patch(_placing, "ROUNDS", 1)
+        await self.house.until_state(task_id, "done")
+        self.assertEqual((await self.state(server_id)).task_state, "spawning")
 
     async def test_rules_that_raise(self) -> None:
         """A plug-in that raises is tried again, and at last the servers are in error."""

@@ -56,7 +56,9 @@ server = Table(
     Column("updated_us", BigInteger, nullable=False),
     Column("launched_us", BigInteger, nullable=True),
     Column("deleted_us", BigInteger, nullable=True),
-    Index(None, "project_id", "created_us"),
+    # Lists are of those that live, newest first; those that are gone must not be read for them, user data and all.
+    Index(None, "project_id", "deleted_us", "created_us"),
+    Index(None, "deleted_us", "created_us"),
     Index(None, "node_id"),
     Index(None, "updated_us"),
     Index(None, "reservation_id"),

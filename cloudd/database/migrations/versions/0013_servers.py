@@ -74,7 +74,10 @@ def _servers() -> None:
         sa.ForeignKeyConstraint(["flavor_before"], ["flavors.id"], name="fk_servers_flavor_before"),
     )
     op.create_index("ix_servers_node_id", "servers", ["node_id"])
-    op.create_index("ix_servers_project_id_created_us", "servers", ["project_id", "created_us"])
+    op.create_index("ix_servers_deleted_us_created_us", "servers", ["deleted_us", "created_us"])
+    op.create_index(
+        "ix_servers_project_id_deleted_us_created_us", "servers", ["project_id", "deleted_us", "created_us"]
+    )
     op.create_index("ix_servers_reservation_id", "servers", ["reservation_id"])
     op.create_index("ix_servers_updated_us", "servers", ["updated_us"])
 

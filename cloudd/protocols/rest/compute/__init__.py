@@ -3,7 +3,7 @@ Compute API 2.1 with its microversions, on klein.
 
 ::
 
-    handle = compute_face(identity, resources, work=work)
+    handle = compute_face(identity, resources, images)
     handle(request)        # request.path is "/compute" or begins with "/compute/"
 
 Rules of who may do what are those of ``cloudd.compute``; here requests are read and checked, and records shown, each as

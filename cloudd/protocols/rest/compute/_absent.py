@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 ABSENT = {
-    "/v2.1/images": "images by the Compute API: use the Image API",
     "/v2.1/os-assisted-volume-snapshots": "snapshots with a volume service's help",
     "/v2.1/os-baremetal-nodes": "bare metal",
     "/v2.1/os-cells": "cells",
@@ -11,12 +10,11 @@ ABSENT = {
     "/v2.1/os-cloudpipe": "virtual private networks",
     "/v2.1/os-console-auth-tokens": "tokens of consoles",
     "/v2.1/os-fixed-ips": "fixed IPs by the Compute API: use the Network API",
-    "/v2.1/os-floating-ips": "floating IPs by the Compute API: use the Network API",
+    "/v2.1/os-floating-ip-dns": "names of floating IPs",
+    "/v2.1/os-floating-ips-bulk": "floating IPs in bulk: use the Network API",
     "/v2.1/os-fping": "pings",
-    "/v2.1/os-networks": "networks by the Compute API: use the Network API",
-    "/v2.1/os-security-groups": "security groups by the Compute API: use the Network API",
+    "/v2.1/os-security-group-default-rules": "rules that new security groups begin with",
     "/v2.1/os-snapshots": "snapshots by the Compute API: use the Volume API",
-    "/v2.1/os-tenant-networks": "networks of projects: use the Network API",
     "/v2.1/os-volumes": "volumes by the Compute API: use the Volume API",
     "/v2.1/servers/{server_id}/os-virtual-interfaces": "virtual interfaces: use os-interface",
     "/v2.1/servers/{server_id}/os-volume_attachments": "volumes",

@@ -71,7 +71,7 @@ class ComputeCall(Call):
         """
         if not isinstance(given, dict):
             raise invalid("expected an object", kind)
-        known = {field.encode_name for field in msgspec.structs.fields(schema)}
+        known = set(schema.__struct_encode_fields__)
         strange = sorted((set(given) - known) | set(members.strange(self.version, given)))
         if strange:
             raise invalid(f"{_unexpected(strange)} in version {text_of(self.version)}", kind)

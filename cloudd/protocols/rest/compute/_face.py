@@ -8,10 +8,11 @@ from functools import partial
 from typing import Any
 
 from attrs import evolve
+from twisted.python.failure import Failure
 
 from cloudd.compute import ServerPasswords, claim_resize, delete_server
 from cloudd.identity import Identity
-from cloudd.image import Quota
+from cloudd.image import Images, Quota
 from cloudd.interfaces.application import Resources
 from cloudd.protocols.http import Handler, Header, Request
 
@@ -29,17 +30,23 @@ from ._external_events import ExternalEventRoutes
 from ._faults import compute_error_body, compute_fault
 from ._flavor_access import FlavorAccessRoutes
 from ._flavors import FlavorRoutes
+from ._floating_ips import FloatingIPRoutes
 from ._groups import GroupRoutes
 from ._history import HistoryRoutes
 from ._hosts import HostRoutes
 from ._hypervisors import HypervisorRoutes
+from ._image_metadata import ImageMetadataRoutes
+from ._images import ImageRoutes
 from ._interfaces import InterfaceRoutes
 from ._keypairs import KeypairRoutes
 from ._limits import LimitRoutes
 from ._machines import MachineRoutes
 from ._migrations import MigrationRoutes
+from ._networks import NetworkRoutes
 from ._quotas import QuotaRoutes
 from ._removed import RemovedRoutes
+from ._security_groups import SecurityGroupRoutes
+from ._security_rules import SecurityRuleRoutes
 from ._server_actions import ActionRoutes
 from ._server_metadata import MetadataRoutes
 from ._server_networks import ServerNetworkRoutes
@@ -81,13 +88,24 @@ SUBJECTS = (
     UsageAuditRoutes,
     ExternalEventRoutes,
     RemovedRoutes,
+    ImageRoutes,
+    ImageMetadataRoutes,
+    SecurityGroupRoutes,
+    SecurityRuleRoutes,
+    NetworkRoutes,
+    FloatingIPRoutes,
 )
 
 
 def compute_face(
-    identity: Identity, resources: Resources, served: Served = all_of_ours, poke: Callable[[], None] = lambda: None
+    identity: Identity,
+    resources: Resources,
+    images: Images,
+    served: Served = all_of_ours,
+    poke: Callable[[], None] = lambda: None,
 ) -> Handler:
     """
+    :param images: of the same application, for those that are looked at and deleted here
     :param served: which versions are shown
     :param poke: tasks were ordered in this worker: let them begin now
     :return: the handler of everything at and below ``/compute``
@@ -101,10 +119,10 @@ def compute_face(
         service_fault=compute_fault,
     )
     database, projects = resources.database, Projects(identity)
-    passwords, images = ServerPasswords(resources.secrets, resources.threads), resources.settings.images
+    passwords, quotas = ServerPasswords(resources.secrets, resources.threads), resources.settings.images
     work = ServerWork(
         poke=poke, show=partial(shown_after_change, database), delete=delete_server, claim_resize=claim_resize,
-        seal=passwords.seal, image_quota=Quota(images.quota_images, images.quota_bytes),
+        seal=passwords.seal, image_quota=Quota(quotas.quota_images, quotas.quota_bytes),
     )  # fmt: skip
     subjects = [
         DiscoveryRoutes(served), FlavorRoutes(database), SpecRoutes(database), FlavorAccessRoutes(database, projects),
@@ -117,6 +135,8 @@ def compute_face(
         DiagnosticRoutes(database),
         PasswordRoutes(database), MigrationRoutes(database), MachineRoutes(database), UsageAuditRoutes(database),
         ExternalEventRoutes(database), RemovedRoutes(),
+        ImageRoutes(images, f"{resources.urls['api']}/image/v2"), ImageMetadataRoutes(database, images),
+        SecurityGroupRoutes(database), SecurityRuleRoutes(database), NetworkRoutes(database), FloatingIPRoutes(),
     ]  # fmt: skip
     return ComputeFace(facts, identity, subjects, served)
 
@@ -151,6 +171,13 @@ class ComputeFace(RestFace):
             request.fields = {name: value for name, value in request.fields.items() if name not in VERSION_FIELDS}
         return super().__call__(request)
 
+    def _not_routed(self, request: Any, failure: Failure) -> None:
+        """An empty id is not a method that lists do not have."""
+        if request.path.endswith(b"/"):
+            self.refuse(request, _no_id())
+        else:
+            super()._not_routed(request, failure)
+
     def refuse(self, request: Request, fault: Fault) -> None:
         """Answer with ``fault``, which tells the version, too, where it is one."""
         try:
@@ -166,7 +193,11 @@ def _check_path(request: Request, declared: Declared) -> None:
     :raises Fault: 404: an id is empty, which would be read as the list
     """
     if declared.token and request.path.endswith(b"/"):
-        raise Fault(404, "The resource could not be found: the path ends with a slash.")
+        raise _no_id()
+
+
+def _no_id() -> Fault:
+    return Fault(404, "The resource could not be found: the path ends with a slash.")
 
 
 def _id_of(request: Request) -> Header:

@@ -23,7 +23,7 @@ from cloudd.tasks import LATE, TaskError, TaskFailed, wait_for_end
 from .._faults import Fault, bad_request, not_implemented
 from .._routes import Answer, route
 from . import _action_bodies as bodies
-from . import _rebuild
+from . import _floating_ips, _rebuild
 from ._call import ComputeCall
 from ._server_work import ServerWork
 from ._versions import NEWEST, OLDEST, Version, text_of
@@ -52,6 +52,8 @@ class Action:
             raise Fault(404, f"API version {text_of(version)} is not supported on this method.")
 
 
+_BEFORE_NETWORK_API: Final[Version] = (2, 43)
+
 #: Name in the body -> what it is.
 ACTIONS: Final[Mapping[str, Action]] = {
     "os-start": Action("power", "start a server that is stopped"),
@@ -72,6 +74,8 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "os-getConsoleOutput": Action("console", "200 with the last `length` lines of its console, of at most 100 KiB"),
     "addSecurityGroup": Action("add_group", "all its ports get the group"),
     "removeSecurityGroup": Action("remove_group", "none of its ports has it any more"),
+    "addFloatingIp": Action("add_floating_ip", "404: there are no floating IPs yet", last=_BEFORE_NETWORK_API),
+    "removeFloatingIp": Action("remove_floating_ip", "404, likewise", last=_BEFORE_NETWORK_API),
     "os-resetState": Action("reset_state", "write another state; for administrators"),
     "forceDelete": Action("force_delete", "as `DELETE`: nothing is kept"),
     "restore": Action("restore", "409: what is deleted is gone"),
@@ -80,12 +84,10 @@ ACTIONS: Final[Mapping[str, Action]] = {
 }
 
 _BEFORE_REMOTE_CONSOLES: Final[Version] = (2, 5)
-_BEFORE_NETWORK_API: Final[Version] = (2, 43)
 
 #: Name in the body -> what it would be; answered with 501.
 ABSENT_ACTIONS: Final[Mapping[str, Action]] = {
     "addFixedIp": Action("absent", "further addresses: use os-interface", last=_BEFORE_NETWORK_API),
-    "addFloatingIp": Action("absent", "floating IPs: use the Network API", last=_BEFORE_NETWORK_API),
     "changePassword": Action("absent", "setting a password in a running guest"),
     "evacuate": Action("absent", "building it anew on another host"),
     "migrate": Action("absent", "moving it to another host"),
@@ -95,7 +97,6 @@ ABSENT_ACTIONS: Final[Mapping[str, Action]] = {
     "os-getVNCConsole": Action("absent", "consoles by VNC", last=_BEFORE_REMOTE_CONSOLES),
     "os-migrateLive": Action("absent", "moving it while it runs"),
     "removeFixedIp": Action("absent", "addresses: use os-interface", last=_BEFORE_NETWORK_API),
-    "removeFloatingIp": Action("absent", "floating IPs: use the Network API", last=_BEFORE_NETWORK_API),
     "rescue": Action("absent", "booting it from another image for a while"),
     "shelve": Action("absent", "keeping it without a host"),
     "shelveOffload": Action("absent", "keeping it without a host"),
@@ -232,6 +233,14 @@ class ActionRoutes:
             service.remove_security_group, order, call.converted(name, given, bodies.GroupBody).name
         )
         return _DONE
+
+    async def _add_floating_ip(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
+        await self._database.read(_floating_ips.refuse_add, order, *_floating_ips.read_add(call, name, given))
+        raise AssertionError("there are no floating IPs")
+
+    async def _remove_floating_ip(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
+        await self._database.read(_floating_ips.refuse_remove, order, _floating_ips.read_remove(call, name, given))
+        raise AssertionError("there are no floating IPs")
 
     async def _reset_state(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
         await self._database.write(service.reset_state, order, bodies.state_wanted(call, given))

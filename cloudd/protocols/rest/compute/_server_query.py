@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cloudd.compute import SERVER_SORT_KEYS, ServerListing
+from cloudd.compute import SERVER_SORT_KEYS, STATUSES, ServerListing
 
 from .._faults import Fault, bad_request
 from .._query import meaning_of
@@ -23,6 +23,7 @@ _TAGS: Version = (2, 26)
 _BEFORE: Version = (2, 66)
 _LOCKED: Version = (2, 73)
 _IP6: Version = (2, 5)
+_STATUSES: Version = (2, 38)  # from here on what is no status is refused
 
 #: Columns that have exactly this value, for everybody and for administrators alone.
 _EQUAL: Final[Mapping[str, str]] = {"image": "image_id", "image_ref": "image_id", "reservation_id": "reservation_id"}
@@ -59,6 +60,8 @@ def read_listing(call: ComputeCall, limit: int) -> ServerListing:
     statuses = tuple(value for name, value in query.pairs if name == "status" and value)[:_MAX_VALUES]
     if any(each.upper() == "DELETED" for each in statuses) and not admin:
         raise Fault(403, "Only administrators may list deleted instances")
+    if call.version >= _STATUSES and (strange := [each for each in statuses if each.upper() not in STATUSES]):
+        raise bad_request(f"Invalid status value: {strange[0][:40]} is none of {', '.join(sorted(STATUSES))}.")
     return ServerListing(
         everyone=everyone, project_id=project_id, gone=_gone(call, statuses, since is not None or until is not None),
         equal=_equal(call), patterns=_patterns(call), statuses=statuses, flavor_id=query.get("flavor") or "",
@@ -75,13 +78,10 @@ def _known(version: Version) -> set[str]:
 
 
 def _projects(call: ComputeCall) -> tuple[bool, str]:
-    """Whether all projects' are meant, and of which one then."""
+    """Whether all projects' are meant, and of which one then; a project without ``all_tenants`` counts for nothing."""
     asked = call.query.get("all_tenants")
     everyone = False if asked is None else True if asked == "" else _truth("all_tenants", asked)
-    if not call.access.is_admin:
-        return everyone, ""
-    # As in Nova: without all_tenants it is one's own project, whatever else is named.
-    return everyone, (call.query.get("tenant_id") or call.query.get("project_id") or "") if everyone else ""
+    return everyone, call.query.get("tenant_id") or call.query.get("project_id") or ""
 
 
 def _gone(call: ComputeCall, statuses: tuple[str, ...], changed: bool) -> bool | None:

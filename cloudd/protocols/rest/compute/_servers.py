@@ -91,7 +91,7 @@ class ServerRoutes:
         return Answer(204)
 
     async def _page(self, call: ComputeCall, *, whole: bool) -> Answer:
-        limit = 0 if call.count("limit") == 0 else call.limit()
+        limit = 0 if call.count("limit") == 0 else call.limit()  # of servers alone 0 is none, not all
         listing = read_listing(call, limit + 1)
         return Answer(200, await self._database.read(_listed, call, listing, limit, whole))
 

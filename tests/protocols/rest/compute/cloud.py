@@ -12,9 +12,11 @@ from twisted.trial.unittest import TestCase
 from cloudd.compute import first_flavors
 from cloudd.database.tables import metadata
 from cloudd.identity import Access
+from cloudd.image import Images
 from cloudd.interfaces.application import Resources
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.rest.compute import compute_face
+from storage import MemoryStore
 from tests.database.choice import copy_of, new_template, on_postgres
 from tests.http_client import Answer, HTTPClient
 from tests.protocols.rest.identity.cloud import URLS, InlineDatabase, InlineThreads
@@ -50,7 +52,9 @@ class ComputeCase(TestCase):
         )  # fmt: skip
         self.resources.secrets.mkdir()
         self.tokens = Tokens()
-        self.client = HTTPClient(compute_face(cast(Any, self.tokens), self.resources))
+        store: Any = MemoryStore()
+        self.images = Images(self.resources, store)
+        self.client = HTTPClient(compute_face(cast(Any, self.tokens), self.resources, self.images))
 
     def client_access(self, who: str) -> Access:
         """As the service sees who asks."""

@@ -129,7 +129,7 @@ class KeypairTests(ComputeCase):
                 return super().run(function, *arguments, **named)
 
         resources = evolve(self.resources, threads=CountedThreads())
-        self.client = HTTPClient(compute_face(cast(Any, self.tokens), resources))
+        self.client = HTTPClient(compute_face(cast(Any, self.tokens), resources, self.images))
         await self.add("key")
         await self.refused(409, "conflictingRequest", ALICE, "POST", "/os-keypairs", {"keypair": {"name": "key"}})
         await self.good(200, ADMIN, "PUT", "/os-quota-sets/p1", {"quota_set": {"key_pairs": 1}})

@@ -75,6 +75,8 @@ class CreateTests(ServerCase):
         self.assertEqual([(row.name, row.host_name) for row in found], [(f"m-{n}", f"m-{n}") for n in (1, 2, 3)])
         self.assertEqual(made["server"]["id"], found[0].id)
         self.assertEqual(len({row.reservation_id for row in found}), 1)
+        listed = await self.good(200, ALICE, "GET", "/servers")
+        self.assertEqual([each["name"] for each in listed["servers"]], ["m-3", "m-2", "m-1"])
         (task,) = self.rows(tables.task)
         self.assertEqual(json.loads(task.payload)["servers"], [row.id for row in found])
         told = await self.good(202, ALICE, "POST", "/servers", self.new("r", return_reservation_id=True))

@@ -7,6 +7,7 @@ from typing import Any
 
 from cloudd.compute import Doing, State, Wanted
 from cloudd.database import tables
+from cloudd.nodes import _rows
 
 from .cloud import ADMIN, ALICE, BOB, READER
 from .servers import NODE, ServerCase
@@ -23,6 +24,7 @@ class ServerTests(ServerCase):
         shown = (await self.good(200, ALICE, "PUT", own, {"server": body}))["server"]
         self.assertEqual({name: shown[name] for name in body}, body)
         self.assertEqual(self.row(server_id).host_name, "s")
+        self.assertEqual([row.name for row in self.rows(tables.server_share)], ["new"])
         for text in ("two\nlines", None, ""):
             shown = (await self.good(200, ALICE, "PUT", own, {"server": {"description": text}}, "2.19"))["server"]
             self.assertEqual(shown["description"], text)
@@ -94,6 +96,16 @@ class ServerTests(ServerCase):
         self.assertEqual(action.request_id, task.request_id)
         shown = (await self.good(200, ALICE, "GET", f"/servers/{server_id}"))["server"]
         self.assertEqual((shown["status"], shown["OS-EXT-STS:task_state"]), ("ACTIVE", "deleting"))
+
+    async def test_delete_from_removed_node(self) -> None:
+        """Nobody could do it there any more: it is gone at once."""
+        server_id = await self.boot()
+        self.place(server_id)
+        self.write(_rows.enter, NODE, "n1", ["agents"], "ready", "tests")
+        self.write(lambda connection: connection.execute(tables.node.update().values(state="removed")))
+        await self.good(204, ALICE, "DELETE", f"/servers/{server_id}")
+        self.assertEqual(self.row(server_id).state, State.DELETED)
+        self.assertEqual(self.rows(tables.task, tables.task.c.kind == "compute.delete_server"), [])
 
     async def test_locked(self) -> None:
         """What is locked only administrators delete."""

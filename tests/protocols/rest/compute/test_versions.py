@@ -111,7 +111,7 @@ class NegotiationTests(ComputeCase):
 
     async def test_cloud_of_mixed_code(self) -> None:
         """As long as a node serves less, nobody is shown or given more."""
-        face = compute_face(cast(Any, self.tokens), self.resources, lambda _name, ours: (min(ours), 50))
+        face = compute_face(cast(Any, self.tokens), self.resources, self.images, lambda _name, ours: (min(ours), 50))
         client = HTTPClient(face)
         shown = (await client.json("GET", "/compute/v2.1")).json()["version"]
         self.assertEqual((shown["min_version"], shown["version"]), ("2.1", "2.50"))
