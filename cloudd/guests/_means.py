@@ -134,7 +134,6 @@ class Means:
     :ivar node_id: of this host
     :ivar driver: started when it is asked for first
     :ivar image_files: where the driver is one whose guests boot from something
-    :ivar zone: of this host, as it is told to tenants
     :ivar patience_s: so long a guest that was asked to shut down may take
     :ivar folder: for files that come and go
     """
@@ -149,7 +148,6 @@ class Means:
     image_files: ImageSource
     drives: ConfigDrives
     snapshots: SnapshotStore
-    zone: str
     patience_s: float
     folder: Path
 

@@ -206,7 +206,6 @@ class TestHost:
             image_files=NoImageFiles(),
             drives=NoConfigDrives(),
             snapshots=self.kept,
-            zone="nova",
             patience_s=1.0,
             folder=self.folder / "snapshots",
         )
