@@ -20,8 +20,20 @@ Writes are one after another in the whole cloud, so quotas hold however many ask
 
 from ._action_rules import RULES as ACTION_RULES
 from ._action_rules import Allowed
+from ._aggregates import (
+    Aggregate,
+    add_aggregate_host,
+    aggregates,
+    create_aggregate,
+    drop_aggregate,
+    one_aggregate,
+    remove_aggregate_host,
+    set_aggregate_items,
+    update_aggregate,
+)
 from ._boot import checked_image
 from ._claims import Claim, claim_resize, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
+from ._diagnostics import Diagnostics, diagnostics
 from ._errors import (
     BadComputeValue,
     ComputeBusy,
@@ -81,6 +93,7 @@ from ._forms import (
 )
 from ._gone import forget_project, forget_user
 from ._groups import create_group, drop_group, group_of, groups_of, join_group, leave_groups, listed_groups, one_group
+from ._host_usage import HostUsage, compute_hosts, host_services, host_usage, known_host
 from ._hosts import (
     COMPUTE,
     INTERNAL_ZONE,
@@ -102,6 +115,7 @@ from ._keypairs import checked_name, create_keypair, drop_keypair, enforce_creat
 from ._keys import NewKey, fingerprint_of, generated
 from ._limits import DEFAULT_CLASS, DEFAULTS, UNLIMITED, limits_of
 from ._making import KeyMaker
+from ._migrations import Migration, MigrationListing, migrations
 from ._on_host import (
     HostReport,
     OnHost,
@@ -132,10 +146,12 @@ from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota,
 from ._server_access import Order, server_to_change, server_to_read
 from ._server_actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, reset_state, restore, unlock
 from ._server_changes import (
+    Backup,
     ClaimResize,
     check_files,
     check_items,
     confirm_resize,
+    create_backup,
     create_image,
     rebuild,
     resize,
@@ -210,7 +226,9 @@ __all__ = [
     "UNLIMITED",
     "X509",
     "ZONE",
+    "Aggregate",
     "Allowed",
+    "Backup",
     "BadComputeValue",
     "Claim",
     "ClaimResize",
@@ -220,17 +238,21 @@ __all__ = [
     "ComputeForbidden",
     "ComputeService",
     "Details",
+    "Diagnostics",
     "Doing",
     "Fault",
     "Flavor",
     "FlavorListing",
     "HistoryListing",
     "HostReport",
+    "HostUsage",
     "Hypervisor",
     "HypervisorServer",
     "Interface",
     "KeyMaker",
     "Keypair",
+    "Migration",
+    "MigrationListing",
     "NewInterface",
     "NewKey",
     "NewServers",
@@ -254,12 +276,14 @@ __all__ = [
     "Verb",
     "Wanted",
     "WantedNetwork",
+    "add_aggregate_host",
     "add_interface",
     "add_security_group",
     "add_server",
     "add_server_tag",
     "add_servers",
     "add_specs",
+    "aggregates",
     "allow",
     "attach_interface",
     "begin_action",
@@ -274,8 +298,11 @@ __all__ = [
     "claimed",
     "claims_of",
     "class_limits",
+    "compute_hosts",
     "compute_service_id",
     "confirm_resize",
+    "create_aggregate",
+    "create_backup",
     "create_flavor",
     "create_group",
     "create_image",
@@ -287,8 +314,10 @@ __all__ = [
     "describe_flavor",
     "detach_interface",
     "details_of",
+    "diagnostics",
     "disallow",
     "driver_of",
+    "drop_aggregate",
     "drop_flavor",
     "drop_group",
     "drop_interface",
@@ -316,12 +345,15 @@ __all__ = [
     "group_of",
     "groups_of",
     "host_name_of",
+    "host_services",
+    "host_usage",
     "hypervisors",
     "interfaces_of",
     "is_reported",
     "join_group",
     "keep_resize",
     "keep_resized",
+    "known_host",
     "leave_groups",
     "limits_of",
     "listed_flavors",
@@ -330,6 +362,7 @@ __all__ = [
     "listed_servers",
     "lock",
     "matching_hypervisors",
+    "migrations",
     "named_flavor",
     "need_of",
     "new_password",
@@ -337,6 +370,7 @@ __all__ = [
     "note_event",
     "on_host",
     "one_action",
+    "one_aggregate",
     "one_flavor",
     "one_group",
     "one_hypervisor",
@@ -354,6 +388,7 @@ __all__ = [
     "rebuild",
     "release",
     "release_claims",
+    "remove_aggregate_host",
     "remove_security_group",
     "report_host",
     "report_trouble",
@@ -372,6 +407,7 @@ __all__ = [
     "servers_named",
     "servers_on",
     "services",
+    "set_aggregate_items",
     "set_class",
     "set_quota",
     "set_server_tags",
@@ -382,6 +418,7 @@ __all__ = [
     "status_of",
     "time_us",
     "unlock",
+    "update_aggregate",
     "update_server",
     "usage_totals",
     "usages",

@@ -21,14 +21,22 @@ from cloudd.nodes import _rows as node_rows
 from cloudd.protocols.rest._api_versions import all_of_ours
 from cloudd.protocols.rest._face import FaceFacts
 from cloudd.protocols.rest.compute import PREFIX, ServerWork
+from cloudd.protocols.rest.compute._aggregates import AggregateRoutes
 from cloudd.protocols.rest.compute._call import ComputeCall
+from cloudd.protocols.rest.compute._diagnostics import DiagnosticRoutes
+from cloudd.protocols.rest.compute._external_events import ExternalEventRoutes
 from cloudd.protocols.rest.compute._face import ComputeFace
 from cloudd.protocols.rest.compute._faults import compute_error_body, compute_fault
 from cloudd.protocols.rest.compute._history import HistoryRoutes
 from cloudd.protocols.rest.compute._hosts import HostRoutes
 from cloudd.protocols.rest.compute._hypervisors import HypervisorRoutes
 from cloudd.protocols.rest.compute._interfaces import InterfaceRoutes
+from cloudd.protocols.rest.compute._machines import MachineRoutes
+from cloudd.protocols.rest.compute._migrations import MigrationRoutes
+from cloudd.protocols.rest.compute._removed import RemovedRoutes
 from cloudd.protocols.rest.compute._server_actions import ActionRoutes
+from cloudd.protocols.rest.compute._server_password import PasswordRoutes
+from cloudd.protocols.rest.compute._usage_audit import UsageAuditRoutes
 from tests.http_client import HTTPClient
 from tests.protocols.rest.identity.cloud import URLS
 
@@ -107,8 +115,12 @@ class ServerCase(ComputeCase):
             fault_body=compute_error_body, service_fault=compute_fault,
         )  # fmt: skip
         subjects = [
-            HostRoutes(self.database), HypervisorRoutes(self.database), ActionRoutes(self.resources, work),
+            HostRoutes(self.database), AggregateRoutes(self.database), HypervisorRoutes(self.database),
+            ActionRoutes(self.resources, work),
             InterfaceRoutes(self.database, work), HistoryRoutes(self.database),
+            MachineRoutes(self.database), MigrationRoutes(self.database), DiagnosticRoutes(self.database),
+            ExternalEventRoutes(self.database), PasswordRoutes(self.database), UsageAuditRoutes(self.database),
+            RemovedRoutes(),
         ]  # fmt: skip
         return ComputeFace(facts, cast(Any, self.tokens), subjects, all_of_ours)
 
