@@ -21,11 +21,11 @@ from . import _policy
 from ._begun import begin_actions
 from ._errors import ComputeConflict, NoSuchRecord
 from ._forms import DELETE
+from ._progress import gone
 from ._server_facts import Doing, Server, State, Wanted
 from ._server_quotas import enforce_contents
 from ._server_rows import change_server, read_server
 from ._shares import rename_share
-from ._unplaced import gone_unplaced
 
 _SETTLED = (State.ACTIVE, State.PAUSED, State.SUSPENDED, State.STOPPED)
 
@@ -88,7 +88,7 @@ def delete_server(connection: Connection, access: Access, server_id: str, reques
     if server.doing is not Doing.DELETING:
         begin_actions(connection, [server_id], "delete", request_id, access)
     if not server.node_id or _was_removed(connection, server.node_id):
-        gone_unplaced(connection, server_id)
+        gone(connection, server_id)
         return
     change_server(connection, server_id, task_state=Doing.DELETING.value, wanted=Wanted.DELETED.value)
     submit(
