@@ -150,7 +150,6 @@ from ._server_history import (
     ServerAction,
     ServerEvent,
     begin_action,
-    end_action,
     one_action,
     server_actions,
 )
@@ -296,7 +295,6 @@ __all__ = [
     "drop_keypair",
     "drop_server_tag",
     "drop_spec",
-    "end_action",
     "enforce_admin",
     "enforce_create",
     "enforce_read",

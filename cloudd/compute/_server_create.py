@@ -21,7 +21,6 @@ from cloudd.identity import Access
 from cloudd.tasks import submit
 
 from . import _policy
-from ._begun import begin_actions
 from ._boot import checked_image
 from ._errors import BadComputeValue, NoSuchRecord
 from ._facts import Flavor, Keypair, Share
@@ -32,6 +31,7 @@ from ._groups import join_group
 from ._keypairs import one_keypair
 from ._places import checked_place
 from ._server_facts import Doing, Server, State, Wanted
+from ._server_history import begin_actions
 from ._server_networks import wanted_groups, wanted_networks
 from ._server_quotas import enforce_contents
 from ._server_rows import add_servers
@@ -139,7 +139,7 @@ def _write(
         with as_bad_value():
             join_group(connection, access, str(group_id), ids)
     add_servers(connection, servers)
-    begin_actions(connection, ids, "create", request_id, access)
+    begin_actions(connection, access, ids, "create", request_id)
     payload = {"servers": ids, "avoid": [], "tries": 0}
     resource = ids[0] if len(ids) == 1 else servers[0].reservation_id
     submit(connection, PLACE, payload, project_id=project_id, resource=resource, request_id=request_id)

@@ -18,11 +18,11 @@ from cloudd.nodes import node_rows
 from cloudd.tasks import submit
 
 from . import _policy
-from ._begun import begin_actions
 from ._errors import ComputeConflict, NoSuchRecord
 from ._forms import DELETE
 from ._progress import gone
 from ._server_facts import Doing, Server, State, Wanted
+from ._server_history import begin_action
 from ._server_quotas import enforce_contents
 from ._server_rows import change_server, read_server
 from ._shares import rename_share
@@ -86,7 +86,7 @@ def delete_server(connection: Connection, access: Access, server_id: str, reques
     server = own_server(connection, access, server_id, "servers:delete")
     enforce_unlocked(access, server)
     if server.doing is not Doing.DELETING:
-        begin_actions(connection, [server_id], "delete", request_id, access)
+        begin_action(connection, access, server_id, "delete", request_id)
     if not server.node_id or _was_removed(connection, server.node_id):
         gone(connection, server_id)
         return
