@@ -20,7 +20,6 @@ Writes are one after another in the whole cloud, so quotas hold however many ask
 
 from ._action_rules import RULES as ACTION_RULES
 from ._action_rules import Allowed
-from ._boot import checked_image
 from ._claims import Claim, claim_resize, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
 from ._errors import (
     BadComputeValue,
@@ -267,7 +266,6 @@ __all__ = [
     "check_files",
     "check_items",
     "check_new_keypair",
-    "checked_image",
     "checked_name",
     "claim_resize",
     "claimed",

@@ -21,13 +21,13 @@ from cloudd.identity import Access
 from cloudd.tasks import submit
 
 from . import _policy
-from ._boot import checked_image
 from ._errors import BadComputeValue, NoSuchRecord
 from ._facts import Flavor, Keypair, Share
 from ._flavors import one_flavor
 from ._foreign import as_bad_value, compute_words
 from ._forms import PLACE
 from ._groups import join_group
+from ._image_fit import image_of_new
 from ._keypairs import one_keypair
 from ._places import checked_place
 from ._server_facts import Doing, Server, State, Wanted
@@ -57,7 +57,7 @@ def create_servers(connection: Connection, access: Access, wanted: NewServers, r
     enforce_contents(connection, access, wanted.items, wanted.files)
     with as_bad_value():
         flavor = one_flavor(connection, access, wanted.flavor_id)
-    checked_image(connection, access, wanted.image_id, flavor)
+    image_of_new(connection, access, wanted.image_id, flavor)
     checked_place(connection, wanted.zone, wanted.host)
     prototype = _prototype(connection, access, wanted, flavor)
     servers = _numbered(prototype, wanted, _count(connection, access, wanted, flavor))
