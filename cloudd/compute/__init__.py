@@ -166,7 +166,7 @@ from ._server_security import add_security_group, remove_security_group
 from ._server_status import STATUSES, status_of
 from ._server_tags import MAX_TAGS, add_server_tag, drop_server_tag, set_server_tags
 from ._server_wishes import MAX_SERVERS, NewServers
-from ._servers import change_items, delete_server, drop_item, enforce_unlocked, one_server, own_server, update_server
+from ._servers import change_items, delete_server, drop_item, update_server
 from ._shares import release, reserve, resize_share, used_by
 from ._usage import time_us, usage_totals, usages
 from ._zones import zone_of
@@ -296,7 +296,6 @@ __all__ = [
     "enforce_admin",
     "enforce_create",
     "enforce_read",
-    "enforce_unlocked",
     "enforce_write",
     "fail",
     "fingerprint_of",
@@ -338,10 +337,8 @@ __all__ = [
     "one_hypervisor",
     "one_interface",
     "one_keypair",
-    "one_server",
     "one_service",
     "order_console",
-    "own_server",
     "power",
     "projects_of",
     "quota_of",

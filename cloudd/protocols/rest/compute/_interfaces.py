@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from msgspec import UNSET, Meta, UnsetType
 
 from cloudd import compute as service
-from cloudd.compute import NewInterface, Order, Plugged
+from cloudd.compute import NewInterface, Plugged
 from cloudd.interfaces.application import Transactions
 
 from .._documents import Document
@@ -71,7 +71,7 @@ class InterfaceRoutes:
     async def attach(self, call: ComputeCall, server_id: str) -> Answer:
         """200 with a new one, which its host plugs now: of a port, of a network, or of the one network there is."""
         wanted = _wanted(await call.read_body("interfaceAttachment", InterfaceBody, MEMBERS))
-        order = Order(call.access, server_id, call.request.id)
+        order = call.order(server_id)
         made = await self._database.write(service.attach_interface, order, wanted)
         self._work.poke()
         return Answer(200, {"interfaceAttachment": show_interface(call, made)})
@@ -85,7 +85,7 @@ class InterfaceRoutes:
     @route("DELETE", "/v2.1/servers/{server_id}/os-interface/{port_id}")
     async def detach(self, call: ComputeCall, server_id: str, port_id: str) -> Answer:
         """202: its host unplugs it now; a port that was made for the server goes, another one is free again."""
-        order = Order(call.access, server_id, call.request.id)
+        order = call.order(server_id)
         await self._database.write(service.detach_interface, order, port_id)
         self._work.poke()
         return Answer(202)

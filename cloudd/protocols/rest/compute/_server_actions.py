@@ -132,7 +132,7 @@ class ActionRoutes:
         if action is None:
             raise bad_request(f"There is no such action: {name[:80]}. Verify the requested action and try again.")
         action.check(call.version)
-        order = Order(call.access, server_id, call.request.id)
+        order = call.order(server_id)
         method: Callable[..., Awaitable[Answer]] = getattr(self, f"_{action.method}")
         return await method(call, order, name, given)
 
@@ -234,7 +234,7 @@ class ActionRoutes:
 
     async def _force_delete(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
         bodies.nothing(name, given)
-        await self._ordered(self._work.delete, order.access, order.server_id, order.request_id)
+        await self._ordered(self._work.delete, order)
         return _DONE
 
     async def _restore(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:

@@ -9,8 +9,7 @@ from typing import Any
 from attrs import frozen
 from sqlalchemy import Connection
 
-from cloudd.compute import ClaimResize, Server
-from cloudd.identity import Access
+from cloudd.compute import ClaimResize, Order, Server
 from cloudd.image import Quota
 
 from ._call import ComputeCall
@@ -21,7 +20,7 @@ class ServerWork:
     """
     :ivar poke: tasks were ordered in this worker: let them begin now
     :ivar show: a server with the members that the answer of an update has
-    :ivar delete: order a server's end, whatever it does, by its id and that of the request
+    :ivar delete: order a server's end, whatever it does
     :ivar claim_resize: see there
     :ivar seal: a password of a guest's administrator, encrypted for the database
     :ivar image_quota: of every project
@@ -29,7 +28,7 @@ class ServerWork:
 
     poke: Callable[[], None]
     show: Callable[[ComputeCall, Server], Awaitable[dict[str, Any]]]
-    delete: Callable[[Connection, Access, str, str], None]
+    delete: Callable[[Connection, Order], None]
     claim_resize: ClaimResize
     seal: Callable[[str], Awaitable[str]]
     image_quota: Quota

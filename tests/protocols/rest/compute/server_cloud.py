@@ -12,9 +12,8 @@ from sqlalchemy import Connection, insert, select, update
 
 from cloudd import compute as service
 from cloudd import network
-from cloudd.compute import Flavor, NoRoom, Server, Share, State
+from cloudd.compute import Flavor, NoRoom, Order, Server, Share, State
 from cloudd.database import now_us, tables
-from cloudd.identity import Access
 from cloudd.image import Image, Quota, image_record
 from cloudd.image import _rows as image_rows
 from cloudd.nodes import _rows as node_rows
@@ -141,9 +140,9 @@ class ServerCase(ComputeCase):
             "original_name": "m1.nano", "vcpus": 1, "ram": 192, "disk": 1, "ephemeral": 0, "swap": 0, "extra_specs": {}
         }  # fmt: skip
 
-    def _delete(self, connection: Connection, access: Access, server_id: str, request_id: str) -> None:
-        server = service.server_to_read(connection, access, server_id, "servers:delete")
-        self.deleted.append((server.id, request_id))
+    def _delete(self, connection: Connection, order: Order) -> None:
+        server = service.server_to_change(connection, order, "servers:delete")
+        self.deleted.append((server.id, order.request_id))
 
     async def _seal(self, password: str) -> str:
         return f"sealed:{password}"
