@@ -131,7 +131,6 @@ from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota,
 from ._server_access import Order, server_to_change, server_to_read
 from ._server_actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, reset_state, restore, unlock
 from ._server_changes import (
-    ClaimResize,
     check_files,
     check_items,
     confirm_resize,
@@ -211,7 +210,6 @@ __all__ = [
     "Allowed",
     "BadComputeValue",
     "Claim",
-    "ClaimResize",
     "ComputeBusy",
     "ComputeConflict",
     "ComputeError",

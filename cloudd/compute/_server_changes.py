@@ -9,13 +9,14 @@ until it is confirmed or taken back the project's quota counts the larger of bot
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from cloudd.image import Image, ImageError, ImageForbidden, OverQuota, Quota, image_record, queue_image
 
+from ._claims import claim_resize
 from ._errors import BadComputeValue, ComputeError, ComputeForbidden, NoSuchRecord, QuotaExceeded
 from ._facts import Flavor, Share
 from ._flavors import flavor_record, one_flavor
@@ -27,9 +28,6 @@ from ._server_actions import Work, allowed, begin
 from ._server_facts import Doing, Server, State, Wanted
 from ._server_rows import read_server
 from ._shares import resize_share
-
-ClaimResize = Callable[[Connection, Server, Flavor], None]
-"""Claim a flavor's size on the server's host, as ``resize``, or raise ``NoRoom``."""
 
 #: Of its image, what a snapshot does not take over.
 _NOT_INHERITED: Final = ("img_signature", "cache_in_nova", "bittorrent", "os_hash", "stores", "owner_specified.")
@@ -91,7 +89,7 @@ def check_files(connection: Connection, order: Order, files: tuple[tuple[str, in
 # ---- resize
 
 
-def resize(connection: Connection, order: Order, flavor_id: str, disk_config: str | None, claim: ClaimResize) -> None:
+def resize(connection: Connection, order: Order, flavor_id: str, disk_config: str | None) -> None:
     """
     Give it another size, on its host.
 
@@ -115,7 +113,7 @@ def resize(connection: Connection, order: Order, flavor_id: str, disk_config: st
     if (image := _base_image(connection, order, server)) is not None:
         check_fit(image, after)
     resize_share(connection, _larger(server, before, after))
-    claim(connection, server, after)
+    claim_resize(connection, server, after)
     columns: dict[str, Any] = {"flavor": after.id, "flavor_before": before.id, "progress": 0}
     if disk_config is not None:
         columns["disk_config"] = disk_config
