@@ -131,8 +131,6 @@ from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota,
 from ._server_access import Order, server_to_change, server_to_read
 from ._server_actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, reset_state, restore, unlock
 from ._server_changes import (
-    check_files,
-    check_items,
     confirm_resize,
     create_image,
     rebuild,
@@ -152,6 +150,7 @@ from ._server_history import (
     server_actions,
 )
 from ._server_list import SERVER_SORT_KEYS, ServerListing, listed_servers
+from ._server_quotas import enforce_contents
 from ._server_rows import (
     add_interface,
     add_server,
@@ -261,8 +260,6 @@ __all__ = [
     "begin_action",
     "change_items",
     "change_server",
-    "check_files",
-    "check_items",
     "check_new_keypair",
     "checked_name",
     "claim_resize",
@@ -292,6 +289,7 @@ __all__ = [
     "drop_server_tag",
     "drop_spec",
     "enforce_admin",
+    "enforce_contents",
     "enforce_create",
     "enforce_read",
     "enforce_write",

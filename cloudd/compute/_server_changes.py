@@ -22,10 +22,10 @@ from ._facts import Flavor, Share
 from ._flavors import flavor_record, one_flavor
 from ._forms import CONFIRM_RESIZE, REBUILD, RESIZE, REVERT_RESIZE, SNAPSHOT
 from ._image_fit import check_fit, fitting_image
-from ._limits import UNLIMITED, limits_of
 from ._server_access import Order
 from ._server_actions import Work, allowed, begin
 from ._server_facts import Doing, Server, State, Wanted
+from ._server_quotas import enforce_contents
 from ._server_rows import read_server
 from ._shares import resize_share
 
@@ -56,34 +56,6 @@ def rebuild(connection: Connection, order: Order, image_id: str, columns: Mappin
     values = {**columns, **own}
     begin(connection, order, server, work, task_state=Doing.REBUILDING.value, **values)
     return read_server(connection, server.id)
-
-
-def check_items(connection: Connection, order: Order, items: Mapping[str, str]) -> None:
-    """
-    :raises QuotaExceeded: a server or an image may not have so much metadata
-    """
-    limit = limits_of(connection, order.access.project_id or "", order.access.user_id)["metadata_items"]
-    if limit != UNLIMITED and len(items) > limit:
-        raise QuotaExceeded(f"Maximum number of metadata items exceeds {limit}", "metadata_items")
-
-
-def check_files(connection: Connection, order: Order, files: tuple[tuple[str, int], ...]) -> None:
-    """
-    :param files: paths, and sizes in bytes
-    :raises QuotaExceeded: there are too many, or one is too long
-    """
-    limits = limits_of(connection, order.access.project_id or "", order.access.user_id)
-
-    def over(resource: str, amount: int) -> bool:
-        return limits[resource] != UNLIMITED and amount > limits[resource]
-
-    if over("injected_files", len(files)):
-        raise QuotaExceeded(f"Personality file limit exceeded: at most {limits['injected_files']}", "injected_files")
-    for path, size in files:
-        if over("injected_file_path_bytes", len(path.encode())):
-            raise QuotaExceeded("Personality file path exceeds maximum length", "injected_file_path_bytes")
-        if over("injected_file_content_bytes", size):
-            raise QuotaExceeded("Personality content limit exceeded", "injected_file_content_bytes")
 
 
 # ---- resize
@@ -185,7 +157,7 @@ def create_image(connection: Connection, order: Order, name: str, items: Mapping
     :raises ComputeConflict: it is locked, or in another state
     """
     server = allowed(connection, order, "createImage")
-    check_items(connection, order, items)
+    enforce_contents(connection, order.access, items)
     try:
         image = queue_image(connection, order.access, _snapshot(connection, order, server, name, items), quota)
     except ImageError as error:
