@@ -30,7 +30,7 @@ RESIZE: Final = "resize"
 _table, _hosts = tables.server_claim, tables.compute_host
 _c = _table.c
 _CHUNK = 500
-_NONE = Need(vcpus=0, memory_mib=0, disk_gib=0)
+NOTHING: Final = Need(vcpus=0, memory_mib=0, disk_gib=0)
 _MIB_IN_GIB = 1024
 _GIB = 1 << 30
 
@@ -159,8 +159,8 @@ def _free(connection: Connection, node_id: str) -> Need:
     """What is left of one host; nothing is left of one that there is not."""
     row = connection.execute(select(_hosts).where(_hosts.c.node_id == node_id)).first()
     if row is None:
-        return _NONE
-    held = claimed(connection, [node_id]).get(node_id, _NONE)
+        return NOTHING
+    held = claimed(connection, [node_id]).get(node_id, NOTHING)
     return Need(
         vcpus=int(row.vcpus * row.vcpu_ratio) - held.vcpus,
         memory_mib=int(row.memory_mib * row.memory_ratio) - held.memory_mib,
