@@ -135,12 +135,11 @@ def claim_resize(connection: Connection, server: Server, flavor: Flavor) -> None
 
 
 def keep_resize(connection: Connection, server_id: str) -> None:
-    """A resize is confirmed: the server holds what it is now, and no more; safe to call again."""
-    mine = _c.server_id == server_id
-    resized = next((each for each in claims_of(connection, [server_id]) if each.purpose == RESIZE), None)
-    if resized is not None:
-        connection.execute(update(_table).where(mine, _c.purpose == SERVER).values(**asdict(resized.need)))
-        release_claims(connection, server_id, RESIZE)
+    """A resize is confirmed: what was claimed for the new size is what the server holds; safe to call again."""
+    resized = (_c.server_id == server_id, _c.purpose == RESIZE)
+    if connection.execute(select(_c.server_id).where(*resized)).first() is not None:
+        release_claims(connection, server_id, SERVER)
+        connection.execute(update(_table).where(*resized).values(purpose=SERVER))
 
 
 def release_claims(connection: Connection, server_id: str, purpose: str | None = None) -> None:
