@@ -1,26 +1,18 @@
 """
-The records that servers refer to, as in the Compute API 2.1: key pairs, flavors, server groups and quotas.
+Servers and the records that they refer to, as in the Compute API 2.1: flavors, key pairs, server groups and quotas.
 
 Everything is a function of a connection and who asks, for ``Transactions.read`` and ``write``: rights, conflicts and
-quotas are tested in the transaction that writes.  Whoever makes servers does all of it in one::
+quotas are tested in the transaction that writes, and what hosts are to do is ordered there, too::
 
-    def accept(connection: Connection) -> None:
-        flavor = one_flavor(connection, access, "1")            # keep flavor.id; flavor_record(...) tells it for ever
-        key = one_keypair(connection, access, access.user_id, "mine")
-        reserve(connection, project_id, access.user_id, [Share(server_id, flavor.vcpus, flavor.ram_mib, ...)])
-        join_group(connection, access, group_id, [server_id])
+    [server] = await database.write(create_servers, access, wanted, request_id)     # PLACE is ordered
+    await database.write(power, Order(access, server.id, request_id), Verb.STOP)    # POWER, of its host
+    await database.write(delete_server, Order(access, server.id, request_id))       # DELETE, or it is gone
 
-    def gone(connection: Connection) -> None:
-        release(connection, server_id)
-        leave_groups(connection, server_id)
-        release_claims(connection, server_id)
-
-Writes are one after another in the whole cloud, so quotas hold however many ask at once.
+Whoever does such a task writes what became of the server, without rights: ``settle``, ``fail``, ``gone`` and
+``note_event``.  Writes are one after another in the whole cloud, so quotas and claims hold however many ask at once.
 """
 
-from ._action_rules import RULES as ACTION_RULES
-from ._action_rules import Allowed
-from ._claims import Claim, claim_resize, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
+from ._claims import Claim, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
 from ._errors import (
     BadComputeValue,
     ComputeBusy,
@@ -57,7 +49,6 @@ from ._flavors import (
     drop_flavor,
     drop_spec,
     flavor_record,
-    flavor_records,
     listed_flavors,
     named_flavor,
     no_spec,
@@ -79,9 +70,8 @@ from ._forms import (
     SNAPSHOT,
 )
 from ._gone import forget_project, forget_user
-from ._groups import create_group, drop_group, group_of, groups_of, join_group, leave_groups, listed_groups, one_group
+from ._groups import create_group, drop_group, listed_groups, one_group
 from ._hosts import (
-    COMPUTE,
     INTERNAL_ZONE,
     ZONE,
     ComputeService,
@@ -98,8 +88,8 @@ from ._interfaces import attach as attach_interface
 from ._interfaces import detach as detach_interface
 from ._keypairs import check_new as check_new_keypair
 from ._keypairs import checked_name, create_keypair, drop_keypair, enforce_create, listed_keypairs, one_keypair
-from ._keys import NewKey, fingerprint_of, generated
-from ._limits import DEFAULT_CLASS, DEFAULTS, UNLIMITED, limits_of
+from ._keys import fingerprint_of
+from ._limits import DEFAULTS, UNLIMITED
 from ._making import KeyMaker
 from ._on_host import (
     HostReport,
@@ -134,9 +124,8 @@ from ._server_changes import (
     rebuild,
     resize,
     revert_resize,
-    share_of,
 )
-from ._server_create import create_servers, host_name_of
+from ._server_create import create_servers
 from ._server_details import Details, details_of, security_groups_of, server_addresses
 from ._server_facts import AUTO, MANUAL, Doing, Fault, Interface, Server, State, Wanted, WantedNetwork
 from ._server_history import (
@@ -152,9 +141,7 @@ from ._server_quotas import enforce_contents
 from ._server_rows import (
     add_interface,
     add_server,
-    add_servers,
     change_server,
-    drop_interface,
     read_server,
     read_servers,
 )
@@ -163,23 +150,20 @@ from ._server_status import STATUSES, status_of
 from ._server_tags import MAX_TAGS, add_server_tag, drop_server_tag, set_server_tags
 from ._server_wishes import MAX_SERVERS, NewServers
 from ._servers import change_items, delete_server, drop_item, update_server
-from ._shares import release, reserve, resize_share, used_by
+from ._shares import release, reserve, used_by
 from ._usage import time_us, usage_totals, usages
 from ._zones import zone_of
 
 __all__ = [
-    "ACTION_RULES",
     "AFFINITY",
     "ANTI_AFFINITY",
     "ATTACH",
     "AUTO",
     "BUILD",
-    "COMPUTE",
     "CONFIRM_RESIZE",
     "CONSOLE",
     "CONSOLE_WAIT_S",
     "DEFAULTS",
-    "DEFAULT_CLASS",
     "DELETE",
     "DETACH",
     "EVENT_ERROR",
@@ -204,7 +188,6 @@ __all__ = [
     "UNLIMITED",
     "X509",
     "ZONE",
-    "Allowed",
     "BadComputeValue",
     "Claim",
     "ComputeBusy",
@@ -225,7 +208,6 @@ __all__ = [
     "KeyMaker",
     "Keypair",
     "NewInterface",
-    "NewKey",
     "NewServers",
     "NoRoom",
     "NoSuchRecord",
@@ -251,7 +233,6 @@ __all__ = [
     "add_security_group",
     "add_server",
     "add_server_tag",
-    "add_servers",
     "add_specs",
     "allow",
     "attach_interface",
@@ -260,7 +241,6 @@ __all__ = [
     "change_server",
     "check_new_keypair",
     "checked_name",
-    "claim_resize",
     "claimed",
     "claims_of",
     "class_limits",
@@ -281,7 +261,6 @@ __all__ = [
     "driver_of",
     "drop_flavor",
     "drop_group",
-    "drop_interface",
     "drop_item",
     "drop_keypair",
     "drop_server_tag",
@@ -295,22 +274,14 @@ __all__ = [
     "fingerprint_of",
     "first_flavors",
     "flavor_record",
-    "flavor_records",
     "forget_interfaces",
     "forget_project",
     "forget_user",
-    "generated",
     "gone",
-    "group_of",
-    "groups_of",
-    "host_name_of",
     "hypervisors",
     "interfaces_of",
     "is_reported",
-    "join_group",
     "keep_resize",
-    "leave_groups",
-    "limits_of",
     "listed_flavors",
     "listed_groups",
     "listed_keypairs",
@@ -346,7 +317,6 @@ __all__ = [
     "reset_quota",
     "reset_state",
     "resize",
-    "resize_share",
     "restore",
     "revert_resize",
     "security_groups_of",
@@ -362,7 +332,6 @@ __all__ = [
     "set_server_tags",
     "set_service",
     "settle",
-    "share_of",
     "size_back",
     "status_of",
     "time_us",
