@@ -1,25 +1,17 @@
 """
-The records that servers refer to, as in the Compute API 2.1: key pairs, flavors, server groups and quotas.
+Servers and the records that they refer to, as in the Compute API 2.1: flavors, key pairs, server groups and quotas.
 
 Everything is a function of a connection and who asks, for ``Transactions.read`` and ``write``: rights, conflicts and
-quotas are tested in the transaction that writes.  Whoever makes servers does all of it in one::
+quotas are tested in the transaction that writes, and what hosts are to do is ordered there, too::
 
-    def accept(connection: Connection) -> None:
-        flavor = one_flavor(connection, access, "1")            # keep flavor.id; flavor_record(...) tells it for ever
-        key = one_keypair(connection, access, access.user_id, "mine")
-        reserve(connection, project_id, access.user_id, [Share(server_id, flavor.vcpus, flavor.ram_mib, ...)])
-        join_group(connection, access, group_id, [server_id])
+    [server] = await database.write(create_servers, access, wanted, request_id)     # PLACE is ordered
+    await database.write(power, Order(access, server.id, request_id), Verb.STOP)    # POWER, of its host
+    await database.write(delete_server, Order(access, server.id, request_id))       # DELETE, or it is gone
 
-    def gone(connection: Connection) -> None:
-        release(connection, server_id)
-        leave_groups(connection, server_id)
-        release_claims(connection, server_id)
-
-Writes are one after another in the whole cloud, so quotas hold however many ask at once.
+Whoever does such a task writes what became of the server, without rights: ``settle``, ``fail``, ``gone`` and
+``note_event``.  Writes are one after another in the whole cloud, so quotas and claims hold however many ask at once.
 """
 
-from ._action_rules import RULES as ACTION_RULES
-from ._action_rules import Allowed
 from ._aggregates import (
     Aggregate,
     add_aggregate_host,
@@ -31,8 +23,7 @@ from ._aggregates import (
     set_aggregate_items,
     update_aggregate,
 )
-from ._boot import checked_image
-from ._claims import Claim, claim_resize, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
+from ._claims import Claim, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
 from ._diagnostics import Diagnostics, diagnostics
 from ._errors import (
     BadComputeValue,
@@ -70,7 +61,6 @@ from ._flavors import (
     drop_flavor,
     drop_spec,
     flavor_record,
-    flavor_records,
     listed_flavors,
     named_flavor,
     no_spec,
@@ -92,19 +82,9 @@ from ._forms import (
     SNAPSHOT,
 )
 from ._gone import forget_project, forget_user
-from ._groups import create_group, drop_group, group_of, groups_of, join_group, leave_groups, listed_groups, one_group
+from ._groups import create_group, drop_group, listed_groups, one_group
 from ._host_usage import HostUsage, compute_hosts, host_services, host_usage, known_host
-from ._hosts import (
-    COMPUTE,
-    INTERNAL_ZONE,
-    ZONE,
-    ComputeService,
-    compute_service_id,
-    one_service,
-    services,
-    set_service,
-    zones,
-)
+from ._hosts import INTERNAL_ZONE, ZONE, ComputeService, compute_service_id, one_service, services, set_service, zones
 from ._hypervisors import Hypervisor, HypervisorServer, hypervisors, one_hypervisor
 from ._hypervisors import matching as matching_hypervisors
 from ._interfaces import NewInterface, Plugged, interfaces_of, one_interface
@@ -112,8 +92,8 @@ from ._interfaces import attach as attach_interface
 from ._interfaces import detach as detach_interface
 from ._keypairs import check_new as check_new_keypair
 from ._keypairs import checked_name, create_keypair, drop_keypair, enforce_create, listed_keypairs, one_keypair
-from ._keys import NewKey, fingerprint_of, generated
-from ._limits import DEFAULT_CLASS, DEFAULTS, UNLIMITED, limits_of
+from ._keys import fingerprint_of
+from ._limits import DEFAULTS, UNLIMITED
 from ._making import KeyMaker
 from ._migrations import Migration, MigrationListing, migrations
 from ._on_host import (
@@ -130,78 +110,37 @@ from ._on_host import (
 )
 from ._passwords import ServerPasswords, create_server_keys, new_password
 from ._policy import enforce_admin, enforce_read, enforce_write
-from ._progress import (
-    EVENT_ERROR,
-    EVENT_SUCCESS,
-    fail,
-    forget_claims,
-    forget_interfaces,
-    gone,
-    keep_resized,
-    note_event,
-    settle,
-    size_back,
-)
+from ._progress import EVENT_ERROR, EVENT_SUCCESS, fail, forget_interfaces, gone, note_event, settle, size_back
 from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
 from ._server_access import Order, server_to_change, server_to_read
 from ._server_actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, reset_state, restore, unlock
-from ._server_changes import (
-    Backup,
-    ClaimResize,
-    check_files,
-    check_items,
-    confirm_resize,
-    create_backup,
-    create_image,
-    rebuild,
-    resize,
-    revert_resize,
-    share_of,
-)
-from ._server_create import create_servers, host_name_of
+from ._server_changes import Backup, confirm_resize, create_backup, create_image, rebuild, resize, revert_resize
+from ._server_create import create_servers
 from ._server_details import Details, details_of, security_groups_of, server_addresses
 from ._server_facts import AUTO, MANUAL, Doing, Fault, Interface, Server, State, Wanted, WantedNetwork
-from ._server_history import (
-    HistoryListing,
-    ServerAction,
-    ServerEvent,
-    begin_action,
-    end_action,
-    one_action,
-    server_actions,
-)
+from ._server_history import HistoryListing, ServerAction, ServerEvent, begin_action, one_action, server_actions
 from ._server_list import SERVER_SORT_KEYS, ServerListing, listed_servers
-from ._server_rows import (
-    add_interface,
-    add_server,
-    add_servers,
-    change_server,
-    drop_interface,
-    read_server,
-    read_servers,
-)
+from ._server_quotas import enforce_contents
+from ._server_rows import add_interface, add_server, change_server, read_server, read_servers
 from ._server_security import add_security_group, remove_security_group
 from ._server_status import STATUSES, status_of
 from ._server_tags import MAX_TAGS, add_server_tag, drop_server_tag, set_server_tags
 from ._server_wishes import MAX_SERVERS, NewServers
-from ._servers import change_items, delete_server, drop_item, enforce_unlocked, one_server, own_server, update_server
-from ._shares import release, reserve, resize_share, used_by
+from ._servers import change_items, delete_server, drop_item, update_server
+from ._shares import release, reserve, used_by
 from ._usage import time_us, usage_totals, usages
 from ._zones import zone_of
 
 __all__ = [
-    "ACTION_RULES",
     "AFFINITY",
     "ANTI_AFFINITY",
     "ATTACH",
     "AUTO",
     "BUILD",
-    "COMPUTE",
     "CONFIRM_RESIZE",
     "CONSOLE",
     "CONSOLE_WAIT_S",
     "DEFAULTS",
-    "DEFAULT_CLASS",
     "DELETE",
     "DETACH",
     "EVENT_ERROR",
@@ -227,11 +166,9 @@ __all__ = [
     "X509",
     "ZONE",
     "Aggregate",
-    "Allowed",
     "Backup",
     "BadComputeValue",
     "Claim",
-    "ClaimResize",
     "ComputeBusy",
     "ComputeConflict",
     "ComputeError",
@@ -254,7 +191,6 @@ __all__ = [
     "Migration",
     "MigrationListing",
     "NewInterface",
-    "NewKey",
     "NewServers",
     "NoRoom",
     "NoSuchRecord",
@@ -281,7 +217,6 @@ __all__ = [
     "add_security_group",
     "add_server",
     "add_server_tag",
-    "add_servers",
     "add_specs",
     "aggregates",
     "allow",
@@ -289,12 +224,8 @@ __all__ = [
     "begin_action",
     "change_items",
     "change_server",
-    "check_files",
-    "check_items",
     "check_new_keypair",
-    "checked_image",
     "checked_name",
-    "claim_resize",
     "claimed",
     "claims_of",
     "class_limits",
@@ -320,42 +251,30 @@ __all__ = [
     "drop_aggregate",
     "drop_flavor",
     "drop_group",
-    "drop_interface",
     "drop_item",
     "drop_keypair",
     "drop_server_tag",
     "drop_spec",
-    "end_action",
     "enforce_admin",
+    "enforce_contents",
     "enforce_create",
     "enforce_read",
-    "enforce_unlocked",
     "enforce_write",
     "fail",
     "fingerprint_of",
     "first_flavors",
     "flavor_record",
-    "flavor_records",
-    "forget_claims",
     "forget_interfaces",
     "forget_project",
     "forget_user",
-    "generated",
     "gone",
-    "group_of",
-    "groups_of",
-    "host_name_of",
     "host_services",
     "host_usage",
     "hypervisors",
     "interfaces_of",
     "is_reported",
-    "join_group",
     "keep_resize",
-    "keep_resized",
     "known_host",
-    "leave_groups",
-    "limits_of",
     "listed_flavors",
     "listed_groups",
     "listed_keypairs",
@@ -376,10 +295,8 @@ __all__ = [
     "one_hypervisor",
     "one_interface",
     "one_keypair",
-    "one_server",
     "one_service",
     "order_console",
-    "own_server",
     "power",
     "projects_of",
     "quota_of",
@@ -396,7 +313,6 @@ __all__ = [
     "reset_quota",
     "reset_state",
     "resize",
-    "resize_share",
     "restore",
     "revert_resize",
     "security_groups_of",
@@ -413,7 +329,6 @@ __all__ = [
     "set_server_tags",
     "set_service",
     "settle",
-    "share_of",
     "size_back",
     "status_of",
     "time_us",

@@ -33,6 +33,10 @@ class Allowed:
     rule: str
 
 
+#: In which its tags and metadata may be changed.
+_SETTLED: Final = frozenset({_S.ACTIVE, _S.PAUSED, _S.SUSPENDED, _S.STOPPED})
+
+
 def _in(rule: str, *states: State) -> Allowed:
     return Allowed(frozenset(states), rule)
 
@@ -72,3 +76,12 @@ def check(action: str, server: Server) -> None:
         raise ComputeConflict(f"{refused} task_state {server.doing}")
     if server.launched_us is None or not server.node_id:
         raise ComputeConflict(f"Instance {server.id} is in an invalid state for '{shown}': it is on no host")
+
+
+def check_settled(what: str, server: Server) -> None:
+    """
+    :param what: in Nova's words: ``update_instance_metadata``
+    :raises ComputeConflict: it is being built, or it failed
+    """
+    if server.state not in _SETTLED:
+        raise ComputeConflict(f"Cannot '{what}' instance {server.id} while it is in vm_state {server.state}")

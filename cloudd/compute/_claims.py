@@ -30,7 +30,7 @@ RESIZE: Final = "resize"
 _table, _hosts = tables.server_claim, tables.compute_host
 _c = _table.c
 _CHUNK = 500
-_NONE = Need(vcpus=0, memory_mib=0, disk_gib=0)
+NOTHING: Final = Need(vcpus=0, memory_mib=0, disk_gib=0)
 _MIB_IN_GIB = 1024
 _GIB = 1 << 30
 
@@ -135,12 +135,11 @@ def claim_resize(connection: Connection, server: Server, flavor: Flavor) -> None
 
 
 def keep_resize(connection: Connection, server_id: str) -> None:
-    """A resize is confirmed: the server holds what it is now, and no more; safe to call again."""
-    mine = _c.server_id == server_id
-    resized = next((each for each in claims_of(connection, [server_id]) if each.purpose == RESIZE), None)
-    if resized is not None:
-        connection.execute(update(_table).where(mine, _c.purpose == SERVER).values(**asdict(resized.need)))
-        release_claims(connection, server_id, RESIZE)
+    """A resize is confirmed: what was claimed for the new size is what the server holds; safe to call again."""
+    resized = (_c.server_id == server_id, _c.purpose == RESIZE)
+    if connection.execute(select(_c.server_id).where(*resized)).first() is not None:
+        release_claims(connection, server_id, SERVER)
+        connection.execute(update(_table).where(*resized).values(purpose=SERVER))
 
 
 def release_claims(connection: Connection, server_id: str, purpose: str | None = None) -> None:
@@ -159,8 +158,8 @@ def _free(connection: Connection, node_id: str) -> Need:
     """What is left of one host; nothing is left of one that there is not."""
     row = connection.execute(select(_hosts).where(_hosts.c.node_id == node_id)).first()
     if row is None:
-        return _NONE
-    held = claimed(connection, [node_id]).get(node_id, _NONE)
+        return NOTHING
+    held = claimed(connection, [node_id]).get(node_id, NOTHING)
     return Need(
         vcpus=int(row.vcpus * row.vcpu_ratio) - held.vcpus,
         memory_mib=int(row.memory_mib * row.memory_ratio) - held.memory_mib,

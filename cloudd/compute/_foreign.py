@@ -1,12 +1,11 @@
 # -*- test-case-name: tests.protocols.rest.compute.test_server_create -*-
-"""What other services refuse while a server is made or changed, as the compute service says it."""
+"""What is refused while a server is made, as the compute service says it in answer to a body."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cloudd.image import ImageError, NoSuchImage
 from cloudd.network import NetworkError
 
 from ._errors import BadComputeValue, ComputeConflict, ComputeError, ComputeForbidden, NoSuchRecord
@@ -17,16 +16,12 @@ _KINDS: dict[int, type[ComputeError]] = {403: ComputeForbidden, 404: BadComputeV
 @contextmanager
 def compute_words() -> Iterator[None]:
     """
-    :raises ComputeError: for what networks and images refuse; what is not there is a bad value (400)
+    :raises ComputeError: for what the network service refuses; what is not there is a bad value (400)
     """
     try:
         yield
     except NetworkError as error:
         raise _KINDS.get(error.status, BadComputeValue)(error.cause) from error
-    except NoSuchImage:
-        raise BadComputeValue("Can not find requested image") from None
-    except ImageError as error:
-        raise BadComputeValue(error.cause) from error
 
 
 @contextmanager

@@ -13,12 +13,14 @@ from sqlalchemy import Connection, Row, func, select
 
 from cloudd.database import tables
 from cloudd.identity import Access
+from cloudd.interfaces.scheduling import Need
 from cloudd.nodes import Node, node_rows
 
 from . import _policy
+from ._claims import NOTHING, claimed
 from ._errors import NoSuchRecord
 
-_hosts, _claims, _servers = tables.compute_host, tables.server_claim, tables.server
+_hosts, _servers = tables.compute_host, tables.server
 LOOPBACK = "127.0.0.1"
 
 
@@ -79,13 +81,13 @@ def hypervisors(
     _policy.enforce_admin(access, f"os-hypervisors:{rule}")
     nodes = {node.id: node for node in node_rows(connection, removed=False)}
     rows = [row for row in connection.execute(select(_hosts)) if row.node_id in nodes]
-    used, counts = _used(connection), _counts(connection)
+    used, counts = claimed(connection), _counts(connection)
     servers = _servers_on(connection) if with_servers else {}
     found = [
         _hypervisor(
             row,
             nodes[row.node_id],
-            used.get(row.node_id, (0, 0, 0)),
+            used.get(row.node_id, NOTHING),
             counts.get(row.node_id, (0, 0)),
             tuple(servers.get(row.node_id, ())),
         )
@@ -124,21 +126,6 @@ def number_of(words: str) -> int:
     return zlib.crc32(words.encode("utf-8")) & 0x7FFFFFFF
 
 
-def _used(connection: Connection) -> dict[str, tuple[int, int, int]]:
-    """Node -> vCPUs, MiB and GiB that its servers hold; of one that is resized, the larger of both sizes."""
-    columns = _claims.c
-    each = select(
-        columns.node_id,
-        func.max(columns.vcpus).label("vcpus"),
-        func.max(columns.memory_mib).label("memory_mib"),
-        func.max(columns.disk_gib).label("disk_gib"),
-    )
-    held = each.group_by(columns.node_id, columns.server_id).subquery().c
-    sums = select(held.node_id, func.sum(held.vcpus), func.sum(held.memory_mib), func.sum(held.disk_gib))
-    rows = connection.execute(sums.group_by(held.node_id))
-    return {node: (int(vcpus), int(memory), int(disk)) for node, vcpus, memory, disk in rows}
-
-
 def _counts(connection: Connection) -> dict[str, tuple[int, int]]:
     """Node -> how many servers are on it, and how many of them are busy."""
     columns = _servers.c
@@ -160,11 +147,10 @@ def _servers_on(connection: Connection) -> dict[str, list[HypervisorServer]]:
 def _hypervisor(
     row: Row[Any],
     node: Node,
-    used: tuple[int, int, int],
+    used: Need,
     counts: tuple[int, int],
     servers: tuple[HypervisorServer, ...],
 ) -> Hypervisor:
-    vcpus, memory, disk = used
     count, busy = counts
     return Hypervisor(
         id=row.node_id,
@@ -176,11 +162,11 @@ def _hypervisor(
         architecture=row.architecture,
         cpu_model=row.cpu_model,
         vcpus=row.vcpus,
-        vcpus_used=vcpus,
+        vcpus_used=used.vcpus,
         memory_mib=row.memory_mib,
-        memory_mib_used=memory,
+        memory_mib_used=used.memory_mib,
         disk_gib=row.disk_gib,
-        disk_gib_used=disk,
+        disk_gib_used=used.disk_gib,
         count=count,
         busy=busy,
         is_up=not node.is_silent and not row.trouble,

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 from sqlalchemy import Connection, select
 
 from cloudd.database import tables
-from cloudd.identity import Access, RoleRef
+from cloudd.identity import Access
 from cloudd.network import (
     Listing,
     Network,
@@ -22,12 +22,12 @@ from cloudd.network import (
     NoSuchResource,
     Port,
     WantedIP,
+    bind_port,
     create_port,
     listed_networks,
     listed_ports,
     one_network,
     one_port,
-    update_port,
 )
 from cloudd.tasks import open_payloads, submit
 
@@ -76,7 +76,7 @@ def interfaces_of(connection: Connection, access: Access, server_id: str) -> lis
     ids = [each.port_id for each in server.interfaces]
     if not ids:
         return []
-    ports = {each.id: each for each in listed_ports(connection, _service(access), Listing(filters={"id": ids}))}
+    ports = {each.id: each for each in listed_ports(connection, access, Listing(filters={"id": ids}))}
     return [Plugged(each, ports[each.port_id]) for each in server.interfaces if each.port_id in ports]
 
 
@@ -146,13 +146,7 @@ def _taken(connection: Connection, order: Order, server: Server, wanted: NewInte
         raise BadComputeValue(f"Port {port.id} not usable for instance {server.id}.")
     if port.device_id:
         raise ComputeConflict(f"Port {port.id} is still in use.")
-    values = {"device_id": server.id, "device_owner": _owner(connection, server), "host": server.host}
-    return update_port(connection, _service(order.access), port.id, values, None)
-
-
-def _service(access: Access) -> Access:
-    """Ports are bound to hosts in the name of this service: tenants may not say where, and need not know."""
-    return evolve(access, roles=(*access.roles, RoleRef("admin", "admin")))
+    return bind_port(connection, port.id, server.id, _owner(connection, server), server.host)
 
 
 def _owner(connection: Connection, server: Server) -> str:

@@ -11,12 +11,13 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from cloudd.database import now_us, tables
 from cloudd.interfaces.servers import Power
 from cloudd.network import forget_port, unbind_port
 
+from ._claims import RESIZE, release_claims
 from ._facts import Flavor
 from ._groups import leave_groups
 from ._server_facts import Interface, State, Wanted
@@ -25,15 +26,8 @@ from ._shares import release
 
 EVENT_SUCCESS: Final = "Success"
 EVENT_ERROR: Final = "Error"
-SERVER: Final = "server"
-RESIZE: Final = "resize"
 
-_table, _claims, _actions, _events = (
-    tables.server,
-    tables.server_claim,
-    tables.server_action,
-    tables.server_event,
-)
+_table, _actions, _events = tables.server, tables.server_action, tables.server_event
 _c = _table.c
 _NO_FAULT: Final = {"fault_code": None, "fault_message": "", "fault_details": "", "fault_us": None}
 
@@ -75,7 +69,7 @@ def gone(connection: Connection, server_id: str) -> None:
     """It is deleted, and what it held is free: its share of quotas, groups, claims, ports that were made for it."""
     server = read_server(connection, server_id)
     forget_interfaces(connection, server_id, server.interfaces)
-    forget_claims(connection, server_id)
+    release_claims(connection, server_id)
     leave_groups(connection, server_id)
     release(connection, server_id)
     values = {
@@ -99,25 +93,9 @@ def forget_interfaces(connection: Connection, server_id: str, interfaces: Sequen
         drop_interface(connection, server_id, interface.port_id)
 
 
-def forget_claims(connection: Connection, server_id: str, purpose: str = "") -> None:
-    """
-    :param purpose: ``SERVER`` or ``RESIZE``; empty: all
-    """
-    mine = _claims.c.server_id == server_id
-    connection.execute(delete(_claims).where(mine, _claims.c.purpose == purpose if purpose else mine))
-
-
-def keep_resized(connection: Connection, server_id: str) -> None:
-    """What was claimed for its new size is what it holds from now on; again: it stays so."""
-    mine = _claims.c.server_id == server_id
-    if connection.execute(select(_claims.c.server_id).where(mine, _claims.c.purpose == RESIZE)).first() is not None:
-        forget_claims(connection, server_id, SERVER)
-        connection.execute(update(_claims).where(mine, _claims.c.purpose == RESIZE).values(purpose=SERVER))
-
-
 def size_back(connection: Connection, server_id: str, flavor: Flavor) -> None:
     """It has this size again, which it had before: the claim of the other one goes, and its share is this one's."""
-    forget_claims(connection, server_id, RESIZE)
+    release_claims(connection, server_id, RESIZE)
     shares = tables.server_share
     held = update(shares).where(shares.c.server_id == server_id, shares.c.released_us.is_(None))
     size = {"vcpus": flavor.vcpus, "ram_mib": flavor.ram_mib, "disk_gib": flavor.disk_gib + flavor.ephemeral_gib}

@@ -57,6 +57,14 @@ def server_to_change(connection: Connection, order: Order, rule: str, *, locked:
     """
     server = server_to_read(connection, order.access, order.server_id, rule)
     _policy.enforce_write(order.access, rule)
-    if server.locked_by is not None and not locked and not order.access.is_admin:
-        raise ComputeConflict(f"Instance {server.id} is locked")
+    if not locked:
+        enforce_unlocked(order, server)
     return server
+
+
+def enforce_unlocked(order: Order, server: Server) -> None:
+    """
+    :raises ComputeConflict: it is locked, and who asks is no administrator
+    """
+    if server.locked_by is not None and not order.access.is_admin:
+        raise ComputeConflict(f"Instance {server.id} is locked")

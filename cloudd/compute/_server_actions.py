@@ -103,7 +103,7 @@ def begin(connection: Connection, order: Order, server: Server, work: Work, **co
 
 def note(connection: Connection, order: Order, server: Server, action: str) -> None:
     """Write into the server's history that this was asked for."""
-    begin_action(connection, server.id, action, order.request_id, order.access.user_id, order.access.project_id or "")
+    begin_action(connection, order.access, server.id, action, order.request_id)
 
 
 def power(connection: Connection, order: Order, verb: Verb, *, soft: bool = False) -> None:

@@ -9,7 +9,7 @@ until it is confirmed or taken back the project's quota counts the larger of bot
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -17,20 +17,18 @@ from sqlalchemy import Connection
 
 from cloudd.image import BACKUP, Image, ImageError, ImageForbidden, OverQuota, Quota, image_record, queue_image
 
+from ._claims import claim_resize
 from ._errors import BadComputeValue, ComputeError, ComputeForbidden, NoSuchRecord, QuotaExceeded
 from ._facts import Flavor, Share
 from ._flavors import flavor_record, one_flavor
 from ._forms import CONFIRM_RESIZE, REBUILD, RESIZE, REVERT_RESIZE, SNAPSHOT
 from ._image_fit import check_fit, fitting_image
-from ._limits import UNLIMITED, limits_of
 from ._server_access import Order
 from ._server_actions import Work, allowed, begin
 from ._server_facts import Doing, Server, State, Wanted
+from ._server_quotas import enforce_contents
 from ._server_rows import read_server
 from ._shares import resize_share
-
-ClaimResize = Callable[[Connection, Server, Flavor], None]
-"""Claim a flavor's size on the server's host, as ``resize``, or raise ``NoRoom``."""
 
 #: Of its image, what a snapshot does not take over.
 _NOT_INHERITED: Final = ("img_signature", "cache_in_nova", "bittorrent", "os_hash", "stores", "owner_specified.")
@@ -78,38 +76,10 @@ def rebuild(connection: Connection, order: Order, image_id: str, columns: Mappin
     return read_server(connection, server.id)
 
 
-def check_items(connection: Connection, order: Order, items: Mapping[str, str]) -> None:
-    """
-    :raises QuotaExceeded: a server or an image may not have so much metadata
-    """
-    limit = limits_of(connection, order.access.project_id or "", order.access.user_id)["metadata_items"]
-    if limit != UNLIMITED and len(items) > limit:
-        raise QuotaExceeded(f"Maximum number of metadata items exceeds {limit}", "metadata_items")
-
-
-def check_files(connection: Connection, order: Order, files: tuple[tuple[str, int], ...]) -> None:
-    """
-    :param files: paths, and sizes in bytes
-    :raises QuotaExceeded: there are too many, or one is too long
-    """
-    limits = limits_of(connection, order.access.project_id or "", order.access.user_id)
-
-    def over(resource: str, amount: int) -> bool:
-        return limits[resource] != UNLIMITED and amount > limits[resource]
-
-    if over("injected_files", len(files)):
-        raise QuotaExceeded(f"Personality file limit exceeded: at most {limits['injected_files']}", "injected_files")
-    for path, size in files:
-        if over("injected_file_path_bytes", len(path.encode())):
-            raise QuotaExceeded("Personality file path exceeds maximum length", "injected_file_path_bytes")
-        if over("injected_file_content_bytes", size):
-            raise QuotaExceeded("Personality content limit exceeded", "injected_file_content_bytes")
-
-
 # ---- resize
 
 
-def resize(connection: Connection, order: Order, flavor_id: str, disk_config: str | None, claim: ClaimResize) -> None:
+def resize(connection: Connection, order: Order, flavor_id: str, disk_config: str | None) -> None:
     """
     Give it another size, on its host.
 
@@ -133,7 +103,7 @@ def resize(connection: Connection, order: Order, flavor_id: str, disk_config: st
     if (image := _base_image(connection, order, server)) is not None:
         check_fit(image, after)
     resize_share(connection, _larger(server, before, after))
-    claim(connection, server, after)
+    claim_resize(connection, server, after)
     columns: dict[str, Any] = {"flavor": after.id, "flavor_before": before.id, "progress": 0}
     if disk_config is not None:
         columns["disk_config"] = disk_config
@@ -236,7 +206,7 @@ def _queued(
     quota: Quota,
     own: Mapping[str, str] = _NO_ITEMS,
 ) -> Image:
-    check_items(connection, order, items)
+    enforce_contents(connection, order.access, items)
     image = _snapshot(connection, order, server, name, items)
     try:
         return queue_image(connection, order.access, evolve(image, properties={**image.properties, **own}), quota)

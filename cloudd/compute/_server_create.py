@@ -21,17 +21,17 @@ from cloudd.identity import Access
 from cloudd.tasks import submit
 
 from . import _policy
-from ._begun import begin_actions
-from ._boot import checked_image
 from ._errors import BadComputeValue, NoSuchRecord
 from ._facts import Flavor, Keypair, Share
 from ._flavors import one_flavor
 from ._foreign import as_bad_value, compute_words
 from ._forms import PLACE
 from ._groups import join_group
+from ._image_fit import image_of_new
 from ._keypairs import one_keypair
 from ._places import checked_place
 from ._server_facts import Doing, Server, State, Wanted
+from ._server_history import begin_actions
 from ._server_networks import wanted_groups, wanted_networks
 from ._server_quotas import enforce_contents
 from ._server_rows import add_servers
@@ -57,7 +57,7 @@ def create_servers(connection: Connection, access: Access, wanted: NewServers, r
     enforce_contents(connection, access, wanted.items, wanted.files)
     with as_bad_value():
         flavor = one_flavor(connection, access, wanted.flavor_id)
-    checked_image(connection, access, wanted.image_id, flavor)
+    image_of_new(connection, access, wanted.image_id, flavor)
     checked_place(connection, wanted.zone, wanted.host)
     prototype = _prototype(connection, access, wanted, flavor)
     servers = _numbered(prototype, wanted, _count(connection, access, wanted, flavor))
@@ -139,7 +139,7 @@ def _write(
         with as_bad_value():
             join_group(connection, access, str(group_id), ids)
     add_servers(connection, servers)
-    begin_actions(connection, ids, "create", request_id, access)
+    begin_actions(connection, access, ids, "create", request_id)
     payload = {"servers": ids, "avoid": [], "tries": 0}
     resource = ids[0] if len(ids) == 1 else servers[0].reservation_id
     submit(connection, PLACE, payload, project_id=project_id, resource=resource, request_id=request_id)

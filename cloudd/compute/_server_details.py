@@ -16,8 +16,8 @@ from ._facts import Flavor
 from ._flavors import flavor_records
 from ._groups import groups_of
 from ._places import zones_of
+from ._server_access import server_to_read
 from ._server_facts import Server
-from ._servers import one_server
 
 
 @frozen(kw_only=True)
@@ -97,7 +97,7 @@ def security_groups_of(
 
     :raises NoSuchRecord:
     """
-    server = one_server(connection, access, server_id)
+    server = server_to_read(connection, access, server_id, "os-security-groups:list")
     ports = {each.port_id for each in server.interfaces}
     found = group_names_of(connection, [server_id]).get(server_id, ())
     own = frozenset(each.group_id for each in found if each.port_id in ports)

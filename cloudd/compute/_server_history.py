@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import evolve, frozen
-from sqlalchemy import Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, insert, or_, select
 
 from cloudd.database import now_us, tables
 from cloudd.identity import Access
@@ -80,37 +80,29 @@ class HistoryListing:
     deleted: bool = True
 
 
-def begin_action(
-    connection: Connection, server_id: str, action: str, request_id: str, user_id: str, project_id: str
+def begin_action(connection: Connection, access: Access, server_id: str, action: str, request_id: str) -> None:
+    """``begin_actions`` of one server."""
+    begin_actions(connection, access, [server_id], action, request_id)
+
+
+def begin_actions(
+    connection: Connection, access: Access, server_ids: Sequence[str], action: str, request_id: str
 ) -> None:
     """
-    Write that a request was accepted, in the transaction that accepts it.
+    Write for each of these servers that a request was accepted, in the transaction that accepts it.
 
     :param action: in Nova's words: ``create``, ``reboot``, ``confirmResize``
+    :param request_id: which the task that does it has, too
     """
-    connection.execute(
-        insert(_actions).values(
-            id=uuid.uuid4().hex,
-            server_id=server_id,
-            action=action,
-            request_id=request_id,
-            project_id=project_id,
-            user_id=user_id,
-            message=None,
-            started_us=now_us(),
-            updated_us=now_us(),
-        )
-    )
-
-
-def end_action(connection: Connection, server_id: str, request_id: str, message: str | None = None) -> None:
-    """
-    It has come to its end; safe to call again.
-
-    :param message: why it failed; None: it did not
-    """
-    which = (_c.server_id == server_id, _c.request_id == request_id)
-    connection.execute(update(_actions).where(*which).values(message=message, updated_us=now_us()))
+    if not server_ids:
+        return
+    now: int = connection.execute(select(now_us())).scalar_one()
+    same: dict[str, str | int | None] = {
+        "action": action, "request_id": request_id, "project_id": access.project_id or "",
+        "user_id": access.user_id, "message": None, "started_us": now, "updated_us": now,
+    }  # fmt: skip
+    rows = [{**same, "id": uuid.uuid4().hex, "server_id": each} for each in server_ids]
+    connection.execute(insert(_actions), rows)
 
 
 def server_actions(

@@ -1,9 +1,5 @@
 # -*- test-case-name: tests.protocols.rest.compute.test_servers -*-
-"""
-One server: looked at, changed and deleted.  Functions with a ``sqlalchemy.Connection``, rights included.
-
-A project has its own servers; another's are not there for it.  What is locked only administrators change.
-"""
+"""One server, changed and deleted: functions with a ``sqlalchemy.Connection``, rights included."""
 
 from __future__ import annotations
 
@@ -13,87 +9,51 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from cloudd.identity import Access
 from cloudd.nodes import node_rows
 from cloudd.tasks import submit
 
-from . import _policy
-from ._begun import begin_actions
-from ._errors import ComputeConflict, NoSuchRecord
+from ._action_rules import check_settled
+from ._errors import NoSuchRecord
 from ._forms import DELETE
-from ._server_facts import Doing, Server, State, Wanted
+from ._progress import gone
+from ._server_access import Order, enforce_unlocked, server_to_change
+from ._server_facts import Doing, Server, Wanted
+from ._server_history import begin_action
 from ._server_quotas import enforce_contents
 from ._server_rows import change_server, read_server
 from ._shares import rename_share
-from ._unplaced import gone_unplaced
-
-_SETTLED = (State.ACTIVE, State.PAUSED, State.SUSPENDED, State.STOPPED)
 
 
-def one_server(connection: Connection, access: Access, server_id: str) -> Server:
-    """
-    One that lives.
-
-    :raises NoSuchRecord: also where it is another project's, or gone
-    """
-    _policy.enforce_read(access, "servers:show")
-    server = read_server(connection, server_id)
-    if server.deleted_us is not None or not (access.is_admin or server.project_id == access.project_id):
-        raise NoSuchRecord(f"Instance {server_id[:64]} could not be found.")
-    return server
-
-
-def own_server(connection: Connection, access: Access, server_id: str, rule: str) -> Server:
-    """
-    One that who asks may change.
-
-    :param rule: as in Nova's policies, without ``os_compute_api:``
-    :raises ComputeForbidden: who asks may only read
-    :raises NoSuchRecord:
-    """
-    _policy.enforce_write(access, rule)
-    return one_server(connection, access, server_id)
-
-
-def enforce_unlocked(access: Access, server: Server) -> None:
-    """
-    :raises ComputeConflict: it is locked, and who asks is no administrator
-    """
-    if server.locked_by is not None and not access.is_admin:
-        raise ComputeConflict(f"Instance {server.id} is locked")
-
-
-def update_server(connection: Connection, access: Access, server_id: str, values: Mapping[str, Any]) -> Server:
+def update_server(connection: Connection, order: Order, values: Mapping[str, Any]) -> Server:
     """
     :param values: by names of columns: name, description, addresses for access, ``disk_config``
     :raises NoSuchRecord:
     """
-    own_server(connection, access, server_id, "servers:update")
+    server = server_to_change(connection, order, "servers:update", locked=True)
     if values:
-        change_server(connection, server_id, **values)
+        change_server(connection, server.id, **values)
     if "name" in values:
-        rename_share(connection, server_id, values["name"])
-    return read_server(connection, server_id)
+        rename_share(connection, server.id, values["name"])
+    return read_server(connection, server.id)
 
 
-def delete_server(connection: Connection, access: Access, server_id: str, request_id: str) -> None:
+def delete_server(connection: Connection, order: Order) -> None:
     """
     It is to go, whatever it is doing; one that no host has, or one that was removed, is gone when this is committed.
 
     :raises ComputeConflict: it is locked
     :raises NoSuchRecord:
     """
-    server = own_server(connection, access, server_id, "servers:delete")
-    enforce_unlocked(access, server)
+    server = server_to_change(connection, order, "servers:delete")
     if server.doing is not Doing.DELETING:
-        begin_actions(connection, [server_id], "delete", request_id, access)
+        begin_action(connection, order.access, server.id, "delete", order.request_id)
     if not server.node_id or _was_removed(connection, server.node_id):
-        gone_unplaced(connection, server_id)
+        gone(connection, server.id)
         return
-    change_server(connection, server_id, task_state=Doing.DELETING.value, wanted=Wanted.DELETED.value)
+    change_server(connection, server.id, task_state=Doing.DELETING.value, wanted=Wanted.DELETED.value)
     submit(
-        connection, DELETE, {"server_id": server_id}, project_id=server.project_id, node_id=server.node_id,
-        resource=server_id, request_id=request_id, once=True,
+        connection, DELETE, {"server_id": server.id}, project_id=server.project_id, node_id=server.node_id,
+        resource=server.id, request_id=order.request_id, once=True,
     )  # fmt: skip
 
 
@@ -106,7 +66,7 @@ def _was_removed(connection: Connection, node_id: str) -> bool:
 
 
 def change_items(
-    connection: Connection, access: Access, server_id: str, items: Mapping[str, str], *, replace: bool = False
+    connection: Connection, order: Order, items: Mapping[str, str], *, replace: bool = False
 ) -> dict[str, str]:
     """
     These too, or with new values.
@@ -117,30 +77,25 @@ def change_items(
     :raises QuotaExceeded: it would have too many
     """
     verb = "update_all" if replace else "create"
-    server = own_server(connection, access, server_id, f"server-metadata:{verb}")
-    _enforce_settled(access, server, "update_instance_metadata")
+    server = server_to_change(connection, order, f"server-metadata:{verb}")
+    check_settled("update_instance_metadata", server)
     after = dict(items) if replace else {**server.items, **items}
-    enforce_contents(connection, access, after)
-    _write_items(connection, server_id, after)
+    enforce_contents(connection, order.access, after)
+    _write_items(connection, server.id, after)
     return after
 
 
-def drop_item(connection: Connection, access: Access, server_id: str, key: str) -> None:
+def drop_item(connection: Connection, order: Order, key: str) -> None:
     """
     :raises NoSuchRecord: it has none of that key
     """
-    server = own_server(connection, access, server_id, "server-metadata:delete")
+    server = server_to_change(connection, order, "server-metadata:delete", locked=True)
     if key not in server.items:
         raise NoSuchRecord("Metadata item was not found")
-    _enforce_settled(access, server, "delete_instance_metadata")
-    _write_items(connection, server_id, {name: value for name, value in server.items.items() if name != key})
+    enforce_unlocked(order, server)
+    check_settled("delete_instance_metadata", server)
+    _write_items(connection, server.id, {name: value for name, value in server.items.items() if name != key})
 
 
 def _write_items(connection: Connection, server_id: str, items: Mapping[str, str]) -> None:
     change_server(connection, server_id, items=json.dumps(dict(items)))
-
-
-def _enforce_settled(access: Access, server: Server, what: str) -> None:
-    enforce_unlocked(access, server)
-    if server.state not in _SETTLED:
-        raise ComputeConflict(f"Cannot '{what}' instance {server.id} while it is in vm_state {server.state.value}")

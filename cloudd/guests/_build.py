@@ -26,10 +26,10 @@ from cloudd.compute import (
     State,
     change_server,
     fail,
-    forget_claims,
     forget_interfaces,
     note_event,
     read_server,
+    release_claims,
     settle,
     zone_of,
 )
@@ -117,7 +117,7 @@ class Build(Work):
         note_event(connection, server.id, task.request_id, EVENT, host=server.host, **ended)
         if is_going(server) or server.node_id != node_id:
             return
-        forget_claims(connection, server.id)
+        release_claims(connection, server.id)
         forget_interfaces(connection, server.id, server.interfaces)
         nowhere: Mapping[str, Any] = {"node_id": None, "host": ""}
         tries = int(task.payload.get("tries", 0)) + 1

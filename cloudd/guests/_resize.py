@@ -25,7 +25,7 @@ from cloudd.compute import (
     Wanted,
     change_server,
     flavor_record,
-    keep_resized,
+    keep_resize,
     settle,
     size_back,
 )
@@ -123,7 +123,7 @@ class Confirm(Sizing):
         server_id, power = told.server.id, _power(runs=runs)
         await self.last_write(
             task,
-            lambda c: keep_resized(c, server_id),
+            lambda c: keep_resize(c, server_id),
             lambda c: settle(c, server_id, state, power, flavor_before=None, wanted=wanted.value),
         )
         return None

@@ -106,13 +106,13 @@ class _Place:
         """Who has no host yet gets none any more."""
         ids, details = task.payload["servers"], f"task {task.id}: `cloudctl task show` tells why it has failed"
         for begin in range(task.state.get("next", 0), len(ids), PAGE):
-            await task.write(_refuse_all, ids[begin : begin + PAGE], details)
+            await task.write(_refuse_all, ids[begin : begin + PAGE], task.request_id, details)
         return None
 
 
-def _refuse_all(connection: Connection, ids: Sequence[str], details: str) -> None:
+def _refuse_all(connection: Connection, ids: Sequence[str], request_id: str, details: str) -> None:
     for server in placeable(connection, ids):
-        refuse(connection, server.id, f"{NO_HOST} It was not looked for to the end.", details)
+        refuse(connection, server.id, request_id, f"{NO_HOST} It was not looked for to the end.", details)
 
 
 def _order(task: Task) -> Order:

@@ -17,19 +17,22 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from typing import Final
 
 from attrs import define, field, frozen
 from sqlalchemy import Connection, bindparam, update
 
 from cloudd.compute import (
     BUILD,
+    EVENT_ERROR,
     Claim,
     Doing,
     Server,
     State,
     Wanted,
-    change_server,
     claims_of,
+    fail,
+    note_event,
     read_servers,
     write_claims,
 )
@@ -42,6 +45,7 @@ from ._decision import Rules, decide
 from ._picture import read_hosts
 from ._refusal import Refusal, refusal
 
+EVENT: Final = "conductor_schedule_and_build_instances"  # as history calls it, in Nova's words
 ROUNDS = 10  # in one transaction, each after hosts were found changed
 _table = tables.server
 _MOVED = update(_table).where(_table.c.id == bindparam("server")).values(
@@ -117,7 +121,7 @@ def place(
             (placed.waiting if patient and refused.may_pass else placed.refused).update(dict.fromkeys(left, refused))
         _write(connection, placement, [each for each in servers if each.id in board.chosen], board.chosen, order)
     for server_id, refused in placed.refused.items():
-        refuse(connection, server_id, refused.message, order.with_history(refused.details))
+        refuse(connection, server_id, order.request_id, refused.message, order.with_history(refused.details))
     placed.hosts.update({server_id: host.name for server_id, host in board.chosen.items()})
     placed.seen.extend(board.seen.values())
     return placed
@@ -129,12 +133,14 @@ def placeable(connection: Connection, server_ids: Sequence[str]) -> list[Server]
     return [each for each in read_servers(connection, server_ids) if each.id not in held and _wants_host(each)]
 
 
-def refuse(connection: Connection, server_id: str, message: str, details: str) -> None:
-    """The server gets no host: it is in error, and can be deleted."""
-    change_server(
-        connection, server_id, state=State.ERROR.value, task_state=None, node_id=None, host="", fault_code=500,
-        fault_message=message, fault_details=details, fault_us=now_us(),
-    )  # fmt: skip
+def refuse(connection: Connection, server_id: str, request_id: str, message: str, details: str) -> None:
+    """
+    The server gets no host: it is in error, and can be deleted.
+
+    :param request_id: of the action in its history that is told so
+    """
+    fail(connection, server_id, 500, message, details, node_id=None, host="")
+    note_event(connection, server_id, request_id, EVENT, result=EVENT_ERROR, details=details)
 
 
 def _wants_host(server: Server) -> bool:

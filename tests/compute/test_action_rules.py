@@ -5,8 +5,8 @@ from __future__ import annotations
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.compute import ACTION_RULES, ComputeConflict, Doing, Server, State
-from cloudd.compute._action_rules import check
+from cloudd.compute import ComputeConflict, Doing, Server, State
+from cloudd.compute._action_rules import RULES, check
 
 SERVER = Server(
     id="s", project_id="p", user_id="u", name="s", host_name="s", flavor="f", node_id="n", launched_us=1
@@ -45,7 +45,7 @@ class RuleTests(SynchronousTestCase):
 
     def test_states(self) -> None:
         """Each action in each state: those of Nova's, and in no other one."""
-        self.assertEqual(set(ACTION_RULES), set(NOVA))
+        self.assertEqual(set(RULES), set(NOVA))
         for action, words in NOVA.items():
             shown = action.partition(" ")[0]
             for state in State:

@@ -16,7 +16,6 @@ from cloudd.compute import (
     NoRoom,
     Server,
     change_server,
-    claim_resize,
     claimed,
     claims_of,
     keep_resize,
@@ -25,6 +24,7 @@ from cloudd.compute import (
     release_claims,
     write_claims,
 )
+from cloudd.compute._claims import claim_resize
 from cloudd.database import GroupCommit, open_control_database
 from cloudd.interfaces.scheduling import Need
 from tests.database.choice import new_database

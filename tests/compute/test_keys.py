@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.compute import SSH, X509, BadComputeValue, fingerprint_of, generated
+from cloudd.compute import SSH, X509, BadComputeValue, fingerprint_of
+from cloudd.compute._keys import generated
 
 
 class FingerprintTests(SynchronousTestCase):

@@ -22,7 +22,7 @@ from cloudd.compute import (
     flavor_record,
     gone,
     is_reported,
-    keep_resized,
+    keep_resize,
     note_event,
     on_host,
     read_server,
@@ -100,7 +100,7 @@ class StateTests(ProgressCase):
         """A resize that is kept keeps the new claim; one that is taken back the old one, with its share."""
         await self.write(claim, SERVER, "resize", BIG)
         for _ in range(2):
-            await self.write(keep_resized, SERVER)
+            await self.write(keep_resize, SERVER)
         names = ("purpose", "vcpus")
         self.assertEqual(await self.database.read(rows, tables.server_claim, *names), [("server", 2)])
         await self.write(claim, SERVER, "resize", BIG)

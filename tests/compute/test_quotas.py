@@ -17,11 +17,10 @@ from cloudd.compute import (
     Share,
     release,
     reserve,
-    resize_share,
     used_by,
 )
 from cloudd.compute._limits import set_limits
-from cloudd.compute._shares import KEPT_DAYS
+from cloudd.compute._shares import KEPT_DAYS, resize_share
 from cloudd.database import open_control_database, tables
 from tests.database.choice import new_database
 

@@ -11,6 +11,7 @@ from twisted.internet.defer import DeferredList
 from twisted.trial.unittest import TestCase
 
 from cloudd.compute import (
+    Claim,
     ComputeConflict,
     ComputeError,
     Flavor,
@@ -21,22 +22,21 @@ from cloudd.compute import (
     State,
     Verb,
     add_server,
+    need_of,
     power,
     read_server,
     reserve,
     resize,
     used_by,
+    write_claims,
 )
 from cloudd.compute._flavors import add_flavor
 from cloudd.database import open_control_database, tables
 from tests.database.choice import new_database
 from tests.protocols.swift.face import an_access
+from tests.scheduling.records import add_host
 
 ALICE = an_access("alice", "p1", "member")
-
-
-def claim_nothing(connection: Connection, server: Server, flavor: Flavor) -> None:
-    """There is room for everything."""
 
 
 class OrderTests(TestCase):
@@ -45,6 +45,7 @@ class OrderTests(TestCase):
         self.addCleanup(self.database.close)
         self.small: Flavor = await self.database.write(add_flavor, self.flavor("small", 1))
         await self.database.write(add_flavor, self.flavor("large", 4))
+        self.node_id: str = await self.database.write(lambda connection: add_host(connection, "n", vcpus=99))
 
     def flavor(self, name: str, vcpus: int) -> Flavor:
         return Flavor(id="", flavor_id=name, name=name, ram_mib=64, vcpus=vcpus, disk_gib=1)
@@ -53,10 +54,11 @@ class OrderTests(TestCase):
         """Id of a new server that runs."""
         server = Server(
             id=str(uuid.uuid4()), project_id="p1", user_id="alice-id", name="s", host_name="s", flavor=self.small.id,
-            state=State.ACTIVE, node_id="n", host="n", launched_us=1,
+            state=State.ACTIVE, node_id=self.node_id, host="n", launched_us=1,
         )  # fmt: skip
         add_server(connection, server)
         reserve(connection, "p1", "alice-id", [Share(server.id, 1, 64)])
+        write_claims(connection, [Claim(server.id, self.node_id, need_of(self.small))])
         return server.id
 
     async def at_once(self, calls: list[Any], *refusals: type[ComputeError]) -> int:
@@ -87,8 +89,6 @@ class OrderTests(TestCase):
     async def test_quota(self) -> None:
         """Of ten servers that would grow at once as many do as the quota of 20 cores allows."""
         ids = [await self.database.write(self.add) for _ in range(10)]
-        calls = [
-            self.database.write(resize, Order(ALICE, each, f"req-{each}"), "large", None, claim_nothing) for each in ids
-        ]
+        calls = [self.database.write(resize, Order(ALICE, each, f"req-{each}"), "large", None) for each in ids]
         self.assertEqual(await self.at_once(calls, QuotaExceeded), 3)
         self.assertEqual((await self.database.read(used_by, "p1"))["cores"], 19)

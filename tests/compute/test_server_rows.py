@@ -21,14 +21,13 @@ from cloudd.compute import (
     WantedNetwork,
     add_interface,
     add_server,
-    add_servers,
     change_server,
-    drop_interface,
     listed_servers,
     read_server,
     read_servers,
 )
 from cloudd.compute._flavors import add_flavor
+from cloudd.compute._server_rows import add_servers, drop_interface
 from cloudd.database.tables import metadata
 from cloudd.interfaces.servers import Power
 from tests.protocols.swift.face import an_access

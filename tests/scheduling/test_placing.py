@@ -18,9 +18,11 @@ from cloudd.compute import (
     Fault,
     Server,
     State,
+    begin_action,
     change_server,
     claimed,
     claims_of,
+    one_action,
     read_server,
     release_claims,
     write_claims,
@@ -29,10 +31,12 @@ from cloudd.database import GroupCommit, open_control_database, tables
 from cloudd.interfaces.scheduling import HostPicture, Need
 from cloudd.scheduling import Order, Placed, Rules, find_plugins, place, read_hosts
 from tests.database.choice import new_database
+from tests.protocols.swift.face import an_access
 
 from .records import add_group, add_host, add_image, add_servers, add_size, where
 
 ORDER = Order("req-1")
+BOSS = an_access("root", "p0", "admin")
 RULES = find_plugins().rules((), {})
 
 
@@ -118,7 +122,9 @@ class PlacingTests(TestCase):
         def prepare(connection: Connection) -> list[str]:
             add_host(connection, "c1", zone="z1")
             add_host(connection, "c2", zone="z2", vcpus=64)
-            return add_servers(connection, add_size(connection, vcpus=16), zone="z1")
+            ids = add_servers(connection, add_size(connection, vcpus=16), zone="z1")
+            begin_action(connection, BOSS, ids[0], "create", ORDER.request_id)
+            return ids
 
         (server_id,) = await self.write(prepare)
         await self.placed([server_id])
@@ -134,6 +140,11 @@ class PlacingTests(TestCase):
                 "c1: vcpus: 8 of 8 vCPUs are free, 16 are needed",
                 "c2: zone: it is in zone z2",
             ],
+        )
+        action = await self.database.read(one_action, BOSS, server_id, ORDER.request_id)
+        self.assertEqual(
+            [(action.message, event.name, event.result, event.details) for event in action.events],
+            [("Error", "conductor_schedule_and_build_instances", "Error", server.fault.details)],
         )
         self.assertEqual(await self.database.read(claimed), {})
 

@@ -13,7 +13,6 @@ the microversion has it that the client asks for (``_versions``).  What the API 
 from ._absent import ABSENT
 from ._face import PREFIX, SUBJECTS, compute_face
 from ._server_actions import ABSENT_ACTIONS, ACTIONS
-from ._server_work import ServerWork
 from ._versions import API, MINORS
 
 #: What this face serves: name of an API -> minor versions of 2, for other nodes.
@@ -26,6 +25,5 @@ __all__ = [
     "API_VERSIONS",
     "PREFIX",
     "SUBJECTS",
-    "ServerWork",
     "compute_face",
 ]

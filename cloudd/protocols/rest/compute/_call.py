@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import msgspec
 from attrs import frozen
 
+from cloudd.compute import Order
+
 from .._documents import Document, explain, read_object
 from .._face import Call
 from .._faults import Fault, bad_request
@@ -40,6 +42,10 @@ class ComputeCall(Call):
     """
 
     version: Version
+
+    def order(self, server_id: str) -> Order:
+        """The call, as one that changes this server."""
+        return Order(self.access, server_id, self.request.id)
 
     async def read_body(self, kind: str, schema: type[S], members: Members = ALWAYS) -> S:
         """

@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
-from functools import partial
 from typing import Any
 
 from attrs import evolve
 from twisted.python.failure import Failure
 
-from cloudd.compute import ServerPasswords, claim_resize, delete_server
+from cloudd.compute import ServerPasswords
 from cloudd.identity import Identity
-from cloudd.image import Images, Quota
+from cloudd.image import Images
 from cloudd.interfaces.application import Resources
 from cloudd.protocols.http import Handler, Header, Request
 
@@ -52,8 +51,7 @@ from ._server_metadata import MetadataRoutes
 from ._server_networks import ServerNetworkRoutes
 from ._server_password import PasswordRoutes
 from ._server_tags import ServerTagRoutes
-from ._server_work import ServerWork
-from ._servers import ServerRoutes, shown_after_change
+from ._servers import ServerRoutes
 from ._specs import SpecRoutes
 from ._usage import UsageRoutes
 from ._usage_audit import UsageAuditRoutes
@@ -119,11 +117,7 @@ def compute_face(
         service_fault=compute_fault,
     )
     database, projects = resources.database, Projects(identity)
-    passwords, quotas = ServerPasswords(resources.secrets, resources.threads), resources.settings.images
-    work = ServerWork(
-        poke=poke, show=partial(shown_after_change, database), delete=delete_server, claim_resize=claim_resize,
-        seal=passwords.seal, image_quota=Quota(quotas.quota_images, quotas.quota_bytes),
-    )  # fmt: skip
+    passwords = ServerPasswords(resources.secrets, resources.threads)
     subjects = [
         DiscoveryRoutes(served), FlavorRoutes(database), SpecRoutes(database), FlavorAccessRoutes(database, projects),
         KeypairRoutes(database, resources.threads), GroupRoutes(database), QuotaRoutes(database, projects),
@@ -131,7 +125,7 @@ def compute_face(
         ServerTagRoutes(database), ServerNetworkRoutes(database),
         LimitRoutes(database), UsageRoutes(database), HostRoutes(database),
         AggregateRoutes(database), HypervisorRoutes(database),
-        ActionRoutes(resources, work), InterfaceRoutes(database, work), HistoryRoutes(database),
+        ActionRoutes(resources, passwords, poke), InterfaceRoutes(database, poke), HistoryRoutes(database),
         DiagnosticRoutes(database),
         PasswordRoutes(database), MigrationRoutes(database), MachineRoutes(database), UsageAuditRoutes(database),
         ExternalEventRoutes(database), RemovedRoutes(),

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final
 
 from cloudd import compute as service
@@ -14,6 +13,7 @@ from .._faults import Fault
 from .._routes import Answer, route
 from .._times import naive, parse_time
 from ._call import MAX_LIMIT, ComputeCall
+from ._server_view import host_id
 from ._versions import Members, Version
 
 _OF_DELETED: Final[Version] = (2, 21)
@@ -52,11 +52,6 @@ def show_event(call: ComputeCall, action: ServerAction, event: ServerEvent) -> d
     if call.access.is_admin:
         shown |= {"traceback": event.details, "host": event.host}
     return EVENT.shown(call.version, shown)
-
-
-def host_id(project_id: str, host: str) -> str:
-    """What a project may know a host by; empty: there is none."""
-    return hashlib.sha224(f"{project_id}{host}".encode()).hexdigest() if host else ""
 
 
 class HistoryRoutes:

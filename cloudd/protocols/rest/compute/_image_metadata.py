@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cloudd import compute as service
-from cloudd.compute import Order
 from cloudd.image import MEMBERS, Image, Images, Operation
 from cloudd.interfaces.application import Transactions
 
@@ -102,8 +101,7 @@ class ImageMetadataRoutes:
         """
         before = await self._image(call, image_id)
         left = {name: value for name, value in before.properties.items() if name not in gone}
-        order = Order(call.access, "", call.request.id)
-        await self._database.read(service.check_items, order, {**left, **given})
+        await self._database.read(service.enforce_contents, call.access, {**left, **given})
         steps = [*(Operation("remove", name) for name in gone), *(Operation("add", *each) for each in given.items())]
         with image_words():
             return await self._images.update(call.access, image_id, steps)

@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, UnsetType
 
 from cloudd import compute as service
-from cloudd.compute import NewInterface, Order, Plugged
+from cloudd.compute import NewInterface, Plugged
 from cloudd.interfaces.application import Transactions
 
 from .._documents import Document
 from .._faults import bad_request
 from .._routes import Answer, route
 from ._call import ComputeCall, invalid
-from ._server_work import ServerWork
 from ._versions import Members
 
 MEMBERS = Members(since={"tag": (2, 49)})
@@ -57,9 +57,12 @@ def show_interface(call: ComputeCall, found: Plugged) -> dict[str, Any]:
 class InterfaceRoutes:
     """``/v2.1/servers/{server_id}/os-interface``."""
 
-    def __init__(self, database: Transactions, work: ServerWork) -> None:
+    def __init__(self, database: Transactions, poke: Callable[[], None]) -> None:
+        """
+        :param poke: tasks were ordered in this worker: let them begin now
+        """
         self._database = database
-        self._work = work
+        self._poke = poke
 
     @route("GET", "/v2.1/servers/{server_id}/os-interface")
     async def list_interfaces(self, call: ComputeCall, server_id: str) -> Answer:
@@ -71,9 +74,9 @@ class InterfaceRoutes:
     async def attach(self, call: ComputeCall, server_id: str) -> Answer:
         """200 with a new one, which its host plugs now: of a port, of a network, or of the one network there is."""
         wanted = _wanted(await call.read_body("interfaceAttachment", InterfaceBody, MEMBERS))
-        order = Order(call.access, server_id, call.request.id)
+        order = call.order(server_id)
         made = await self._database.write(service.attach_interface, order, wanted)
-        self._work.poke()
+        self._poke()
         return Answer(200, {"interfaceAttachment": show_interface(call, made)})
 
     @route("GET", "/v2.1/servers/{server_id}/os-interface/{port_id}")
@@ -85,9 +88,9 @@ class InterfaceRoutes:
     @route("DELETE", "/v2.1/servers/{server_id}/os-interface/{port_id}")
     async def detach(self, call: ComputeCall, server_id: str, port_id: str) -> Answer:
         """202: its host unplugs it now; a port that was made for the server goes, another one is free again."""
-        order = Order(call.access, server_id, call.request.id)
+        order = call.order(server_id)
         await self._database.write(service.detach_interface, order, port_id)
-        self._work.poke()
+        self._poke()
         return Answer(202)
 
 

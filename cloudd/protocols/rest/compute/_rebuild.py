@@ -117,13 +117,11 @@ def rebuild(connection: Connection, order: Order, wanted: Wanted, sealed: str) -
     :param sealed: the password, as the database has it
     :raises ComputeError: see ``cloudd.compute.rebuild``
     """
+    service.enforce_contents(connection, order.access, wanted.items or {}, wanted.files or ())
     columns: dict[str, Any] = {**wanted.columns, "sealed_password": sealed}
     if wanted.items is not None:
-        service.check_items(connection, order, wanted.items)
         columns["items"] = json.dumps(wanted.items)
     if wanted.files is not None:
-        sizes = tuple((path, len(base64.b64decode(content))) for path, content in wanted.files)
-        service.check_files(connection, order, sizes)
         columns["files"] = json.dumps(wanted.files)
     if wanted.key_name is not None:
         columns |= _key(connection, order, wanted.key_name)

@@ -16,7 +16,8 @@ from twisted.internet import defer
 from twisted.internet.defer import Deferred
 
 from cloudd import compute as service
-from cloudd.compute import Order, Verb
+from cloudd.compute import Order, ServerPasswords, Verb
+from cloudd.image import Quota
 from cloudd.interfaces.application import Resources
 from cloudd.tasks import LATE, TaskError, TaskFailed, wait_for_end
 
@@ -25,7 +26,7 @@ from .._routes import Answer, route
 from . import _action_bodies as bodies
 from . import _floating_ips, _rebuild
 from ._call import ComputeCall
-from ._server_work import ServerWork
+from ._servers import shown_after_change
 from ._versions import NEWEST, OLDEST, Version, text_of
 
 _TELLS_IMAGE: Version = (2, 45)
@@ -123,10 +124,16 @@ _DONE: Final = Answer(202)
 class ActionRoutes:
     """``/v2.1/servers/{server_id}/action``."""
 
-    def __init__(self, resources: Resources, work: ServerWork) -> None:
+    def __init__(self, resources: Resources, passwords: ServerPasswords, poke: Callable[[], None]) -> None:
+        """
+        :param poke: tasks were ordered in this worker: let them begin now
+        """
         self._resources = resources
         self._database = resources.database
-        self._work = work
+        self._passwords = passwords
+        self._poke = poke
+        images = resources.settings.images
+        self._image_quota = Quota(images.quota_images, images.quota_bytes)
 
     @route("POST", "/v2.1/servers/{server_id}/action")
     async def act(self, call: ComputeCall, server_id: str) -> Answer:
@@ -136,14 +143,14 @@ class ActionRoutes:
         if action is None:
             raise bad_request(f"There is no such action: {name[:80]}. Verify the requested action and try again.")
         action.check(call.version)
-        order = Order(call.access, server_id, call.request.id)
+        order = call.order(server_id)
         method: Callable[..., Awaitable[Answer]] = getattr(self, f"_{action.method}")
         return await method(call, order, name, given)
 
     async def _ordered(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Write, and let the tasks begin."""
         result = await self._database.write(function, *arguments)
-        self._work.poke()
+        self._poke()
         return result
 
     async def _power(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
@@ -167,15 +174,15 @@ class ActionRoutes:
 
     async def _rebuild(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
         wanted = _rebuild.read(call, given)
-        server = await self._ordered(_rebuild.rebuild, order, wanted, await self._work.seal(wanted.password))
-        document = _rebuild.shown(call, server, await self._work.show(call, server), wanted.password)
+        server = await self._ordered(_rebuild.rebuild, order, wanted, await self._passwords.seal(wanted.password))
+        document = _rebuild.shown(call, server, await shown_after_change(self._database, call, server), wanted.password)
         here = call.links.to("v2.1", "servers", server.id).encode("ascii")
         return Answer(202, {"server": document}, ((b"Location", here),))
 
     async def _resize(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
         body = call.converted(name, given, bodies.ResizeBody)
         config = bodies.disk_config(body.disk_config)
-        await self._ordered(service.resize, order, str(body.flavor), config, self._work.claim_resize)
+        await self._ordered(service.resize, order, str(body.flavor), config)
         return _DONE
 
     async def _confirm_resize(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
@@ -190,12 +197,12 @@ class ActionRoutes:
 
     async def _create_image(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
         title, items = bodies.image_wanted(call, given)
-        image = await self._ordered(service.create_image, order, title, items, self._work.image_quota)
+        image = await self._ordered(service.create_image, order, title, items, self._image_quota)
         return self._told(call, image.id)
 
     async def _create_backup(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
         wanted = bodies.backup_wanted(call, given)
-        image = await self._ordered(service.create_backup, order, wanted, self._work.image_quota)
+        image = await self._ordered(service.create_backup, order, wanted, self._image_quota)
         if call.version < _TELLS_IMAGE and not wanted.rotation:
             return _DONE  # it goes as soon as it is there
         return self._told(call, image.id)
@@ -248,7 +255,7 @@ class ActionRoutes:
 
     async def _force_delete(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
         bodies.nothing(name, given)
-        await self._ordered(self._work.delete, order.access, order.server_id, order.request_id)
+        await self._ordered(service.delete_server, order)
         return _DONE
 
     async def _restore(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:

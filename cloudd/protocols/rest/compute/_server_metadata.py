@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
-
 from cloudd import compute as service
 from cloudd.compute import Server
-from cloudd.identity import Access
 from cloudd.interfaces.application import Transactions
 
 from .._documents import Document
@@ -41,7 +38,7 @@ class MetadataRoutes:
     @route("GET", _ROOT)
     async def list_items(self, call: ComputeCall, server_id: str) -> Answer:
         """All of them."""
-        server = await self._server(call, server_id)
+        server = await self._server(call, server_id, "index")
         return Answer(200, {"metadata": dict(server.items)})
 
     @route("POST", _ROOT)
@@ -57,7 +54,7 @@ class MetadataRoutes:
     @route("GET", _ONE)
     async def show(self, call: ComputeCall, server_id: str, key: str) -> Answer:
         """One of them."""
-        server = await self._server(call, server_id)
+        server = await self._server(call, server_id, "show")
         if key not in server.items:
             raise Fault(404, "Metadata item was not found")
         return Answer(200, {"meta": {key: server.items[key]}})
@@ -71,24 +68,21 @@ class MetadataRoutes:
         if key not in given:
             raise bad_request("Request body and URI mismatch")
         item("meta", key, given[key])
-        await self._database.write(service.change_items, call.access, server_id, given)
+        await self._database.write(service.change_items, call.order(server_id), given)
         return Answer(200, {"meta": given})
 
     @route("DELETE", _ONE)
     async def delete(self, call: ComputeCall, server_id: str, key: str) -> Answer:
         """204: it is gone."""
-        await self._database.write(service.drop_item, call.access, server_id, key)
+        await self._database.write(service.drop_item, call.order(server_id), key)
         return Answer(204)
 
     async def _changed(self, call: ComputeCall, server_id: str, *, replace: bool) -> Answer:
         given = items("metadata", call.converted("", await call.read_object(), ItemsBody).metadata)
-        after = await self._database.write(service.change_items, call.access, server_id, given, replace=replace)
+        after = await self._database.write(service.change_items, call.order(server_id), given, replace=replace)
         return Answer(200, {"metadata": after})
 
-    async def _server(self, call: ComputeCall, server_id: str) -> Server:
-        found: Server = await self._database.read(_one, call.access, server_id)
+    async def _server(self, call: ComputeCall, server_id: str, verb: str) -> Server:
+        rule = f"server-metadata:{verb}"
+        found: Server = await self._database.read(service.server_to_read, call.access, server_id, rule)
         return found
-
-
-def _one(connection: Connection, access: Access, server_id: str) -> Server:
-    return service.one_server(connection, access, server_id)

@@ -49,5 +49,5 @@ class ServerNetworkRoutes:
 
 
 def _addresses(connection: Connection, access: Access, server_id: str) -> Sequence[ServerAddress]:
-    server = service.one_server(connection, access, server_id)
+    server = service.server_to_read(connection, access, server_id, "ips:show")
     return service.server_addresses(connection, [server]).get(server_id, [])

@@ -35,7 +35,7 @@ class ServerTagRoutes:
     @during(_SINCE)
     async def list_tags(self, call: ComputeCall, server_id: str) -> Answer:
         """All of them; from 2.26 on."""
-        server = await self._database.read(service.one_server, call.access, server_id)
+        server = await self._database.read(service.server_to_read, call.access, server_id, "os-server-tags:index")
         return Answer(200, {"tags": list(server.tags)})
 
     @route("PUT", _ROOT)
@@ -43,21 +43,21 @@ class ServerTagRoutes:
     async def replace(self, call: ComputeCall, server_id: str) -> Answer:
         """200: these, and no others."""
         given = checked_tags("tags", call.converted("", await call.read_object(), TagsBody).tags)
-        after = await self._database.write(service.set_server_tags, call.access, server_id, given)
+        after = await self._database.write(service.set_server_tags, call.order(server_id), given)
         return Answer(200, {"tags": list(after)})
 
     @route("DELETE", _ROOT)
     @during(_SINCE)
     async def clear(self, call: ComputeCall, server_id: str) -> Answer:
         """204: it has none any more."""
-        await self._database.write(service.set_server_tags, call.access, server_id, ())
+        await self._database.write(service.set_server_tags, call.order(server_id), ())
         return Answer(204)
 
     @route("GET", _ONE)
     @during(_SINCE)
     async def check(self, call: ComputeCall, server_id: str, tag: str) -> Answer:
         """204 where it has it, else 404."""
-        server = await self._database.read(service.one_server, call.access, server_id)
+        server = await self._database.read(service.server_to_read, call.access, server_id, "os-server-tags:show")
         if tag not in server.tags:
             raise Fault(404, f"Server {server_id} has no tag '{tag[:60]}'")
         return Answer(204)
@@ -66,7 +66,7 @@ class ServerTagRoutes:
     @during(_SINCE)
     async def add(self, call: ComputeCall, server_id: str, tag: str) -> Answer:
         """201: this one too; 204 where it has it already."""
-        is_new = await self._database.write(service.add_server_tag, call.access, server_id, checked_tag("tag", tag))
+        is_new = await self._database.write(service.add_server_tag, call.order(server_id), checked_tag("tag", tag))
         if not is_new:
             return Answer(204)
         href = call.links.to("v2.1", "servers", server_id, "tags", tag)
@@ -76,5 +76,5 @@ class ServerTagRoutes:
     @during(_SINCE)
     async def delete(self, call: ComputeCall, server_id: str, tag: str) -> Answer:
         """204: it is gone."""
-        await self._database.write(service.drop_server_tag, call.access, server_id, tag)
+        await self._database.write(service.drop_server_tag, call.order(server_id), tag)
         return Answer(204)

@@ -37,7 +37,7 @@ _UPDATED_WHOLE: Version = (2, 75)  # from here on an update is answered with all
 
 @lru_cache(4096)
 def host_id(project_id: str, host: str) -> str:
-    """What tells a project whether two of its servers share a host, and nothing more."""
+    """What tells a project whether two of its servers share a host, and nothing more; empty: there is none."""
     return hashlib.sha224(f"{project_id}{host}".encode()).hexdigest() if host else ""
 
 

@@ -11,7 +11,7 @@ from msgspec import UnsetType
 from sqlalchemy import Connection
 
 from cloudd import compute as service
-from cloudd.compute import Details, Server, ServerListing
+from cloudd.compute import Details, Order, Server, ServerListing
 from cloudd.identity import Access
 from cloudd.interfaces.application import Transactions
 
@@ -80,13 +80,13 @@ class ServerRoutes:
     async def update(self, call: ComputeCall, server_id: str) -> Answer:
         """200 with another name, description (from 2.19 on), addresses for access or disk configuration."""
         body = await call.read_body("server", ServerUpdateBody, UPDATE)
-        details = await self._database.write(_updated, call.access, server_id, _changes(body))
+        details = await self._database.write(_updated, call.order(server_id), _changes(body))
         return Answer(200, {"server": ServerView.of_update(call, details).show(details.servers[0])})
 
     @route("DELETE", "/v2.1/servers/{server_id}")
     async def delete(self, call: ComputeCall, server_id: str) -> Answer:
         """204: it goes, whatever it is doing; 409 where it is locked."""
-        await self._database.write(service.delete_server, call.access, server_id, call.request.id)
+        await self._database.write(service.delete_server, call.order(server_id))
         self._poke()
         return Answer(204)
 
@@ -119,13 +119,13 @@ def _listed(connection: Connection, call: ComputeCall, listing: ServerListing, l
 
 
 def _one(connection: Connection, access: Access, server_id: str) -> Details:
-    server = service.one_server(connection, access, server_id)
+    server = service.server_to_read(connection, access, server_id, "servers:show")
     return service.details_of(connection, [server], of_hosts=access.is_admin)
 
 
-def _updated(connection: Connection, access: Access, server_id: str, values: dict[str, Any]) -> Details:
-    server = service.update_server(connection, access, server_id, values)
-    return service.details_of(connection, [server], of_hosts=access.is_admin)
+def _updated(connection: Connection, order: Order, values: dict[str, Any]) -> Details:
+    server = service.update_server(connection, order, values)
+    return service.details_of(connection, [server], of_hosts=order.access.is_admin)
 
 
 def _changes(body: ServerUpdateBody) -> dict[str, Any]:

@@ -12,33 +12,13 @@ from sqlalchemy import Connection, insert, select, update
 
 from cloudd import compute as service
 from cloudd import network
-from cloudd.compute import Flavor, NoRoom, Server, Share, State
+from cloudd.compute import Flavor, Server, Share, State
 from cloudd.database import now_us, tables
-from cloudd.identity import Access
-from cloudd.image import Image, Quota, image_record
+from cloudd.image import Image, image_record
 from cloudd.image import _rows as image_rows
 from cloudd.nodes import _rows as node_rows
-from cloudd.protocols.rest._api_versions import all_of_ours
-from cloudd.protocols.rest._face import FaceFacts
-from cloudd.protocols.rest.compute import PREFIX, ServerWork
-from cloudd.protocols.rest.compute._aggregates import AggregateRoutes
-from cloudd.protocols.rest.compute._call import ComputeCall
-from cloudd.protocols.rest.compute._diagnostics import DiagnosticRoutes
-from cloudd.protocols.rest.compute._external_events import ExternalEventRoutes
-from cloudd.protocols.rest.compute._face import ComputeFace
-from cloudd.protocols.rest.compute._faults import compute_error_body, compute_fault
-from cloudd.protocols.rest.compute._history import HistoryRoutes
-from cloudd.protocols.rest.compute._hosts import HostRoutes
-from cloudd.protocols.rest.compute._hypervisors import HypervisorRoutes
-from cloudd.protocols.rest.compute._interfaces import InterfaceRoutes
-from cloudd.protocols.rest.compute._machines import MachineRoutes
-from cloudd.protocols.rest.compute._migrations import MigrationRoutes
-from cloudd.protocols.rest.compute._removed import RemovedRoutes
-from cloudd.protocols.rest.compute._server_actions import ActionRoutes
-from cloudd.protocols.rest.compute._server_password import PasswordRoutes
-from cloudd.protocols.rest.compute._usage_audit import UsageAuditRoutes
+from cloudd.protocols.rest.compute import compute_face
 from tests.http_client import HTTPClient
-from tests.protocols.rest.identity.cloud import URLS
 
 from .cloud import ADMIN, ALICE, BOB, READER, ComputeCase
 
@@ -70,14 +50,6 @@ def add_host(connection: Connection, node_id: str, name: str, **values: Any) -> 
     connection.execute(insert(tables.compute_host).values(**row | values, created_us=now_us(), updated_us=now_us()))
 
 
-def claim_if_room(connection: Connection, server: Server, flavor: Flavor) -> None:
-    """A claim ``resize`` on the server's host, which has room for 8 vCPUs in all."""
-    held = select(tables.server_claim.c.vcpus).where(tables.server_claim.c.node_id == server.node_id)
-    if sum(connection.execute(held).scalars()) + flavor.vcpus > 8:
-        raise NoRoom(f"No valid host was found. Host {server.host} has no {flavor.vcpus} free vCPUs.")
-    claim(connection, server.id, flavor, "resize")
-
-
 def claim(connection: Connection, server_id: str, flavor: Flavor, purpose: str = "server") -> None:
     """A claim on the one host."""
     row: dict[str, Any] = {
@@ -95,12 +67,11 @@ class ServerCase(ComputeCase):
     def setUp(self) -> None:
         super().setUp()
         self.poked = 0
-        self.deleted: list[tuple[str, str]] = []
-        work = ServerWork(
-            poke=self._poke, show=self._show, delete=self._delete, claim_resize=claim_if_room, seal=self._seal,
-            image_quota=Quota(images=3),
-        )  # fmt: skip
-        self.client = HTTPClient(self._face(work))
+        images = evolve(self.resources.settings.images, quota_images=3)
+        settings = evolve(self.resources.settings, images=images)
+        self.resources = evolve(self.resources, settings=settings)
+        face = compute_face(cast(Any, self.tokens), self.resources, self.images, poke=self._poke)
+        self.client = HTTPClient(face)
         with self.database.engine.begin() as connection:
             add_host(connection, NODE, HOST)
             image = Image(
@@ -109,56 +80,8 @@ class ServerCase(ComputeCase):
             )  # fmt: skip
             image_rows.create(connection, image)
 
-    def _face(self, work: ServerWork) -> ComputeFace:
-        facts = FaceFacts(
-            prefix=PREFIX, base=URLS["api"] + PREFIX, keystone=f"{URLS['api']}/identity/v3", max_json_bytes=1_000_000,
-            fault_body=compute_error_body, service_fault=compute_fault,
-        )  # fmt: skip
-        subjects = [
-            HostRoutes(self.database), AggregateRoutes(self.database), HypervisorRoutes(self.database),
-            ActionRoutes(self.resources, work),
-            InterfaceRoutes(self.database, work), HistoryRoutes(self.database),
-            MachineRoutes(self.database), MigrationRoutes(self.database), DiagnosticRoutes(self.database),
-            ExternalEventRoutes(self.database), PasswordRoutes(self.database), UsageAuditRoutes(self.database),
-            RemovedRoutes(),
-        ]  # fmt: skip
-        return ComputeFace(facts, cast(Any, self.tokens), subjects, all_of_ours)
-
-    # ---- other parts of the service
-
     def _poke(self) -> None:
         self.poked += 1
-
-    async def _show(self, call: ComputeCall, server: Server) -> dict[str, Any]:
-        """The least that a server has in every version."""
-        stamp = "2026-11-20T00:00:00Z"
-        links = [{"rel": each, "href": call.links.to("servers", server.id)} for each in ("self", "bookmark")]
-        return {
-            "id": server.id, "name": server.name, "status": "REBUILD", "tenant_id": server.project_id,
-            "user_id": server.user_id, "metadata": dict(server.items), "hostId": "", "created": stamp,
-            "updated": stamp, "addresses": {}, "accessIPv4": server.access_ip_v4, "accessIPv6": server.access_ip_v6,
-            "links": links, "image": {"id": server.image_id, "links": links[1:]}, "flavor": self._flavor(call),
-            "OS-DCF:diskConfig": server.disk_config, "locked": False, "description": server.description,
-            "tags": list(server.tags), "key_name": server.key_name, "trusted_image_certificates": None,
-            "server_groups": [], "locked_reason": None, "config_drive": "", "security_groups": [],
-            "OS-EXT-AZ:availability_zone": "nova", "OS-EXT-STS:task_state": "rebuilding",
-            "OS-EXT-STS:vm_state": "active", "OS-EXT-STS:power_state": 1, "OS-SRV-USG:launched_at": None,
-            "OS-SRV-USG:terminated_at": None, "os-extended-volumes:volumes_attached": [],
-        }  # fmt: skip
-
-    def _flavor(self, call: ComputeCall) -> dict[str, Any]:
-        if call.version < (2, 47):
-            return {"id": "1", "links": [{"rel": "bookmark", "href": call.links.to("flavors", "1")}]}
-        return {
-            "original_name": "m1.nano", "vcpus": 1, "ram": 192, "disk": 1, "ephemeral": 0, "swap": 0, "extra_specs": {}
-        }  # fmt: skip
-
-    def _delete(self, connection: Connection, access: Access, server_id: str, request_id: str) -> None:
-        server = service.server_to_read(connection, access, server_id, "servers:delete")
-        self.deleted.append((server.id, request_id))
-
-    async def _seal(self, password: str) -> str:
-        return f"sealed:{password}"
 
     # ---- rows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cloudd import compute as service
+from cloudd.compute._groups import group_of, join_group, leave_groups
 
 from .cloud import ADMIN, ALICE, BOB, READER, ComputeCase
 
@@ -110,13 +111,13 @@ class GroupTests(ComputeCase):
         access = self.client_access(ALICE)
         await self.good(200, ADMIN, "PUT", "/os-quota-sets/p1", {"quota_set": {"server_group_members": 2}})
         own = await self.add("g")
-        await self.database.write(service.join_group, access, own, ["s2", "s1"])
+        await self.database.write(join_group, access, own, ["s2", "s1"])
         shown = (await self.good(200, ALICE, "GET", f"/os-server-groups/{own}"))["server_group"]
         self.assertEqual(shown["members"], ["s1", "s2"])
-        self.assertEqual(await self.database.read(service.group_of, "s1"), own)
-        await self.assertFailure(self.database.write(service.join_group, access, own, ["s3"]), service.QuotaExceeded)
-        await self.database.write(service.leave_groups, "s1")
-        self.assertIsNone(await self.database.read(service.group_of, "s1"))
-        await self.database.write(service.join_group, access, own, ["s3"])
+        self.assertEqual(await self.database.read(group_of, "s1"), own)
+        await self.assertFailure(self.database.write(join_group, access, own, ["s3"]), service.QuotaExceeded)
+        await self.database.write(leave_groups, "s1")
+        self.assertIsNone(await self.database.read(group_of, "s1"))
+        await self.database.write(join_group, access, own, ["s3"])
         await self.good(204, ALICE, "DELETE", f"/os-server-groups/{own}")
-        self.assertIsNone(await self.database.read(service.group_of, "s3"))
+        self.assertIsNone(await self.database.read(group_of, "s3"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from cloudd.compute import State, begin_action, end_action
+from cloudd.compute import EVENT_ERROR, State, begin_action, note_event
 from cloudd.database import tables
 
 from .server_cloud import ADMIN, ALICE, BOB, HOST, READER, ServerCase
@@ -18,10 +18,10 @@ SECOND = 1_000_000
 class HistoryTests(ServerCase):
     def note(self, server_id: str, *names: str) -> None:
         """Actions, a second apart from 1970-01-01T00:00:01 on, each with a request of its name."""
-        columns = tables.server_action.c
+        columns, access = tables.server_action.c, self.client_access(ALICE)
         with self.database.engine.begin() as connection:
             for place, name in enumerate(names, 1):
-                begin_action(connection, server_id, name, f"req-{name}", "alice-id", "p1")
+                begin_action(connection, access, server_id, name, f"req-{name}")
                 mine = (columns.server_id == server_id, columns.request_id == f"req-{name}")
                 times = {"started_us": place * SECOND, "updated_us": place * SECOND}
                 connection.execute(update(tables.server_action).where(*mine).values(**times))
@@ -100,14 +100,18 @@ class HistoryTests(ServerCase):
             await self.refused(404, "itemNotFound", ALICE, "GET", f"/servers/{server_id}/os-instance-actions{path}",
                                None, "2.20")  # fmt: skip
 
-    async def test_end(self) -> None:
-        """Why it failed."""
+    async def test_failed(self) -> None:
+        """That it failed is told with the action, and why with the event, to administrators."""
         server_id = self.add()
         self.note(server_id, "stop")
         with self.database.engine.begin() as connection:
-            end_action(connection, server_id, "req-stop", "it would not")
-        shown = await self.good(200, ALICE, "GET", f"/servers/{server_id}/os-instance-actions/req-stop")
-        self.assertEqual(shown["instanceAction"]["message"], "it would not")
+            note_event(connection, server_id, "req-stop", "compute_stop_instance", host=HOST, result=EVENT_ERROR,
+                       details="it would not")  # fmt: skip
+        for who, told in ((ALICE, {}), (ADMIN, {"traceback": "it would not"})):
+            shown = await self.good(200, who, "GET", f"/servers/{server_id}/os-instance-actions/req-stop", None, "2.51")
+            action = shown["instanceAction"]
+            self.assertEqual((action["message"], action["events"][0]["result"]), ("Error", "Error"))
+            self.assertEqual({name: action["events"][0].get(name) for name in told}, told)
 
     async def test_rights(self) -> None:
         """Another project's server is not there, nor is a request that was not for it."""

@@ -6,7 +6,8 @@ import uuid
 from typing import Any
 
 from cloudd import network
-from cloudd.compute import State, drop_interface
+from cloudd.compute import State
+from cloudd.compute._server_rows import drop_interface
 
 from .server_cloud import ADMIN, ALICE, BOB, HOST, NODE, READER, ServerCase
 

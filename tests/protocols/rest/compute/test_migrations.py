@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import update
 
-from cloudd.compute import Doing, State, begin_action, change_server, end_action
+from cloudd.compute import Doing, State, begin_action, change_server
 from cloudd.database import tables
 
 from .server_cloud import ADMIN, ALICE, BOB, HOST, ServerCase
@@ -21,11 +21,9 @@ class MigrationTests(ServerCase):
         """An action, so many seconds after 1970 began."""
         request_id, columns = f"req-{server_id}-{second}", tables.server_action.c
         with self.database.engine.begin() as connection:
-            begin_action(connection, server_id, action, request_id, "alice-id", "p1")
-            if message is not None:
-                end_action(connection, server_id, request_id, message)
-            times = {"started_us": second * SECOND, "updated_us": second * SECOND}
-            connection.execute(update(tables.server_action).where(columns.request_id == request_id).values(**times))
+            begin_action(connection, self.client_access(ALICE), server_id, action, request_id)
+            values = {"started_us": second * SECOND, "updated_us": second * SECOND, "message": message}
+            connection.execute(update(tables.server_action).where(columns.request_id == request_id).values(**values))
 
     async def found(self, query: str = "", version: str = "2.79") -> list[dict[str, Any]]:
         document = await self.fits("migrations", "list_migrations", ADMIN, "GET", PATH + query, version)

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from cloudd import compute as service
 from cloudd.compute import DEFAULTS, Share
+from cloudd.compute._limits import limits_of
 
 from .cloud import ADMIN, ALICE, BOB, READER, ComputeCase
 
@@ -58,7 +59,7 @@ class QuotaTests(ComputeCase):
         """What was set for it can be removed."""
         await self.database.write(service.set_quota, self.client_access(ADMIN), "gone", "", {"cores": 1}, force=False)
         await self.good(202, ADMIN, "DELETE", f"{SETS}/gone")
-        self.assertEqual((await self.database.read(service.limits_of, "gone"))["cores"], DEFAULTS["cores"])
+        self.assertEqual((await self.database.read(limits_of, "gone"))["cores"], DEFAULTS["cores"])
 
     async def test_bad(self) -> None:
         bad: list[tuple[dict[str, Any], str]] = [

@@ -159,7 +159,9 @@ class OtherTests(ServerCase):
         server_id = self.add(State.ERROR, doing=Doing.REBUILDING)
         answer = await self.call(ALICE, "POST", f"/servers/{server_id}/action", {"forceDelete": ""})
         self.assertEqual(answer.status, 202)
-        self.assertEqual(self.deleted, [(server_id, answer.headers["x-compute-request-id"])])
+        self.assertEqual(self.tasks(), [("compute.delete_server", NODE, {"server_id": server_id})])
+        self.assertEqual(self.row(server_id).doing, Doing.DELETING)
+        self.assertEqual(self.history(server_id), [("delete", "alice-id", "p1")])
         cause = await self.conflict(server_id, {"restore": None})
         self.assertEqual(cause, f"Cannot 'restore' instance {server_id} while it is in vm_state error")
 

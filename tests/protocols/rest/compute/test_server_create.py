@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import insert
 
 from cloudd import network as networks
-from cloudd.compute import Doing, ServerPasswords, State, Wanted, WantedNetwork, host_name_of
+from cloudd.compute import Doing, ServerPasswords, State, Wanted, WantedNetwork
+from cloudd.compute._server_create import host_name_of
 from cloudd.database import now_us, tables
 from cloudd.network import SecurityGroup
 

@@ -98,13 +98,16 @@ class ServerTests(ServerCase):
         self.assertEqual((shown["status"], shown["OS-EXT-STS:task_state"]), ("ACTIVE", "deleting"))
 
     async def test_delete_from_removed_node(self) -> None:
-        """Nobody could do it there any more: it is gone at once."""
+        """Nobody could do it there any more: it is gone at once, and so is the port that was made for it."""
         server_id = await self.boot()
         self.place(server_id)
+        port = self.plug(server_id, self.network_id)
         self.write(_rows.enter, NODE, "n1", ["agents"], "ready", "tests")
         self.write(lambda connection: connection.execute(tables.node.update().values(state="removed")))
         await self.good(204, ALICE, "DELETE", f"/servers/{server_id}")
-        self.assertEqual(self.row(server_id).state, State.DELETED)
+        server = self.row(server_id)
+        self.assertEqual((server.state, server.interfaces), (State.DELETED, ()))
+        self.assertEqual(self.rows(tables.port, tables.port.c.id == port.id), [])
         self.assertEqual(self.rows(tables.task, tables.task.c.kind == "compute.delete_server"), [])
 
     async def test_locked(self) -> None:
