@@ -161,12 +161,21 @@ def as_operator(server: Server) -> Access:
     return _access(server, ("admin", "member", "reader"))
 
 
+def as_owner(image: Image) -> Access:
+    """The rights of the project whose image that is: what it names need not be for everybody, but for this project."""
+    return _access_of("", image.project_id, ("member", "reader"))
+
+
 def _access(server: Server, roles: tuple[str, ...]) -> Access:
+    return _access_of(server.user_id, server.project_id, roles)
+
+
+def _access_of(user_id: str, project_id: str | None, roles: tuple[str, ...]) -> Access:
     return Access(
-        user_id=server.user_id,
+        user_id=user_id,
         user_name="",
         user_domain_id="",
         user_domain_name="",
-        project_id=server.project_id,
+        project_id=project_id,
         roles=tuple(RoleRef(name, name) for name in roles),
     )

@@ -37,7 +37,7 @@ from cloudd.network import NetworkError
 from cloudd.tasks import Fields, Retry, Task, TaskFailed
 
 from ._desired import Desired, Files, desired, guest_of
-from ._means import Means, as_operator
+from ._means import Means, as_operator, as_owner
 
 #: A host that is away is asked again for some two minutes.
 RETRY: Final = Retry(attempts=12, first_s=0.5, longest_s=15.0)
@@ -207,7 +207,8 @@ class Work:
         more = {}
         for name, key in (("kernel", "kernel_id"), ("initrd", "ramdisk_id")):
             if image_id := image.properties.get(key):
-                part = await self.means.images.get(as_operator(told.server), image_id)
+                # Anybody may write any id there: what the image's own project may not read is not for its guests.
+                part = await self.means.images.get(as_owner(image), image_id)
                 found = await self.means.image_files.get(part)
                 more[name] = None if found is None else found.path
         return Files(image=disk.path, image_format=disk.format, config_drive=drive, **more)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 from sqlalchemy import Connection
 from twisted.internet import reactor
 from twisted.internet.defer import fail
@@ -37,7 +37,8 @@ from cloudd.drivers import Failure, Play, crash, write_play
 from cloudd.guests import Means, guest_kinds
 from cloudd.guests._stored import StoredFile
 from cloudd.identity import Access
-from cloudd.image import Image
+from cloudd.image import Image, NoSuchImage
+from cloudd.image._policy import sees
 from cloudd.interfaces.servers import DriverError, HostAway, Power
 from cloudd.network import Network as NetworkRecord
 from cloudd.network import Port, Subnet, bind_port, create_network, create_port, create_subnet, port_record
@@ -65,13 +66,21 @@ class AwayAtFirst:
 
 @define(eq=False)
 class Booting:
-    """Images with a kernel, as files."""
+    """
+    Images with a kernel, as files.
+
+    :ivar others: those that are another project's, and private
+    """
 
     folder: Path
+    others: tuple[str, ...] = ()
 
     async def get(self, access_or_image: Any, image_id: str = "") -> Any:
         if isinstance(access_or_image, Access):
-            return self.record(image_id)
+            image = evolve(self.record(image_id), project_id="other" if image_id in self.others else PROJECT)
+            if not sees(access_or_image, image, is_member=False):
+                raise NoSuchImage(image_id)
+            return image
         file = self.folder / access_or_image.id
         file.write_bytes(b"\0" * 512)
         return StoredFile(file, "raw")
@@ -221,6 +230,27 @@ class BuildTests(StepsCase):
         record = self.record()
         self.assertEqual(record["kernel_arguments"], "quiet")
         self.assertEqual([Path(each).name for each in record["needs"]], ["image", "kernel", "initrd"])
+
+    async def test_kernel_of_others(self) -> None:
+        """
+        An image may name any id as its kernel or ramdisk: another project's private image comes into no guest by that.
+        """
+        booting = Booting(self.folder, others=("initrd",))
+        means = self.host.means()
+        means.images, means.image_files = booting, booting
+        self.work(means)
+        await self.write(place, SERVER, image_id="image")
+        self.assertEqual((await self.order(BUILD))["state"], "failed")
+        self.assertIn("aborted: No image found with ID initrd", (await self.told())["fault"])
+
+    async def test_kernel_of_the_images_owner(self) -> None:
+        """What a public image names need be for its own project only."""
+        booting = Booting(self.folder, others=("image", "kernel", "initrd"))
+        means = self.host.means()
+        means.images, means.image_files = booting, booting
+        self.work(means)
+        await self.built(image_id="image")
+        self.assertEqual([Path(each).name for each in self.record()["needs"]], ["image", "kernel", "initrd"])
 
     async def test_guest(self) -> None:
         """It has the flavor's size, and its port's address and tap."""
