@@ -152,8 +152,12 @@ class Work:
         return run
 
     async def _ended(self, task: Task) -> Fields:
+        await self.leave(task)
         await self.clear(self.server_id(task), task.state.get("ports", []))
         return {"gone": True}
+
+    async def leave(self, task: Task) -> None:
+        """The server goes: what this task has made besides goes too; safe to call again."""
 
     async def _is_going(self, task: Task) -> bool:
         return is_going(await self.means.database.read(read_server, self.server_id(task)))
@@ -258,7 +262,7 @@ class Work:
             return None
         server = await self.means.database.read(read_server, self.server_id(task))
         if is_going(server):
-            await self.clear(server.id, task.state.get("ports", []))
+            await self._ended(task)
             return None
         values = await self._back(task, server)
         await task.write(self._undone, task, values, state={**task.state, "undone": True})

@@ -364,6 +364,23 @@ class ActionTests(StepsCase):
         server = await self.server()
         self.assertEqual((server.state, server.doing, list((self.folder / "kept").iterdir())), (State.ACTIVE, None, []))
 
+    async def test_snapshot_of_one_that_goes(self) -> None:
+        """The image that waits for its data goes with the server."""
+        await self.host.kept.keep("image", self.simulated / "guests" / SERVER / "guest.json")
+        await self.write(change_server, SERVER, wanted="deleted")
+        await self.order(SNAPSHOT, image_id="image")
+        self.assertEqual(list((self.folder / "kept").iterdir()), [])
+
+    async def test_deleted_while_a_snapshot_is_kept(self) -> None:
+        """The file of the copy, as large as the disk, does not stay on the host."""
+
+        async def delete() -> None:
+            await self.write(change_server, SERVER, wanted="deleted")
+
+        self.host.kept.then = delete
+        self.assertEqual((await self.order(SNAPSHOT, Doing.IMAGE_SNAPSHOT, image_id="image"))["state"], "done")
+        self.assertEqual(list((self.folder / "snapshots").iterdir()), [])
+
     async def test_failed_attachment(self) -> None:
         """The server has no such interface, and a port that was made for it goes."""
         port_id = await self.a_port()
