@@ -41,12 +41,13 @@ class GuestsCase(TestCase):
         self.threads.pool.start()
         self.addCleanup(self.threads.pool.stop)
         self.poked = 0
+        self.unknown: Deferred[str] | None = None
         self.patch(_service, "AGAIN_S", 0.1)
         self.patch(_service, "LOOK_S", 0.2)
         await self.house.database.write(furnish)
 
     async def own_node(self) -> str:
-        return NODE
+        return NODE if self.unknown is None else await self.unknown
 
     async def own_name(self) -> str:
         return HOST
@@ -129,6 +130,18 @@ class ReportTests(GuestsCase):
         for _ in range(20):
             await _soon()
         self.assertEqual((await self.house.database.read(host_row)).updated_us, row.updated_us)
+
+    async def test_all_hear_of_a_failure(self) -> None:
+        """Whoever waits for the driver while it cannot be chosen is told, and the next one finds it chosen."""
+        self.unknown = Deferred()
+        guests = self.guests(driver="auto")
+        waiting = [Deferred.fromCoroutine(guests.driver.ready()) for _ in range(3)]
+        self.unknown, unknown = None, self.unknown
+        assert unknown is not None
+        unknown.errback(NodeError("it is not known yet"))
+        for each in waiting:
+            await self.assertFailure(each, NodeError)
+        self.assertEqual((await guests.driver.ready()).name, "simulated")
 
     async def test_not_of_others(self) -> None:
         """A front worker looks at nothing."""
