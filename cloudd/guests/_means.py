@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +53,16 @@ class ImageSource(Protocol):
         :return: None: guests of this host have no use for it
         :raises ImageError: it has no data, or none that a guest can boot from
         """
+
+    async def hold(self, server_id: str, files: Collection[CachedImage]) -> None:
+        """
+        A server needs these until ``release``: kernel and ramdisk, which its disk does not name.
+
+        :raises OSError: that cannot be written
+        """
+
+    async def release(self, server_id: str) -> None:
+        """It is not here any more; safe to call again."""
 
 
 class ConfigDrives(Protocol):
@@ -109,6 +119,12 @@ class NoImageFiles:
 
     async def get(self, image: Image) -> CachedImage | None:
         return None
+
+    async def hold(self, server_id: str, files: Collection[CachedImage]) -> None:
+        """There is nothing to keep."""
+
+    async def release(self, server_id: str) -> None:
+        """Likewise."""
 
 
 @frozen

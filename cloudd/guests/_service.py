@@ -8,7 +8,7 @@ change by themselves at once.  In other workers it only knows the kinds of tasks
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
 
 from attrs import define, field
@@ -34,7 +34,7 @@ from ._lookout import (
     sight_of,
     wanted_changes,
 )
-from ._means import ConfigDrives, ImageSource, Means, NoConfigDrives, NoDataPlane, NoImageFiles, Plugging
+from ._means import CachedImage, ConfigDrives, ImageSource, Means, NoConfigDrives, NoDataPlane, NoImageFiles, Plugging
 from ._stored import StoredImages, StoredSnapshots
 
 LOOK_S: Final = 60.0
@@ -306,8 +306,17 @@ class _Chosen:
     _none: ImageSource = field(init=False, factory=NoImageFiles)
 
     async def get(self, image: Any) -> Any:
+        return await (await self._chosen()).get(image)
+
+    async def hold(self, server_id: str, files: Collection[CachedImage]) -> None:
+        await (await self._chosen()).hold(server_id, files)
+
+    async def release(self, server_id: str) -> None:
+        await (await self._chosen()).release(server_id)
+
+    async def _chosen(self) -> ImageSource:
         driver = await self._driver.ready()
-        return await (self._none if driver.name == "simulated" else self._files).get(image)
+        return self._none if driver.name == "simulated" else self._files
 
 
 def _tell_of_end(result: Any, waiting: Deferred[None]) -> Any:

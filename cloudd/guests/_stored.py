@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -76,6 +77,12 @@ class StoredImages:
         finally:
             turn.release()
         return StoredFile(file, "qcow2" if image.disk_format == "qcow2" else "raw")
+
+    async def hold(self, server_id: str, files: Collection[Any]) -> None:
+        """All files stay."""
+
+    async def release(self, server_id: str) -> None:
+        """Likewise."""
 
     async def _fetch(self, image: Image, file: Path) -> None:
         try:

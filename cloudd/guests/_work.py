@@ -37,7 +37,7 @@ from cloudd.network import NetworkError
 from cloudd.tasks import Fields, Retry, Task, TaskFailed
 
 from ._desired import Desired, Files, desired, guest_of
-from ._means import Means, as_operator, as_owner
+from ._means import CachedImage, Means, as_operator, as_owner
 
 #: A host that is away is asked again for some two minutes.
 RETRY: Final = Retry(attempts=12, first_s=0.5, longest_s=15.0)
@@ -173,6 +173,7 @@ class Work:
         known = await self.means.database.read(_port_ids, server_id)
         await self.means.plugging.unplug(sorted({*port_ids, *known}))
         await self.means.drives.remove(server_id)
+        await self.means.image_files.release(server_id)
 
     # ---- what steps share
 
@@ -208,14 +209,18 @@ class Work:
         disk = await self.means.image_files.get(image)
         if disk is None:
             return Files(config_drive=drive)
-        more = {}
+        parts: dict[str, CachedImage] = {}
         for name, key in (("kernel", "kernel_id"), ("initrd", "ramdisk_id")):
             if image_id := image.properties.get(key):
                 # Anybody may write any id there: what the image's own project may not read is not for its guests.
                 part = await self.means.images.get(as_owner(image), image_id)
                 found = await self.means.image_files.get(part)
-                more[name] = None if found is None else found.path
-        return Files(image=disk.path, image_format=disk.format, config_drive=drive, **more)
+                if found is not None:
+                    parts[name] = found
+        if parts:
+            await self.means.image_files.hold(told.server.id, list(parts.values()))
+        paths = {name: part.path for name, part in parts.items()}
+        return Files(image=disk.path, image_format=disk.format, config_drive=drive, **paths)
 
     async def seen(self, server_id: str) -> Seen | None:
         """As it is now; None: this host has no guest for it."""

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, DeferredSemaphore
@@ -55,6 +55,14 @@ class CachedImage:
 
     path: Path
     format: str
+
+
+class HasPath(Protocol):
+    """A file of this cache, as whoever asked for it calls it."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
 
 
 async def _nothing() -> Collection[Path]:
@@ -105,7 +113,7 @@ class ImageCache:
             await self._want(cached.path, image)
         return cached
 
-    async def hold(self, server_id: str, files: Collection[CachedImage]) -> None:
+    async def hold(self, server_id: str, files: Collection[HasPath]) -> None:
         """
         A server of this host needs these for as long as it is here: kernels and ramdisks, which its disk does not name.
 

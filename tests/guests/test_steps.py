@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 from sqlalchemy import Connection
 from twisted.internet import reactor
 from twisted.internet.defer import fail
@@ -74,6 +74,7 @@ class Booting:
 
     folder: Path
     others: tuple[str, ...] = ()
+    held: dict[str, list[str]] = field(init=False, factory=dict)
 
     async def get(self, access_or_image: Any, image_id: str = "") -> Any:
         if isinstance(access_or_image, Access):
@@ -84,6 +85,12 @@ class Booting:
         file = self.folder / access_or_image.id
         file.write_bytes(b"\0" * 512)
         return StoredFile(file, "raw")
+
+    async def hold(self, server_id: str, files: Collection[Any]) -> None:
+        self.held[server_id] = [each.path.name for each in files]
+
+    async def release(self, server_id: str) -> None:
+        self.held.pop(server_id, None)
 
     def record(self, image_id: str) -> Image:
         parts = {"kernel_id": "kernel", "ramdisk_id": "initrd", "os_command_line": "quiet"}
@@ -230,6 +237,17 @@ class BuildTests(StepsCase):
         record = self.record()
         self.assertEqual(record["kernel_arguments"], "quiet")
         self.assertEqual([Path(each).name for each in record["needs"]], ["image", "kernel", "initrd"])
+
+    async def test_kernel_stays(self) -> None:
+        """No disk names it, so the host is told that it is needed for as long as the server is there."""
+        booting = Booting(self.folder)
+        means = self.host.means()
+        means.images, means.image_files = booting, booting
+        self.work(means)
+        await self.built(image_id="image")
+        self.assertEqual(booting.held, {SERVER: ["kernel", "initrd"]})
+        await self.order(DELETE, Doing.DELETING)
+        self.assertEqual(booting.held, {})
 
     async def test_kernel_of_others(self) -> None:
         """
