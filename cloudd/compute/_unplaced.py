@@ -3,23 +3,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection
 
-from cloudd.database import now_us, tables
-
-from ._groups import leave_groups
-from ._server_facts import State, Wanted
-from ._server_rows import change_server
-from ._shares import release
+from ._progress import gone
 
 
 def gone_unplaced(connection: Connection, server_id: str) -> None:
-    """Its share, its group and its claims are free again; safe to call again."""
-    change_server(
-        connection, server_id, state=State.DELETED.value, task_state=None, wanted=Wanted.DELETED.value, power=0,
-        deleted_us=now_us(),
-    )  # fmt: skip
-    release(connection, server_id)
-    leave_groups(connection, server_id)
-    claims = tables.server_claim
-    connection.execute(delete(claims).where(claims.c.server_id == server_id))
+    """
+    As where a host has taken it down; safe to call again.
+
+    One whose host was removed has ports, which go or are free like the rest.
+    """
+    gone(connection, server_id)

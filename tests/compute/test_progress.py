@@ -33,6 +33,7 @@ from cloudd.compute import (
     size_back,
     were_deleted,
 )
+from cloudd.compute._unplaced import gone_unplaced
 from cloudd.database import open_control_database, tables
 from cloudd.interfaces.servers import Power
 from cloudd.network import Port, create_port
@@ -95,6 +96,22 @@ class StateTests(ProgressCase):
         ((released,),) = await read(rows, tables.server_share, "released_us")
         self.assertGreater(released, 0)
         self.assertEqual(await read(were_deleted, [SERVER, "other"]), {SERVER})
+
+    async def test_gone_with_its_host(self) -> None:
+        """One whose host was removed leaves no port either, and a port of the tenant's is free again."""
+        for is_ours in (True, False):
+            port = Port(
+                id="", project_id=PROJECT, network_id=self.network_id, mac_address="", device_id=SERVER, host="h"
+            )
+            made = await self.write(create_port, member(), port, None, frozenset())
+            await self.write(add_interface, SERVER, Interface(port_id=made.id, position=0, is_ours=is_ours))
+        for _ in range(2):
+            await self.write(gone_unplaced, SERVER)
+        self.assertEqual((await self.server()).state, State.DELETED)
+        read = self.database.read
+        self.assertEqual(await read(rows, tables.port, "id", "device_id", "host"), [(made.id, "", "")])
+        self.assertEqual(await read(rows, tables.server_interface, "port_id"), [])
+        self.assertEqual(await read(rows, tables.server_claim, "server_id"), [])
 
     async def test_sizes(self) -> None:
         """A resize that is kept keeps the new claim; one that is taken back the old one, with its share."""
