@@ -52,7 +52,11 @@ class PowerWork(Work):
         told = await self.desired(task)
         if verb in STARTING:
             await self.means.plugging.plug(told.port_ids)  # after a restart of the host they may not be there
-        await self._do(await self.means.driver(), told.server.id, verb, soft=bool(task.payload.get("soft")))
+        driver = await self.means.driver()
+        if verb in STARTING:
+            for port_id in told.gone_ports:  # its tap is gone too, and no guest starts without
+                await driver.detach_interface(told.server.id, port_id)
+        await self._do(driver, told.server.id, verb, soft=bool(task.payload.get("soft")))
         outcome = OUTCOMES[verb]
         await self._named(verb).settle(task, outcome.state, outcome.power, wanted=outcome.wanted.value)
         return None

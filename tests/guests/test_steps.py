@@ -41,7 +41,7 @@ from cloudd.image import Image, NoSuchImage
 from cloudd.image._policy import sees
 from cloudd.interfaces.servers import DriverError, HostAway, Power
 from cloudd.network import Network as NetworkRecord
-from cloudd.network import Port, Subnet, bind_port, create_network, create_port, create_subnet, port_record
+from cloudd.network import Port, Subnet, bind_port, create_network, create_port, create_subnet, drop_port, port_record
 from tests.tasks.house import House
 from tests.tasks.world import Threads
 
@@ -398,6 +398,17 @@ class ActionTests(StepsCase):
         self.host.kept.then = delete
         self.assertEqual((await self.order(SNAPSHOT, Doing.IMAGE_SNAPSHOT, image_id="image"))["state"], "done")
         self.assertEqual(list((self.folder / "snapshots").iterdir()), [])
+
+    async def test_port_deleted_by_its_project(self) -> None:
+        """The server can be stopped, and started without it."""
+        (interface,) = (await self.server()).interfaces
+        await self.write(drop_port, member(), interface.port_id)
+        for verb, doing in (("stop", Doing.POWERING_OFF), ("start", Doing.POWERING_ON), ("reboot", Doing.REBOOTING)):
+            self.assertEqual((await self.order(POWER, doing, verb=verb))["state"], "done")
+        self.assertEqual(((await self.server()).state, self.record()["interfaces"]), (State.ACTIVE, {}))
+        self.assertEqual((await self.order(REBUILD, Doing.REBUILDING, state="active"))["state"], "done")
+        await self.order(DETACH, port_id=interface.port_id)
+        self.assertEqual((await self.server()).interfaces, ())
 
     async def test_failed_attachment(self) -> None:
         """The server has no such interface, and a port that was made for it goes."""
