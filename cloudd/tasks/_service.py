@@ -276,10 +276,11 @@ class Tasks:
 
     async def _forget(self) -> None:
         settings, database = self._resources.settings.tasks, self._resources.database
+        soon = [("done", kind.keep_s, name) for name, kind in self._kinds.items() if kind.keep_s is not None]
         try:
-            for state, keep_s in (("done", settings.keep_s), ("failed", settings.keep_failed_s)):
-                if await database.read(_operators.has_old, state, keep_s):
-                    await database.write(_operators.forget, state, keep_s, FORGOTTEN_AT_ONCE)
+            for state, keep_s, name in (*soon, ("done", settings.keep_s, ""), ("failed", settings.keep_failed_s, "")):
+                if await database.read(_operators.has_old, state, keep_s, name):
+                    await database.write(_operators.forget, state, keep_s, FORGOTTEN_AT_ONCE, name)
         except Exception as error:
             log.warn("old tasks could not be forgotten; it is tried again: {cause}", cause=str(error))
 
