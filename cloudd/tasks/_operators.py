@@ -24,6 +24,7 @@ _table = tables.task
 _nodes = tables.node
 _c = _table.c
 
+LATELY_S = 3_600.0
 STATES = ("queued", "running", "done", "failed")
 
 
@@ -154,7 +155,7 @@ def forget(connection: Connection, state: str, keep_s: float, limit: int, kind: 
     """
     Delete the oldest tasks in a final state that have been in it for longer than ``keep_s``.
 
-    :param kind: of that one alone; empty: of all
+    :param kind: of that one alone, and of the last hour; empty: of all
     :return: how many
     """
     ids = list(connection.execute(_old(state, keep_s, kind).order_by(_c.updated_us).limit(limit)).scalars())
@@ -170,7 +171,10 @@ def has_old(connection: Connection, state: str, keep_s: float, kind: str = "") -
 
 def _old(state: str, keep_s: float, kind: str) -> Select[Any]:
     old = select(_c.id).where(_c.state == state, _c.updated_us < now_us() - int(keep_s * 1e6))
-    return old.where(_c.kind == kind) if kind else old
+    if not kind:
+        return old
+    # Others' rows are read for it: so only those that have just become old.
+    return old.where(_c.kind == kind, _c.updated_us > now_us() - int((keep_s + LATELY_S) * 1e6))
 
 
 def _select() -> Select[Any]:
