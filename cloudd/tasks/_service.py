@@ -262,13 +262,14 @@ class Tasks:
         ):
             return
         try:
-            self._counts = await self._resources.database.read(_operators.counts)
+            counts = await self._resources.database.read(_operators.counts)
             full = [] if self._runner is None else self._runner.full
             self._overdue_s = await self._resources.database.read(_operators.overdue_s, self._here, full)
         except Exception as error:
             log.warn("tasks cannot be counted; it is tried again: {cause}", cause=str(error))
             return
-        self._counted = version
+        # Health and metrics tell the same from one moment to the next.
+        self._counts, self._counted = counts, version
         found = {(count.kind, count.state): count.number for count in self._counts}
         self._shown |= set(found)
         for kind, state in self._shown:
