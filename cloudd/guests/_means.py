@@ -56,9 +56,16 @@ class ImageSource(Protocol):
 
     async def hold(self, server_id: str, files: Collection[CachedImage]) -> None:
         """
-        A server needs these until ``release``: kernel and ramdisk, which its disk does not name.
+        A server needs these until ``release``: its image, and kernel and ramdisk, which its disk does not name.
 
         :raises OSError: that cannot be written
+        """
+
+    async def held(self, server_id: str) -> Sequence[CachedImage] | None:
+        """
+        What it needs, in order, also when the image is deleted; empty: nobody has said it.
+
+        :return: None: guests of this host have no use for it
         """
 
     async def release(self, server_id: str) -> None:
@@ -122,6 +129,9 @@ class NoImageFiles:
 
     async def hold(self, server_id: str, files: Collection[CachedImage]) -> None:
         """There is nothing to keep."""
+
+    async def held(self, server_id: str) -> Sequence[CachedImage] | None:
+        return None
 
     async def release(self, server_id: str) -> None:
         """Likewise."""

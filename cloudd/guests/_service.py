@@ -8,7 +8,7 @@ change by themselves at once.  In other workers it only knows the kinds of tasks
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define, field
@@ -310,6 +310,9 @@ class _Chosen:
 
     async def hold(self, server_id: str, files: Collection[CachedImage]) -> None:
         await (await self._chosen()).hold(server_id, files)
+
+    async def held(self, server_id: str) -> Sequence[CachedImage] | None:
+        return await (await self._chosen()).held(server_id)
 
     async def release(self, server_id: str) -> None:
         await (await self._chosen()).release(server_id)

@@ -81,6 +81,10 @@ class StoredImages:
     async def hold(self, server_id: str, files: Collection[Any]) -> None:
         """All files stay."""
 
+    async def held(self, server_id: str) -> list[Any]:
+        """That is not kept here."""
+        return []
+
     async def release(self, server_id: str) -> None:
         """Likewise."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Final, NoReturn
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
@@ -31,7 +31,7 @@ from cloudd.compute import (
     read_server,
     settle,
 )
-from cloudd.image import Image, ImageError
+from cloudd.image import Image, ImageError, NoSuchImage
 from cloudd.interfaces.servers import DriverError, Guest, HostAway, Power, Seen
 from cloudd.network import NetworkError
 from cloudd.tasks import Fields, Retry, Task, TaskFailed
@@ -191,24 +191,37 @@ class Work:
             raise Going
         return told
 
-    async def guest(self, told: Desired, *, with_image: bool = True, disk_gib: int = 0) -> Guest:
-        """What it is to be, with taps and files that are there when this fires."""
+    async def guest(self, told: Desired, *, anew: bool = False, disk_gib: int = 0) -> Guest:
+        """
+        What it is to be, with taps and files that are there when this fires.
+
+        :param anew: its disk is to be made; else it stays, and its image may be deleted by now
+        """
         taps = await self.means.plugging.plug(told.port_ids)
-        image = await self._image(told) if with_image or not (disk_gib or told.flavor.disk_gib) else None
-        files = await self._files(told, image if with_image else None)
-        return guest_of(told, image, files, taps, disk_gib)
-
-    async def _image(self, told: Desired) -> Image | None:
-        server = told.server
-        return None if server.image_id is None else await self.means.images.get(as_operator(server), server.image_id)
-
-    async def _files(self, told: Desired, image: Image | None) -> Files:
+        image = await self._image(told, anew=anew)
         drive = await self.means.drives.make(told.server, told.ports) if told.server.config_drive else None
-        if image is None:
-            return Files(config_drive=drive)
+        if image is not None:
+            files = await self._files(told.server.id, image)
+        else:
+            files = Files() if told.server.image_id is None else await self._files_of_before(told.server)
+        return guest_of(told, image, evolve(files, config_drive=drive), taps, disk_gib)
+
+    async def _image(self, told: Desired, *, anew: bool) -> Image | None:
+        """None: it has none, or had."""
+        server = told.server
+        if server.image_id is None:
+            return None
+        try:
+            return await self.means.images.get(as_operator(server), server.image_id)
+        except NoSuchImage:
+            if anew:
+                raise
+            return None
+
+    async def _files(self, server_id: str, image: Image) -> Files:
         disk = await self.means.image_files.get(image)
         if disk is None:
-            return Files(config_drive=drive)
+            return Files()
         parts: dict[str, CachedImage] = {}
         for name, key in (("kernel", "kernel_id"), ("initrd", "ramdisk_id")):
             if image_id := image.properties.get(key):
@@ -217,10 +230,22 @@ class Work:
                 found = await self.means.image_files.get(part)
                 if found is not None:
                     parts[name] = found
-        if parts:
-            await self.means.image_files.hold(told.server.id, list(parts.values()))
+        await self.means.image_files.hold(server_id, [disk, *parts.values()])
         paths = {name: part.path for name, part in parts.items()}
-        return Files(image=disk.path, image_format=disk.format, config_drive=drive, **paths)
+        return Files(image=disk.path, image_format=disk.format, **paths)
+
+    async def _files_of_before(self, server: Server) -> Files:
+        """
+        Its image is deleted, and its disk lies above the file still.
+
+        :raises NoSuchImage: nobody knows the file, or how its kernel was to be started
+        """
+        held = await self.means.image_files.held(server.id)
+        if held is None:
+            return Files()
+        if len(held) != 1:
+            raise NoSuchImage(server.image_id or "")
+        return Files(image=held[0].path, image_format=held[0].format)
 
     async def seen(self, server_id: str) -> Seen | None:
         """As it is now; None: this host has no guest for it."""

@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 from cloudd.compute import (
     ATTACH,
     BUILD,
+    CONFIRM_RESIZE,
     CONSOLE,
     DELETE,
     DETACH,
@@ -74,10 +75,13 @@ class Booting:
 
     folder: Path
     others: tuple[str, ...] = ()
-    held: dict[str, list[str]] = field(init=False, factory=dict)
+    gone: set[str] = field(init=False, factory=set)
+    holds: dict[str, list[Any]] = field(init=False, factory=dict)
 
     async def get(self, access_or_image: Any, image_id: str = "") -> Any:
         if isinstance(access_or_image, Access):
+            if image_id in self.gone:
+                raise NoSuchImage(image_id)
             image = evolve(self.record(image_id), project_id="other" if image_id in self.others else PROJECT)
             if not sees(access_or_image, image, is_member=False):
                 raise NoSuchImage(image_id)
@@ -87,10 +91,13 @@ class Booting:
         return StoredFile(file, "raw")
 
     async def hold(self, server_id: str, files: Collection[Any]) -> None:
-        self.held[server_id] = [each.path.name for each in files]
+        self.holds[server_id] = list(files)
+
+    async def held(self, server_id: str) -> list[Any]:
+        return self.holds.get(server_id, [])
 
     async def release(self, server_id: str) -> None:
-        self.held.pop(server_id, None)
+        self.holds.pop(server_id, None)
 
     def record(self, image_id: str) -> Image:
         parts = {"kernel_id": "kernel", "ramdisk_id": "initrd", "os_command_line": "quiet"}
@@ -245,9 +252,29 @@ class BuildTests(StepsCase):
         means.images, means.image_files = booting, booting
         self.work(means)
         await self.built(image_id="image")
-        self.assertEqual(booting.held, {SERVER: ["kernel", "initrd"]})
+        self.assertEqual([each.path.name for each in booting.holds[SERVER]], ["image", "kernel", "initrd"])
         await self.order(DELETE, Doing.DELETING)
-        self.assertEqual(booting.held, {})
+        self.assertEqual(booting.holds, {})
+
+    async def test_resized_when_its_image_is_deleted(self) -> None:
+        """Its disk lies above the file still; only a new disk needs the image."""
+        booting = Booting(self.folder)
+        means = self.host.means()
+        means.images, means.image_files = booting, booting
+        self.work(means)
+        await self.built(image_id="plain")
+        booting.gone.add("plain")
+
+        def resized(connection: Connection) -> None:
+            change_server(connection, SERVER, flavor="big", flavor_before="small")
+            claim(connection, SERVER, "resize", BIG)
+
+        await self.write(resized)
+        self.assertEqual((await self.order(RESIZE, Doing.RESIZE_PREP, state="active"))["state"], "done")
+        self.assertEqual((await self.order(CONFIRM_RESIZE, Doing.RESIZE_CONFIRMING))["state"], "done")
+        record = self.record()
+        self.assertEqual((record["memory_mib"], [Path(each).name for each in record["needs"]]), (128, ["plain"]))
+        self.assertEqual((await self.order(REBUILD, Doing.REBUILDING, state="active"))["state"], "failed")
 
     async def test_kernel_of_others(self) -> None:
         """
