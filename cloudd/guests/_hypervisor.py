@@ -60,11 +60,14 @@ class Chosen:
 class HostDriver:
     """
     :param observe: told what guests do by themselves
+    :param unlinked: why guests here get no links, as it was when these were decided upon; empty: they may get some.  A
+        libvirt that has come since is not taken: its guests would have none
     """
 
     _resources: Resources
     _own_node: Callable[[], Awaitable[str]]
     _observe: Callable[[Seen], None]
+    _unlinked: str = ""
     _choosing: Deferred[_Outcome] | None = field(init=False, default=None)
     _starting: Deferred[_Outcome] | None = field(init=False, default=None)
 
@@ -133,6 +136,8 @@ class HostDriver:
         lent = self._resources.extra.get(LENT)
         if lent is None or not lent.listens():
             return self._simulated("no libvirt answers" + (f" at {lent.uri}" if lent is not None else ""))
+        if self._unlinked:
+            return self._simulated(f"no libvirt answered at {lent.uri} when cloudd started: start it again")
         chosen = self._libvirt()
         return chosen if chosen.driver is not None else self._simulated(chosen.words)
 

@@ -56,6 +56,7 @@ class Guests:
     :param plugging: None: guests here have no links
     :param image_files: None: files beside the guests
     :param drives: None: there are none
+    :param unlinked: what ``without_links`` said when ``plugging`` was chosen
     :ivar driver: what runs servers here
     """
 
@@ -68,6 +69,7 @@ class Guests:
     _plugging: Plugging | None = None
     _image_files: ImageSource | None = None
     _drives: ConfigDrives | None = None
+    _unlinked: str = ""
     driver: HostDriver = field(init=False)
     _node_id: str = field(init=False, default="")
     _leads: bool = field(init=False, default=False)
@@ -80,7 +82,7 @@ class Guests:
     _sight: Sight = field(init=False, factory=Sight)
 
     def __attrs_post_init__(self) -> None:
-        self.driver = HostDriver(self._resources, self._node, self._note)
+        self.driver = HostDriver(self._resources, self._node, self._note, self._unlinked)
 
     async def _node(self) -> str:
         """Id of this node, which it keeps; a build asks for it several times."""

@@ -55,7 +55,7 @@ class GuestsCase(TestCase):
     def poke(self) -> None:
         self.poked += 1
 
-    def guests(self, role: str = "agent", lent: Any = None, **settings: Any) -> Guests:
+    def guests(self, role: str = "agent", lent: Any = None, unlinked: str = "", **settings: Any) -> Guests:
         resources = Resources(
             reactor=reactor,
             settings=Settings(state=self.state, compute=ComputeSettings(**{"driver": "simulated", **settings})),
@@ -71,7 +71,8 @@ class GuestsCase(TestCase):
             extra={} if lent is None else {"guests": lent},
         )
         store = MemoryStore()
-        found = Guests(resources, Images(resources, store), store, self.own_node, self.own_name, self.poke)
+        asked = self.own_node, self.own_name, self.poke
+        found = Guests(resources, Images(resources, store), store, *asked, unlinked=unlinked)
         self.addCleanup(found.rest)
         return found
 
@@ -210,6 +211,15 @@ class ChoiceTests(GuestsCase):
         chosen = await self.guests(driver="auto", lent=lent).driver.chosen()
         assert chosen.driver is not None
         self.assertEqual((chosen.driver.name, "some are left" in chosen.words), ("simulated", True))
+
+    async def test_auto_with_a_libvirt_that_came_late(self) -> None:
+        """It was away when it was decided that guests here get no links, so it gets none."""
+        lent = LentHypervisor(reactor, "test:///default")
+        unlinked = "no libvirt answers, so servers are simulated here"
+        chosen = await self.guests(driver="auto", lent=lent, unlinked=unlinked).driver.chosen()
+        assert chosen.driver is not None
+        self.assertEqual(chosen.driver.name, "simulated")
+        self.assertIn("no libvirt answered at test:///default when cloudd started", chosen.words)
 
     async def test_libvirt_without_a_way(self) -> None:
         """It is no other driver then."""
