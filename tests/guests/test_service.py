@@ -11,7 +11,18 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from cloudd.compute import DELETE, POWER, Doing, State, Wanted, change_server, gone, read_server, servers_on
+from cloudd.compute import (
+    DELETE,
+    POWER,
+    REVERT_RESIZE,
+    Doing,
+    State,
+    Wanted,
+    change_server,
+    gone,
+    read_server,
+    servers_on,
+)
 from cloudd.daemon._hypervisor import LentHypervisor
 from cloudd.daemon._metrics import WorkerMetrics
 from cloudd.database import tables
@@ -297,6 +308,31 @@ class SightTests(GuestsCase):
         self.assertIn("ended without being finished", failed.fault.message)
         server = await self.until_state(State.ACTIVE)
         self.assertEqual((server.doing, server.fault is None), (None, False))
+
+    async def test_lost_resize(self) -> None:
+        """The size that it had is what it gets: two are claimed, and nobody knows which one its guest has."""
+        self.patch(_lookout, "LOST_US", -1)
+        guests = self.guests()
+        await self.running(guests, doing=Doing.RESIZE_PREP, flavor="big", flavor_before="small")
+        guests.lead()
+        self.assertEqual(await self.until(open_tasks), [(REVERT_RESIZE.name, NODE)])
+        server = await self.house.database.read(read_server, SERVER)
+        self.assertEqual((server.doing, server.fault), (Doing.RESIZE_REVERTING, None))
+
+    async def test_lost_confirmation(self) -> None:
+        """It can be confirmed again, or reverted."""
+        self.patch(_lookout, "LOST_US", -1)
+        guests = self.guests()
+        facts = {"state": State.RESIZED, "doing": Doing.RESIZE_CONFIRMING, "flavor": "big", "flavor_before": "small"}
+        await self.running(guests, **facts)
+        guests.lead()
+
+        def is_settled(connection: Connection) -> Any:
+            server = read_server(connection, SERVER)
+            return None if server.doing else server
+
+        server = await self.until(is_settled)
+        self.assertEqual((server.state, server.flavor_before), (State.RESIZED, "small"))
 
     async def test_somebody_is_at_it(self) -> None:
         """A task that is open is waited for."""
