@@ -42,6 +42,12 @@ from ._means import CachedImage, Means, as_operator, as_owner
 #: A host that is away is asked again for some two minutes.
 RETRY: Final = Retry(attempts=12, first_s=0.5, longest_s=15.0)
 
+
+def silence_s(means: Means) -> float:
+    """What may wait for a guest to shut down is not taken for dead before that is over."""
+    return means.patience_s + 600.0
+
+
 TENANTS = (NetworkError, ImageError, ComputeError)
 
 
@@ -276,9 +282,18 @@ class Work:
         note_event(connection, server.id, task.request_id, self.event, host=server.host, result=EVENT_SUCCESS)
 
     async def begin(self, task: Task) -> None:
-        """Note that it has begun, once."""
+        """Note that it has begun, and when, once."""
         if not task.state:
-            await task.write(self._begun, task, state={"begun": True})
+            await task.write(self._begun, task, state={"begun": self.means.reactor.seconds()})
+
+    def patience_s(self, task: Task) -> float:
+        """
+        How long its guest may still take that was asked to shut down: one that was begun again, after an upgrade or
+        a kill, does not wait from the beginning.
+        """
+        most, now = self.means.patience_s, self.means.reactor.seconds()
+        begun: float = task.state.get("begun", now)
+        return max(0.0, min(most, begun + most - now))
 
     def _begun(self, connection: Connection, task: Task) -> None:
         server = staying(connection, self.server_id(task))

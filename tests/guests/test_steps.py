@@ -24,6 +24,7 @@ from cloudd.compute import (
     POWER,
     REBUILD,
     RESIZE,
+    REVERT_RESIZE,
     SNAPSHOT,
     Doing,
     Interface,
@@ -40,7 +41,7 @@ from cloudd.guests._stored import StoredFile
 from cloudd.identity import Access
 from cloudd.image import Image, NoSuchImage
 from cloudd.image._policy import sees
-from cloudd.interfaces.servers import DriverError, HostAway, Power
+from cloudd.interfaces.servers import DriverError, DriverStopped, HostAway, Power
 from cloudd.network import Network as NetworkRecord
 from cloudd.network import Port, Subnet, bind_port, create_network, create_port, create_subnet, drop_port, port_record
 from tests.tasks.house import House
@@ -63,6 +64,27 @@ class AwayAtFirst:
             return getattr(self.driver, name)
         self.left -= 1
         return lambda *_: fail(HostAway("it is started again", "Wait"))
+
+
+@define(eq=False)
+class DeafAtFirst:
+    """
+    The driver, with a guest that does not hear, and a process that ends meanwhile.
+
+    :ivar patiences: with which it was asked
+    """
+
+    driver: Any
+    patiences: list[float] = field(init=False, factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.driver, name)
+
+    def power_off(self, server_id: str, patience_s: float) -> Any:
+        self.patiences.append(patience_s)
+        if len(self.patiences) < 3:
+            return fail(DriverStopped("it was stopped", "Make the call again"))
+        return self.driver.power_off(server_id, patience_s)
 
 
 @define(eq=False)
@@ -225,6 +247,23 @@ class BuildTests(StepsCase):
         self.work(means)
         await self.built()
         self.assertEqual(((await self.server()).state, driver.left), (State.ACTIVE, 0))
+
+    async def test_patience_is_one(self) -> None:
+        """A stop that is begun again, as by each upgrade, goes on waiting; it does not wait from the beginning."""
+        driver = DeafAtFirst(await self.host.ready_driver())
+
+        async def ready() -> Any:
+            return driver
+
+        means = self.host.means()
+        means.driver, means.patience_s = ready, 3600.0
+        self.work(means)
+        await self.built()
+        self.assertEqual((await self.order(POWER, Doing.POWERING_OFF, verb="stop"))["state"], "done")
+        first, second, third = driver.patiences
+        self.assertTrue(3600.0 >= first > second > third > 3000.0, driver.patiences)
+        kinds = {kind.form: kind for kind in guest_kinds(means)}
+        self.assertEqual([kinds[each].silence_s for each in (POWER, RESIZE, REVERT_RESIZE)], [4200.0] * 3)
 
     async def test_placed_elsewhere(self) -> None:
         """A build that comes too late touches nothing of what the other host has made."""
