@@ -291,7 +291,8 @@ class Work:
         How long its guest may still take that was asked to shut down: one that was begun again, after an upgrade or
         a kill, does not wait from the beginning.
         """
-        most, now = self.means.patience_s, self.means.reactor.seconds()
+        most = self.means.patience_s
+        now: float = self.means.reactor.seconds()
         begun: float = task.state.get("begun", now)
         return max(0.0, min(most, begun + most - now))
 
