@@ -63,7 +63,8 @@ def servers_of_host(
     :param own_name: its name in the registry
     :param poke: called when a task was submitted
     """
-    plugging = network_agent(resources, own_node, without_links(resources))
+    unlinked = without_links(resources)
+    plugging = network_agent(resources, own_node, unlinked)
     passwords = ServerPasswords(resources.secrets, resources.threads)
     drives = ConfigDrives(
         resources.database, resources.threads, resources.settings.state / CONFIG_DRIVES, passwords.open
@@ -74,5 +75,5 @@ def servers_of_host(
         return found
 
     cache = ImageCache(resources, store, in_use)
-    guests = Guests(resources, images, store, own_node, own_name, poke, _Plugged(plugging), cache, drives)
+    guests = Guests(resources, images, store, own_node, own_name, poke, _Plugged(plugging), cache, drives, unlinked)
     return HostServers(guests, plugging, cache)

@@ -16,6 +16,7 @@ from ._changes import Change
 from ._errors import BadPlan, NetError
 from ._libnftables import read_tables
 from ._netlink import Taps
+from ._own_host import ALIAS
 from ._reading import Reader
 from ._ruleset import Ruleset, table_name
 from ._standing import Standing, Step
@@ -88,6 +89,17 @@ class HostNetwork:
         """
         with closing(Reader.open()) as reader, Taps(self._prefix, reader, {}) as kernel:
             return Observed(kernel.read(), read_tables(table_name(self._prefix)))
+
+    def neighbourhood(self) -> frozenset[str]:
+        """
+        Addresses of the host's other links, each with the length of its prefix: what the host has itself or reaches
+        directly.  Taps of other prefixes and links for metadata do not count.
+
+        :raises NetError: netlink does not answer
+        """
+        with closing(Reader.open()) as reader:
+            made = {link.index for link in reader.links() if link.alias and (link.kind == "tun" or link.alias == ALIAS)}
+            return frozenset(each.text for each in reader.addresses() if each.ours and each.index not in made)
 
     def close(self) -> None:
         """Stop listening.  The next ``apply`` begins anew."""

@@ -89,8 +89,15 @@ def forget_interfaces(connection: Connection, server_id: str, interfaces: Sequen
         if interface.is_ours:
             forget_port(connection, interface.port_id)
         else:
-            unbind_port(connection, interface.port_id, server_id)
+            unbind_port(connection, interface.port_id, server_id, is_last=not _others(connection, interface, server_id))
         drop_interface(connection, server_id, interface.port_id)
+
+
+def _others(connection: Connection, interface: Interface, server_id: str) -> bool:
+    """Whether another server has the same port by now."""
+    columns = tables.server_interface.c
+    query = select(columns.server_id).where(columns.port_id == interface.port_id, columns.server_id != server_id)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def size_back(connection: Connection, server_id: str, flavor: Flavor) -> None:

@@ -81,7 +81,7 @@ class Build(Work):
         told = await self.desired(task)
         if told.server.node_id != await self.means.node_id():
             raise Going
-        guest = await self.guest(told)
+        guest = await self.guest(told, anew=True)
         driver = await self.means.driver()
         await driver.define(guest)
         await driver.power_on(guest.id)

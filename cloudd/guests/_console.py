@@ -14,6 +14,7 @@ from cloudd.tasks import Fields, Kind, Retry, Step, Task
 from ._means import Means
 
 MOST_BYTES: Final = 512 << 10  # a task's result is a row
+KEEP_S: Final = 60.0  # longer than anybody waits: what guests write fills the database else, and is their project's
 
 
 @define(eq=False)
@@ -37,4 +38,5 @@ def console_kind(means: Means) -> Kind:
         steps=(Step("read", console.read),),
         retry=Retry(attempts=3, first_s=0.2, longest_s=1.0),
         permanent=(NoSuchGuest,),
+        keep_s=KEEP_S,
     )

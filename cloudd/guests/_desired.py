@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from cloudd.compute import Flavor, Server, flavor_record, read_server
 from cloudd.image import Image
 from cloudd.interfaces.servers import Guest, GuestInterface
-from cloudd.network import Port, mtus_of, port_record
+from cloudd.network import NoSuchResource, Port, mtus_of, port_record
 
 NAME_CHARACTERS = 255
 GIB = 1 << 30
@@ -25,12 +25,14 @@ class Desired:
 
     :ivar ports: of its interfaces, in order
     :ivar mtus: by port
+    :ivar gone_ports: ids of ports that it had and that somebody has deleted since
     """
 
     server: Server
     flavor: Flavor
     ports: tuple[Port, ...]
     mtus: Mapping[str, int]
+    gone_ports: tuple[str, ...] = ()
 
     @property
     def port_ids(self) -> list[str]:
@@ -56,15 +58,23 @@ class Files:
 def desired(connection: Connection, server_id: str) -> Desired:
     """
     :raises NoSuchRecord: there is no such server
-    :raises NoSuchResource: a port that it is to have is gone
+    :raises NoSuchResource: a port that it is to have is gone before it has run
     """
     server = read_server(connection, server_id)
-    port_ids = [each.port_id for each in server.interfaces]
+    ports, gone = [], []
+    for each in server.interfaces:
+        try:
+            ports.append(port_record(connection, each.port_id))
+        except NoSuchResource:
+            if server.launched_us is None:
+                raise
+            gone.append(each.port_id)
     return Desired(
         server=server,
         flavor=flavor_record(connection, server.flavor),
-        ports=tuple(port_record(connection, each) for each in port_ids),
-        mtus=mtus_of(connection, port_ids),
+        ports=tuple(ports),
+        mtus=mtus_of(connection, [port.id for port in ports]),
+        gone_ports=tuple(gone),
     )
 
 

@@ -60,13 +60,16 @@ class Chosen:
 class HostDriver:
     """
     :param observe: told what guests do by themselves
+    :param unlinked: why guests here get no links, as it was when these were decided upon; empty: they may get some.  A
+        libvirt that has come since is not taken: its guests would have none
     """
 
     _resources: Resources
     _own_node: Callable[[], Awaitable[str]]
     _observe: Callable[[Seen], None]
-    _choosing: Deferred[Chosen] | None = field(init=False, default=None)
-    _starting: Deferred[None] | None = field(init=False, default=None)
+    _unlinked: str = ""
+    _choosing: Deferred[_Outcome] | None = field(init=False, default=None)
+    _starting: Deferred[_Outcome] | None = field(init=False, default=None)
 
     @property
     def folder(self) -> Path:
@@ -76,7 +79,7 @@ class HostDriver:
     async def chosen(self) -> Chosen:
         """The same each time."""
         if self._choosing is None:
-            self._choosing = Deferred.fromCoroutine(self._choose())
+            self._choosing = _kept(Deferred.fromCoroutine(self._choose()))
         try:
             chosen: Chosen = await _follow(self._choosing)
         except BaseException:
@@ -94,7 +97,7 @@ class HostDriver:
         if chosen.driver is None:
             raise NoDriver(chosen.words, "See [compute] in the settings")
         if self._starting is None:
-            self._starting = chosen.driver.start(self._observe)
+            self._starting = _kept(chosen.driver.start(self._observe))
         try:
             await _follow(self._starting)
         except BaseException:
@@ -109,7 +112,7 @@ class HostDriver:
             return succeed(None)
         return Deferred.fromCoroutine(self._stop(starting))
 
-    async def _stop(self, starting: Deferred[None]) -> None:
+    async def _stop(self, starting: Deferred[_Outcome]) -> None:
         chosen = await self.chosen()
         await _follow(starting)
         if chosen.driver is not None:
@@ -133,6 +136,8 @@ class HostDriver:
         lent = self._resources.extra.get(LENT)
         if lent is None or not lent.listens():
             return self._simulated("no libvirt answers" + (f" at {lent.uri}" if lent is not None else ""))
+        if self._unlinked:
+            return self._simulated(f"no libvirt answered at {lent.uri} when cloudd started: start it again")
         chosen = self._libvirt()
         return chosen if chosen.driver is not None else self._simulated(chosen.words)
 
@@ -159,16 +164,25 @@ class HostDriver:
         return Chosen(driver)
 
 
-def _follow(work: Deferred[Any]) -> Deferred[Any]:
-    """Fires as ``work`` does, whoever else waits for it."""
+@frozen
+class _Outcome:
+    """What has come of a piece of work: a value, or a ``Failure``, which nobody has heard yet."""
+
+    result: Any
+
+
+def _kept(work: Deferred[Any]) -> Deferred[_Outcome]:
+    """``work``, for several to follow: a failure is not used up by the first of them."""
+    return work.addBoth(_Outcome)
+
+
+def _follow(kept: Deferred[_Outcome]) -> Deferred[Any]:
+    """Fires as that work does, whoever else waits for it."""
     followed: Deferred[Any] = Deferred()
 
-    def give(result: Any) -> Any:
-        followed.callback(result)
-        return result
+    def give(outcome: _Outcome) -> _Outcome:
+        followed.callback(outcome.result)  # a failure is one here
+        return outcome
 
-    def fail(failure: Any) -> None:
-        followed.errback(failure)
-
-    work.addCallbacks(give, fail)
+    kept.addCallback(give)
     return followed

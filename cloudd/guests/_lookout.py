@@ -28,6 +28,7 @@ from cloudd.compute import (
     SNAPSHOT,
     Doing,
     OnHost,
+    Server,
     State,
     Wanted,
     change_server,
@@ -48,6 +49,7 @@ FORMS: Final = (
     PLACE, BUILD, DELETE, POWER, REBUILD, RESIZE, CONFIRM_RESIZE, REVERT_RESIZE, SNAPSHOT, ATTACH, DETACH,
 )  # fmt: skip
 LOST_US: Final = 60_000_000  # without a task for so long nobody comes any more
+_RESIZING: Final = frozenset({Doing.RESIZE_PREP, Doing.RESIZE_FINISH, Doing.RESIZE_REVERTING})
 _DOING: Final = {"start": Doing.POWERING_ON, "stop": Doing.POWERING_OFF}
 
 
@@ -150,8 +152,22 @@ def settle_lost(connection: Connection, node_id: str, server_ids: Sequence[str],
         if record.state is State.BUILDING:
             fail(connection, server_id, 500, f"{words}: delete it and make another one.")
             continue
+        if record.flavor_before is not None and record.doing in _RESIZING:
+            ordered += _order_revert(connection, node_id, record)
+            continue
+        if record.flavor_before is not None and record.doing is Doing.RESIZE_CONFIRMING:
+            fail(connection, server_id, 500, f"{words}: try again.", state=State.RESIZED)
+            continue
         fail(connection, server_id, 500, f"{words}: try again.", **observed(record, seen.get(server_id)))
     return ordered
+
+
+def _order_revert(connection: Connection, node_id: str, record: Server) -> int:
+    """Nobody knows which size the guest has by now, and two are claimed for it: it gets the one that it had."""
+    change_server(connection, record.id, task_state=Doing.RESIZE_REVERTING.value)
+    payload = {"server_id": record.id}
+    submit(connection, REVERT_RESIZE, payload, project_id=record.project_id, resource=record.id, node_id=node_id)
+    return 1
 
 
 def order_delete(connection: Connection, node_id: str, server_ids: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -53,6 +53,23 @@ class ImageSource(Protocol):
         :return: None: guests of this host have no use for it
         :raises ImageError: it has no data, or none that a guest can boot from
         """
+
+    async def hold(self, server_id: str, files: Collection[CachedImage]) -> None:
+        """
+        A server needs these until ``release``: its image, and kernel and ramdisk, which its disk does not name.
+
+        :raises OSError: that cannot be written
+        """
+
+    async def held(self, server_id: str) -> Sequence[CachedImage] | None:
+        """
+        What it needs, in order, also when the image is deleted; empty: nobody has said it.
+
+        :return: None: guests of this host have no use for it
+        """
+
+    async def release(self, server_id: str) -> None:
+        """It is not here any more; safe to call again."""
 
 
 class ConfigDrives(Protocol):
@@ -113,6 +130,15 @@ class NoImageFiles:
     async def get(self, image: Image) -> CachedImage | None:
         return None
 
+    async def hold(self, server_id: str, files: Collection[CachedImage]) -> None:
+        """There is nothing to keep."""
+
+    async def held(self, server_id: str) -> Sequence[CachedImage] | None:
+        return None
+
+    async def release(self, server_id: str) -> None:
+        """Likewise."""
+
 
 @frozen
 class NoConfigDrives:
@@ -162,12 +188,21 @@ def as_operator(server: Server) -> Access:
     return _access(server, ("admin", "member", "reader"))
 
 
+def as_owner(image: Image) -> Access:
+    """The rights of the project whose image that is: what it names need not be for everybody, but for this project."""
+    return _access_of("", image.project_id, ("member", "reader"))
+
+
 def _access(server: Server, roles: tuple[str, ...]) -> Access:
+    return _access_of(server.user_id, server.project_id, roles)
+
+
+def _access_of(user_id: str, project_id: str | None, roles: tuple[str, ...]) -> Access:
     return Access(
-        user_id=server.user_id,
+        user_id=user_id,
         user_name="",
         user_domain_id="",
         user_domain_name="",
-        project_id=server.project_id,
+        project_id=project_id,
         roles=tuple(RoleRef(name, name) for name in roles),
     )

@@ -13,7 +13,7 @@ from cloudd.interfaces.servers import DriverError, HostAway, IServerDriver, NoSu
 from cloudd.tasks import Fields, Kind, Step, Task, TaskFailed
 
 from ._means import Means
-from ._work import RETRY, Work
+from ._work import RETRY, Work, silence_s
 
 
 @frozen
@@ -52,16 +52,21 @@ class PowerWork(Work):
         told = await self.desired(task)
         if verb in STARTING:
             await self.means.plugging.plug(told.port_ids)  # after a restart of the host they may not be there
-        await self._do(await self.means.driver(), told.server.id, verb, soft=bool(task.payload.get("soft")))
+        driver = await self.means.driver()
+        if verb in STARTING:
+            for port_id in told.gone_ports:  # its tap is gone too, and no guest starts without
+                await driver.detach_interface(told.server.id, port_id)
+        await self._do(driver, task, verb)
         outcome = OUTCOMES[verb]
         await self._named(verb).settle(task, outcome.state, outcome.power, wanted=outcome.wanted.value)
         return None
 
-    async def _do(self, driver: IServerDriver, server_id: str, verb: str, *, soft: bool) -> None:
+    async def _do(self, driver: IServerDriver, task: Task, verb: str) -> None:
+        server_id = self.server_id(task)
         if verb == "stop":
-            await driver.power_off(server_id, self.means.patience_s)
+            await driver.power_off(server_id, self.patience_s(task))
         elif verb == "reboot":
-            await self._reboot(driver, server_id, soft=soft)
+            await self._reboot(driver, task, server_id)
         elif verb in STARTING:
             await driver.power_on(server_id)
         elif verb == "pause":
@@ -71,10 +76,10 @@ class PowerWork(Work):
         else:
             await driver.suspend(server_id)
 
-    async def _reboot(self, driver: IServerDriver, server_id: str, *, soft: bool) -> None:
-        if soft:
+    async def _reboot(self, driver: IServerDriver, task: Task, server_id: str) -> None:
+        if task.payload.get("soft"):
             try:
-                await driver.reboot(server_id, True, self.means.patience_s)
+                await driver.reboot(server_id, True, self.patience_s(task))
                 return
             except (HostAway, NoSuchGuest):
                 raise
@@ -105,4 +110,4 @@ def power_kind(means: Means) -> Kind:
     """On that host."""
     work = PowerWork(means, "")
     step: Any = work.step(work.power)
-    return Kind(form=POWER, steps=(Step("power", step),), retry=RETRY, undo=work.undo)
+    return Kind(form=POWER, steps=(Step("power", step),), retry=RETRY, silence_s=silence_s(means), undo=work.undo)

@@ -30,7 +30,7 @@ class Rebuild(Work):
             return None
         await self.begin(task)
         told = await self.desired(task)
-        guest = await self.guest(told)
+        guest = await self.guest(told, anew=True)
         driver = await self.means.driver()
         try:
             await driver.power_off(guest.id, 0)

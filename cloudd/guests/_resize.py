@@ -34,7 +34,7 @@ from cloudd.tasks import Fields, Kind, Step, Task
 
 from ._desired import Desired
 from ._means import Means
-from ._work import RETRY, Work, observed
+from ._work import RETRY, Work, observed, silence_s
 
 RESIZE_EVENT: Final = "compute_resize_instance"
 CONFIRM_EVENT: Final = "compute_confirm_resize"
@@ -52,11 +52,11 @@ class Sizing(Work):
         found: Flavor = await self.means.database.read(flavor_record, server.flavor_before)
         return found
 
-    async def put(self, told: Desired, flavor: Flavor, disk_gib: int, *, runs: bool) -> None:
+    async def put(self, task: Task, told: Desired, flavor: Flavor, disk_gib: int, *, runs: bool) -> None:
         """Define it anew with that flavor, and start it where it is to run."""
         guest = await self.guest(evolve(told, flavor=flavor), disk_gib=disk_gib)
         driver = await self.means.driver()
-        await driver.power_off(guest.id, self.means.patience_s if runs else 0)
+        await driver.power_off(guest.id, self.patience_s(task) if runs else 0)
         await driver.define(guest)
         if runs:
             await driver.power_on(guest.id)
@@ -85,7 +85,7 @@ class Resize(Sizing):
                 "A disk cannot be made smaller: take a flavor with a bigger one",
             )
         runs = self._runs(task)
-        await self.put(told, told.flavor, before.disk_gib, runs=runs)
+        await self.put(task, told, told.flavor, before.disk_gib, runs=runs)
         await self.settle(task, State.RESIZED, _power(runs=runs), progress=100)
         return None
 
@@ -97,7 +97,7 @@ class Resize(Sizing):
         """The flavor that it had."""
         told, before = await self.desired(task), await self.before(server)
         if before is not None:
-            await self.put(told, before, before.disk_gib, runs=self._runs(task))
+            await self.put(task, told, before, before.disk_gib, runs=self._runs(task))
         return observed(server, await self.seen(server.id))
 
     def write_back(self, connection: Connection, task: Task, server: Server) -> None:
@@ -151,7 +151,7 @@ class Revert(Sizing):
             await task.save({**task.state, "runs": runs})
         runs = bool(task.state["runs"])
         if before is not None:
-            await self.put(told, before, before.disk_gib, runs=runs)
+            await self.put(task, told, before, before.disk_gib, runs=runs)
         state, wanted = (State.ACTIVE, Wanted.RUNNING) if runs else (State.STOPPED, Wanted.STOPPED)
         server, power = told.server, _power(runs=runs)
         await self.last_write(
@@ -178,9 +178,21 @@ def resize_kinds(means: Means) -> tuple[Kind, ...]:
     """On that host."""
     resize, confirm, revert = Resize(means, RESIZE_EVENT), Confirm(means, CONFIRM_EVENT), Revert(means, REVERT_EVENT)
     return (
-        Kind(form=RESIZE, steps=(Step("resize", resize.step(resize.resize)),), retry=RETRY, undo=resize.undo),
+        Kind(
+            form=RESIZE,
+            steps=(Step("resize", resize.step(resize.resize)),),
+            retry=RETRY,
+            silence_s=silence_s(means),
+            undo=resize.undo,
+        ),
         Kind(
             form=CONFIRM_RESIZE, steps=(Step("confirm", confirm.step(confirm.confirm)),), retry=RETRY, undo=confirm.undo
         ),
-        Kind(form=REVERT_RESIZE, steps=(Step("revert", revert.step(revert.revert)),), retry=RETRY, undo=revert.undo),
+        Kind(
+            form=REVERT_RESIZE,
+            steps=(Step("revert", revert.step(revert.revert)),),
+            retry=RETRY,
+            silence_s=silence_s(means),
+            undo=revert.undo,
+        ),
     )

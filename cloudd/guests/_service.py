@@ -8,7 +8,7 @@ change by themselves at once.  In other workers it only knows the kinds of tasks
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define, field
@@ -34,7 +34,7 @@ from ._lookout import (
     sight_of,
     wanted_changes,
 )
-from ._means import ConfigDrives, ImageSource, Means, NoConfigDrives, NoDataPlane, NoImageFiles, Plugging
+from ._means import CachedImage, ConfigDrives, ImageSource, Means, NoConfigDrives, NoDataPlane, NoImageFiles, Plugging
 from ._stored import StoredImages, StoredSnapshots
 
 LOOK_S: Final = 60.0
@@ -56,6 +56,7 @@ class Guests:
     :param plugging: None: guests here have no links
     :param image_files: None: files beside the guests
     :param drives: None: there are none
+    :param unlinked: what ``without_links`` said when ``plugging`` was chosen
     :ivar driver: what runs servers here
     """
 
@@ -68,6 +69,7 @@ class Guests:
     _plugging: Plugging | None = None
     _image_files: ImageSource | None = None
     _drives: ConfigDrives | None = None
+    _unlinked: str = ""
     driver: HostDriver = field(init=False)
     _node_id: str = field(init=False, default="")
     _leads: bool = field(init=False, default=False)
@@ -80,7 +82,7 @@ class Guests:
     _sight: Sight = field(init=False, factory=Sight)
 
     def __attrs_post_init__(self) -> None:
-        self.driver = HostDriver(self._resources, self._node, self._note)
+        self.driver = HostDriver(self._resources, self._node, self._note, self._unlinked)
 
     async def _node(self) -> str:
         """Id of this node, which it keeps; a build asks for it several times."""
@@ -305,8 +307,20 @@ class _Chosen:
     _none: ImageSource = field(init=False, factory=NoImageFiles)
 
     async def get(self, image: Any) -> Any:
+        return await (await self._chosen()).get(image)
+
+    async def hold(self, server_id: str, files: Collection[CachedImage]) -> None:
+        await (await self._chosen()).hold(server_id, files)
+
+    async def held(self, server_id: str) -> Sequence[CachedImage] | None:
+        return await (await self._chosen()).held(server_id)
+
+    async def release(self, server_id: str) -> None:
+        await (await self._chosen()).release(server_id)
+
+    async def _chosen(self) -> ImageSource:
         driver = await self._driver.ready()
-        return await (self._none if driver.name == "simulated" else self._files).get(image)
+        return self._none if driver.name == "simulated" else self._files
 
 
 def _tell_of_end(result: Any, waiting: Deferred[None]) -> Any:

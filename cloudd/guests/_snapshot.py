@@ -57,10 +57,14 @@ class Snapshot(Work):
 
     async def back(self, task: Task, server: Server) -> Mapping[str, Any]:
         """No image comes of it."""
-        await self.means.snapshots.drop(task.payload["image_id"])
-        await self._drop_file(task)
+        await self.leave(task)
         seen = observed(server, await self.seen(server.id))
         return {"state": server.state, "power": seen["power"]}
+
+    async def leave(self, task: Task) -> None:
+        """An image that waits for its data still gets none any more."""
+        await self.means.snapshots.drop(task.payload["image_id"])
+        await self._drop_file(task)
 
     async def _drop_file(self, task: Task) -> None:
         await self.means.threads.run(self._file(task).unlink, missing_ok=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -79,6 +80,16 @@ class StoredImages:
         finally:
             turn.release()
         return StoredFile(file, "qcow2" if image.disk_format == "qcow2" else "raw")
+
+    async def hold(self, server_id: str, files: Collection[Any]) -> None:
+        """All files stay."""
+
+    async def held(self, server_id: str) -> list[Any]:
+        """That is not kept here."""
+        return []
+
+    async def release(self, server_id: str) -> None:
+        """Likewise."""
 
     async def _fetch(self, image: Image, file: Path) -> None:
         try:

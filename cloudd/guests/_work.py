@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Final, NoReturn
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 from sqlalchemy import Connection
 from twisted.logger import Logger
 
@@ -31,16 +31,22 @@ from cloudd.compute import (
     read_server,
     settle,
 )
-from cloudd.image import Image, ImageError
+from cloudd.image import Image, ImageError, NoSuchImage
 from cloudd.interfaces.servers import DriverError, Guest, HostAway, Power, Seen
 from cloudd.network import NetworkError
 from cloudd.tasks import Fields, Retry, Task, TaskFailed
 
 from ._desired import Desired, Files, desired, guest_of
-from ._means import Means, as_operator
+from ._means import CachedImage, Means, as_operator, as_owner
 
 #: A host that is away is asked again for some two minutes.
 RETRY: Final = Retry(attempts=12, first_s=0.5, longest_s=15.0)
+
+
+def silence_s(means: Means) -> float:
+    """What may wait for a guest to shut down is not taken for dead before that is over."""
+    return means.patience_s + 600.0
+
 
 TENANTS = (NetworkError, ImageError, ComputeError)
 
@@ -152,8 +158,12 @@ class Work:
         return run
 
     async def _ended(self, task: Task) -> Fields:
+        await self.leave(task)
         await self.clear(self.server_id(task), task.state.get("ports", []))
         return {"gone": True}
+
+    async def leave(self, task: Task) -> None:
+        """The server goes: what this task has made besides goes too; safe to call again."""
 
     async def _is_going(self, task: Task) -> bool:
         return is_going(await self.means.database.read(read_server, self.server_id(task)))
@@ -169,6 +179,7 @@ class Work:
         known = await self.means.database.read(_port_ids, server_id)
         await self.means.plugging.unplug(sorted({*port_ids, *known}))
         await self.means.drives.remove(server_id)
+        await self.means.image_files.release(server_id)
 
     # ---- what steps share
 
@@ -186,31 +197,61 @@ class Work:
             raise Going
         return told
 
-    async def guest(self, told: Desired, *, with_image: bool = True, disk_gib: int = 0) -> Guest:
-        """What it is to be, with taps and files that are there when this fires."""
+    async def guest(self, told: Desired, *, anew: bool = False, disk_gib: int = 0) -> Guest:
+        """
+        What it is to be, with taps and files that are there when this fires.
+
+        :param anew: its disk is to be made; else it stays, and its image may be deleted by now
+        """
         taps = await self.means.plugging.plug(told.port_ids)
-        image = await self._image(told) if with_image or not (disk_gib or told.flavor.disk_gib) else None
-        files = await self._files(told, image if with_image else None)
-        return guest_of(told, image, files, taps, disk_gib)
-
-    async def _image(self, told: Desired) -> Image | None:
-        server = told.server
-        return None if server.image_id is None else await self.means.images.get(as_operator(server), server.image_id)
-
-    async def _files(self, told: Desired, image: Image | None) -> Files:
+        image = await self._image(told, anew=anew)
         drive = await self.means.drives.make(told.server, told.ports) if told.server.config_drive else None
-        if image is None:
-            return Files(config_drive=drive)
+        if image is not None:
+            files = await self._files(told.server.id, image)
+        else:
+            files = Files() if told.server.image_id is None else await self._files_of_before(told.server)
+        return guest_of(told, image, evolve(files, config_drive=drive), taps, disk_gib)
+
+    async def _image(self, told: Desired, *, anew: bool) -> Image | None:
+        """None: it has none, or had."""
+        server = told.server
+        if server.image_id is None:
+            return None
+        try:
+            return await self.means.images.get(as_operator(server), server.image_id)
+        except NoSuchImage:
+            if anew:
+                raise
+            return None
+
+    async def _files(self, server_id: str, image: Image) -> Files:
         disk = await self.means.image_files.get(image)
         if disk is None:
-            return Files(config_drive=drive)
-        more = {}
+            return Files()
+        parts: dict[str, CachedImage] = {}
         for name, key in (("kernel", "kernel_id"), ("initrd", "ramdisk_id")):
             if image_id := image.properties.get(key):
-                part = await self.means.images.get(as_operator(told.server), image_id)
+                # Anybody may write any id there: what the image's own project may not read is not for its guests.
+                part = await self.means.images.get(as_owner(image), image_id)
                 found = await self.means.image_files.get(part)
-                more[name] = None if found is None else found.path
-        return Files(image=disk.path, image_format=disk.format, config_drive=drive, **more)
+                if found is not None:
+                    parts[name] = found
+        await self.means.image_files.hold(server_id, [disk, *parts.values()])
+        paths = {name: part.path for name, part in parts.items()}
+        return Files(image=disk.path, image_format=disk.format, **paths)
+
+    async def _files_of_before(self, server: Server) -> Files:
+        """
+        Its image is deleted, and its disk lies above the file still.
+
+        :raises NoSuchImage: nobody knows the file, or how its kernel was to be started
+        """
+        held = await self.means.image_files.held(server.id)
+        if held is None:
+            return Files()
+        if len(held) != 1:
+            raise NoSuchImage(server.image_id or "")
+        return Files(image=held[0].path, image_format=held[0].format)
 
     async def seen(self, server_id: str) -> Seen | None:
         """As it is now; None: this host has no guest for it."""
@@ -241,9 +282,19 @@ class Work:
         note_event(connection, server.id, task.request_id, self.event, host=server.host, result=EVENT_SUCCESS)
 
     async def begin(self, task: Task) -> None:
-        """Note that it has begun, once."""
+        """Note that it has begun, and when, once."""
         if not task.state:
-            await task.write(self._begun, task, state={"begun": True})
+            await task.write(self._begun, task, state={"begun": self.means.reactor.seconds()})
+
+    def patience_s(self, task: Task) -> float:
+        """
+        How long its guest may still take that was asked to shut down: one that was begun again, after an upgrade or
+        a kill, does not wait from the beginning.
+        """
+        most = self.means.patience_s
+        now: float = self.means.reactor.seconds()
+        begun: float = task.state.get("begun", now)
+        return max(0.0, min(most, begun + most - now))
 
     def _begun(self, connection: Connection, task: Task) -> None:
         server = staying(connection, self.server_id(task))
@@ -257,7 +308,7 @@ class Work:
             return None
         server = await self.means.database.read(read_server, self.server_id(task))
         if is_going(server):
-            await self.clear(server.id, task.state.get("ports", []))
+            await self._ended(task)
             return None
         values = await self._back(task, server)
         await task.write(self._undone, task, values, state={**task.state, "undone": True})

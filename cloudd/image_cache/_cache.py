@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, DeferredSemaphore
@@ -26,7 +26,7 @@ from storage import DataDamaged, IObjectStore, IReading, NoSuchContainer, NoSuch
 from ._copying import Copy, no_room
 from ._errors import ImageCacheError, ImageDamaged, ImageNotHere, NoRoomForImage, UnfitImage
 from ._folder import Entry, Limits, clear_partial, entries, free_bytes, prune, want
-from ._holding import held, hold, release
+from ._holding import held, held_by, hold, release
 from ._sharing import Shared
 
 FOLDER: Final = "images-cache"
@@ -55,6 +55,14 @@ class CachedImage:
 
     path: Path
     format: str
+
+
+class HasPath(Protocol):
+    """A file of this cache, as whoever asked for it calls it."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
 
 
 async def _nothing() -> Collection[Path]:
@@ -105,13 +113,23 @@ class ImageCache:
             await self._want(cached.path, image)
         return cached
 
-    async def hold(self, server_id: str, files: Collection[CachedImage]) -> None:
+    async def hold(self, server_id: str, files: Collection[HasPath]) -> None:
         """
-        A server of this host needs these for as long as it is here: kernels and ramdisks, which its disk does not name.
+        A server of this host needs these for as long as it is here: its image, and kernel and ramdisk, which its disk
+        does not name.
 
         :raises OSError: that cannot be written
         """
         await self._resources.threads.run(hold, self._folder, server_id, [each.path for each in files])
+
+    async def held(self, server_id: str) -> list[CachedImage]:
+        """
+        What a server was said to need, in that order, whatever has become of the images; none: nothing was said.
+
+        :raises OSError: that cannot be read
+        """
+        files = await self._resources.threads.run(held_by, self._folder, server_id)
+        return [CachedImage(each, each.suffix.removeprefix(".")) for each in files]
 
     async def release(self, server_id: str) -> None:
         """It is not here any more; safe to call again."""

@@ -1,6 +1,6 @@
 # -*- test-case-name: tests.image_cache.test_holding -*-
 """
-Which files servers of this host need besides what their disks name: kernels and ramdisks.  All of this blocks.
+Which files servers of this host need: images, which their disks name too, kernels and ramdisks.  All of this blocks.
 
 ``FOLDER/held/<server id>`` has names of files of the cache, one a line.  It is written whole, and goes with the server.
 """
@@ -45,6 +45,20 @@ def hold(folder: Path, server_id: str, files: Iterable[Path]) -> None:
 def release(folder: Path, server_id: str) -> None:
     """It needs none any more; safe to call again."""
     _place(folder, server_id).unlink(missing_ok=True)
+
+
+def held_by(folder: Path, server_id: str) -> list[Path]:
+    """
+    What a server was said to need, in that order; none where nothing was said of it, or where one is there no more.
+
+    :raises OSError: that cannot be read
+    """
+    try:
+        names = _place(folder, server_id).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    files = [folder / name for name in names]
+    return files if all(each.exists() for each in files) else []
 
 
 def held(folder: Path) -> set[Path]:

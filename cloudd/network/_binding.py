@@ -47,14 +47,20 @@ def bind_port(connection: Connection, port_id: str, device_id: str, device_owner
     return bound
 
 
-def unbind_port(connection: Connection, port_id: str, device_id: str) -> None:
-    """That device has it no more; of one that is gone or another device's nothing is changed."""
+def unbind_port(connection: Connection, port_id: str, device_id: str, *, is_last: bool = False) -> None:
+    """
+    That device has it no more; of one that is gone or another device's nothing is changed.
+
+    :param is_last: no other device has it, whatever its project has written there since: no host has it either
+    """
     try:
         before = port_record(connection, port_id)
     except NoSuchResource:
         return
     if before.device_id == device_id:
         change(connection, PORT, before, evolve(before, device_id="", device_owner="", host="", status=DOWN))
+    elif is_last and before.host:
+        change(connection, PORT, before, evolve(before, host="", status=DOWN))
 
 
 def forget_port(connection: Connection, port_id: str) -> None:

@@ -289,7 +289,7 @@ class NetworkAgent:
             return
         await self._thread.run(plane.take_turn)
         try:
-            update = await self._read(view, wishes)
+            update = await self._read(view, plane, wishes)
             await self._bring(view, plane, update, wishes)
         finally:
             await self._thread.run(plane.give_turn)
@@ -302,11 +302,12 @@ class NetworkAgent:
         view.records.position = newest
         return False
 
-    async def _read(self, view: View, wishes: _Wishes) -> Update | None:
+    async def _read(self, view: View, plane: Plane, wishes: _Wishes) -> Update | None:
         """What is to be different; ``None``: all of it."""
         part, whole = await self._read_part(view, wishes)
         if whole:
             self._without_dhcp.clear()
+            view.keep_off(await self._thread.run(plane.neighbourhood))
         update = view.take(part, whole)
         self._is_read = True
         if lacking := view.records.without_server() - self._without_dhcp:

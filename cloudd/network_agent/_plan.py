@@ -5,12 +5,17 @@ What a host's network is to be, from the records of its ports.  Pure.
 ``Planner`` keeps what it gave last and gives the difference, so that a change of one port costs that port.  A port that
 cannot be had on this host is left out, with the cause, and does not stop the others; nor does a rule that cannot be.
 
+**What is the host's own** is no port's, neither as its address nor as its gateway.  Routes of ports are in the host's
+one table, and more exact than others: a tenant with a subnet of the network that the host is on (its database, another
+node, its router) would get what the host and all its guests send there.
+
 An address may be on one port of a host, as one host has one table of routes.  Of two that want it the one that has it
 keeps it; after a restart that is the one which is active.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
@@ -38,6 +43,15 @@ IPV6: Final = 6
 _SELF_GIVEN: Final = frozenset({"slaac", "dhcpv6-stateless"})
 
 
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: Of the host itself, of one link, of many, of nobody: RFC 6890, and for multicast RFC 5771 and 4291.
+NOBODYS: Final[tuple[IPNetwork, ...]] = tuple(
+    ipaddress.ip_network(each)
+    for each in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8")
+)
+
+
 @frozen
 class Left:
     """Why a port is not on this host, or not as its records say."""
@@ -52,6 +66,7 @@ class Left:
 @define
 class Planner:
     """
+    :ivar hosts_own: what this host has itself or reaches directly
     :ivar ports: as they were given last
     :ivar left_out: ports that cannot be had here -> why
     :ivar less: ports and groups that are here with less than their records say -> why
@@ -61,6 +76,7 @@ class Planner:
 
     _prefix: str
     _metadata: Metadata | None = None
+    hosts_own: tuple[IPNetwork, ...] = field(init=False, default=())
     ports: dict[str, Port] = field(init=False, factory=dict)
     left_out: dict[str, Left] = field(init=False, factory=dict)
     less: dict[str, Left] = field(init=False, factory=dict)
@@ -135,11 +151,26 @@ class Planner:
         if other := self._taps.get(self.tap(port.id)):
             raise BadPlan("id", f"its tap {self.tap(port.id)} is that of port {other}", "Make one of them again")
         for fixed in port.fixed_ips:
+            for address in filter(None, (fixed.address, fixed.on_tap)):
+                self._check_nobodys(address)
             if other := self._owners.get(fixed.address):
                 raise BadPlan(
                     "fixed_ips",
                     f"{fixed.address} is that of port {other} on this host, of another network",
                     "Put one of their servers on another host, or give it another address",
+                )
+
+    def _check_nobodys(self, address: str) -> None:
+        """
+        :raises BadPlan: it is the host's own
+        """
+        parsed = ipaddress.ip_address(address)
+        for network in (*self.hosts_own, *NOBODYS):
+            if parsed in network:
+                raise BadPlan(
+                    "fixed_ips",
+                    f"{address} is in {network}, which is this host's own network or nobody's",
+                    "Give the subnet another range, or put the server on a host that is not on that network",
                 )
 
     def _change_groups(self, records: Records, group_ids: Collection[str]) -> tuple[list[Group], set[str]]:

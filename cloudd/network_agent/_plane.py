@@ -74,6 +74,14 @@ class Plane:
         if turn is not None:
             os.close(turn)
 
+    def neighbourhood(self) -> frozenset[str]:
+        """
+        What the host has itself or reaches directly: addresses with the lengths of their prefixes.
+
+        :raises NetError:
+        """
+        return self._network.neighbourhood()
+
     def apply(self, plan: Plan) -> Outcome:
         """
         Look at everything and bring it to ``plan``.

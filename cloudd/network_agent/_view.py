@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Collection, Mapping
 
 from attrs import define, evolve, field
 
@@ -35,6 +36,14 @@ class View:
 
     def __attrs_post_init__(self) -> None:
         self.planner = Planner(self._prefix, self._metadata)
+
+    def keep_off(self, neighbourhood: Collection[str]) -> None:
+        """
+        The host itself is there, so no port may be; what is taken from then on heeds it.
+
+        :param neighbourhood: addresses with the lengths of their prefixes
+        """
+        self.planner.hosts_own = tuple(ipaddress.ip_network(each, strict=False) for each in sorted(neighbourhood))
 
     def take(self, part: Part, whole: bool) -> Update:
         """

@@ -132,6 +132,8 @@ class Kind:
     :param permanent: errors after which trying again would not help, besides ``TaskFailed``
     :param silence_s: a step that neither saves nor ends for so long is cut off, and tried again like one that failed
     :param share: of the places for tasks on a host, how much those of this kind may have at one time; one at least
+    :param keep_s: those that are done are forgotten after so long; None: after ``[tasks] keep_s``, like others.  For
+        results that somebody waits for, which are large or nobody else's business
     :param undo: runs before a task is ``failed``, from the state that was saved last, with the same rules as a step
     """
 
@@ -141,6 +143,7 @@ class Kind:
     permanent: tuple[type[Exception], ...] = ()
     silence_s: float = 600.0
     share: float = 1.0
+    keep_s: float | None = None
     undo: StepFunction | None = None
 
     @steps.validator

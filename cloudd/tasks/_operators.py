@@ -24,6 +24,7 @@ _table = tables.task
 _nodes = tables.node
 _c = _table.c
 
+LATELY_S = 3_600.0
 STATES = ("queued", "running", "done", "failed")
 
 
@@ -150,19 +151,30 @@ def fail_of_node(connection: Connection, node_id: str, cause: str) -> None:
     connection.execute(open_ones.values(**lost, updated_us=now_us()))
 
 
-def forget(connection: Connection, state: str, keep_s: float, limit: int) -> int:
-    """Delete the oldest tasks in a final state that have been in it for longer than ``keep_s``; gives how many."""
-    old = select(_c.id).where(_c.state == state, _c.updated_us < now_us() - int(keep_s * 1e6))
-    ids = list(connection.execute(old.order_by(_c.updated_us).limit(limit)).scalars())
+def forget(connection: Connection, state: str, keep_s: float, limit: int, kind: str = "") -> int:
+    """
+    Delete the oldest tasks in a final state that have been in it for longer than ``keep_s``.
+
+    :param kind: of that one alone, and of the last hour; empty: of all
+    :return: how many
+    """
+    ids = list(connection.execute(_old(state, keep_s, kind).order_by(_c.updated_us).limit(limit)).scalars())
     if ids:
         connection.execute(delete(_table).where(_c.id.in_(ids), _c.state == state))
     return len(ids)
 
 
-def has_old(connection: Connection, state: str, keep_s: float) -> bool:
+def has_old(connection: Connection, state: str, keep_s: float, kind: str = "") -> bool:
     """Whether ``forget`` would delete any: asked first, since a write waits for its turn."""
+    return connection.execute(_old(state, keep_s, kind).limit(1)).first() is not None
+
+
+def _old(state: str, keep_s: float, kind: str) -> Select[Any]:
     old = select(_c.id).where(_c.state == state, _c.updated_us < now_us() - int(keep_s * 1e6))
-    return connection.execute(old.limit(1)).first() is not None
+    if not kind:
+        return old
+    # Others' rows are read for it: so only those that have just become old.
+    return old.where(_c.kind == kind, _c.updated_us > now_us() - int((keep_s + LATELY_S) * 1e6))
 
 
 def _select() -> Select[Any]:

@@ -262,13 +262,14 @@ class Tasks:
         ):
             return
         try:
-            self._counts = await self._resources.database.read(_operators.counts)
+            counts = await self._resources.database.read(_operators.counts)
             full = [] if self._runner is None else self._runner.full
             self._overdue_s = await self._resources.database.read(_operators.overdue_s, self._here, full)
         except Exception as error:
             log.warn("tasks cannot be counted; it is tried again: {cause}", cause=str(error))
             return
-        self._counted = version
+        # Health and metrics tell the same from one moment to the next.
+        self._counts, self._counted = counts, version
         found = {(count.kind, count.state): count.number for count in self._counts}
         self._shown |= set(found)
         for kind, state in self._shown:
@@ -276,10 +277,11 @@ class Tasks:
 
     async def _forget(self) -> None:
         settings, database = self._resources.settings.tasks, self._resources.database
+        soon = [("done", kind.keep_s, name) for name, kind in self._kinds.items() if kind.keep_s is not None]
         try:
-            for state, keep_s in (("done", settings.keep_s), ("failed", settings.keep_failed_s)):
-                if await database.read(_operators.has_old, state, keep_s):
-                    await database.write(_operators.forget, state, keep_s, FORGOTTEN_AT_ONCE)
+            for state, keep_s, name in (*soon, ("done", settings.keep_s, ""), ("failed", settings.keep_failed_s, "")):
+                if await database.read(_operators.has_old, state, keep_s, name):
+                    await database.write(_operators.forget, state, keep_s, FORGOTTEN_AT_ONCE, name)
         except Exception as error:
             log.warn("old tasks could not be forgotten; it is tried again: {cause}", cause=str(error))
 

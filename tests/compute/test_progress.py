@@ -96,6 +96,34 @@ class StateTests(ProgressCase):
         self.assertGreater(released, 0)
         self.assertEqual(await read(were_deleted, [SERVER, "other"]), {SERVER})
 
+    async def test_gone_with_its_host(self) -> None:
+        """One whose host was removed leaves no port either, and a port of the tenant's is free again."""
+        for is_ours in (True, False):
+            port = Port(
+                id="", project_id=PROJECT, network_id=self.network_id, mac_address="", device_id=SERVER, host="h"
+            )
+            made = await self.write(create_port, member(), port, None, frozenset())
+            await self.write(add_interface, SERVER, Interface(port_id=made.id, position=0, is_ours=is_ours))
+        for _ in range(2):
+            await self.write(gone, SERVER)
+        self.assertEqual((await self.server()).state, State.DELETED)
+        read = self.database.read
+        self.assertEqual(await read(rows, tables.port, "id", "device_id", "host"), [(made.id, "", "")])
+        self.assertEqual(await read(rows, tables.server_interface, "port_id"), [])
+        self.assertEqual(await read(rows, tables.server_claim, "server_id"), [])
+
+    async def test_gone_when_a_port_names_another_device(self) -> None:
+        """Its project may write any device there; the host lets go of it all the same, unless another server has it."""
+        port = Port(id="", project_id=PROJECT, network_id=self.network_id, mac_address="", device_id="mine", host="h")
+        ports = [await self.write(create_port, member(), port, None, frozenset()) for _ in range(2)]
+        for made in ports:
+            await self.write(add_interface, SERVER, Interface(port_id=made.id, position=0, is_ours=False))
+        await self.write(place, "another")
+        await self.write(add_interface, "another", Interface(port_id=ports[1].id, position=0, is_ours=False))
+        await self.write(gone, SERVER)
+        found = dict(await self.database.read(rows, tables.port, "id", "host"))
+        self.assertEqual([found[made.id] for made in ports], ["", "h"])
+
     async def test_sizes(self) -> None:
         """A resize that is kept keeps the new claim; one that is taken back the old one, with its share."""
         await self.write(claim, SERVER, "resize", BIG)

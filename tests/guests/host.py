@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,13 +147,20 @@ class ImageRecords:
 
 @define(eq=False)
 class Kept:
-    """Data of images, as files of a folder."""
+    """
+    Data of images, as files of a folder.
+
+    :ivar then: done when one was kept
+    """
 
     _folder: Path
+    then: Callable[[], Awaitable[None]] | None = None
 
     async def keep(self, image_id: str, file: Path) -> None:
         self._folder.mkdir(exist_ok=True)
         (self._folder / image_id).write_bytes(file.read_bytes())
+        if self.then is not None:
+            await self.then()
 
     async def drop(self, image_id: str) -> None:
         (self._folder / image_id).unlink(missing_ok=True)

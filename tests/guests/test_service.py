@@ -11,7 +11,18 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
-from cloudd.compute import DELETE, POWER, Doing, State, Wanted, change_server, gone, read_server, servers_on
+from cloudd.compute import (
+    DELETE,
+    POWER,
+    REVERT_RESIZE,
+    Doing,
+    State,
+    Wanted,
+    change_server,
+    gone,
+    read_server,
+    servers_on,
+)
 from cloudd.daemon._hypervisor import LentHypervisor
 from cloudd.daemon._metrics import WorkerMetrics
 from cloudd.database import tables
@@ -41,12 +52,13 @@ class GuestsCase(TestCase):
         self.threads.pool.start()
         self.addCleanup(self.threads.pool.stop)
         self.poked = 0
+        self.unknown: Deferred[str] | None = None
         self.patch(_service, "AGAIN_S", 0.1)
         self.patch(_service, "LOOK_S", 0.2)
         await self.house.database.write(furnish)
 
     async def own_node(self) -> str:
-        return NODE
+        return NODE if self.unknown is None else await self.unknown
 
     async def own_name(self) -> str:
         return HOST
@@ -54,7 +66,7 @@ class GuestsCase(TestCase):
     def poke(self) -> None:
         self.poked += 1
 
-    def guests(self, role: str = "agent", lent: Any = None, **settings: Any) -> Guests:
+    def guests(self, role: str = "agent", lent: Any = None, unlinked: str = "", **settings: Any) -> Guests:
         resources = Resources(
             reactor=reactor,
             settings=Settings(state=self.state, compute=ComputeSettings(**{"driver": "simulated", **settings})),
@@ -70,7 +82,8 @@ class GuestsCase(TestCase):
             extra={} if lent is None else {"guests": lent},
         )
         store = MemoryStore()
-        found = Guests(resources, Images(resources, store), store, self.own_node, self.own_name, self.poke)
+        asked = self.own_node, self.own_name, self.poke
+        found = Guests(resources, Images(resources, store), store, *asked, unlinked=unlinked)
         self.addCleanup(found.rest)
         return found
 
@@ -129,6 +142,18 @@ class ReportTests(GuestsCase):
         for _ in range(20):
             await _soon()
         self.assertEqual((await self.house.database.read(host_row)).updated_us, row.updated_us)
+
+    async def test_all_hear_of_a_failure(self) -> None:
+        """Whoever waits for the driver while it cannot be chosen is told, and the next one finds it chosen."""
+        self.unknown = Deferred()
+        guests = self.guests(driver="auto")
+        waiting = [Deferred.fromCoroutine(guests.driver.ready()) for _ in range(3)]
+        self.unknown, unknown = None, self.unknown
+        assert unknown is not None
+        unknown.errback(NodeError("it is not known yet"))
+        for each in waiting:
+            await self.assertFailure(each, NodeError)
+        self.assertEqual((await guests.driver.ready()).name, "simulated")
 
     async def test_not_of_others(self) -> None:
         """A front worker looks at nothing."""
@@ -197,6 +222,15 @@ class ChoiceTests(GuestsCase):
         chosen = await self.guests(driver="auto", lent=lent).driver.chosen()
         assert chosen.driver is not None
         self.assertEqual((chosen.driver.name, "some are left" in chosen.words), ("simulated", True))
+
+    async def test_auto_with_a_libvirt_that_came_late(self) -> None:
+        """It was away when it was decided that guests here get no links, so it gets none."""
+        lent = LentHypervisor(reactor, "test:///default")
+        unlinked = "no libvirt answers, so servers are simulated here"
+        chosen = await self.guests(driver="auto", lent=lent, unlinked=unlinked).driver.chosen()
+        assert chosen.driver is not None
+        self.assertEqual(chosen.driver.name, "simulated")
+        self.assertIn("no libvirt answered at test:///default when cloudd started", chosen.words)
 
     async def test_libvirt_without_a_way(self) -> None:
         """It is no other driver then."""
@@ -274,6 +308,31 @@ class SightTests(GuestsCase):
         self.assertIn("ended without being finished", failed.fault.message)
         server = await self.until_state(State.ACTIVE)
         self.assertEqual((server.doing, server.fault is None), (None, False))
+
+    async def test_lost_resize(self) -> None:
+        """The size that it had is what it gets: two are claimed, and nobody knows which one its guest has."""
+        self.patch(_lookout, "LOST_US", -1)
+        guests = self.guests()
+        await self.running(guests, doing=Doing.RESIZE_PREP, flavor="big", flavor_before="small")
+        guests.lead()
+        self.assertEqual(await self.until(open_tasks), [(REVERT_RESIZE.name, NODE)])
+        server = await self.house.database.read(read_server, SERVER)
+        self.assertEqual((server.doing, server.fault), (Doing.RESIZE_REVERTING, None))
+
+    async def test_lost_confirmation(self) -> None:
+        """It can be confirmed again, or reverted."""
+        self.patch(_lookout, "LOST_US", -1)
+        guests = self.guests()
+        facts = {"state": State.RESIZED, "doing": Doing.RESIZE_CONFIRMING, "flavor": "big", "flavor_before": "small"}
+        await self.running(guests, **facts)
+        guests.lead()
+
+        def is_settled(connection: Connection) -> Any:
+            server = read_server(connection, SERVER)
+            return None if server.doing else server
+
+        server = await self.until(is_settled)
+        self.assertEqual((server.state, server.flavor_before), (State.RESIZED, "small"))
 
     async def test_somebody_is_at_it(self) -> None:
         """A task that is open is waited for."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve, field
 from sqlalchemy import Connection
 from twisted.internet import reactor
 from twisted.internet.defer import fail
@@ -16,6 +16,7 @@ from twisted.trial.unittest import TestCase
 from cloudd.compute import (
     ATTACH,
     BUILD,
+    CONFIRM_RESIZE,
     CONSOLE,
     DELETE,
     DETACH,
@@ -23,6 +24,7 @@ from cloudd.compute import (
     POWER,
     REBUILD,
     RESIZE,
+    REVERT_RESIZE,
     SNAPSHOT,
     Doing,
     Interface,
@@ -37,10 +39,11 @@ from cloudd.drivers import Failure, Play, crash, write_play
 from cloudd.guests import Means, guest_kinds
 from cloudd.guests._stored import StoredFile
 from cloudd.identity import Access
-from cloudd.image import Image
-from cloudd.interfaces.servers import DriverError, HostAway, Power
+from cloudd.image import Image, NoSuchImage
+from cloudd.image._policy import sees
+from cloudd.interfaces.servers import DriverError, DriverStopped, HostAway, Power
 from cloudd.network import Network as NetworkRecord
-from cloudd.network import Port, Subnet, bind_port, create_network, create_port, create_subnet, port_record
+from cloudd.network import Port, Subnet, bind_port, create_network, create_port, create_subnet, drop_port, port_record
 from tests.tasks.house import House
 from tests.tasks.world import Threads
 
@@ -64,17 +67,59 @@ class AwayAtFirst:
 
 
 @define(eq=False)
+class DeafAtFirst:
+    """
+    The driver, with a guest that does not hear, and a process that ends meanwhile.
+
+    :ivar patiences: with which it was asked
+    """
+
+    driver: Any
+    patiences: list[float] = field(init=False, factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.driver, name)
+
+    def power_off(self, server_id: str, patience_s: float) -> Any:
+        self.patiences.append(patience_s)
+        if len(self.patiences) < 3:
+            return fail(DriverStopped("it was stopped", "Make the call again"))
+        return self.driver.power_off(server_id, patience_s)
+
+
+@define(eq=False)
 class Booting:
-    """Images with a kernel, as files."""
+    """
+    Images with a kernel, as files.
+
+    :ivar others: those that are another project's, and private
+    """
 
     folder: Path
+    others: tuple[str, ...] = ()
+    gone: set[str] = field(init=False, factory=set)
+    holds: dict[str, list[Any]] = field(init=False, factory=dict)
 
     async def get(self, access_or_image: Any, image_id: str = "") -> Any:
         if isinstance(access_or_image, Access):
-            return self.record(image_id)
+            if image_id in self.gone:
+                raise NoSuchImage(image_id)
+            image = evolve(self.record(image_id), project_id="other" if image_id in self.others else PROJECT)
+            if not sees(access_or_image, image, is_member=False):
+                raise NoSuchImage(image_id)
+            return image
         file = self.folder / access_or_image.id
         file.write_bytes(b"\0" * 512)
         return StoredFile(file, "raw")
+
+    async def hold(self, server_id: str, files: Collection[Any]) -> None:
+        self.holds[server_id] = list(files)
+
+    async def held(self, server_id: str) -> list[Any]:
+        return self.holds.get(server_id, [])
+
+    async def release(self, server_id: str) -> None:
+        self.holds.pop(server_id, None)
 
     def record(self, image_id: str) -> Image:
         parts = {"kernel_id": "kernel", "ramdisk_id": "initrd", "os_command_line": "quiet"}
@@ -203,6 +248,23 @@ class BuildTests(StepsCase):
         await self.built()
         self.assertEqual(((await self.server()).state, driver.left), (State.ACTIVE, 0))
 
+    async def test_patience_is_one(self) -> None:
+        """A stop that is begun again, as by each upgrade, goes on waiting; it does not wait from the beginning."""
+        driver = DeafAtFirst(await self.host.ready_driver())
+
+        async def ready() -> Any:
+            return driver
+
+        means = self.host.means()
+        means.driver, means.patience_s = ready, 3600.0
+        self.work(means)
+        await self.built()
+        self.assertEqual((await self.order(POWER, Doing.POWERING_OFF, verb="stop"))["state"], "done")
+        first, second, third = driver.patiences
+        self.assertTrue(3600.0 >= first > second > third > 3000.0, driver.patiences)
+        kinds = {kind.form: kind for kind in guest_kinds(means)}
+        self.assertEqual([kinds[each].silence_s for each in (POWER, RESIZE, REVERT_RESIZE)], [4200.0] * 3)
+
     async def test_placed_elsewhere(self) -> None:
         """A build that comes too late touches nothing of what the other host has made."""
         self.work()
@@ -221,6 +283,58 @@ class BuildTests(StepsCase):
         record = self.record()
         self.assertEqual(record["kernel_arguments"], "quiet")
         self.assertEqual([Path(each).name for each in record["needs"]], ["image", "kernel", "initrd"])
+
+    async def test_kernel_stays(self) -> None:
+        """No disk names it, so the host is told that it is needed for as long as the server is there."""
+        booting = Booting(self.folder)
+        means = self.host.means()
+        means.images, means.image_files = booting, booting
+        self.work(means)
+        await self.built(image_id="image")
+        self.assertEqual([each.path.name for each in booting.holds[SERVER]], ["image", "kernel", "initrd"])
+        await self.order(DELETE, Doing.DELETING)
+        self.assertEqual(booting.holds, {})
+
+    async def test_resized_when_its_image_is_deleted(self) -> None:
+        """Its disk lies above the file still; only a new disk needs the image."""
+        booting = Booting(self.folder)
+        means = self.host.means()
+        means.images, means.image_files = booting, booting
+        self.work(means)
+        await self.built(image_id="plain")
+        booting.gone.add("plain")
+
+        def resized(connection: Connection) -> None:
+            change_server(connection, SERVER, flavor="big", flavor_before="small")
+            claim(connection, SERVER, "resize", BIG)
+
+        await self.write(resized)
+        self.assertEqual((await self.order(RESIZE, Doing.RESIZE_PREP, state="active"))["state"], "done")
+        self.assertEqual((await self.order(CONFIRM_RESIZE, Doing.RESIZE_CONFIRMING))["state"], "done")
+        record = self.record()
+        self.assertEqual((record["memory_mib"], [Path(each).name for each in record["needs"]]), (128, ["plain"]))
+        self.assertEqual((await self.order(REBUILD, Doing.REBUILDING, state="active"))["state"], "failed")
+
+    async def test_kernel_of_others(self) -> None:
+        """
+        An image may name any id as its kernel or ramdisk: another project's private image comes into no guest by that.
+        """
+        booting = Booting(self.folder, others=("initrd",))
+        means = self.host.means()
+        means.images, means.image_files = booting, booting
+        self.work(means)
+        await self.write(place, SERVER, image_id="image")
+        self.assertEqual((await self.order(BUILD))["state"], "failed")
+        self.assertIn("aborted: No image found with ID initrd", (await self.told())["fault"])
+
+    async def test_kernel_of_the_images_owner(self) -> None:
+        """What a public image names need be for its own project only."""
+        booting = Booting(self.folder, others=("image", "kernel", "initrd"))
+        means = self.host.means()
+        means.images, means.image_files = booting, booting
+        self.work(means)
+        await self.built(image_id="image")
+        self.assertEqual([Path(each).name for each in self.record()["needs"]], ["image", "kernel", "initrd"])
 
     async def test_guest(self) -> None:
         """It has the flavor's size, and its port's address and tap."""
@@ -333,6 +447,34 @@ class ActionTests(StepsCase):
         await self.order(SNAPSHOT, Doing.IMAGE_SNAPSHOT, image_id="image")
         server = await self.server()
         self.assertEqual((server.state, server.doing, list((self.folder / "kept").iterdir())), (State.ACTIVE, None, []))
+
+    async def test_snapshot_of_one_that_goes(self) -> None:
+        """The image that waits for its data goes with the server."""
+        await self.host.kept.keep("image", self.simulated / "guests" / SERVER / "guest.json")
+        await self.write(change_server, SERVER, wanted="deleted")
+        await self.order(SNAPSHOT, image_id="image")
+        self.assertEqual(list((self.folder / "kept").iterdir()), [])
+
+    async def test_deleted_while_a_snapshot_is_kept(self) -> None:
+        """The file of the copy, as large as the disk, does not stay on the host."""
+
+        async def delete() -> None:
+            await self.write(change_server, SERVER, wanted="deleted")
+
+        self.host.kept.then = delete
+        self.assertEqual((await self.order(SNAPSHOT, Doing.IMAGE_SNAPSHOT, image_id="image"))["state"], "done")
+        self.assertEqual(list((self.folder / "snapshots").iterdir()), [])
+
+    async def test_port_deleted_by_its_project(self) -> None:
+        """The server can be stopped, and started without it."""
+        (interface,) = (await self.server()).interfaces
+        await self.write(drop_port, member(), interface.port_id)
+        for verb, doing in (("stop", Doing.POWERING_OFF), ("start", Doing.POWERING_ON), ("reboot", Doing.REBOOTING)):
+            self.assertEqual((await self.order(POWER, doing, verb=verb))["state"], "done")
+        self.assertEqual(((await self.server()).state, self.record()["interfaces"]), (State.ACTIVE, {}))
+        self.assertEqual((await self.order(REBUILD, Doing.REBUILDING, state="active"))["state"], "done")
+        await self.order(DETACH, port_id=interface.port_id)
+        self.assertEqual((await self.server()).interfaces, ())
 
     async def test_failed_attachment(self) -> None:
         """The server has no such interface, and a port that was made for it goes."""

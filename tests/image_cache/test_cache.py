@@ -236,7 +236,9 @@ class CacheTests(ImageCase):
         await self.cache.hold("s1", [kernel])
         self.now += 86_401
         self.assertEqual(await self.cache.prune(), [])
+        self.assertEqual(await self.cache.held("s1"), [kernel])
         await self.cache.release("s1")
+        self.assertEqual(await self.cache.held("s1"), [])
         self.assertEqual([each.path for each in await self.cache.prune()], [kernel.path])
 
     async def test_upkeep(self) -> None:

@@ -75,6 +75,21 @@ class PlugTests(AgentCase):
         self.assertTrue(await agent.plug([doubled]))
         self.assertEqual(agent.health()[0].cause, "")
 
+    async def test_the_hosts_own_network(self) -> None:
+        """A tenant's subnet of the network that the host is on takes nothing from the host: it goes to no tap."""
+        self.host.run("ip link add uplink type bridge; ip link set uplink up; ip addr add 198.51.100.2/24 dev uplink")
+        neighbour = await self.records.port(await self.records.network("198.51.100.0/24"), "198.51.100.7")
+        router = await self.records.network("203.0.113.0/24", gateway_ip="203.0.113.9")
+        agent = self.agent()
+        refused: Any = await self.assertFailure(later(agent.plug([neighbour])), PlugRefused)
+        self.assertIn("198.51.100.7 is in 198.51.100.0/24, which is this host's own network", refused.cause)
+        self.assertIn("dev uplink", self.host.run("ip route get 198.51.100.7"))
+        await agent.plug([await self.records.port(router)])  # what it is not on may be anybody's
+        self.host.run("ip addr add 203.0.113.9/32 dev uplink")
+        agent.lead()
+        await agent.plug([])
+        self.assertNotIn("203.0.113.9/24", self.host.run("ip -o addr"))
+
     async def test_a_name_that_is_taken(self) -> None:
         """A link of somebody else in the place of a tap is told; when it goes, the port comes by itself."""
         network = await self.records.network()

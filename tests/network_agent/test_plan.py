@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 from attrs import evolve
@@ -197,6 +198,22 @@ class PlannerTests(SynchronousTestCase):
         self.assertIn("its tap", self.planner.left_out[twin.id].cause)
         self.assertIn("MAC", self.planner.left_out[bad.id].cause)
         self.assertIn("n2", self.planner.left_out[record(6).id].cause)
+
+    def test_nobodys(self) -> None:
+        """What the host is on, and what is on no network, is no port's and no gateway."""
+        self.planner.hosts_own = (ip_network("192.0.2.2/24", strict=False), ip_network("fd00::2/64", strict=False))
+        for address in ("192.0.2.7", "127.0.0.1", "169.254.169.254", "224.0.0.5", "255.255.255.255", "0.0.0.1"):
+            self.take(part(record(5, addresses=(("s1", address),))))
+            (left,) = self.planner.left_out.values()
+            self.assertIn(f"{address} is in ", left.cause)
+        for address in ("fd00::9", "::1", "fe80::1", "ff02::1"):
+            self.take(part(record(5, addresses=(("s6", address),))))
+            self.assertIn(record(5).id, self.planner.left_out)
+        subnet = evolve(SUBNET, gateway="192.0.2.1")
+        self.take(part(record(5), subnets={"s1": subnet}))
+        self.assertIn("192.0.2.1 is in 192.0.2.0/24", self.planner.left_out[record(5).id].cause)
+        self.take(part(record(5), subnets={"s1": SUBNET}))
+        self.assertEqual(self.planner.left_out, {})
 
     def test_held(self) -> None:
         """A port that is held out is out, and its address is free."""

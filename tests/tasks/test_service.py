@@ -35,7 +35,15 @@ class ServiceCase(TestCase):
         found: Fields | None = self.answer
         return found
 
-    def tasks(self, role: str = "agent", form: Form = FORM, *, leads: bool = True, **settings: Any) -> Tasks:
+    def tasks(
+        self,
+        role: str = "agent",
+        form: Form = FORM,
+        *,
+        leads: bool = True,
+        kind_keeps_s: float | None = None,
+        **settings: Any,
+    ) -> Tasks:
         resources = Resources(
             reactor=reactor,
             settings=Settings(state=Path(self.mktemp()), tasks=TaskSettings(**settings)),
@@ -49,7 +57,7 @@ class ServiceCase(TestCase):
             urls={},
             secrets=Path("/nowhere"),
         )
-        tasks = Tasks(resources, [Kind(form=form, steps=(Step("one", self.work),))])
+        tasks = Tasks(resources, [Kind(form=form, steps=(Step("one", self.work),), keep_s=kind_keeps_s)])
         tasks.start({})
         if leads:
             tasks.lead()
@@ -134,6 +142,17 @@ class RunTests(ServiceCase):
         converters = Converters()
         converters.add(FORM.name, 1, down=dict)
         return converters
+
+    async def test_forgets_a_kind_sooner(self) -> None:
+        """Where its results are large, or nobody else's business."""
+        self.patch(_service, "FORGET_EVERY_S", 0.05)
+        ids = [await self.house.submit() for _ in range(3)]
+        self.house.set(ids[0], "state = 'done', due_us = NULL, updated_us = updated_us - 70000000")
+        self.house.set(ids[1], "state = 'done', due_us = NULL, updated_us = updated_us - 70000000, kind = 'another'")
+        self.house.set(ids[2], "state = 'done', due_us = NULL")
+        self.tasks(kind_keeps_s=60.0)
+        await self.house.until(lambda: ids[0] not in self.house.database_ids())
+        self.assertEqual(set(self.house.database_ids()), set(ids[1:]))
 
     async def test_old_tasks_are_forgotten(self) -> None:
         """Those that are done sooner than those that failed."""
