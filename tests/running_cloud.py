@@ -19,6 +19,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -37,13 +38,14 @@ class RunningCloud:
 
     :param tree: the code tree it is started from
     :ivar context: what clients verify its certificates by, where its ports speak TLS
-    :ivar address: where its faces listen
+    :ivar address: where its faces listen; ``addresses`` of faces that listen elsewhere
     :ivar enter: words before its command, which lead to another network namespace
     :ivar more: what its environment has besides the test's
     """
 
     context: ssl.SSLContext | None = None
     address = "127.0.0.1"
+    addresses: Mapping[str, str] = {}
     enter: tuple[str, ...] = ()
     more: dict[str, str] = {}
 
@@ -61,7 +63,7 @@ class RunningCloud:
         return f"http{'s' if self.context else ''}://{self.address}:{self.ports[face]}"
 
     def endpoint(self, face: str) -> str:
-        return f"tcp:{self.ports[face]}:interface={self.address}"
+        return f"tcp:{self.ports[face]}:interface={self.addresses.get(face, self.address)}"
 
     def connect(self, face: str, timeout_s: float = 30.0) -> http.client.HTTPConnection:
         """A client's connection, not open yet."""

@@ -12,7 +12,19 @@ Whoever does such a task writes what became of the server, without rights: ``set
 ``note_event``.  Writes are one after another in the whole cloud, so quotas and claims hold however many ask at once.
 """
 
+from ._aggregates import (
+    Aggregate,
+    add_aggregate_host,
+    aggregates,
+    create_aggregate,
+    drop_aggregate,
+    one_aggregate,
+    remove_aggregate_host,
+    set_aggregate_items,
+    update_aggregate,
+)
 from ._claims import Claim, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
+from ._diagnostics import Diagnostics, diagnostics
 from ._errors import (
     BadComputeValue,
     ComputeBusy,
@@ -71,6 +83,7 @@ from ._forms import (
 )
 from ._gone import forget_project, forget_user
 from ._groups import create_group, drop_group, listed_groups, one_group
+from ._host_usage import HostUsage, compute_hosts, host_services, host_usage, known_host
 from ._hosts import (
     INTERNAL_ZONE,
     ZONE,
@@ -91,6 +104,7 @@ from ._keypairs import checked_name, create_keypair, drop_keypair, enforce_creat
 from ._keys import fingerprint_of
 from ._limits import DEFAULTS, UNLIMITED
 from ._making import KeyMaker
+from ._migrations import Migration, MigrationListing, migrations
 from ._on_host import (
     HostReport,
     OnHost,
@@ -119,7 +133,9 @@ from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota,
 from ._server_access import Order, server_to_change, server_to_read
 from ._server_actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, reset_state, restore, unlock
 from ._server_changes import (
+    Backup,
     confirm_resize,
+    create_backup,
     create_image,
     rebuild,
     resize,
@@ -188,6 +204,8 @@ __all__ = [
     "UNLIMITED",
     "X509",
     "ZONE",
+    "Aggregate",
+    "Backup",
     "BadComputeValue",
     "Claim",
     "ComputeBusy",
@@ -196,17 +214,21 @@ __all__ = [
     "ComputeForbidden",
     "ComputeService",
     "Details",
+    "Diagnostics",
     "Doing",
     "Fault",
     "Flavor",
     "FlavorListing",
     "HistoryListing",
     "HostReport",
+    "HostUsage",
     "Hypervisor",
     "HypervisorServer",
     "Interface",
     "KeyMaker",
     "Keypair",
+    "Migration",
+    "MigrationListing",
     "NewInterface",
     "NewServers",
     "NoRoom",
@@ -229,11 +251,13 @@ __all__ = [
     "Verb",
     "Wanted",
     "WantedNetwork",
+    "add_aggregate_host",
     "add_interface",
     "add_security_group",
     "add_server",
     "add_server_tag",
     "add_specs",
+    "aggregates",
     "allow",
     "attach_interface",
     "begin_action",
@@ -244,8 +268,11 @@ __all__ = [
     "claimed",
     "claims_of",
     "class_limits",
+    "compute_hosts",
     "compute_service_id",
     "confirm_resize",
+    "create_aggregate",
+    "create_backup",
     "create_flavor",
     "create_group",
     "create_image",
@@ -257,8 +284,10 @@ __all__ = [
     "describe_flavor",
     "detach_interface",
     "details_of",
+    "diagnostics",
     "disallow",
     "driver_of",
+    "drop_aggregate",
     "drop_flavor",
     "drop_group",
     "drop_item",
@@ -278,16 +307,20 @@ __all__ = [
     "forget_project",
     "forget_user",
     "gone",
+    "host_services",
+    "host_usage",
     "hypervisors",
     "interfaces_of",
     "is_reported",
     "keep_resize",
+    "known_host",
     "listed_flavors",
     "listed_groups",
     "listed_keypairs",
     "listed_servers",
     "lock",
     "matching_hypervisors",
+    "migrations",
     "named_flavor",
     "need_of",
     "new_password",
@@ -295,6 +328,7 @@ __all__ = [
     "note_event",
     "on_host",
     "one_action",
+    "one_aggregate",
     "one_flavor",
     "one_group",
     "one_hypervisor",
@@ -310,6 +344,7 @@ __all__ = [
     "rebuild",
     "release",
     "release_claims",
+    "remove_aggregate_host",
     "remove_security_group",
     "report_host",
     "report_trouble",
@@ -327,6 +362,7 @@ __all__ = [
     "servers_named",
     "servers_on",
     "services",
+    "set_aggregate_items",
     "set_class",
     "set_quota",
     "set_server_tags",
@@ -336,6 +372,7 @@ __all__ = [
     "status_of",
     "time_us",
     "unlock",
+    "update_aggregate",
     "update_server",
     "usage_totals",
     "usages",

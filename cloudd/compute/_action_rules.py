@@ -56,6 +56,7 @@ RULES: Final[Mapping[str, Allowed]] = {
     "confirmResize": _in("servers:confirm_resize", _S.RESIZED),
     "revertResize": _in("servers:revert_resize", _S.RESIZED),
     "createImage": _in("servers:create_image", _S.ACTIVE, _S.STOPPED, _S.PAUSED),
+    "createBackup": _in("os-create-backup", _S.ACTIVE, _S.STOPPED, _S.PAUSED),
     "attach_interface": _in("os-attach-interfaces:create", _S.ACTIVE, _S.PAUSED, _S.STOPPED),
     "detach_interface": _in("os-attach-interfaces:delete", _S.ACTIVE, _S.PAUSED, _S.STOPPED),
     "restore": _in("os-deferred-delete:restore"),  # there is no server that is deleted and can come back

@@ -39,7 +39,10 @@ REVERT_RESIZE: Final = Form(name="compute.revert_resize")
 """``server_id``."""
 
 SNAPSHOT: Final = Form(name="compute.snapshot_server")
-"""``server_id``; ``image_id`` of the image, which is queued and gets the data."""
+"""
+``server_id``; ``image_id`` of the image, which is queued and gets the data; ``rotation`` of a backup: how many of its
+kind are kept then, this one among them.
+"""
 
 ATTACH: Final = Form(name="compute.attach_interface")
 """``server_id``; ``port_id``: the port is the server's, and stands in ``server_interfaces``."""

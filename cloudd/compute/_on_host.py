@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 from cloudd.database import now_us, tables
 from cloudd.interfaces.servers import Power
 
+from ._aggregate_hosts import follow_aggregates
 from ._server_facts import Doing, State, Wanted
 
 _hosts, _c = tables.compute_host, tables.server.c
@@ -69,10 +70,13 @@ def report_host(connection: Connection, report: HostReport) -> None:
     values = {**_values(report), "updated_us": now_us()}
     if not connection.execute(update(_hosts).where(_hosts.c.node_id == report.node_id).values(**values)).rowcount:
         connection.execute(insert(_hosts).values(**values, is_enabled=True, created_us=now_us()))
+    follow_aggregates(connection, [report.node_id])
 
 
 def _values(report: HostReport) -> dict[str, Any]:
-    return {**asdict(report), "notes": json.dumps(list(report.notes))}
+    values = asdict(report)
+    own_zone = values.pop("zone")
+    return {**values, "own_zone": own_zone, "notes": json.dumps(list(report.notes))}
 
 
 def report_trouble(connection: Connection, node_id: str, trouble: str) -> None:

@@ -12,9 +12,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
+from attrs import evolve, frozen
 from sqlalchemy import Connection
 
-from cloudd.image import Image, ImageError, ImageForbidden, OverQuota, Quota, image_record, queue_image
+from cloudd.image import BACKUP, Image, ImageError, ImageForbidden, OverQuota, Quota, image_record, queue_image
 
 from ._claims import claim_resize
 from ._errors import BadComputeValue, ComputeError, ComputeForbidden, NoSuchRecord, QuotaExceeded
@@ -32,6 +33,23 @@ from ._shares import resize_share
 #: Of its image, what a snapshot does not take over.
 _NOT_INHERITED: Final = ("img_signature", "cache_in_nova", "bittorrent", "os_hash", "stores", "owner_specified.")
 _QCOW2, _BARE, _PRIVATE = "qcow2", "bare", "private"
+_NO_ITEMS: Final[Mapping[str, str]] = {}
+
+
+@frozen(kw_only=True)
+class Backup:
+    """
+    A snapshot that takes turns with others of its kind.
+
+    :ivar kind: ``daily``, or whatever a client calls it
+    :ivar rotation: how many of the server's are kept, this one among them
+    :ivar items: further properties of the image
+    """
+
+    name: str
+    kind: str
+    rotation: int
+    items: Mapping[str, str]
 
 
 # ---- rebuild
@@ -157,14 +175,43 @@ def create_image(connection: Connection, order: Order, name: str, items: Mapping
     :raises ComputeConflict: it is locked, or in another state
     """
     server = allowed(connection, order, "createImage")
-    enforce_contents(connection, order.access, items)
-    try:
-        image = queue_image(connection, order.access, _snapshot(connection, order, server, name, items), quota)
-    except ImageError as error:
-        raise _refusal(error) from None
+    image = _queued(connection, order, server, name, items, quota)
     work = Work("createImage", SNAPSHOT, {"image_id": image.id})
     begin(connection, order, server, work, task_state=Doing.IMAGE_SNAPSHOT.value)
     return image
+
+
+def create_backup(connection: Connection, order: Order, wanted: Backup, quota: Quota) -> Image:
+    """
+    The same; once it has its data, the oldest of its kind beyond its rotation are deleted.
+
+    :param quota: of images, which one more must fit until then
+    :raises QuotaExceeded: there are too many further properties, or the project has as many images as it may
+    :raises ComputeConflict: it is locked, or in another state
+    """
+    server = allowed(connection, order, "createBackup")
+    own = {"image_type": BACKUP, "backup_type": wanted.kind}
+    image = _queued(connection, order, server, wanted.name, wanted.items, quota, own)
+    work = Work("createBackup", SNAPSHOT, {"image_id": image.id, "rotation": wanted.rotation})
+    begin(connection, order, server, work, task_state=Doing.IMAGE_BACKUP.value)
+    return image
+
+
+def _queued(
+    connection: Connection,
+    order: Order,
+    server: Server,
+    name: str,
+    items: Mapping[str, str],
+    quota: Quota,
+    own: Mapping[str, str] = _NO_ITEMS,
+) -> Image:
+    enforce_contents(connection, order.access, items)
+    image = _snapshot(connection, order, server, name, items)
+    try:
+        return queue_image(connection, order.access, evolve(image, properties={**image.properties, **own}), quota)
+    except ImageError as error:
+        raise _refusal(error) from None
 
 
 def _refusal(error: ImageError) -> ComputeError:

@@ -48,6 +48,7 @@ class Doing(enum.StrEnum):
     RESIZE_CONFIRMING = "resize_confirming"
     RESIZE_REVERTING = "resize_reverting"
     IMAGE_SNAPSHOT = "image_snapshot"
+    IMAGE_BACKUP = "image_backup"
     DELETING = "deleting"
 
 

@@ -29,7 +29,7 @@ from ._turn import Turn, TurnTaken
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0014"
+HEAD = "0015"
 """The revision that this code needs; the newest file in ``migrations/versions`` has it."""
 
 _SCRIPTS = Path(__file__).parent / "migrations"

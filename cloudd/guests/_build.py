@@ -31,6 +31,7 @@ from cloudd.compute import (
     read_server,
     release_claims,
     settle,
+    zone_of,
 )
 from cloudd.interfaces.servers import Power
 from cloudd.network import set_port_status
@@ -62,7 +63,7 @@ class Build(Work):
         note_event(connection, server.id, task.request_id, EVENT, host=server.host)
         change_server(connection, server.id, task_state=Doing.SPAWNING.value)
         # Written behind this in the same transaction; one that is run again writes all of it again.
-        state["ports"] = give_ports(connection, server, self.means.zone)
+        state["ports"] = give_ports(connection, server, zone_of(connection, server))
 
     def _here(self, connection: Connection, task: Task, node_id: str) -> Server:
         """

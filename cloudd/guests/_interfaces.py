@@ -17,6 +17,7 @@ from cloudd.compute import (
     forget_interfaces,
     note_event,
     read_server,
+    zone_of,
 )
 from cloudd.interfaces.servers import NoSuchGuest
 from cloudd.network import bind_port, mtus_of, port_record, set_port_status
@@ -51,7 +52,7 @@ class Attach(Work):
 
     def _bind(self, connection: Connection, task: Task) -> None:
         server = staying(connection, self.server_id(task))
-        bind_port(connection, str(task.payload["port_id"]), server.id, OWNER + self.means.zone, server.host)
+        bind_port(connection, str(task.payload["port_id"]), server.id, OWNER + zone_of(connection, server), server.host)
         note_event(connection, server.id, task.request_id, ATTACH_EVENT, host=server.host)
 
     async def undo(self, task: Task) -> Fields | None:

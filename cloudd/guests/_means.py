@@ -82,6 +82,9 @@ class SnapshotStore(Protocol):
     async def drop(self, image_id: str) -> None:
         """The image is not wanted any more; none there is no error."""
 
+    async def delete(self, image_id: str) -> None:
+        """The image goes, with its data; none there is no error, and one that is protected stays."""
+
 
 class Images(Protocol):
     """Records of images."""
@@ -131,7 +134,6 @@ class Means:
     :ivar node_id: of this host
     :ivar driver: started when it is asked for first
     :ivar image_files: where the driver is one whose guests boot from something
-    :ivar zone: of this host, as it is told to tenants
     :ivar patience_s: so long a guest that was asked to shut down may take
     :ivar folder: for files that come and go
     """
@@ -146,7 +148,6 @@ class Means:
     image_files: ImageSource
     drives: ConfigDrives
     snapshots: SnapshotStore
-    zone: str
     patience_s: float
     folder: Path
 

@@ -15,7 +15,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from cloudd.compute import ZONE, HostReport, OnHost, is_reported, report_host, report_trouble, servers_named, servers_on
+from cloudd.compute import HostReport, OnHost, is_reported, report_host, report_trouble, servers_named, servers_on
 from cloudd.image import Images
 from cloudd.interfaces.application import PartHealth, Resources, SelfCheckFailed
 from cloudd.interfaces.servers import DriverError, IServerDriver, Seen
@@ -108,7 +108,6 @@ class Guests:
             image_files=_Chosen(self.driver, self._image_files or self._stored_images()),
             drives=self._drives or NoConfigDrives(),
             snapshots=StoredSnapshots(self._images, resources.threads),
-            zone=settings.zone or ZONE,
             patience_s=settings.shutdown_s,
             folder=self.driver.folder / "snapshots",
         )

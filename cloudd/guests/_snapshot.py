@@ -10,6 +10,7 @@ from typing import Any, Final
 from attrs import define
 
 from cloudd.compute import SNAPSHOT, Server, change_server
+from cloudd.image import backups_beyond
 from cloudd.tasks import Fields, Kind, Step, Task
 
 from ._build import SILENCE_S
@@ -40,10 +41,19 @@ class Snapshot(Work):
             await self._drop_file(task)
             return None
         await self.means.snapshots.keep(task.payload["image_id"], self._file(task))
+        await self._rotate(task)
         server_id = self.server_id(task)
         await self.last_write(task, lambda c: change_server(c, server_id, task_state=None))
         await self._drop_file(task)
         return None
+
+    async def _rotate(self, task: Task) -> None:
+        """Now that this backup is there, the oldest of its kind may go."""
+        rotation = task.payload.get("rotation")
+        if rotation is not None:
+            too_many = await self.means.database.read(backups_beyond, task.payload["image_id"], rotation)
+            for image_id in too_many:
+                await self.means.snapshots.delete(image_id)
 
     async def back(self, task: Task, server: Server) -> Mapping[str, Any]:
         """No image comes of it."""

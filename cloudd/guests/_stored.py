@@ -9,11 +9,14 @@ from typing import Any, Final, Protocol
 
 from attrs import define, field, frozen
 from twisted.internet.defer import DeferredLock
+from twisted.logger import Logger
 
 from cloudd.identity import Access, RoleRef
-from cloudd.image import DIGESTS, Image, ImageConflict, NoSuchImage, data_of
+from cloudd.image import DIGESTS, Image, ImageConflict, ImageForbidden, NoSuchImage, data_of
 from cloudd.interfaces.application import Threads
 from storage import IObjectStore, IUpload, NoSuchContainer, NoSuchObject
+
+_log = Logger()
 
 CHUNK: Final = 1 << 20
 BOOTS: Final = ("raw", "qcow2", "ami", "aki", "ari", "iso")
@@ -141,6 +144,15 @@ class StoredSnapshots:
                 await self._images.delete(_CLOUD, image_id)
         except NoSuchImage:
             return
+
+    async def delete(self, image_id: str) -> None:
+        """None there is no error; one that is protected stays."""
+        try:
+            await self._images.delete(_CLOUD, image_id)
+        except NoSuchImage:
+            return
+        except ImageForbidden:
+            _log.info("image {image_id} is protected, and stays beyond its rotation", image_id=image_id)
 
 
 _CLOUD: Final = Access(

@@ -39,7 +39,7 @@ from ._errors import (
 )
 from ._facts import CONTAINER_FORMATS, DISK_FORMATS, HASH_ALGORITHM, MEMBER_STATUSES, VISIBILITIES, Image, Member
 from ._fetch import Fetcher
-from ._for_servers import queue_image
+from ._for_servers import BACKUP, backups_beyond, queue_image
 from ._import_rows import ImportListing, ImportTask
 from ._imports import Imports, import_kinds
 from ._inspection import Findings, Inspector, unfit
@@ -86,6 +86,7 @@ from ._service import Images
 from ._source import Sources, read_sources
 
 __all__ = [
+    "BACKUP",
     "COLUMNS",
     "CONTAINER_FORMATS",
     "DIGESTS",
@@ -133,6 +134,7 @@ __all__ = [
     "UnfitData",
     "add_definitions",
     "all_definitions",
+    "backups_beyond",
     "change_definition",
     "change_namespace",
     "create_filled",

@@ -384,11 +384,20 @@ class ComputeAsAdmin(OpenStackWalk):
         self.openstack("project", "delete", "walk-quota")
 
     def test_hosts(self) -> None:
-        """The nodes, which run no servers yet."""
+        """The one node, and an aggregate that it is put into."""
         row, *_others = self.json("compute", "service", "list")
         self.assertEqual((row["Binary"], row["Zone"], row["Status"]), ("cloudd-agent", "internal", "enabled"))
-        self.assertEqual(self.json("hypervisor", "list"), [])
+        (host,) = self.json("hypervisor", "list")
         self.assertEqual(self.json("aggregate", "list"), [])
+        made = self.json("aggregate", "create", "walk", "--zone", "z1", "--property", "filter_tenant_id=p")
+        self.assertEqual((made["name"], made["availability_zone"]), ("walk", "z1"))
+        self.assertEqual(self.json("aggregate", "show", "walk")["properties"], {"filter_tenant_id": "p"})
+        added = self.json("aggregate", "add", "host", "walk", host["Hypervisor Hostname"])
+        self.assertEqual(added["hosts"], [host["Hypervisor Hostname"]])
+        zones = self.json("availability", "zone", "list", "--compute")
+        self.assertIn("z1", {row["Zone Name"] for row in zones})
+        self.openstack("aggregate", "remove", "host", "walk", host["Hypervisor Hostname"])
+        self.openstack("aggregate", "delete", "walk")
         self.assertEqual(self.json("usage", "list"), [])
         zones = self.json("availability", "zone", "list", "--compute", "--long")
         self.assertIn("nova", {row["Zone Name"] for row in zones})

@@ -143,7 +143,7 @@ def note_compute(place: Path | str) -> None:
 
 
 def note_server(place: Path | str) -> None:
-    """One that is built on a host, with a tag, an interface and its history."""
+    """One that is built on a host, with a tag, an interface and its history; the host in an aggregate."""
     server = Server(
         id="s", project_id="p", user_id="u", name="ö", host_name="o", flavor="", tags=("t",), items={"a": "ö"},
         networks=(WantedNetwork(network_id="n"),),
@@ -163,6 +163,8 @@ def note_server(place: Path | str) -> None:
         connection.execute(insert(tables.compute_host).values(**values, created_us=1, updated_us=2))
         claim = {"server_id": "s", "node_id": "a" * 32, "purpose": "server", "vcpus": 1, "memory_mib": 64}
         connection.execute(insert(tables.server_claim).values(**claim, disk_gib=1, created_us=1))
+        connection.execute(insert(tables.aggregate).values(id="g", number=7, name="ö", created_us=1))
+        connection.execute(insert(tables.aggregate_host).values(aggregate_id="g", node_id="a" * 32))
     engine.dispose()
 
 

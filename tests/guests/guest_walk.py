@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import define
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from cloudd.compute import (
     ATTACH,
@@ -31,12 +31,14 @@ from cloudd.compute import (
 from cloudd.database import tables
 from cloudd.drivers import Failure, Play, write_play
 from cloudd.guests import guest_kinds
+from cloudd.image import BACKUP, Image
+from cloudd.image import _rows as image_rows
 from cloudd.network import Port, create_port
 from cloudd.tasks import Fields, Kind, Runner, Step, Task, by_name
 from tests.tasks.walk import LEASE_S, Scenario
 from tests.tasks.world import World
 
-from .host import BIG, SMALL, TestHost, act, claim, furnish, member, one_interface, order, place, told
+from .host import BIG, PROJECT, SMALL, TestHost, act, claim, furnish, member, one_interface, order, place, told
 
 SERVER = "0a9b7d0e-6a3f-4d21-9a7c-000000000001"
 
@@ -116,6 +118,16 @@ class Working(Scenario):
         return {**found, "guests": guests, "plugged": here.plugs.plugged, "files": len(files), "kept": kept}
 
 
+@define(eq=False)
+class BackingUp(Working):
+    """A backup, with an older one that has data."""
+
+    async def prepare(self, world: World) -> None:
+        await Working.prepare(self, world)
+        (world.folder / "kept").mkdir()
+        (world.folder / "kept" / "old").write_text("a disk")
+
+
 async def _stays(task: Task) -> Fields | None:
     """In place of a scheduler: what it was asked for."""
     return {name: task.payload[name] for name in ("avoid", "tries", "cause")}
@@ -186,6 +198,15 @@ def _one_more_port(connection: Connection) -> None:
     order(connection, ATTACH, SERVER, port_id=made.id)
 
 
+def _backups(connection: Connection) -> None:
+    """Records of this backup and of an older one."""
+    own = {"image_type": BACKUP, "instance_uuid": SERVER, "backup_type": "daily"}
+    for image_id, created_us in (("old", 1), ("image", 2)):
+        image_rows.create(connection, Image(id=image_id, project_id=PROJECT, status="active", properties=own))
+        mine = tables.image.c.id == image_id
+        connection.execute(update(tables.image).where(mine).values(created_us=created_us))
+
+
 def _detach_first(connection: Connection) -> None:
     (interface,) = read_server(connection, SERVER).interfaces
     order(connection, DETACH, SERVER, port_id=interface.port_id)
@@ -230,6 +251,9 @@ REVERTING = Working(
     )
 )
 SNAPSHOTTING = Working(_acting("createImage", _order(SNAPSHOT, Doing.IMAGE_SNAPSHOT, image_id="image")))
+BACKING_UP = BackingUp(
+    _acting("createBackup", _backups, _order(SNAPSHOT, Doing.IMAGE_BACKUP, image_id="image", rotation=1))
+)
 ATTACHING = Working(_acting("attach_interface", _one_more_port))
 DETACHING = Working(_acting("detach_interface", _detach_first))
 DELETED_WHILE_STOPPED = Working(

@@ -158,6 +158,9 @@ class Kept:
     async def drop(self, image_id: str) -> None:
         (self._folder / image_id).unlink(missing_ok=True)
 
+    async def delete(self, image_id: str) -> None:
+        await self.drop(image_id)
+
 
 @define(eq=False)
 class TestHost:
@@ -203,7 +206,6 @@ class TestHost:
             image_files=NoImageFiles(),
             drives=NoConfigDrives(),
             snapshots=self.kept,
-            zone="nova",
             patience_s=1.0,
             folder=self.folder / "snapshots",
         )

@@ -132,6 +132,13 @@ class SnapshotTests(Walk, SynchronousTestCase):
     expected = {**STAYS, "state": "active", "kept": ["image"]}
 
 
+class BackupTests(Walk, SynchronousTestCase):
+    """The older one goes once this one is there."""
+
+    scenario = f"{SCENARIOS}BACKING_UP"
+    expected = {**STAYS, "state": "active", "kept": ["image"]}
+
+
 class AttachTests(Walk, SynchronousTestCase):
     scenario = f"{SCENARIOS}ATTACHING"
     expected = {**STAYS, "state": "active", "interfaces": 2, "plugged": 2, "ports": 2}

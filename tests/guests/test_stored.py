@@ -13,7 +13,7 @@ from cloudd.compute import Server
 from cloudd.daemon._metrics import WorkerMetrics
 from cloudd.guests._means import as_operator
 from cloudd.guests._stored import StoredImages, StoredSnapshots
-from cloudd.image import Image, ImageConflict, Images, NoSuchImage
+from cloudd.image import Image, ImageConflict, Images, NoSuchImage, read_operations
 from cloudd.interfaces.application import Host, Resources
 from cloudd.interfaces.settings import Settings
 from storage import MemoryStore
@@ -83,6 +83,20 @@ class StoredCase(TestCase):
     async def test_dropped(self) -> None:
         """One that gets no data goes; one that has it stays."""
         await self.snapshots.drop(self.image_id)
+        with self.assertRaises(NoSuchImage):
+            await self.image()
+
+    async def test_deleted(self) -> None:
+        """With its data, unless it is protected; one that is gone is no error."""
+        await self.snapshots.keep(self.image_id, self.file)
+        protect = read_operations([{"op": "replace", "path": "/protected", "value": True}])
+        await self.images.update(ACCESS, self.image_id, protect)
+        await self.snapshots.delete(self.image_id)
+        self.assertEqual((await self.image()).status, "active")
+        free = read_operations([{"op": "replace", "path": "/protected", "value": False}])
+        await self.images.update(ACCESS, self.image_id, free)
+        for _ in range(2):
+            await self.snapshots.delete(self.image_id)
         with self.assertRaises(NoSuchImage):
             await self.image()
 

@@ -6,6 +6,7 @@ epoch; only types and clauses that SQLite and PostgreSQL share; constraints are 
 migration can refer to them.  One module a service.
 """
 
+from ._aggregates import aggregate, aggregate_host
 from ._columns import NAMING, metadata
 from ._compute import (
     compute_limit,
@@ -51,6 +52,8 @@ from ._work import task
 
 __all__ = [
     "NAMING",
+    "aggregate",
+    "aggregate_host",
     "application_credential",
     "application_credential_role",
     "compute_host",

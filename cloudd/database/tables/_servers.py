@@ -132,7 +132,8 @@ compute_host = Table(
     Column("architecture", String(32), nullable=False),
     Column("cpu_model", String(255), nullable=False),
     Column("real", Boolean, nullable=False),
-    Column("zone", String(255), nullable=False, server_default=""),  # empty: the default one
+    Column("zone", String(255), nullable=False, server_default=""),  # its aggregate's or its own; empty: the default
+    Column("own_zone", String(255), nullable=False, server_default=""),  # as it said
     Column("projects", Text, nullable=False, server_default="[]"),  # JSON: ids that alone may use it; empty: all
     Column("notes", Text, nullable=False, server_default="[]"),  # JSON: sentences for operators
     Column("is_enabled", Boolean, nullable=False),

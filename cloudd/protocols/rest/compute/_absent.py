@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 ABSENT = {
-    "/v2.1/os-agents": "agents in guests",
     "/v2.1/os-assisted-volume-snapshots": "snapshots with a volume service's help",
     "/v2.1/os-baremetal-nodes": "bare metal",
     "/v2.1/os-cells": "cells",
@@ -14,15 +13,9 @@ ABSENT = {
     "/v2.1/os-floating-ip-dns": "names of floating IPs",
     "/v2.1/os-floating-ips-bulk": "floating IPs in bulk: use the Network API",
     "/v2.1/os-fping": "pings",
-    "/v2.1/os-hosts": "hosts: use os-services",
-    "/v2.1/os-instance_usage_audit_log": "logs of usage audits",
-    "/v2.1/os-migrations": "migrations",
     "/v2.1/os-security-group-default-rules": "rules that new security groups begin with",
-    "/v2.1/os-server-external-events": "events of other services",
     "/v2.1/os-snapshots": "snapshots by the Compute API: use the Volume API",
     "/v2.1/os-volumes": "volumes by the Compute API: use the Volume API",
-    "/v2.1/servers/{server_id}/migrations": "migrations",
-    "/v2.1/servers/{server_id}/os-server-password": "passwords that guests have encrypted",
     "/v2.1/servers/{server_id}/os-virtual-interfaces": "virtual interfaces: use os-interface",
     "/v2.1/servers/{server_id}/os-volume_attachments": "volumes",
     "/v2.1/servers/{server_id}/remote-consoles": "remote consoles",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from cloudd.compute import AUTO, MANUAL, State
+from cloudd.compute import AUTO, MANUAL, Backup, State
 
 from .._documents import Document, Name
 from ._call import MAX_INT, ComputeCall, invalid, printable, whole
@@ -45,6 +45,15 @@ class ImageBody(Document):
     """A snapshot."""
 
     name: Name
+    metadata: dict[str, Any] = {}
+
+
+class BackupBody(Document):
+    """A snapshot that takes turns with others of its type."""
+
+    name: Name
+    backup_type: Annotated[str, Meta(max_length=255)]
+    rotation: int | str
     metadata: dict[str, Any] = {}
 
 
@@ -130,6 +139,19 @@ def image_wanted(call: ComputeCall, given: Any) -> tuple[str, dict[str, str]]:
     """
     body = call.converted("createImage", given, ImageBody)
     return printable("createImage.name", body.name), items("createImage.metadata", body.metadata)
+
+
+def backup_wanted(call: ComputeCall, given: Any) -> Backup:
+    """
+    :raises Fault: 400
+    """
+    body = call.converted("createBackup", given, BackupBody)
+    return Backup(
+        name=printable("createBackup.name", body.name),
+        kind=body.backup_type,
+        rotation=whole("createBackup.rotation", body.rotation, 0),
+        items=items("createBackup.metadata", body.metadata),
+    )
 
 
 def lines_wanted(call: ComputeCall, given: Any) -> int | None:

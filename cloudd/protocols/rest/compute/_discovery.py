@@ -32,6 +32,7 @@ EXTENSIONS = {
     "os-block-device-mapping-v2-boot": "BlockDeviceMappingV2Boot",
     "os-config-drive": "ConfigDrive",
     "os-console-output": "ConsoleOutput",
+    "os-create-backup": "CreateBackup",
     "os-extended-quotas": "ExtendedQuotas",
     "os-extended-services": "ExtendedServices",
     "os-flavor-access": "FlavorAccess",
@@ -41,20 +42,26 @@ EXTENSIONS = {
     "os-flavor-swap": "FlavorSwap",
     "os-floating-ip-pools": "FloatingIpPools",
     "os-floating-ips": "FloatingIps",
+    "os-hosts": "Hosts",
     "os-hypervisor-status": "HypervisorStatus",
     "os-hypervisors": "Hypervisors",
     "os-instance-actions": "InstanceActions",
+    "os-instance_usage_audit_log": "OSInstanceUsageAuditLog",
     "os-keypairs": "Keypairs",
     "os-lock-server": "LockServer",
+    "os-migrations": "Migrations",
     "os-multiple-create": "MultipleCreate",
     "os-networks": "Networks",
     "os-pause-server": "PauseServer",
     "os-quota-class-sets": "QuotaClasses",
     "os-quota-sets": "Quotas",
     "os-security-groups": "SecurityGroups",
+    "os-server-diagnostics": "ServerDiagnostics",
+    "os-server-external-events": "ServerExternalEvents",
     "os-server-group-quotas": "ServerGroupQuotas",
     "os-server-groups": "ServerGroups",
     "os-server-list-multi-status": "ServerListMultiStatus",
+    "os-server-password": "ServerPassword",
     "os-server-sort-keys": "ServerSortKeys",
     "os-server-start-stop": "ServerStartStop",
     "os-services": "Services",
@@ -84,24 +91,44 @@ def _extension(alias: str) -> dict[str, Any]:
     }
 
 
+def _legacy(call: ComputeCall) -> dict[str, Any]:
+    """Version 2.0, which has no microversions."""
+    return {
+        "id": "v2.0",
+        "status": "SUPPORTED",
+        "version": "",
+        "min_version": "",
+        "updated": "2011-01-21T11:33:21Z",
+        "links": [{"rel": "self", "href": call.links.to("v2") + "/"}],
+    }
+
+
+def _with_media(shown: dict[str, Any], number: str) -> dict[str, Any]:
+    described = {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/compute/"}
+    media = {"base": "application/json", "type": f"application/vnd.openstack.compute+json;version={number}"}
+    return {**shown, "links": [*shown["links"], described], "media-types": [media]}
+
+
 class DiscoveryRoutes:
-    """``/``, ``/v2.1`` and ``/v2.1/extensions``."""
+    """``/``, ``/v2``, ``/v2.1`` and ``/v2.1/extensions``."""
 
     def __init__(self, served: Served) -> None:
         self._served = served
 
     @route("GET", "", token=False)
     async def versions(self, call: ComputeCall) -> Answer:
-        """The one version, with the range of its microversions."""
-        return Answer(200, {"versions": [self._version(call)]})
+        """The versions: 2.0, and 2.1 with the range of its microversions."""
+        return Answer(200, {"versions": [_legacy(call), self._version(call)]})
+
+    @route("GET", "/v2", token=False)
+    async def legacy(self, call: ComputeCall) -> Answer:
+        """2.0: what is below it is answered as below `/v2.1` in version 2.1."""
+        return Answer(200, {"version": _with_media(_legacy(call), "2")})
 
     @route("GET", "/v2.1", token=False)
     async def version(self, call: ComputeCall) -> Answer:
-        """The same, with the media type."""
-        shown = self._version(call)
-        described = {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/compute/"}
-        media = {"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}
-        return Answer(200, {"version": {**shown, "links": [*shown["links"], described], "media-types": [media]}})
+        """2.1, with the media type."""
+        return Answer(200, {"version": _with_media(self._version(call), "2.1")})
 
     @route("GET", "/v2.1/extensions")
     async def extensions(self, call: ComputeCall) -> Answer:

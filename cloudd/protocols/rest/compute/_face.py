@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from attrs import evolve
@@ -21,8 +21,11 @@ from .._faults import Fault
 from .._projects import Projects
 from .._routes import Answer, Declared, RouteMethod
 from ._absent import ABSENT
+from ._aggregates import AggregateRoutes
 from ._call import ComputeCall
+from ._diagnostics import DiagnosticRoutes
 from ._discovery import DiscoveryRoutes, newest_shown
+from ._external_events import ExternalEventRoutes
 from ._faults import compute_error_body, compute_fault
 from ._flavor_access import FlavorAccessRoutes
 from ._flavors import FlavorRoutes
@@ -36,20 +39,26 @@ from ._images import ImageRoutes
 from ._interfaces import InterfaceRoutes
 from ._keypairs import KeypairRoutes
 from ._limits import LimitRoutes
+from ._machines import MachineRoutes
+from ._migrations import MigrationRoutes
 from ._networks import NetworkRoutes
 from ._quotas import QuotaRoutes
+from ._removed import RemovedRoutes
 from ._security_groups import SecurityGroupRoutes
 from ._security_rules import SecurityRuleRoutes
 from ._server_actions import ActionRoutes
 from ._server_metadata import MetadataRoutes
 from ._server_networks import ServerNetworkRoutes
+from ._server_password import PasswordRoutes
 from ._server_tags import ServerTagRoutes
 from ._servers import ServerRoutes
 from ._specs import SpecRoutes
 from ._usage import UsageRoutes
-from ._versions import VARY, negotiate, version_headers
+from ._usage_audit import UsageAuditRoutes
+from ._versions import VARY, VERSION_FIELDS, negotiate, version_headers
 
 PREFIX = "/compute"
+_OLD, _NEW = b"/compute/v2/", b"/compute/v2.1/"
 SUBJECTS = (
     DiscoveryRoutes,
     FlavorRoutes,
@@ -61,6 +70,7 @@ SUBJECTS = (
     LimitRoutes,
     UsageRoutes,
     HostRoutes,
+    AggregateRoutes,
     ServerRoutes,
     MetadataRoutes,
     ServerTagRoutes,
@@ -69,6 +79,13 @@ SUBJECTS = (
     ActionRoutes,
     InterfaceRoutes,
     HistoryRoutes,
+    DiagnosticRoutes,
+    PasswordRoutes,
+    MigrationRoutes,
+    MachineRoutes,
+    UsageAuditRoutes,
+    ExternalEventRoutes,
+    RemovedRoutes,
     ImageRoutes,
     ImageMetadataRoutes,
     SecurityGroupRoutes,
@@ -106,8 +123,12 @@ def compute_face(
         KeypairRoutes(database, resources.threads), GroupRoutes(database), QuotaRoutes(database, projects),
         ServerRoutes(database, passwords, poke), MetadataRoutes(database),
         ServerTagRoutes(database), ServerNetworkRoutes(database),
-        LimitRoutes(database), UsageRoutes(database), HostRoutes(database), HypervisorRoutes(database),
+        LimitRoutes(database), UsageRoutes(database), HostRoutes(database),
+        AggregateRoutes(database), HypervisorRoutes(database),
         ActionRoutes(resources, passwords, poke), InterfaceRoutes(database, poke), HistoryRoutes(database),
+        DiagnosticRoutes(database),
+        PasswordRoutes(database), MigrationRoutes(database), MachineRoutes(database), UsageAuditRoutes(database),
+        ExternalEventRoutes(database), RemovedRoutes(),
         ImageRoutes(images, f"{resources.urls['api']}/image/v2"), ImageMetadataRoutes(database, images),
         SecurityGroupRoutes(database), SecurityRuleRoutes(database), NetworkRoutes(database), FloatingIPRoutes(),
     ]  # fmt: skip
@@ -136,6 +157,13 @@ class ComputeFace(RestFace):
             return evolve(answer, headers=(*answer.headers, *version_headers(version), _id_of(request)))
 
         await super()._answer(request, declared, in_version, parameters)
+
+    def __call__(self, request: Request) -> Coroutine[Any, Any, None] | None:
+        """Answer ``request``; what is below ``/v2`` is the same as below ``/v2.1``, in its oldest version."""
+        if request.path.startswith(_OLD):
+            request.path = _NEW + request.path[len(_OLD) :] if len(request.path) > len(_OLD) else _OLD.rstrip(b"/")
+            request.fields = {name: value for name, value in request.fields.items() if name not in VERSION_FIELDS}
+        return super().__call__(request)
 
     def _not_routed(self, request: Any, failure: Failure) -> None:
         """An empty id is not a method that lists do not have."""

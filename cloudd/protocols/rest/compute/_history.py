@@ -9,7 +9,7 @@ from cloudd import compute as service
 from cloudd.compute import HistoryListing, ServerAction, ServerEvent
 from cloudd.interfaces.application import Transactions
 
-from .._faults import Fault, not_implemented
+from .._faults import Fault
 from .._routes import Answer, route
 from .._times import naive, parse_time
 from ._call import MAX_LIMIT, ComputeCall
@@ -55,7 +55,7 @@ def show_event(call: ComputeCall, action: ServerAction, event: ServerEvent) -> d
 
 
 class HistoryRoutes:
-    """``/v2.1/servers/{server_id}/os-instance-actions`` and ``/diagnostics``."""
+    """``/v2.1/servers/{server_id}/os-instance-actions``."""
 
     def __init__(self, database: Transactions) -> None:
         self._database = database
@@ -86,13 +86,6 @@ class HistoryRoutes:
         if call.access.is_admin or call.version >= _EVENTS_FOR_ALL:
             document["events"] = [show_event(call, found, each) for each in found.events]
         return Answer(200, {"instanceAction": document})
-
-    @route("GET", "/v2.1/servers/{server_id}/diagnostics")
-    async def diagnostics(self, call: ComputeCall, server_id: str) -> Answer:
-        """501: no driver tells any; for administrators."""
-        await self._database.read(service.server_to_read, call.access, server_id, "os-server-diagnostics")
-        service.enforce_admin(call.access, "os-server-diagnostics")
-        raise not_implemented("diagnostics of servers")
 
 
 def _listing(call: ComputeCall) -> HistoryListing:

@@ -1,6 +1,6 @@
 # -*- test-case-name: tests.protocols.rest.compute.test_hosts -*-
 """
-Availability zones, services and aggregates.  Source: Compute API, the sections of these names.
+Availability zones and services.  Source: Compute API, the sections of these names.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class OldServiceBody(Document):
 
 
 class HostRoutes:
-    """``/v2.1/os-availability-zone``, ``/os-services`` and ``/os-aggregates``."""
+    """``/v2.1/os-availability-zone`` and ``/os-services``."""
 
     def __init__(self, database: Transactions) -> None:
         self._database = database
@@ -182,24 +182,3 @@ class HostRoutes:
         if service_id not in {str(show_service(call, each)["id"]) for each in known}:
             raise Fault(404, f"Service {service_id[:64]} could not be found.")
         raise not_implemented("deleting services; use `cloudctl node drain` and `cloudctl node remove`")
-
-    @route("GET", "/v2.1/os-aggregates")
-    async def aggregates(self, call: ComputeCall) -> Answer:
-        """None: they cannot be made; for administrators."""
-        service.enforce_admin(call.access, "os-aggregates:index")
-        return Answer(200, {"aggregates": []})
-
-    @route("POST", "/v2.1/os-aggregates")
-    async def create_aggregate(self, call: ComputeCall) -> Answer:
-        """501: host aggregates."""
-        service.enforce_admin(call.access, "os-aggregates:create")
-        raise not_implemented("host aggregates")
-
-    @route("POST", "/v2.1/os-aggregates/{aggregate_id}/action")
-    @route("DELETE", "/v2.1/os-aggregates/{aggregate_id}")
-    @route("PUT", "/v2.1/os-aggregates/{aggregate_id}")
-    @route("GET", "/v2.1/os-aggregates/{aggregate_id}")
-    async def aggregate(self, call: ComputeCall, aggregate_id: str) -> Answer:
-        """404: there is none."""
-        service.enforce_admin(call.access, "os-aggregates:show")
-        raise Fault(404, f"Aggregate {aggregate_id[:64]} could not be found.")

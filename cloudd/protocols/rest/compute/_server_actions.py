@@ -71,6 +71,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "confirmResize": Action("confirm_resize", "204: it keeps the new flavor"),
     "revertResize": Action("revert_resize", "it gets the one of before"),
     "createImage": Action("create_image", "a snapshot of its disk; from 2.45 the body has `image_id`"),
+    "createBackup": Action("create_backup", "the same, of a `backup_type`, of which the newest `rotation` are kept"),
     "os-getConsoleOutput": Action("console", "200 with the last `length` lines of its console, of at most 100 KiB"),
     "addSecurityGroup": Action("add_group", "all its ports get the group"),
     "removeSecurityGroup": Action("remove_group", "none of its ports has it any more"),
@@ -79,8 +80,8 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "os-resetState": Action("reset_state", "write another state; for administrators"),
     "forceDelete": Action("force_delete", "as `DELETE`: nothing is kept"),
     "restore": Action("restore", "409: what is deleted is gone"),
-    "resetNetwork": Action("gone", "410, as in Nova"),
-    "injectNetworkInfo": Action("gone", "410, as in Nova"),
+    "resetNetwork": Action("nothing_to_do", "its host keeps its interfaces right by itself; for administrators"),
+    "injectNetworkInfo": Action("nothing_to_do", "nothing is written into guests; for administrators"),
 }
 
 _BEFORE_REMOTE_CONSOLES: Final[Version] = (2, 5)
@@ -89,7 +90,6 @@ _BEFORE_REMOTE_CONSOLES: Final[Version] = (2, 5)
 ABSENT_ACTIONS: Final[Mapping[str, Action]] = {
     "addFixedIp": Action("absent", "further addresses: use os-interface", last=_BEFORE_NETWORK_API),
     "changePassword": Action("absent", "setting a password in a running guest"),
-    "createBackup": Action("absent", "backups that take turns"),
     "evacuate": Action("absent", "building it anew on another host"),
     "migrate": Action("absent", "moving it to another host"),
     "os-getRDPConsole": Action("absent", "consoles by RDP", last=_BEFORE_REMOTE_CONSOLES),
@@ -113,6 +113,10 @@ _VERBS: Final = {
     "unpause": Verb.UNPAUSE,
     "suspend": Verb.SUSPEND,
     "resume": Verb.RESUME,
+}
+_NETWORK_RULES: Final = {
+    "resetNetwork": "os-admin-actions:reset_network",
+    "injectNetworkInfo": "os-admin-actions:inject_network_info",
 }
 _DONE: Final = Answer(202)
 
@@ -194,9 +198,19 @@ class ActionRoutes:
     async def _create_image(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
         title, items = bodies.image_wanted(call, given)
         image = await self._ordered(service.create_image, order, title, items, self._image_quota)
+        return self._told(call, image.id)
+
+    async def _create_backup(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
+        wanted = bodies.backup_wanted(call, given)
+        image = await self._ordered(service.create_backup, order, wanted, self._image_quota)
+        if call.version < _TELLS_IMAGE and not wanted.rotation:
+            return _DONE  # it goes as soon as it is there
+        return self._told(call, image.id)
+
+    def _told(self, call: ComputeCall, image_id: str) -> Answer:
         if call.version >= _TELLS_IMAGE:
-            return Answer(202, {"image_id": image.id})
-        place = f"{self._resources.urls['api']}/image/v2/images/{image.id}"
+            return Answer(202, {"image_id": image_id})
+        place = f"{self._resources.urls['api']}/image/v2/images/{image_id}"
         return Answer(202, headers=((b"Location", place.encode("ascii")),))
 
     async def _console(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
@@ -249,8 +263,11 @@ class ActionRoutes:
         await self._database.read(service.restore, order)
         raise AssertionError("nothing is ever restored")
 
-    async def _gone(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
-        raise Fault(410, f"The action {name} was removed from the API.")
+    async def _nothing_to_do(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
+        bodies.nothing(name, given)
+        await self._database.read(service.server_to_change, order, _NETWORK_RULES[name])
+        service.enforce_admin(order.access, _NETWORK_RULES[name])
+        return _DONE
 
     async def _absent(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
         await self._database.read(service.server_to_read, order.access, order.server_id, "servers:show")

@@ -41,6 +41,8 @@ MINORS = tuple(range(OLDEST[1], NEWEST[1] + 1))
 API = "compute"
 
 HEADER, LEGACY = "OpenStack-API-Version", "X-OpenStack-Nova-API-Version"
+#: Their names as requests keep them.
+VERSION_FIELDS = (HEADER.lower().encode("ascii"), LEGACY.lower().encode("ascii"))
 _VERSION = re.compile(r"([1-9]\d{0,8})\.([1-9]\d{0,8}|0)")
 VARY: Header = (b"Vary", f"{HEADER}, {LEGACY}".encode("ascii"))
 

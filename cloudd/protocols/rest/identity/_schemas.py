@@ -165,12 +165,13 @@ class ProjectChange(Document):
 
 
 class NewUser(Document):
-    """A user to create."""
+    """A user to create; ``project_id`` is what old clients call ``default_project_id``."""
 
     name: Name
     domain_id: Id | None = None
     password: Password | None = None
     default_project_id: Id | None = None
+    project_id: Id | None = None
     description: Text | None = None
     email: Email | None = None
     enabled: bool = True

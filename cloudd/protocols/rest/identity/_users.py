@@ -32,6 +32,8 @@ class UserRoutes:
         ``password`` unable to log in."""
         wanted = (await call.read(NewUserDocument)).user
         values = {"domain_id": home_domain(call.access)} | given(values_of(wanted))
+        if (older := values.pop("project_id", None)) is not None:
+            values.setdefault("default_project_id", older)
         user = await self._identity.users.create(call.access, values)
         return Answer(201, {"user": show_user(user, call.links)})
 

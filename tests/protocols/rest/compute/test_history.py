@@ -121,11 +121,3 @@ class HistoryTests(ServerCase):
         for who, own in ((BOB, path), (BOB, f"{path}/req-stop"), (ALICE, f"{path}/req-none"),
                          (ALICE, f"/servers/{other}/os-instance-actions/req-stop")):  # fmt: skip
             await self.refused(404, "itemNotFound", who, "GET", own)
-
-    async def test_diagnostics(self) -> None:
-        """501, for administrators; others may not ask, and of a server that is none nobody."""
-        server_id = self.add()
-        path = f"/servers/{server_id}/diagnostics"
-        await self.refused(501, "notImplemented", ADMIN, "GET", path)
-        await self.refused(403, "forbidden", ALICE, "GET", path)
-        await self.refused(404, "itemNotFound", BOB, "GET", path)

@@ -1,4 +1,4 @@
-"""Availability zones, services and aggregates."""
+"""Availability zones and services."""
 
 from __future__ import annotations
 
@@ -56,17 +56,6 @@ class HostTests(ComputeCase):
         (node,) = (await self.good(200, ADMIN, "GET", "/os-services"))["services"]
         self.assertEqual(node["state"], "up")
         self.assertIsNotNone(node["updated_at"])
-
-    async def test_aggregates(self) -> None:
-        """None, and none can be made."""
-        await self.fits("aggregates", "list_aggregates", ADMIN, "GET", "/os-aggregates", "2.1")
-        for method in ("GET", "PUT", "DELETE"):
-            await self.refused(404, "itemNotFound", ADMIN, method, "/os-aggregates/1")
-        await self.refused(404, "itemNotFound", ADMIN, "POST", "/os-aggregates/1/action", {"add_host": {"host": "n1"}})
-        body = {"aggregate": {"name": "a"}}
-        await self.refused(501, "notImplemented", ADMIN, "POST", "/os-aggregates", body)
-        await self.refused(403, "forbidden", ALICE, "POST", "/os-aggregates", body)
-        await self.refused(403, "forbidden", ALICE, "GET", "/os-aggregates")
 
 
 class ComputeHostTests(ServerCase):

@@ -166,7 +166,7 @@ class OtherTests(ServerCase):
         self.assertEqual(cause, f"Cannot 'restore' instance {server_id} while it is in vm_state error")
 
     async def test_not_there(self) -> None:
-        """501 by name; 404 in versions that have it not, and of servers that are none; 410 for what Nova dropped."""
+        """501 by name; 404 in versions that have it not, and of servers that are none."""
         server_id = self.add()
         path = f"/servers/{server_id}/action"
         for name, action in ABSENT_ACTIONS.items():
@@ -178,9 +178,18 @@ class OtherTests(ServerCase):
                 if 1 <= minor <= 79:
                     cause = await self.refused(404, "itemNotFound", ALICE, "POST", path, {name: None}, f"2.{minor}")
                     self.assertEqual(cause, f"API version 2.{minor} is not supported on this method.")
+
+    async def test_network(self) -> None:
+        """There is nothing to do: 202, for administrators."""
+        server_id = self.add(locked_by="owner")
+        path = f"/servers/{server_id}/action"
         for name in ("resetNetwork", "injectNetworkInfo"):
-            answer = await self.call(ADMIN, "POST", path, {name: None})
-            self.assertEqual(answer.status, 410, answer.text)
+            await self.act(202, server_id, {name: None}, ADMIN)
+            await self.bad(server_id, {name: {"x": 1}}, ADMIN)
+            await self.refused(409, "conflictingRequest", ALICE, "POST", path, {name: None})
+            await self.refused(404, "itemNotFound", BOB, "POST", path, {name: None})
+            await self.refused(403, "forbidden", ALICE, "POST", f"/servers/{self.add()}/action", {name: None})
+        self.assertEqual((self.tasks(), self.history(server_id)), ([], []))
 
     def test_documented(self) -> None:
         """Every action stands in the page, with what it does."""
@@ -199,7 +208,14 @@ class OtherTests(ServerCase):
             {"resize": {"flavorRef": ""}}, {"resize": {"flavorRef": "2", "OS-DCF:diskConfig": "auto"}},
             {"resize": {"flavorRef": "x" * 256}}, {"createImage": {}}, {"createImage": {"name": ""}},
             {"createImage": {"name": "x", "metadata": {"a": 1}}}, {"createImage": {"name": "x", "metadata": []}},
-            {"createImage": {"name": "x", "metadata": {"": "x"}}}, {"os-getConsoleOutput": {"length": "x"}},
+            {"createImage": {"name": "x", "metadata": {"": "x"}}}, {"createBackup": {"name": "x", "backup_type": "d"}},
+            {"createBackup": {"name": "x", "backup_type": "d", "rotation": -1}},
+            {"createBackup": {"name": "x", "backup_type": "d", "rotation": "x"}},
+            {"createBackup": {"name": "x", "backup_type": 7, "rotation": 1}},
+            {"createBackup": {"name": "", "backup_type": "d", "rotation": 1}},
+            {"createBackup": {"name": "x", "backup_type": "d" * 256, "rotation": 1}},
+            {"createBackup": {"name": "x", "backup_type": "d", "rotation": 1, "metadata": {"a": 1}}},
+            {"os-getConsoleOutput": {"length": "x"}},
             {"os-getConsoleOutput": {"length": -2}}, {"os-getConsoleOutput": {"lines": 1}},
             {"addSecurityGroup": None}, {"addSecurityGroup": {}}, {"removeSecurityGroup": {"name": 1}},
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Resizes and snapshots."""
+"""Resizes, snapshots and backups."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from sqlalchemy import delete, select, update
 from cloudd import compute as service
 from cloudd.compute import Doing, Flavor, State
 from cloudd.database import tables
+from cloudd.image import BACKUP, Image, backups_beyond
+from cloudd.image import _rows as image_rows
 
 from .server_cloud import ADMIN, ALICE, IMAGE, NODE, ServerCase
 
@@ -172,3 +174,51 @@ class SnapshotTests(ServerCase):
             await self.snapshot(self.add())
         cause = await self.refused(403, "forbidden", ALICE, "POST", path, {"createImage": {"name": "x"}})
         self.assertIn("limit of 3 images", cause)
+
+
+class BackupTests(ServerCase):
+    def body(self, rotation: Any = 2, **more: Any) -> dict[str, Any]:
+        """A daily one."""
+        return {"createBackup": {"name": "b", "backup_type": "daily", "rotation": rotation, **more}}
+
+    async def test_image(self) -> None:
+        """A snapshot that tells its kind; its host is told how many are kept."""
+        server_id = self.add()
+        made = await self.act(202, server_id, self.body("2", metadata={"a": "b"}), ALICE, "2.45")
+        image = self.image(made["image_id"])
+        wanted = {"image_type": "backup", "backup_type": "daily", "instance_uuid": server_id, "a": "b"}
+        self.assertEqual({name: image.properties.get(name) for name in wanted}, wanted)
+        payload = {"server_id": server_id, "image_id": image.id, "rotation": 2}
+        self.assertEqual(self.tasks(), [("compute.snapshot_server", NODE, payload)])
+        self.assertEqual(self.row(server_id).doing, Doing.IMAGE_BACKUP)
+        self.assertEqual(self.history(server_id), [("createBackup", "alice-id", "p1")])
+        cause = await self.conflict(server_id, self.body())
+        self.assertEqual(cause, f"Cannot 'createBackup' instance {server_id} while it is in task_state image_backup")
+
+    async def test_place(self) -> None:
+        """Up to 2.44 a header tells the image, where one is to stay."""
+        for rotation, count in ((1, 1), (0, 0)):
+            path = f"/servers/{self.add()}/action"
+            answer = await self.call(ALICE, "POST", path, self.body(rotation), "2.44")
+            self.assertEqual((answer.status, answer.body), (202, b""))
+            self.assertEqual(len([name for name in answer.headers if name == "location"]), count)
+        path = f"/servers/{self.add(State.SUSPENDED)}/action"
+        await self.refused(409, "conflictingRequest", ALICE, "POST", path, self.body())
+
+    async def test_rotation(self) -> None:
+        """The oldest of the same server and type are too many, once they have data."""
+        server_id, images = self.add(), tables.image
+        facts = ({"backup_type": "daily"},) * 3 + ({"backup_type": "weekly"}, {"instance_uuid": "other"})
+        with self.database.engine.begin() as connection:
+            for place, more in enumerate(facts):
+                own = {"image_type": BACKUP, "instance_uuid": server_id, "backup_type": "daily", **more}
+                image = Image(id=f"b{place}", project_id="p1", status="active", properties=own)
+                image_rows.create(connection, image)
+                mine = images.c.id == image.id
+                connection.execute(update(images).where(mine).values(created_us=place))
+            self.assertEqual(backups_beyond(connection, "b2", 2), ["b0"])
+            self.assertEqual(backups_beyond(connection, "b2", 0), ["b2", "b1", "b0"])
+            self.assertEqual(backups_beyond(connection, "b2", 9), [])
+            self.assertEqual(backups_beyond(connection, "none", 0), [])
+            connection.execute(update(images).where(images.c.id == "b1").values(status="queued"))
+            self.assertEqual(backups_beyond(connection, "b2", 1), ["b0"])

@@ -67,6 +67,7 @@ class ListTests(ServerCase):
         await self.boot("mine")
         await self.boot("his", BOB)
         self.assertEqual(await self.names(who=READER), ["mine"])
+        self.assertEqual(await self.good(200, ALICE, "GET", "/servers/detail?limit=0"), {"servers": []})
         self.assertEqual(await self.names("?tenant_id=p2"), ["mine"])
         await self.refused(403, "forbidden", ALICE, "GET", "/servers?all_tenants=1")
         await self.refused(400, "badRequest", ADMIN, "GET", "/servers?all_tenants=perhaps")

@@ -18,7 +18,8 @@ class DiscoveryTests(ComputeCase):
         for path in ("/compute", "/compute/"):
             answer = await self.client.json("GET", path, None)
             self.assertEqual(faults_of(answer, "versions", "list_versions", "2.1"), [])
-            (version,) = answer.json()["versions"]
+            legacy, version = answer.json()["versions"]
+            self.assertEqual((legacy["id"], legacy["status"], legacy["version"]), ("v2.0", "SUPPORTED", ""))
             expected = ("v2.1", "CURRENT", "2.79", "2.1")
             self.assertEqual(tuple(version[name] for name in ("id", "status", "version", "min_version")), expected)
         for path in ("/compute/v2.1", "/compute/v2.1/"):
@@ -27,6 +28,24 @@ class DiscoveryTests(ComputeCase):
             shown = answer.json()["version"]
             self.assertEqual((shown["version"], shown["min_version"]), ("2.79", "2.1"))
             self.assertTrue(shown["links"][0]["href"].endswith("/compute/v2.1/"), shown)
+
+    async def test_legacy(self) -> None:
+        """Below v2 all is as below v2.1 in 2.1, whichever version is asked for."""
+        for path in ("/compute/v2", "/compute/v2/"):
+            answer = await self.client.json("GET", path, None)
+            self.assertEqual(faults_of(answer, "versions", "get_one_version", "2.1"), [])
+            shown = answer.json()["version"]
+            self.assertEqual(shown["id"], "v2.0")
+            self.assertTrue(shown["links"][0]["href"].endswith("/compute/v2/"), shown)
+        headers = {"X-Auth-Token": ALICE, "OpenStack-API-Version": "compute 2.79"}
+        answer = await self.client.json("GET", "/compute/v2/flavors/1", None, headers=headers)
+        self.assertEqual((answer.status, answer.headers["openstack-api-version"]), (200, "compute 2.1"))
+        self.assertEqual(answer.json(), await self.good(200, ALICE, "GET", "/flavors/1"))
+        headers = {"X-Auth-Token": ALICE, "X-OpenStack-Nova-API-Version": "9.9"}
+        answer = await self.client.json("GET", "/compute/v2/flavors/none", None, headers=headers)
+        self.assertEqual((answer.status, answer.headers["openstack-api-version"]), (404, "compute 2.1"))
+        answer = await self.client.json("GET", "/compute/v2x/flavors", None, headers=headers)
+        self.assertEqual(answer.status, 404)
 
     async def test_extensions(self) -> None:
         """What is listed can be asked for one by one, and nothing else."""

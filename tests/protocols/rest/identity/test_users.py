@@ -43,6 +43,16 @@ class UserTests(CloudTests):
         await self.good(204, self.admin, "DELETE", path)
         await self.refused(404, self.admin, "GET", path)
 
+    async def test_old_name_of_the_project(self) -> None:
+        """``project_id`` of old clients is the default project, unless that is given by its own name."""
+        project_id = self.first["demo_project_id"]
+        for given in ({"project_id": project_id}, {"project_id": "other", "default_project_id": project_id}):
+            body = {"user": {"name": f"u{len(given)}", **given}}
+            made = (await self.good(201, self.admin, "POST", "/users", body))["user"]
+            self.assertEqual(made["default_project_id"], project_id)
+            self.assertNotIn("project_id", made)
+        await self.refused(400, self.admin, "POST", "/users", {"user": {"name": "v", "project_id": 7}})
+
     async def test_lookup_by_name(self) -> None:
         """As clients do: the name as an id is a clean 404, then the filter finds it."""
         user = await self.create("a name+with%signs")
