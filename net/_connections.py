@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from attrs import field, frozen
@@ -33,6 +34,15 @@ _NESTED: Final = 0x8000
 _ORIGINAL, _REPLY, _ID, _MASTER, _ZONE, _FILTER = 1, 2, 12, 14, 18, 25
 _IP, _PROTOCOL = 1, 2
 _SOURCE_OF: Final = {IPV4: 1, IPV6: 3}
+_TUPLES: Final = 4
+"""Where the first tuple begins, after the generic header."""
+
+_ENDS: Final = {
+    int(socket.AF_INET): (slice(16, 20), slice(24, 28)),
+    int(socket.AF_INET6): (slice(16, 32), slice(36, 52)),
+}
+"""Where the source and destination of the first tuple are, behind the heads of tuple, addresses and each address."""
+
 _NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 _TYPE_OF: Final = {IPV4: 5, IPV6: 8}
 _BY_SOURCE: Final = 1
@@ -103,6 +113,29 @@ def requests_for(address: str) -> Iterator[bytes]:
 
 def request_for_all(version: int) -> bytes:
     return _GENERIC.pack(FAMILY_OF[version], 0, 0)
+
+
+def packed_of(addresses: Iterable[str]) -> frozenset[bytes]:
+    """Addresses as they are in messages."""
+    return frozenset(socket.inet_pton(socket.AF_INET6 if ":" in each else socket.AF_INET, each) for each in addresses)
+
+
+def may_name(message: Message, packed: Collection[bytes]) -> bool:
+    """
+    Whether ``connection_of`` is worth its 15 us: an address is an end of the first tuple, or ends are translated.
+
+    The kernel writes the tuples first, the addresses first in each.
+    """
+    place = _ENDS.get(message.body[0]) if message.body else None
+    if place is None or len(message.body) < _TUPLES + 4:
+        return True
+    source, destination = place
+    length = int.from_bytes(message.body[_TUPLES : _TUPLES + 2], sys.byteorder)
+    ends = message.body[source].tobytes(), message.body[destination].tobytes()
+    if ends[0] in packed or ends[1] in packed:
+        return True
+    replies = message.body[(length + 3) & ~3 :]
+    return (replies[destination].tobytes(), replies[source].tobytes()) != ends
 
 
 def connection_of(message: Message) -> Connection | None:

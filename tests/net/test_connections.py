@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from net._connections import Flow, connection_of, requests_for
+from net._connections import Flow, connection_of, may_name, packed_of, requests_for
 from net._messages import Message, attributes
 
 GUEST, OUTSIDE, FLOATING = "10.0.0.5", "198.51.100.7", "203.0.113.9"
@@ -56,6 +56,19 @@ class ConnectionsTest(SynchronousTestCase):
         self.assertEqual(found.flow, Flow(4, 17, OUTSIDE, GUEST, 4000, 5353))
         self.assertEqual(found.addresses, {OUTSIDE, FLOATING, GUEST})
 
+    def test_worth_reading(self) -> None:
+        """An entry of the addresses, and each that is translated, is read whole; of others none."""
+        ends = {4: (GUEST, OUTSIDE, FLOATING), 6: ("2001:db8::5", "2001:db8::6", "2001:db8::7")}
+        for version, (guest, outside, other) in ends.items():
+            family = socket.AF_INET if version == 4 else socket.AF_INET6
+            for numbers in (_ports(4000, 53), {4: b"\0\7", 5: b"\x08", 6: b"\0"}):
+                original = _tuple(1, guest, outside, 17, numbers)
+                plain = _message(original, _tuple(2, outside, guest, 17, numbers), family=family)
+                self.assertEqual([may_name(plain, packed_of({each})) for each in (guest, outside)], [True] * 2)
+                self.assertFalse(may_name(plain, packed_of({other})))
+                translated = _message(original, _tuple(2, other, guest, 17, numbers), family=family)
+                self.assertTrue(may_name(translated, packed_of({other})))
+
     def test_icmp(self) -> None:
         """Type and code are those of the request."""
         original = _tuple(1, GUEST, OUTSIDE, 1, {4: b"\0\7", 5: b"\x08", 6: b"\0"})
@@ -99,3 +112,5 @@ class ConnectionsTest(SynchronousTestCase):
         connection_of(_message(data, family=family))
         connection_of(_message(_attribute(1, data), _attribute(2, data), family=family))
         self.assertIs(connection_of(Message(0x100, 0, 1, memoryview(data[:3]))), None)
+        may_name(_message(data, family=family), packed_of({GUEST}))
+        may_name(Message(0x100, 0, 1, memoryview(data[:3])), packed_of({GUEST}))
