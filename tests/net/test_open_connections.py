@@ -19,7 +19,6 @@ OUT = Rule(direction=EGRESS)
 PING = Rule(direction=INGRESS, protocol="icmp")
 SERVICE = Rule(direction=INGRESS, protocol="udp", first=5000, last=5000)
 NARROW = Group(id="web", rules=(OUT,))
-GATEWAY = "10.0.255.254"
 ENDED = "end connections"
 
 
@@ -62,7 +61,7 @@ class OpenConnectionsTest(SynchronousTestCase):
         """Frames stay in order: once the sender's and the receiver's next echoes are answered, it would be there."""
         sender.sendto(b"refused", receiver.getsockname())
         for guest in guests:
-            self.assertTrue(guest.pings(GATEWAY))
+            self.assertTrue(guest.pings(str(guest.fixed.gateway)))
         receiver.setblocking(False)
         try:
             return not receiver.recv(100)
@@ -76,7 +75,7 @@ class OpenConnectionsTest(SynchronousTestCase):
         macs, addresses = (asks.port.mac, f"fe{asks.port.mac[2:]}"), (asks.fixed.address, answers.fixed.address)
         asks.send(echo_request(macs, addresses, 4711))
         for guest in (asks, answers):
-            self.assertTrue(guest.pings(GATEWAY))
+            self.assertTrue(guest.pings(str(guest.fixed.gateway)))
         names, values = answers.run("grep ^Icmp: /proc/net/snmp").splitlines()
         return int(dict(zip(names.split(), values.split(), strict=True))["InEchos"])
 
@@ -165,9 +164,10 @@ class OpenConnectionsTest(SynchronousTestCase):
         return evolve(port_of(number, ("out",)), fixed_ips=port_of(6).fixed_ips)
 
     def test_a_pair_goes(self) -> None:
-        """What had been sent from the address of a pair ends with the pair."""
-        port = evolve(port_of(5), address_pairs=(AddressPair("10.0.0.77"),))
-        plan = Plan(ports=(port, port_of(6)), groups=(GROUP,))
+        """What is answered to the address of a pair ends with the pair."""
+        alone = port_of(5, ("out",))
+        paired = evolve(alone, address_pairs=(AddressPair("10.0.0.77"),))
+        plan = Plan(ports=(paired, port_of(6)), groups=(GROUP, Group(id="out", rules=(OUT,))))
         asks, answers = self.plug(plan)
         asks.run("ip addr add 10.0.0.77/32 dev eth0")
         self.host.run("ip route add 10.0.0.77 dev cld00000005-000")
@@ -176,7 +176,9 @@ class OpenConnectionsTest(SynchronousTestCase):
         for each in (sender, receiver):
             self.addCleanup(each.close)
         self.assertTrue(self.comes(sender, receiver, b"paired"))
-        self.assertIn(ENDED, self.change(Update(ports=(port_of(5),))))
+        self.assertTrue(self.comes(receiver, sender, b"answered"))
+        self.assertIn(ENDED, self.change(Update(ports=(alone,))))
+        self.assertTrue(self.refused(receiver, sender, (answers, asks)))
 
     def test_repair_ends_nothing_that_is_allowed(self) -> None:
         """Tables flushed by hand, a daemon that comes anew, everything looked at: answers go on that no rule names."""
@@ -224,7 +226,8 @@ class OpenConnectionsTest(SynchronousTestCase):
         for run in (self.host.run, first.run, second.run):
             while run("ip -6 addr show tentative"):
                 os.sched_yield()
-        self.flow(first, second)
+        asking, answering = self.flow(first, second)
         self.assertNotIn(ENDED, self.change(Update(groups=(Group(id="web", rules=(*rules, PING)),))))
         self.assertNotIn(ENDED, self.change(Update(groups=(Group(id="web", rules=rules),))))
         self.assertIn(ENDED, self.change(Update(groups=(Group(id="web", rules=rules[:1]),))))
+        self.assertTrue(self.refused(asking, answering, (first, second)))
