@@ -12,23 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from net._connections import Flow, connection_of, may_name, packed_of, requests_for
 from net._messages import Message, attributes
 
+from .entries import attribute, ports_of, tuple_of
+
 GUEST, OUTSIDE, FLOATING = "10.0.0.5", "198.51.100.7", "203.0.113.9"
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def _tuple(kind: int, source: str, destination: str, protocol: int, numbers: dict[int, bytes]) -> bytes:
-    """``numbers``: by attribute; ports are 2 and 3, ICMP's identifier, type and code 4, 5 and 6."""
-    family, first = (socket.AF_INET6, 3) if ":" in source else (socket.AF_INET, 1)
-    ends = [_attribute(first + n, socket.inet_pton(family, end)) for n, end in enumerate((source, destination))]
-    parts = _attribute(1, bytes([protocol])) + b"".join(_attribute(*number) for number in numbers.items())
-    return _attribute(kind | 0x8000, _attribute(1 | 0x8000, b"".join(ends)) + _attribute(2 | 0x8000, parts))
-
-
-def _ports(source: int, destination: int) -> dict[int, bytes]:
-    return {2: struct.pack("!H", source), 3: struct.pack("!H", destination)}
 
 
 def _message(*parts: bytes, family: int = socket.AF_INET) -> Message:
@@ -38,10 +24,10 @@ def _message(*parts: bytes, family: int = socket.AF_INET) -> Message:
 class ConnectionsTest(SynchronousTestCase):
     def test_tcp(self) -> None:
         """The flow is that of the first packet; the order names the entry by tuple and id, and is never without one."""
-        original = _tuple(1, GUEST, OUTSIDE, 6, _ports(4000, 443))
-        reply = _tuple(2, OUTSIDE, GUEST, 6, _ports(443, 4000))
-        number = _attribute(12, b"\1\2\3\4")
-        found = connection_of(_message(original, reply, _attribute(3, bytes(4)), number))
+        original = tuple_of(1, GUEST, OUTSIDE, 6, ports_of(4000, 443))
+        reply = tuple_of(2, OUTSIDE, GUEST, 6, ports_of(443, 4000))
+        number = attribute(12, b"\1\2\3\4")
+        found = connection_of(_message(original, reply, attribute(3, bytes(4)), number))
         assert found
         self.assertEqual(found.flow, Flow(4, 6, GUEST, OUTSIDE, 4000, 443))
         self.assertEqual(found.addresses, {GUEST, OUTSIDE})
@@ -49,8 +35,8 @@ class ConnectionsTest(SynchronousTestCase):
 
     def test_translated(self) -> None:
         """Rules see the source before and the destination after translation."""
-        original = _tuple(1, OUTSIDE, FLOATING, 17, _ports(4000, 53))
-        reply = _tuple(2, GUEST, OUTSIDE, 17, _ports(5353, 4000))
+        original = tuple_of(1, OUTSIDE, FLOATING, 17, ports_of(4000, 53))
+        reply = tuple_of(2, GUEST, OUTSIDE, 17, ports_of(5353, 4000))
         found = connection_of(_message(original, reply))
         assert found
         self.assertEqual(found.flow, Flow(4, 17, OUTSIDE, GUEST, 4000, 5353))
@@ -61,18 +47,18 @@ class ConnectionsTest(SynchronousTestCase):
         ends = {4: (GUEST, OUTSIDE, FLOATING), 6: ("2001:db8::5", "2001:db8::6", "2001:db8::7")}
         for version, (guest, outside, other) in ends.items():
             family = socket.AF_INET if version == 4 else socket.AF_INET6
-            for numbers in (_ports(4000, 53), {4: b"\0\7", 5: b"\x08", 6: b"\0"}):
-                original = _tuple(1, guest, outside, 17, numbers)
-                plain = _message(original, _tuple(2, outside, guest, 17, numbers), family=family)
+            for numbers in (ports_of(4000, 53), {4: b"\0\7", 5: b"\x08", 6: b"\0"}):
+                original = tuple_of(1, guest, outside, 17, numbers)
+                plain = _message(original, tuple_of(2, outside, guest, 17, numbers), family=family)
                 self.assertEqual([may_name(plain, packed_of({each})) for each in (guest, outside)], [True] * 2)
                 self.assertFalse(may_name(plain, packed_of({other})))
-                translated = _message(original, _tuple(2, other, guest, 17, numbers), family=family)
+                translated = _message(original, tuple_of(2, other, guest, 17, numbers), family=family)
                 self.assertTrue(may_name(translated, packed_of({other})))
 
     def test_icmp(self) -> None:
         """Type and code are those of the request."""
-        original = _tuple(1, GUEST, OUTSIDE, 1, {4: b"\0\7", 5: b"\x08", 6: b"\0"})
-        reply = _tuple(2, OUTSIDE, GUEST, 1, {4: b"\0\7", 5: b"\0", 6: b"\0"})
+        original = tuple_of(1, GUEST, OUTSIDE, 1, {4: b"\0\7", 5: b"\x08", 6: b"\0"})
+        reply = tuple_of(2, OUTSIDE, GUEST, 1, {4: b"\0\7", 5: b"\0", 6: b"\0"})
         found = connection_of(_message(original, reply))
         assert found
         self.assertEqual(found.flow, Flow(4, 1, GUEST, OUTSIDE, 0, 8, 0))
@@ -80,17 +66,17 @@ class ConnectionsTest(SynchronousTestCase):
     def test_icmp_of_ipv6(self) -> None:
         """It has attributes of its own."""
         ends = ("2001:db8::5", "2001:db8::6")
-        original = _tuple(1, *ends, 58, {7: b"\0\7", 8: b"\x80", 9: b"\0"})
-        reply = _tuple(2, *ends[::-1], 58, {7: b"\0\7", 8: b"\x81", 9: b"\0"})
+        original = tuple_of(1, *ends, 58, {7: b"\0\7", 8: b"\x80", 9: b"\0"})
+        reply = tuple_of(2, *ends[::-1], 58, {7: b"\0\7", 8: b"\x81", 9: b"\0"})
         found = connection_of(_message(original, reply, family=socket.AF_INET6))
         assert found
         self.assertEqual(found.flow, Flow(6, 58, *ends, 0, 128, 0))
 
     def test_what_belongs_to_another(self) -> None:
         """Rules let in the connection that it belongs to."""
-        original = _tuple(1, OUTSIDE, GUEST, 6, _ports(20, 4001))
-        reply = _tuple(2, GUEST, OUTSIDE, 6, _ports(4001, 20))
-        master = _tuple(14, GUEST, OUTSIDE, 6, _ports(4000, 21))
+        original = tuple_of(1, OUTSIDE, GUEST, 6, ports_of(20, 4001))
+        reply = tuple_of(2, GUEST, OUTSIDE, 6, ports_of(4001, 20))
+        master = tuple_of(14, GUEST, OUTSIDE, 6, ports_of(4000, 21))
         found = connection_of(_message(original, reply, master))
         assert found
         self.assertEqual(found.flow, Flow(4, 6, GUEST, OUTSIDE, 4000, 21))
@@ -110,7 +96,7 @@ class ConnectionsTest(SynchronousTestCase):
     def test_anything(self, data: bytes, family: int) -> None:
         """Bytes that are no entry are none, and raise nothing."""
         connection_of(_message(data, family=family))
-        connection_of(_message(_attribute(1, data), _attribute(2, data), family=family))
+        connection_of(_message(attribute(1, data), attribute(2, data), family=family))
         self.assertIs(connection_of(Message(0x100, 0, 1, memoryview(data[:3]))), None)
         may_name(_message(data, family=family), packed_of({GUEST}))
         may_name(Message(0x100, 0, 1, memoryview(data[:3])), packed_of({GUEST}))

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from net import EGRESS, INGRESS, AddressPair, Applied, Change, FixedIP, Group, HostNetwork, Plan, Port, Rule, Update
 
+from .entries import fill
 from .frames import echo_request
 from .insides import inside, udp
 from .namespaces import Guest, Host
@@ -194,6 +195,24 @@ class OpenConnectionsTest(SynchronousTestCase):
         self.network.close()
         self.assertEqual(self.apply(plan), Applied(()))
         self.assertTrue(self.comes(second, first, b"anew"))
+
+    def test_among_thousands(self) -> None:
+        """The kernel is asked for one address alone, and what is a stranger's stays, as does what is allowed."""
+        ports = (port_of(5, ("out",)), port_of(6))
+        groups = (Group(id="out", rules=(OUT,)), Group(id="web", rules=(OUT, SERVICE)))
+        asks, answers = self.plug(Plan(ports=ports, groups=groups))
+        first, second = self.flow(asks, answers)
+        self.host.call(lambda: fill(2500, "198.51.100.7", "203.0.113.9"))
+        self.host.call(lambda: fill(5, "10.0.0.6", "203.0.113.9"))
+        self.host.call(lambda: fill(3, "203.0.113.9", "10.0.0.6"))
+        changes = self.host.call(lambda: self.network.change(Update(groups=(NARROW,)))).changes
+        self.assertEqual([change.value for change in changes if change.what == ENDED], ["4"])
+        self.assertTrue(self.refused(first, second, (asks, answers)))
+        changes = self.host.call(lambda: self.network.change(Update(gone_ports={port_of(6).id}))).changes
+        ended = sum(int(change.value) for change in changes if change.what == ENDED)
+        self.assertGreaterEqual(ended, 5)
+        count = int(self.host.run("cat /proc/sys/net/netfilter/nf_conntrack_count"))
+        self.assertGreaterEqual(count, 2500)
 
     def test_killed_between(self) -> None:
         """Who comes after one that was killed when it had changed the firewall ends what that one had not."""
