@@ -25,6 +25,7 @@ DELETE_ADDRESS: Final = "delete address"
 ADD_ROUTE: Final = "add route"
 DELETE_ROUTE: Final = "delete route"
 FIREWALL: Final = "change firewall"
+END_CONNECTIONS: Final = "end connections"
 
 
 @frozen
@@ -34,7 +35,7 @@ class Change:
 
     :ivar what: one of the constants here
     :ivar tap: its name, or that of another link; empty for the firewall and the host
-    :ivar value: an address, a route, ``path=value`` of a sysctl, or how many commands
+    :ivar value: an address, a route, ``path=value`` of a sysctl, how many commands, or how many connections
     """
 
     what: str

@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 from ._changes import Change
 from ._errors import BadPlan, NetError
 from ._libnftables import read_tables
+from ._narrowing import Narrowed
 from ._netlink import Taps
 from ._own_host import ALIAS
 from ._reading import Reader
@@ -75,6 +76,7 @@ class HostNetwork:
     :ivar _on_change: called after each change, for logs; what it raises ends the call
     :ivar _standing: what is to be; ``None`` until the first ``apply``
     :ivar _believed: what is; ``None`` where it has to be read whole
+    :ivar _narrowed: what was allowed and is so no more, and of which the connections are not ended yet
     """
 
     _prefix: str = field(default=DEFAULT_PREFIX, converter=_checked_prefix)
@@ -82,6 +84,7 @@ class HostNetwork:
     _lock: threading.Lock = field(init=False, factory=threading.Lock)
     _standing: Standing | None = field(init=False, default=None)
     _believed: Believed | None = field(init=False, default=None)
+    _narrowed: Narrowed = field(init=False, factory=Narrowed)
 
     def observe(self) -> Observed:
         """
@@ -113,7 +116,7 @@ class HostNetwork:
         half-way.
 
         Afterwards each port has its tap, and each tap and rule of ours has its place in the plan.  Links, routes and
-        tables that are not ours are never touched.  Established connections go on.
+        tables that are not ours are never touched.  Established connections go on where the plan allows them.
 
         :raises BadPlan: the plan cannot be made; nothing was changed
         :raises NetError: the host refuses the firewall, or to tell what is there; what was changed before stays.  What
@@ -138,6 +141,7 @@ class HostNetwork:
         with self._lock:
             standing = self._applied()
             step = standing.change(update)
+            self._narrowed |= step.narrowed
             believed = self._believed
             if believed is not None:
                 believed.notice(standing.taps)
@@ -175,8 +179,11 @@ class HostNetwork:
             self._believed = Believed.open(table_name(self._prefix))
         try:
             with Taps(self._prefix, self._believed.reader, self._believed.indexes) as kernel:
-                work = Work(kernel, self._believed, standing, self._on_change)
-                do(work, standing)
+                work = Work(kernel, self._believed, standing, self._on_change, self._narrowed)
+                try:
+                    do(work, standing)
+                finally:
+                    self._narrowed = work.narrowed
                 return Applied(tuple(work.changes), work.refused)
         except BaseException:
             # Nobody knows how far it came.
@@ -193,6 +200,7 @@ def _whole(work: Work, standing: Standing) -> None:
     work.read_all(sysctls=True)
     work.delete_strange()
     work.firewall()
+    work.end_connections()
     work.own_host()
     work.make(standing.taps)
 
@@ -201,17 +209,20 @@ def _quick(work: Work, standing: Standing, step: Step) -> None:
     names = work.read_dirty() | step.taps
     work.delete(names)
     work.firewall_part(step)
+    work.end_connections()
     work.own_host()
     work.make(names)
 
 
 def _look_at_firewall(work: Work, standing: Standing) -> None:
     work.firewall()
+    work.end_connections()
 
 
 def _look_at_taps(work: Work, standing: Standing) -> None:
     work.read_all(sysctls=False)
     work.delete_strange()
+    work.end_connections()
     work.own_host()
     work.make(standing.taps)
 

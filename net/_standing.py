@@ -16,6 +16,7 @@ from attrs import define, evolve, field, frozen
 
 from ._errors import BadPlan
 from ._firewall import plan_part
+from ._narrowing import Judge, Narrowed, narrowed_groups, narrowed_ports
 from ._ruleset import Ruleset
 from ._taps import Tap, plan_tap, plan_taps, tap_name
 from ._values import Group, Metadata, Plan, Port, Update
@@ -30,12 +31,14 @@ class Step:
     :ivar before: that part of the firewall which may change, as it was
     :ivar after: the same part, as it is to be
     :ivar whole: the tables themselves come or go: parts do not tell
+    :ivar narrowed: what is allowed no more
     """
 
     taps: frozenset[str]
     before: Ruleset
     after: Ruleset
     whole: bool
+    narrowed: Narrowed
 
 
 @define
@@ -113,7 +116,12 @@ class Standing:
             plan_part(old_ports, old_parts, before, self._prefix),
             plan_part(update.ports, new_parts, self._there(together), self._prefix),
             whole=not (before_ports and self._ports),
+            narrowed=narrowed_ports(old_ports, update.ports, self._ports.values())
+            | narrowed_groups(old_groups, update.groups, self._ports.values()),
         )
+
+    def judge(self) -> Judge:
+        return Judge.of(self._ports.values(), self._groups.values(), self._metadata)
 
     def _there(self, together: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
         return [group_ids for group_ids in together if self._together[group_ids]]

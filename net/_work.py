@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Self
 
 from attrs import define, evolve, field
 
-from ._changes import FIREWALL, Change, additions, removals
+from ._changes import END_CONNECTIONS, FIREWALL, Change, additions, removals
 from ._errors import NetError
 from ._firewall import plan_firewall
 from ._libnftables import carry_out, read_tables
+from ._narrowing import Narrowed, lost_routes
 from ._netlink import Taps, with_sysctls
 from ._reading import Noticed, Reader, Watch
 from ._ruleset import Command, Ruleset, difference, table_name
 from ._standing import Standing, Step
 from ._taps import Tap
+from ._tracking import end_connections
 
 
 @define
@@ -31,6 +34,8 @@ class Believed:
     :ivar taps: by name, with their sysctls
     :ivar dirty: names of taps to be read again
     :ivar firewall: the tables are as the plan has them
+    :ivar asked: open connections are none but those that the plan allows: not so where who was here before was killed
+        between, or where the tables were not as planned
     :ivar lost: the kernel had more to tell than it could keep: all has to be read again
     """
 
@@ -40,6 +45,7 @@ class Believed:
     taps: dict[str, Tap] = field(factory=dict)
     dirty: set[str] = field(factory=set)
     firewall: bool = False
+    asked: bool = False
     lost: bool = False
 
     @classmethod
@@ -81,6 +87,7 @@ class Work:
     """
     One call's reading and writing; after an error what is believed is to be forgotten.
 
+    :ivar narrowed: what is allowed no more, and of which the connections are not ended yet
     :ivar refused: ids of ports whose tap cannot be made as it is wanted -> why
     """
 
@@ -88,6 +95,7 @@ class Work:
     _believed: Believed
     _standing: Standing
     _on_change: Callable[[Change], None]
+    narrowed: Narrowed
     changes: list[Change] = field(factory=list)
     refused: dict[str, NetError] = field(factory=dict)
 
@@ -130,6 +138,7 @@ class Work:
     def delete(self, names: Iterable[str]) -> None:
         """Those that are there and not wanted."""
         there = {name: self._believed.taps[name] for name in names if name in self._believed.taps}
+        self.narrowed |= lost_routes(there.values(), self._standing.taps)
         planned = removals(there, self._standing.taps)
         if not planned:
             return
@@ -157,9 +166,10 @@ class Work:
                     self._believed.dirty.add(name)
 
     def firewall(self) -> None:
-        """Read the tables and make the difference."""
+        """Read the tables and make the difference; who made it necessary may have let in anything."""
         self._believed.notice(self._standing.taps)
-        self._carry_out(read_tables(self._table), plan_firewall(self._standing.plan(), self._kernel.prefix))
+        found, wanted = read_tables(self._table), plan_firewall(self._standing.plan(), self._kernel.prefix)
+        self._believed.asked &= not self._carry_out(found, wanted)
 
     def firewall_part(self, step: Step) -> None:
         """Make the difference that the update makes, where the rest is known to be there."""
@@ -167,6 +177,21 @@ class Work:
             self._carry_out(step.before, step.after)
         else:
             self.firewall()
+
+    def end_connections(self) -> None:
+        """
+        Of what is allowed no more.  The firewall has to be as it is to be, and taps that go to have gone: else new ones
+        come up behind.
+        """
+        if self._believed.asked and not self.narrowed:
+            return
+        judge = self._standing.judge()
+        if not self._believed.asked:
+            self.narrowed |= Narrowed(asked=judge.addresses)
+        if count := end_connections(self.narrowed.addresses, partial(judge.ends, narrowed=self.narrowed)):
+            self._note(Change(END_CONNECTIONS, "", str(count)))
+        self.narrowed = Narrowed()
+        self._believed.asked = True
 
     def _make_one(self, name: str, wanted: Tap) -> None:
         found = self._believed.taps.get(name)
@@ -183,13 +208,15 @@ class Work:
     def _table(self) -> str:
         return table_name(self._kernel.prefix)
 
-    def _carry_out(self, found: Ruleset, wanted: Ruleset) -> None:
+    def _carry_out(self, found: Ruleset, wanted: Ruleset) -> bool:
+        """Whether there was something to do."""
         commands: list[Command] = difference(found, wanted, self._table)
         self._believed.firewall = True
         if commands:
             carry_out(commands)
             self._note(Change(FIREWALL, "", f"{len(commands)} commands"))
             self._believed.notice(self._standing.taps, transactions=1)
+        return bool(commands)
 
     def _note(self, change: Change) -> None:
         self.changes.append(change)
