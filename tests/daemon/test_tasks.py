@@ -199,7 +199,7 @@ class PurgeTests(SynchronousTestCase):
         second = self.begun_purge("crate")
         outcome = self.upgrade_in_canary(self.tree())
         self.assertEqual(outcome["result"], "committed", outcome)
-        self.assertRegex(outcome["canary"], r"; tasks of (\d) of \1 kinds went over: \d ended, 0 failed, 1 running$")
+        self.assertRegex(outcome["canary"], r"; tasks of (\d+) of \1 kinds went over: \d ended, 0 failed, 1 running$")
         self.assertIn(f"generation {outcome['generation']}", self.task(second)["owner"])
         self.slow.unlink()
         after = self.until(second, lambda task: task["state"] not in {"queued", "running"})
