@@ -23,7 +23,7 @@ from cloudd.interfaces.settings import JOINED_SETTINGS
 
 from ._messages import JoinAnswer
 
-_KEY_FILE = re.compile(r"(?:tokens|credentials|authority)/[0-9]{1,9}")
+_KEY_FILE = re.compile(r"(?:tokens|credentials|servers|authority)/[0-9]{1,9}")
 _SETTING = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 

@@ -24,7 +24,7 @@ ANSWER = JoinAnswer(
         "identity": {"region": 'R"1\\ü'},
         "messaging": {"url": "amqps://cloudd@mq"},
     },
-    secrets={"tokens/1": "key\n", "credentials/12": "other\n"},
+    secrets={"tokens/1": "key\n", "credentials/12": "other\n", "servers/1": "third\n"},
     database_password="say friend",
     broker_password="say other",
     broker_authority="certificate of the broker's",
@@ -43,6 +43,7 @@ class FolderTests(SynchronousTestCase):
         self.assertEqual(self.folder.node_id(), "a" * 32)
         self.assertEqual((self.folder.identity(), self.folder.authority()), ("certificate\nkey\n", "authority\n"))
         self.assertEqual((self.state / "secrets/credentials/12").read_text(), "other\n")
+        self.assertEqual((self.state / "secrets/servers/1").read_text(), "third\n")
         files = [file for file in self.state.rglob("*") if file.is_file()]
         self.assertEqual({file.stat().st_mode & 0o777 for file in files}, {0o600})
         folders = [self.state, *(file for file in self.state.rglob("*") if file.is_dir() and file.name != "secrets")]
