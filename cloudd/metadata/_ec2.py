@@ -25,6 +25,7 @@ VERSIONS: Final = (
     "2009-04-04",
 )
 LATEST: Final = "latest"
+_NO_MANIFEST: Final = "FIXME"  # what Nova serves there to this day, as it has no manifests either
 #: What a directory is called where its parent is listed, if not by its name and a slash.
 NAME: Final = "_name"
 ROOT_DEVICE: Final = "/dev/vda"
@@ -53,7 +54,7 @@ def _meta_data(facts: GuestFacts, age: int) -> Tree:
     found: Tree = {
         "ami-id": f"ami-{_short(server.image_id or '')}",
         "ami-launch-index": server.launch_index,
-        "ami-manifest-path": "FIXME",
+        "ami-manifest-path": _NO_MANIFEST,
         "instance-id": f"i-{_short(server.id)}",
         "hostname": server.host_name,
         "local-ipv4": addresses[0] if addresses else "",
