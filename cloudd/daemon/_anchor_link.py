@@ -18,7 +18,8 @@ from ._link import Callee, Link, LinkLost, RemoteError
 HOST_TIMEOUT_S = 3.0
 PAGE_TIMEOUT_S = 6.0  # people wait longer than probes, and workers may be loaded
 PLAN_TIMEOUT_S = 30.0  # a tree is read and copied for it
-ORDER_TIMEOUT_S = 15.0  # an anchor that becomes other code is away for a second
+ORDER_TIMEOUT_S = 15.0
+CHANGE_S = 20.0  # an anchor that becomes other code is away for a second, on a busy machine for several
 
 _REFUSALS = {refusal.__name__: refusal for refusal in (OrderRefused, NoSuchOrder)}
 
@@ -36,6 +37,7 @@ class AnchorLink:
         self._clock = clock
         self._lost = lost
         self._waiting: list[Deferred[None]] = []
+        self._comes_again_by = 0.0
         self.link = Link(self._callees, clock, lost)
 
     def renew(self) -> Link:
@@ -44,8 +46,13 @@ class AnchorLink:
         old.forsake()
         return self.link
 
+    def announced(self) -> None:
+        """The anchor goes, and has said that it comes again: what is asked meanwhile waits for that."""
+        self._comes_again_by = self._clock.seconds() + CHANGE_S
+
     def renewed(self) -> None:
         """The new link is connected: who waits for an anchor may ask it."""
+        self._comes_again_by = 0.0
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)
@@ -58,6 +65,8 @@ class AnchorLink:
         """
         Ask the anchor; when it goes meanwhile, the next one, within the same time.  Only for what changes nothing.
 
+        While one is away that has said so, the time stands still.
+
         :raises LinkError: no answer
         """
         deadline = self._clock.seconds() + timeout_s
@@ -66,8 +75,11 @@ class AnchorLink:
             try:
                 return await self.link.call(name, timeout_s=left_s, **body)
             except LinkLost:
-                if not await self._await_anchor(left_s):
+                away_s = self._comes_again_by - self._clock.seconds()
+                if not await self._await_anchor(max(left_s, away_s)):
                     raise
+                if away_s > 0:
+                    deadline = self._clock.seconds() + timeout_s
 
     async def _await_anchor(self, limit_s: float) -> bool:
         waiting: Deferred[None] = Deferred()

@@ -431,6 +431,7 @@ class Worker:
     def _anchor_changes(self) -> None:
         """The anchor becomes other code, and comes again in a moment."""
         self._orphan.is_announced = True
+        self._anchor.announced()
 
     # the end
 

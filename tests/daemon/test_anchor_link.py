@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.daemon._anchor_link import HOST_TIMEOUT_S, AnchorLink, LinkedHost, LinkedOrders
+from cloudd.daemon._anchor_link import CHANGE_S, HOST_TIMEOUT_S, AnchorLink, LinkedHost, LinkedOrders
 from cloudd.daemon._link import Frames, LinkLost, LinkTimeout, Message, RemoteError, frame
 from cloudd.interfaces.orders import NoSuchOrder, OrderRefused
 
@@ -67,6 +67,31 @@ class AnchorLinkTests(SynchronousTestCase):
         self.connect()
         self.anchor.renewed()
         self.assertEqual(self.lost, 1)
+
+    def test_one_that_comes_again(self) -> None:
+        """While an anchor becomes other code, what it was asked waits for its next self, which has the whole time."""
+        self.anchor.announced()
+        health = self.host.health()
+        self.anchor.link.connectionLost()
+        self.clock.advance(CHANGE_S - 1)
+        self.assertNoResult(health)
+        self.anchor.renew()
+        wire = self.connect()
+        self.anchor.renewed()
+        self.clock.advance(HOST_TIMEOUT_S - 0.1)
+        self.answer(wire, {"status": "ok"})
+        self.assertEqual(self.successResultOf(health), {"status": "ok"})
+        late = self.host.health()
+        self.clock.advance(HOST_TIMEOUT_S)
+        self.failureResultOf(late, LinkTimeout)
+
+    def test_one_that_does_not_come_again(self) -> None:
+        """An announcement is believed for so long."""
+        self.anchor.announced()
+        health = self.host.health()
+        self.anchor.link.connectionLost()
+        self.clock.advance(CHANGE_S)
+        self.failureResultOf(health, LinkLost)
 
     def test_a_silent_anchor(self) -> None:
         """One that is there and does not answer is not asked again."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import http.client
 import json
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 from attrs import evolve
-from sqlalchemy import create_engine, update
+from sqlalchemy import Connection, create_engine, update
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.compute import Interface, add_interface, add_server, one_flavor
 from cloudd.database import tables
 from cloudd.network import Network, Port, Subnet, WantedIP, create_network, create_port, create_subnet
+from tests.daemon.test_nodes import wait
 from tests.database.choice import on_postgres
 from tests.metadata.guest import ALICE, SERVER
 from tests.ports import free_port
@@ -42,8 +44,8 @@ class MetadataCloud(RunningCloud):
         finally:
             connection.close()
 
-    def write(self, make: Any) -> None:
-        """A transaction of another process in the daemon's database."""
+    def transact(self, act: Callable[[Connection], Any]) -> Any:
+        """What ``act`` gives, in a transaction of another process in the daemon's database."""
         if on_postgres():
             engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(self.database.url))
         else:
@@ -51,7 +53,7 @@ class MetadataCloud(RunningCloud):
             engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(file, timeout=30))
         try:
             with engine.begin() as connection:
-                make(connection)
+                return act(connection)
         finally:
             engine.dispose()
 
@@ -64,8 +66,9 @@ class MetadataTests(SynchronousTestCase):
         cloud.start()
         self.assertEqual(cloud.ask("/")[0], 200)
         self.assertEqual(cloud.ask("/openstack")[0], 404)
+        wait(lambda: cloud.transact(lambda connection: connection.execute(tables.node.select()).all()))
         node_id = (cloud.state / "node" / "id").read_text().strip()
-        cloud.write(lambda connection: _make_guest(connection, node_id))
+        cloud.transact(lambda connection: _make_guest(connection, node_id))
         for _ in range(8):  # on connections of their own, so by either worker
             status, body = cloud.ask("/openstack/latest/meta_data.json")
             self.assertEqual((status, json.loads(body)["hostname"]), (200, "web"))

@@ -58,6 +58,18 @@ class Ctl:
     def node(self, name: str) -> Any:
         return self.json("node", "show", name)
 
+    def health(self) -> Any:
+        """What it says, good or bad."""
+        return json.loads(self.tried("--json", "health").stdout)
+
+    def becomes_well(self) -> Any:
+        """The report, when all is well; before, a busy machine may have let a node wait for a moment."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (report := self.health())["status"] != "ok":
+            assert time.monotonic() < deadline, report
+            time.sleep(0.2)
+        return report
+
 
 class AloneTests(SynchronousTestCase):
     def test_one_machine(self) -> None:
@@ -73,7 +85,7 @@ class AloneTests(SynchronousTestCase):
         self.assertIn("objects.purge_container", node["payloads"])
         self.assertIn("[nodes] listen", ctl.run("node", "token", code=1).stderr)
         self.assertFalse((cloud.state / "node" / "identity.pem").exists())
-        self.assertNotIn("nodes listener", ctl.json("health")["parts"])
+        self.assertNotIn("nodes listener", ctl.health()["parts"])
         cloud.stop()
         cloud.start()
         [again] = wait(lambda: ctl.json("node", "list")["nodes"])
@@ -144,7 +156,7 @@ class TwoTests(NodesCase):
         certificate = second.state / "node" / "identity.pem"
         before = certificate.read_text()
         wait(lambda: certificate.read_text() != before, 120)
-        self.assertEqual(two.json("health")["status"], "ok")
+        two.becomes_well()
         self.assertTrue(project)
 
     def lone(self) -> Ctl:
@@ -158,7 +170,7 @@ class TwoTests(NodesCase):
         """Drained and back, killed and lost, its duties taken over, found again, removed; health says it all."""
         second, two = self.joined()
         self.assertEqual(self.one.run("node", "drain", "two", "--wait").stdout.count("drained"), 1)
-        self.assertIn("this node is drained", two.json("health")["parts"]["nodes"]["cause"])
+        self.assertIn("this node is drained", two.health()["parts"]["nodes"]["cause"])
         second.stop()
         second.start()
         wait(lambda: not self.one.node("two")["silent"])
@@ -172,15 +184,14 @@ class TwoTests(NodesCase):
         kill_all(second)
         wait(lambda: self.duty() == "one")
         wait(lambda: self.one.node("two")["state"] == "lost")
-        health = self.one.json("health")
-        self.assertEqual(health["status"], "ok")
+        health = self.one.becomes_well()
         self.assertIn("two (ready) for", health["parts"]["nodes"]["cause"])
         second.start()
         wait(lambda: self.one.node("two")["state"] == "ready")
 
         self.assertIn("is ready and at work", self.one.run("node", "remove", "two", "--yes", code=1).stderr)
         self.one.run("node", "remove", "two", "--yes", "--force")
-        wait(lambda: json.loads(two.tried("--json", "health").stdout)["parts"]["nodes"]["status"] == "failing")
+        wait(lambda: two.health()["parts"]["nodes"]["status"] == "failing")
         self.assertEqual([node["name"] for node in self.one.json("node", "list")["nodes"]], ["one"])
 
     def duty(self) -> str:
@@ -198,8 +209,8 @@ class TwoTests(NodesCase):
         before = certificate.read_text()
         wait(lambda: certificate.read_text() != before, 120)
         wait(lambda: self.one.node("one")["hash"] != self.one.node("two")["hash"])
-        self.assertEqual(self.one.json("health")["parts"]["nodes listener"]["status"], "ok")
-        self.assertEqual(two.json("health")["status"], "ok")
+        self.assertEqual(self.one.health()["parts"]["nodes listener"]["status"], "ok")
+        two.becomes_well()
 
     def test_purges(self) -> None:
         """What a node has is deleted there, and by no other; what is deleted with a project goes from both."""
@@ -212,7 +223,7 @@ class TwoTests(NodesCase):
         self.assertEqual(self.one.json("task", "show", task["id"])["node"], "two")
         self.one.run("objects", "purge", project, "c", "--yes", "--wait")  # by then the first has looked for tasks
         self.assertEqual(self.one.json("task", "show", task["id"])["state"], "queued")
-        self.assertEqual(two.json("health")["parts"]["tasks"]["status"], "ok")
+        self.assertEqual(two.health()["parts"]["tasks"]["status"], "ok")
         self.one.run("node", "return", "two")
         done = wait(lambda: self.ended(task["id"]))
         self.assertEqual((done["state"], done["result"]), ("done", {"deleted": 2}))

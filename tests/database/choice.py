@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -43,10 +45,18 @@ def new_database(case: SynchronousTestCase, which: str = "", *, migrated: bool =
     if (which or kind()) == "sqlite":
         path = Path(case.mktemp()).absolute()
         if migrated:
-            migrate(path)
+            path.write_bytes(_migrated_file())
         return path
     template = prepared("tables", migrate) if migrated else "template0"
     return copy_of(case, template)
+
+
+@cache
+def _migrated_file() -> bytes:
+    with TemporaryDirectory(prefix="cloudd-test-") as folder:
+        path = Path(folder) / "cloud.sqlite"
+        migrate(path)
+        return path.read_bytes()
 
 
 def copy_of(case: SynchronousTestCase, template: str) -> str:

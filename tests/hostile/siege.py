@@ -217,8 +217,9 @@ class Siege(SynchronousTestCase):
         self.admin = administrator(self.cloud)
         self.log_begins = (self.cloud.folder / "daemon.log").stat().st_size
         self.processes = workers(self.cloud)
-        # A node says that it is there some time after it has begun to serve.
-        self.assertEqual(eventually(lambda: rows(self.cloud)["nodes"], 1), 1)
+        # A node, and what it has for servers, says that it is there some time after it has begun to serve.
+        for said in ("nodes", "compute_hosts"):
+            self.assertEqual(eventually(lambda said=said: rows(self.cloud)[said], 1), 1)
         self.rows = rows(self.cloud)
 
     def tearDown(self) -> None:

@@ -12,11 +12,9 @@ from twisted.trial.unittest import TestCase
 from cloudd import network
 from cloudd.compute import Interface, Server, add_interface, add_server, first_flavors, one_flavor
 from cloudd.database import tables
-from cloudd.database.tables import metadata as schema
 from cloudd.metadata import GuestFacts
 from cloudd.network import Attachment, FixedIP, HostRoute, Network, Port, SecurityGroup, Subnet, WantedIP
-from tests.database.choice import copy_of, new_template, on_postgres
-from tests.protocols.rest.identity.cloud import InlineDatabase
+from tests.database.inline import empty_database
 from tests.protocols.swift.face import an_access
 
 ALICE = an_access("alice", "p1", "member")
@@ -97,9 +95,7 @@ class GuestCase(TestCase):
     prefix: ClassVar[str] = "10.0.0"
 
     def setUp(self) -> None:
-        self.database = InlineDatabase(copy_of(self, new_template()[0]) if on_postgres() else b"")
-        self.addCleanup(self.database.engine.dispose)
-        schema.create_all(self.database.engine)
+        self.database = empty_database(self)
         with self.database.engine.begin() as connection:
             first_flavors(connection)
             self.flavor = one_flavor(connection, ALICE, "1")

@@ -3,7 +3,8 @@
 ``/health`` and ``/metrics``: gathered from every worker of the host, whichever worker is asked.
 
 When the host itself cannot be asked, health still answers with what this worker knows, and says so: a health check
-that hangs or fails tells an operator less than one that names the part that is missing.
+that hangs or fails tells an operator less than one that names the part that is missing.  While the anchor is away for a
+moment to become other code nothing fails for that: the last report stands, with what this worker knows of itself now.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from attrs import frozen
+from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as NoAnswer
 from twisted.logger import Logger
@@ -31,6 +32,8 @@ _ALLOW: Header = (b"Allow", b"GET, HEAD")
 
 #: Health is asked by probes with short time-outs of their own.
 _PATIENCE_S = 4.0
+#: How old a report may be that stands for one of an anchor that is away to become other code.
+_KEPT_S = 30.0
 
 LocalHealth = Callable[[], Sequence[PartHealth]]
 
@@ -44,11 +47,14 @@ def monitoring_face(resources: Resources, health: LocalHealth, node: str = "") -
     return _Monitoring(resources, health, ((b"X-Cloudd-Node", node.encode()),) if node else ())
 
 
-@frozen
+@define
 class _Monitoring:
+    """:ivar kept: the last report of the host, and when it came"""
+
     resources: Resources
     health: LocalHealth
     who: tuple[Header, ...] = ()
+    kept: tuple[float, dict[str, Any]] | None = None
 
     def __call__(self, request: Request) -> Coroutine[Any, Any, None] | None:
         answer = {b"/health": self.answer_health, b"/metrics": self.answer_metrics}.get(request.path)
@@ -65,8 +71,11 @@ class _Monitoring:
         """200 when every part of every worker is well, else 503; both with the parts."""
         try:
             report = await self._patiently(self.resources.host.health())
+            self.kept = (self.resources.reactor.seconds(), report)
         except CancelledError:
             raise
+        except NoAnswer as error:  # an anchor that is there and silent has its own, shorter time
+            report = self._kept_report() or self._local_report(error)
         except Exception as error:
             report = self._local_report(error)
         status = 200 if report.get("status") == "ok" else 503
@@ -85,6 +94,21 @@ class _Monitoring:
 
     async def _patiently(self, waiting: Deferred[Any]) -> Any:
         return await waiting.addTimeout(_PATIENCE_S, self.resources.reactor)
+
+    def _kept_report(self) -> dict[str, Any] | None:
+        """The last report, where it was a good one and is not too old, with this worker's parts as they are now."""
+        came, report = self.kept or (0.0, {})
+        age_s = self.resources.reactor.seconds() - came
+        if report.get("status") != "ok" or age_s > _KEPT_S:
+            return None
+        own = _guarded(self.health)
+        cause = f"The anchor is away to become other code; its last report is {age_s:.0f} s old."
+        parts = {
+            **report["parts"],
+            **{part.part: _shown(part) for part in own},
+            "host": {"status": "ok", "cause": cause},
+        }
+        return {**report, "status": "ok" if all(part.ok for part in own) else "failing", "parts": parts}
 
     def _local_report(self, error: Exception) -> dict[str, Any]:
         if not isinstance(error, NoAnswer):

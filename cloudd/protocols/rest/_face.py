@@ -21,12 +21,12 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from cloudd.identity import Access, Identity, IdentityError
 from cloudd.protocols.http import Handler, Header, KleinApp, Request
-from reload import collect_loaded
 
 from ._documents import Schema, read_document
 from ._faults import Fault, FaultBody, bad_request, error_body, not_implemented
 from ._query import Links, Query, parse_query
 from ._routes import Answer, Declared, RouteMethod, routes_of
+from ._routing import Rule, app_for
 from ._tokens import access_of, fault_of
 
 _log = Logger()
@@ -107,17 +107,11 @@ class RestFace:
         self.facts = facts
         self._identity = identity
         self._links = Links(facts.base)
-        from klein import Klein  # late: its import installs a reactor
-
-        self._app = Klein()
-        for subject in subjects:
-            for declared, method in routes_of(subject):
-                self._add(declared, method)
-            collect_loaded()
+        self._routes: dict[str, tuple[Declared, RouteMethod]] = {}
+        rules = [self._rule(*each) for subject in subjects for each in routes_of(subject)]
         for template, what in (absent or {}).items():
-            self._add_absent(template, what)
-        self._app.handle_errors(HTTPException)(self._not_routed)
-        self._routed: Handler = KleinApp(self._app)
+            rules += self._absent_rules(template, what)
+        self._routed: Handler = KleinApp(app_for(self, tuple(rules)))
 
     def __call__(self, request: Request) -> Coroutine[Any, Any, None] | None:
         """Answer ``request``; a path that cannot be one of ours does not get to klein."""
@@ -132,27 +126,24 @@ class RestFace:
             return None
         return self._routed(request)
 
-    def _add(self, declared: Declared, method: RouteMethod, methods: tuple[str, ...] = ()) -> None:
-        async def answer(request: Request, **parameters: str) -> None:
-            await self._answer(request, declared, method, parameters)
+    def _rule(self, declared: Declared, method: RouteMethod, methods: tuple[str, ...] = ()) -> Rule:
+        endpoint = f"{declared.method} {declared.template}"
+        self._routes[endpoint] = (declared, method)
+        return Rule(endpoint, declared.rule(self.facts.prefix), methods or (declared.method,))
 
-        self._app.route(
-            declared.rule(self.facts.prefix),
-            methods=methods or [declared.method],
-            endpoint=f"{declared.method} {declared.template}",
-            strict_slashes=False,
-            merge_slashes=False,
-        )(answer)
-
-    def _add_absent(self, template: str, what: str) -> None:
+    def _absent_rules(self, template: str, what: str) -> list[Rule]:
         async def refuse(call: Call, **parameters: str) -> Answer:
             raise not_implemented(what)
 
-        for path in (template, template + "/*"):  # not a route for each method: a route takes 0.3 ms to make
-            self._add(Declared("*", path, token=False), refuse, _METHODS)
+        paths = (template, template + "/*")
+        return [self._rule(Declared("*", path, token=False), refuse, _METHODS) for path in paths]
+
+    async def answer_at(self, endpoint: str, request: Request, parameters: Mapping[str, str]) -> None:
+        """The path of ``request`` is that of a route."""
+        await self._answer(request, *self._routes[endpoint], parameters)
 
     async def _answer(
-        self, request: Request, declared: Declared, method: RouteMethod, parameters: dict[str, str]
+        self, request: Request, declared: Declared, method: RouteMethod, parameters: Mapping[str, str]
     ) -> None:
         request.route = self.facts.prefix + declared.template
         try:
@@ -171,7 +162,8 @@ class RestFace:
         else:
             write_answer(request, answer)
 
-    def _not_routed(self, request: Any, failure: Failure) -> None:
+    def not_routed(self, request: Any, failure: Failure) -> None:
+        """No route has its path, or none with its method."""
         self.refuse(request, unrouted(failure.value))
 
     def refuse(self, request: Request, fault: Fault) -> None:

@@ -104,6 +104,39 @@ class MonitoringTests(TestCase):
         self.assertEqual(report["parts"]["database"], {"status": "ok", "cause": ""})
         self.assertIn("no answer within 4 s", report["parts"]["host"]["cause"])
 
+    def test_a_host_that_comes_again(self) -> None:
+        """A silent host that was well a moment ago is well, if this worker is; half a minute later it is not."""
+        self.local = [PartHealth("objects", ok=True)]
+        parts = {"objects": {"status": "ok", "cause": "of two workers"}, "disk": {"status": "ok", "cause": ""}}
+        self.host.health_answer = succeed({"status": "ok", "parts": parts})
+        self.ask(b"/health")
+        self.clock.advance(2)
+
+        self.host.health_answer = Deferred()
+        silent = self.ask(b"/health")
+        self.clock.advance(4)
+        [(status, _, body)] = silent.answers
+        report = json.loads(body)
+        self.assertEqual((status, report["status"]), (200, "ok"))
+        self.assertEqual(set(report["parts"]), {"objects", "disk", "host"})
+        self.assertIn("its last report is 6 s old", report["parts"]["host"]["cause"])
+
+        self.local = [PartHealth("objects", ok=False, cause="The disk is full.")]
+        self.host.health_answer = Deferred()
+        sick = self.ask(b"/health")
+        self.clock.advance(4)
+        [(status, _, body)] = sick.answers
+        self.assertEqual((status, json.loads(body)["parts"]["objects"]["cause"]), (503, "The disk is full."))
+
+        self.local = [PartHealth("objects", ok=True)]
+        self.clock.advance(20)
+        self.host.health_answer = Deferred()
+        old = self.ask(b"/health")
+        self.clock.advance(4)
+        [(status, _, body)] = old.answers
+        self.assertEqual(status, 503)
+        self.assertIn("no answer within 4 s", json.loads(body)["parts"]["host"]["cause"])
+
     def test_broken_host(self) -> None:
         """An error in asking the host is in the answer, and in the log."""
         self.host.health_answer = fail(OSError("socket gone"))

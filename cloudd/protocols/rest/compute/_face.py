@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from attrs import evolve
@@ -146,7 +146,7 @@ class ComputeFace(RestFace):
         super().__init__(facts, identity, subjects, ABSENT)
 
     async def _answer(
-        self, request: Request, declared: Declared, method: RouteMethod, parameters: dict[str, str]
+        self, request: Request, declared: Declared, method: RouteMethod, parameters: Mapping[str, str]
     ) -> None:
         async def in_version(call: Call, **parameters: Any) -> Answer:
             version = negotiate(request, newest_shown(self._served))
@@ -165,12 +165,12 @@ class ComputeFace(RestFace):
             request.fields = {name: value for name, value in request.fields.items() if name not in VERSION_FIELDS}
         return super().__call__(request)
 
-    def _not_routed(self, request: Any, failure: Failure) -> None:
+    def not_routed(self, request: Any, failure: Failure) -> None:
         """An empty id is not a method that lists do not have."""
         if request.path.endswith(b"/"):
             self.refuse(request, _no_id())
         else:
-            super()._not_routed(request, failure)
+            super().not_routed(request, failure)
 
     def refuse(self, request: Request, fault: Fault) -> None:
         """Answer with ``fault``, which tells the version, too, where it is one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,16 +9,15 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from cloudd.compute import first_flavors
-from cloudd.database.tables import metadata
 from cloudd.identity import Access
 from cloudd.image import Images
 from cloudd.interfaces.application import Resources
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.rest.compute import compute_face
 from storage import MemoryStore
-from tests.database.choice import copy_of, new_template, on_postgres
+from tests.database.inline import empty_database
 from tests.http_client import Answer, HTTPClient
-from tests.protocols.rest.identity.cloud import URLS, InlineDatabase, InlineThreads
+from tests.protocols.rest.identity.cloud import URLS, InlineThreads
 from tests.protocols.rest.projects import Tokens
 from tests.protocols.swift.face import ADMIN, ALICE, BOB, READER
 
@@ -28,21 +26,13 @@ from .schemas import faults_of
 __all__ = ["ADMIN", "ALICE", "BOB", "READER", "ComputeCase"]
 
 
-@cache
-def _template() -> str:
-    """Name of an empty database on PostgreSQL."""
-    return new_template()[0]
-
-
 class ComputeCase(TestCase):
     """
     Base of the tests.  ``ALICE`` and ``READER`` are of project ``p1``, ``BOB`` of ``p2``, ``ADMIN`` of ``p0``.
     """
 
     def setUp(self) -> None:
-        self.database = InlineDatabase(copy_of(self, _template()) if on_postgres() else b"")
-        self.addCleanup(self.database.engine.dispose)
-        metadata.create_all(self.database.engine)
+        self.database = empty_database(self)
         with self.database.engine.begin() as connection:
             first_flavors(connection)
         self.resources = Resources(

@@ -9,9 +9,6 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-import psycopg
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.pool import StaticPool
 from twisted.internet.defer import Deferred, execute
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
@@ -22,6 +19,7 @@ from cloudd.interfaces.application import Resources
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.rest.identity import identity_face
 from tests.database.choice import copy_of, new_template, on_postgres
+from tests.database.inline import InlineDatabase
 from tests.http_client import Answer, HTTPClient
 
 URLS = {"api": "http://cloud:5000", "object": "http://cloud:8080", "s3": "http://cloud:9000"}
@@ -32,50 +30,6 @@ class InlineThreads:
 
     def run(self, function: Any, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
         return execute(function, *args, **kwargs)
-
-
-class InlineDatabase:
-    """
-    ``Transactions`` on one connection, at once; a function that raises leaves nothing behind.
-
-    :param content: of a database in memory, as ``content`` gives it, or the URL of one on PostgreSQL
-    """
-
-    def __init__(self, content: bytes | str = b"") -> None:
-        self.failing: Exception | None = None
-        self.engine: Engine
-        if isinstance(content, str):
-            url = content
-            self.engine = create_engine(
-                "postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=StaticPool
-            )
-            return
-        self.engine = create_engine("sqlite://", poolclass=StaticPool)
-        event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON"))
-        if content:
-            self._sqlite().deserialize(content)
-
-    def content(self) -> bytes:
-        """All of one in memory, to begin another one with."""
-        data: bytes = self._sqlite().serialize()
-        return data
-
-    def _sqlite(self) -> Any:
-        return self.engine.raw_connection().driver_connection
-
-    def read(self, function: Any, /, *args: Any, **kwargs: Any) -> Deferred[Any]:
-        return execute(self._run, function, args, kwargs)
-
-    write = read
-
-    def version(self) -> int | None:
-        return None
-
-    def _run(self, function: Any, args: Any, kwargs: Any) -> Any:
-        if self.failing is not None:
-            raise self.failing
-        with self.engine.begin() as connection:
-            return function(connection, *args, **kwargs)
 
 
 #: What the first start of a cloud leaves, made once per process: hashing its passwords takes long.  Of the database:

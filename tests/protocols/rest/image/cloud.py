@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -11,15 +10,14 @@ from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from cloudd.database.tables import metadata
 from cloudd.image import Fetcher, Images, Imports, read_sources
 from cloudd.interfaces.application import Resources
 from cloudd.interfaces.settings import ImageSettings, Settings
 from cloudd.protocols.rest.image import image_face
 from storage import MemoryStore
-from tests.database.choice import copy_of, new_template, on_postgres
+from tests.database.inline import empty_database
 from tests.http_client import Answer, HTTPClient
-from tests.protocols.rest.identity.cloud import URLS, InlineDatabase, InlineThreads
+from tests.protocols.rest.identity.cloud import URLS, InlineThreads
 from tests.protocols.swift.face import ADMIN, ALICE, BOB, READER, FourTokens
 
 PATCH = "application/openstack-images-v2.1-json-patch"
@@ -27,12 +25,6 @@ MAX_BYTES = 1_000_000
 FORMATS = {"disk_format": "raw", "container_format": "bare"}
 
 __all__ = ["ADMIN", "ALICE", "BOB", "FORMATS", "MAX_BYTES", "PATCH", "READER", "ImageCase"]
-
-
-@cache
-def _template() -> str:
-    """Name of an empty database on PostgreSQL."""
-    return new_template()[0]
 
 
 class ImageCase(TestCase):
@@ -47,9 +39,7 @@ class ImageCase(TestCase):
     media_type = PATCH
 
     async def setUp(self) -> None:  # type: ignore[override]
-        self.database = InlineDatabase(copy_of(self, _template()) if on_postgres() else b"")
-        self.addCleanup(self.database.engine.dispose)
-        metadata.create_all(self.database.engine)
+        self.database = empty_database(self)
         self.store: Any = MemoryStore()
         self.resources = Resources(
             reactor=Clock(),

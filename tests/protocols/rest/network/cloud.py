@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from cloudd.database.tables import metadata
 from cloudd.interfaces.application import Resources
 from cloudd.interfaces.settings import Settings
 from cloudd.protocols.rest.network import network_face
-from tests.database.choice import copy_of, new_template, on_postgres
+from tests.database.inline import empty_database
 from tests.http_client import Answer, HTTPClient
-from tests.protocols.rest.identity.cloud import URLS, InlineDatabase, InlineThreads
+from tests.protocols.rest.identity.cloud import URLS, InlineThreads
 from tests.protocols.rest.projects import Tokens
 from tests.protocols.swift.face import ADMIN, ALICE, BOB, READER
 
 __all__ = ["ADMIN", "ALICE", "BOB", "READER", "NetworkCase"]
-
-
-@cache
-def _template() -> str:
-    """Name of an empty database on PostgreSQL."""
-    return new_template()[0]
 
 
 class NetworkCase(TestCase):
@@ -34,9 +26,7 @@ class NetworkCase(TestCase):
     """
 
     def setUp(self) -> None:
-        self.database = InlineDatabase(copy_of(self, _template()) if on_postgres() else b"")
-        self.addCleanup(self.database.engine.dispose)
-        metadata.create_all(self.database.engine)
+        self.database = empty_database(self)
         self.resources = Resources(
             reactor=Clock(), settings=Settings(state=Path("state")), threads=InlineThreads(), database=self.database,
             object_index=cast(Any, None), metrics=cast(Any, None), host=cast(Any, None), role="front", generation=1,

@@ -1,0 +1,80 @@
+# -*- test-case-name: tests.protocols.rest.test_face -*-
+"""
+The klein app of a set of rules, made once for all faces that have these.
+
+A rule takes 0.3 ms to make, since werkzeug compiles it to a function, and an API has hundreds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Protocol
+
+from attrs import frozen
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException
+
+from cloudd.protocols.http import Request
+from reload import collect_loaded
+
+_COLLECT_EACH = 16
+_KEPT = 32
+
+
+@frozen
+class Rule:
+    """
+    :ivar endpoint: what the face knows the route by
+    :ivar pattern: the path, as werkzeug writes it
+    :ivar methods: of HTTP
+    """
+
+    endpoint: str
+    pattern: str
+    methods: tuple[str, ...]
+
+
+class Routed(Protocol):
+    """What answers on such an app."""
+
+    async def answer_at(self, endpoint: str, request: Request, parameters: Mapping[str, str]) -> None:
+        """The path of ``request`` fits the rule with that endpoint."""
+
+    def not_routed(self, request: Any, failure: Failure) -> None:
+        """It fits none, or none with that method."""
+
+
+def app_for(face: Routed, rules: tuple[Rule, ...]) -> Any:
+    """A ``klein.Klein`` that asks ``face``."""
+    return _app_of(rules).__get__(face, type(face))
+
+
+@lru_cache(_KEPT)
+def _app_of(rules: tuple[Rule, ...]) -> Any:
+    from klein import Klein  # late: its import installs a reactor
+
+    app: Any = Klein()
+    for number, rule in enumerate(rules):
+        _add(app, rule)
+        if number % _COLLECT_EACH == 0:
+            collect_loaded()
+    app.handle_errors(HTTPException)(_not_routed)
+    return app
+
+
+def _add(app: Any, rule: Rule) -> None:
+    async def answer(face: Routed, request: Request, **parameters: str) -> None:
+        await face.answer_at(rule.endpoint, request, parameters)
+
+    app.route(
+        rule.pattern,
+        methods=rule.methods,
+        endpoint=rule.endpoint,
+        strict_slashes=False,
+        merge_slashes=False,
+    )(answer)
+
+
+def _not_routed(face: Routed, request: Any, failure: Failure) -> None:
+    face.not_routed(request, failure)
