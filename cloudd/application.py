@@ -3,7 +3,8 @@
 One generation, put together: services, then the faces that serve them.
 
 The kernel knows this module by name and nothing else that an upgrade swaps.  ``prepare`` runs once per start of the
-daemon, in a process of its own and before any worker; ``build`` runs in every worker, once per generation.
+daemon, in a process of its own and before any worker; ``make_ready`` in the process that forks them; ``build`` in
+every worker, once per generation.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from cloudd.metadata import Metadata, OwnNode
 from cloudd.network import forget_quota
 from cloudd.nodes import MESSAGES, NodeError, Nodes, NodeTopic, NoSuchNode, Orders
 from cloudd.objects import Objects, ObjectsError
+from cloudd.protocols import rest
 from cloudd.protocols.events import EVENT_STATES, events_face
 from cloudd.protocols.http import Handler, Request
 from cloudd.protocols.metadata import metadata_face
@@ -69,6 +71,12 @@ LEADING = (
 
 #: Of requests that may go on elsewhere; beside each handler that tells one.
 HANDLER_STATES = States.joined([EVENT_STATES, IMAGE_STATES, S3_STATES, SWIFT_STATES])
+
+
+def make_ready() -> None:
+    """What all generations of this code have alike, before workers are forked that share it."""
+    for api in (compute, identity, image, network):
+        rest.make_ready(api.PREFIX, api.SUBJECTS, api.ABSENT)
 
 
 def build(resources: Resources) -> IApplication:

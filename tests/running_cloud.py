@@ -24,6 +24,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.database.choice import DaemonDatabase
+from tests.lent_code import lend_code
 from tests.ports import free_port
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -78,6 +79,7 @@ class RunningCloud:
 
     def launch(self) -> None:
         """The same without the wait."""
+        lend_code(self.state)
         self.database.enter(self.settings_file)
         command = [
             *self.enter,

@@ -2,7 +2,7 @@
 """
 Where a worker gets generations from: the one that its loader loaded before the fork, and staged copies.
 
-Loading takes a third of a second of CPU.  The loader does it once, and its forks share the memory; a worker that boots
+Loading takes a second of CPU.  The loader does it once, and its forks share the memory; a worker that boots
 newer code, after a swap, drops that generation and loads its own.
 """
 
@@ -63,7 +63,9 @@ def preload(number: int, root: Path) -> Generation | None:
         return None
     try:
         with QuietLoading():
-            generation.load(APPLICATION)
+            application = generation.load(APPLICATION)
+            if hasattr(application, "make_ready"):  # older code has none
+                application.make_ready()
     except Exception:
         generation.release()
         return None

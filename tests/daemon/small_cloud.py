@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.database.choice import DaemonDatabase
+from tests.lent_code import lend_code
 from tests.ports import free_port
 from tests.running_cloud import CHECKOUT
 
@@ -196,8 +197,8 @@ class Small:
 
 
 def copy_kernel(tree: Path) -> None:
-    """Make a tree of the checkout's kernel with the small application."""
-    ignored = shutil.ignore_patterns("__pycache__", "dropin.cache")
+    """Make a tree of the checkout's kernel, with the bytecode that it has, and the small application."""
+    ignored = shutil.ignore_patterns("dropin.cache")
     for name in KERNEL:
         shutil.copytree(CHECKOUT / "cloudd" / name, tree / "cloudd" / name, ignore=ignored)
     shutil.copytree(CHECKOUT / "reload", tree / "reload", ignore=ignored)
@@ -232,6 +233,7 @@ class SmallCloud:
 
     def spawn(self, *twistd: str, api: str = "", environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start twistd; ``--nodaemon`` unless other options are given."""
+        lend_code(self.state)
         self.database.enter(self.settings_file)
         command = [
             sys.executable,

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from reload import CodeTree, TreeChanged, TreeError, prune_copies, remove_unfinished
+from reload import CodeTree, TreeChanged, TreeError, _stage, prune_copies, remove_unfinished
 
 from .trees import BOUNDARIES, KERNEL, TreeCase
 from .wheels import WHEEL_NAME, write_wheel
@@ -63,6 +63,30 @@ class StageTests(TreeCase):
         (tree.root / "shopx/a.py").unlink()
         self.assertEqual(tree.stage(self.code), copy)
         self.assertEqual((copy.root / "shopx/a.py").stat().st_ino, before)
+
+    def test_bytecode_of_an_earlier_copy(self) -> None:
+        """What did not change is not compiled again; what did, and what is damaged in that copy, is."""
+        words = {"shopx/a.py": "A = 1", "shopx/b.py": "B = 1", "shopx/c.py": "def place():\n    raise OSError"}
+        old = self.tree(words).stage(self.code)
+        damaged = Path(importlib.util.cache_from_source(str(old.root / "shopx/a.py")))
+        damaged.chmod(0o644)
+        damaged.write_bytes(damaged.read_bytes()[:-3])
+        compiled: list[str] = []
+        compile_ = _stage._compile_source
+
+        def compile_source(source: bytes, path: Path, shown: Path) -> bytes:
+            compiled.append(path.name)
+            return compile_(source, path, shown)
+
+        self.patch(_stage, "_compile_source", compile_source)
+        new = self.generation({**words, "shopx/b.py": "B = 2"})
+        self.assertEqual(sorted(name for name in compiled if len(name) == 4), ["a.py", "b.py"])
+        for name in words:
+            path = new.tree.root / name
+            data = Path(importlib.util.cache_from_source(str(path))).read_bytes()
+            self.assertEqual(data[8:16], importlib.util.source_hash(path.read_bytes()))
+        place = new.load("shopx.c").place
+        self.assertEqual(place.__code__.co_filename, str(new.tree.root / "shopx/c.py"))
 
     def test_concurrent_callers_get_one_copy(self) -> None:
         """Threads that stage the same tree at once all succeed and leave nothing else behind."""

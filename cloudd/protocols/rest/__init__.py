@@ -24,6 +24,7 @@ from ._face import Call, FaceFacts, RestFace
 from ._faults import Fault, FaultBody, bad_request, error_body, not_found, not_implemented
 from ._query import Links, Query, page_of, parse_query
 from ._routes import Answer, route, route_table
+from ._routing import make_ready
 from ._times import naive, parse_time, zulu
 from ._tokens import access_of, fault_of, token_of, unauthorized
 
@@ -45,6 +46,7 @@ __all__ = [
     "decode_document",
     "error_body",
     "fault_of",
+    "make_ready",
     "naive",
     "not_found",
     "not_implemented",

@@ -26,14 +26,13 @@ from ._documents import Schema, read_document
 from ._faults import Fault, FaultBody, bad_request, error_body, not_implemented
 from ._query import Links, Query, parse_query
 from ._routes import Answer, Declared, RouteMethod, routes_of
-from ._routing import Rule, app_for
+from ._routing import absent_routes, app_for, endpoint_of, rules_of
 from ._tokens import access_of, fault_of
 
 _log = Logger()
 
 _JSON: Header = (b"Content-Type", b"application/json")
 _VARY: Header = (b"Vary", b"X-Auth-Token")
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @frozen
@@ -108,10 +107,11 @@ class RestFace:
         self._identity = identity
         self._links = Links(facts.base)
         self._routes: dict[str, tuple[Declared, RouteMethod]] = {}
-        rules = [self._rule(*each) for subject in subjects for each in routes_of(subject)]
-        for template, what in (absent or {}).items():
-            rules += self._absent_rules(template, what)
-        self._routed: Handler = KleinApp(app_for(self, tuple(rules)))
+        declared = [self._keep(*each) for subject in subjects for each in routes_of(subject)]
+        absent = absent or {}
+        for template, what in absent.items():
+            self._keep_absent(template, what)
+        self._routed: Handler = KleinApp(app_for(self, rules_of(facts.prefix, declared, absent)))
 
     def __call__(self, request: Request) -> Coroutine[Any, Any, None] | None:
         """Answer ``request``; a path that cannot be one of ours does not get to klein."""
@@ -126,17 +126,16 @@ class RestFace:
             return None
         return self._routed(request)
 
-    def _rule(self, declared: Declared, method: RouteMethod, methods: tuple[str, ...] = ()) -> Rule:
-        endpoint = f"{declared.method} {declared.template}"
-        self._routes[endpoint] = (declared, method)
-        return Rule(endpoint, declared.rule(self.facts.prefix), methods or (declared.method,))
+    def _keep(self, declared: Declared, method: RouteMethod) -> Declared:
+        self._routes[endpoint_of(declared)] = (declared, method)
+        return declared
 
-    def _absent_rules(self, template: str, what: str) -> list[Rule]:
+    def _keep_absent(self, template: str, what: str) -> None:
         async def refuse(call: Call, **parameters: str) -> Answer:
             raise not_implemented(what)
 
-        paths = (template, template + "/*")
-        return [self._rule(Declared("*", path, token=False), refuse, _METHODS) for path in paths]
+        for declared in absent_routes(template):
+            self._keep(declared, refuse)
 
     async def answer_at(self, endpoint: str, request: Request, parameters: Mapping[str, str]) -> None:
         """The path of ``request`` is that of a route."""

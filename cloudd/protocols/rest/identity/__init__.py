@@ -13,8 +13,9 @@ what are those of ``cloudd.identity``; here requests are read and checked, and r
 from ._absent import ABSENT
 from ._discovery import API, MINORS
 from ._face import PREFIX, identity_face, identity_routes
+from ._table import SUBJECTS
 
 #: What this face serves: name of an API -> versions, for other nodes.
 API_VERSIONS = {API: MINORS}
 
-__all__ = ["ABSENT", "API_VERSIONS", "PREFIX", "identity_face", "identity_routes"]
+__all__ = ["ABSENT", "API_VERSIONS", "PREFIX", "SUBJECTS", "identity_face", "identity_routes"]
