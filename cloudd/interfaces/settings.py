@@ -14,6 +14,8 @@ from typing import Any
 
 from attrs import Factory, field, frozen
 
+from .tenant_ranges import PRIVATE
+
 #: In the state folder: what `cloudctl node join` wrote for the daemon, below the operator's own file.
 JOINED_SETTINGS = Path("node") / "settings.toml"
 
@@ -426,7 +428,14 @@ class BackupSettings:
 
 @frozen(kw_only=True)
 class NetworkSettings:
-    """The network of this host's servers: see docs/data-plane.md."""
+    """The network of this host's servers: see docs/networks.md and docs/data-plane.md."""
+
+    tenant_ranges: tuple[str, ...] = setting(
+        PRIVATE,
+        "what subnets of projects may be of, the same on all nodes; administrators make others; leave out of it what "
+        "hosts reach by routers; none: administrators alone make subnets",
+        unit="list of NETWORK/BITS",
+    )
 
     data_plane: str = setting(
         "auto",

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from cloudd.database import tables
 from cloudd.identity import Access
+from cloudd.interfaces.tenant_ranges import Ranges
 
 from . import _policy
 from ._addresses import (
@@ -26,6 +27,7 @@ from ._facts import DHCP_OWNER, Network, Subnet
 from ._groups import default_of
 from ._listing import Listing, page
 from ._quotas import Room
+from ._ranges import PRIVATE_RANGES, check_gateway, check_ranges
 from ._rows import NETWORK, SUBNET, add, change, complete, get, remove
 
 MAX_SEGMENT = (1 << 24) - 1
@@ -137,12 +139,19 @@ def drop_network(connection: Connection, access: Access, network_id: str) -> Non
 
 
 def create_subnet(
-    connection: Connection, access: Access, wanted: Subnet, given: frozenset[str], room: Room | None = None
+    connection: Connection,
+    access: Access,
+    wanted: Subnet,
+    given: frozenset[str],
+    room: Room | None = None,
+    ranges: Ranges = PRIVATE_RANGES,
 ) -> Subnet:
     """
     :param given: attributes that the client has named: a gateway that was named as none is none
     :param room: of the transaction, where it makes several
-    :raises BadNetworkValue: its addresses do not fit each other, or overlap with another subnet's
+    :param ranges: that projects may use; administrators may use others
+    :raises BadNetworkValue: its addresses do not fit each other, are outside of the ranges, or overlap with another
+        subnet's
     """
     network = own_network(connection, access, wanted.network_id)
     block = network_of(wanted.cidr)
@@ -157,6 +166,7 @@ def create_subnet(
     owner = wanted.project_id or network.project_id
     whole = evolve(wanted, id=str(uuid.uuid4()), project_id=owner, cidr=str(block), gateway_ip=gateway)
     subnet = checked_subnet(evolve(whole, allocation_pools=pools))
+    check_ranges(access, subnet, ranges)
     _refuse_overlap(connection, subnet)
     (room or Room()).take(connection, "subnet", owner)
     add(connection, SUBNET, subnet)
@@ -247,12 +257,22 @@ def own_subnet(connection: Connection, access: Access, subnet_id: str) -> Subnet
     return subnet
 
 
-def update_subnet(connection: Connection, access: Access, subnet_id: str, values: dict[str, Any]) -> Subnet:
+def update_subnet(
+    connection: Connection,
+    access: Access,
+    subnet_id: str,
+    values: dict[str, Any],
+    ranges: Ranges = PRIVATE_RANGES,
+) -> Subnet:
     """
-    :raises BadNetworkValue: its addresses do not fit each other
+    :param ranges: that projects may use
+    :raises BadNetworkValue: its addresses do not fit each other, or its new gateway is out of the ranges
     """
     before = own_subnet(connection, access, subnet_id)
-    found: Subnet = change(connection, SUBNET, before, checked_subnet(evolve(before, **values)))
+    after = checked_subnet(evolve(before, **values))
+    if after.gateway_ip != before.gateway_ip:
+        check_gateway(access, after, ranges)
+    found: Subnet = change(connection, SUBNET, before, after)
     return found
 
 

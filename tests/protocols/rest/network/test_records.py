@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cloudd.interfaces.settings import NetworkSettings
+
 from .cloud import ADMIN, ALICE, BOB, READER, NetworkCase
 
 
@@ -189,6 +191,36 @@ class SubnetTests(NetworkCase):
         })  # fmt: skip
         subnet_id = (await self.good(200, ALICE, "GET", "/subnets"))["subnets"][0]["id"]
         await self.refused(400, "", ALICE, "PUT", f"/subnets/{subnet_id}", {"subnet": {"cidr": "10.9.0.0/24"}})
+
+    async def test_ranges(self) -> None:
+        """Outside of those that projects may use administrators alone make subnets, also on a project's network."""
+        network, subnet = await self.net()
+        outside = {"network_id": network["id"], "ip_version": 4, "cidr": "192.0.2.0/24"}
+        message = await self.refused(400, "InvalidInput", ALICE, "POST", "/subnets", {"subnet": outside})
+        self.assertIn("Invalid input for cidr. Reason: 192.0.2.0/24 is outside of the ranges", message)
+        gateway = {"network_id": network["id"], "ip_version": 4, "cidr": "10.1.0.0/24", "gateway_ip": "192.0.2.1"}
+        await self.refused(400, "InvalidInput", ALICE, "POST", "/subnets", {"subnet": gateway})
+        await self.refused(
+            400, "InvalidInput", ALICE, "POST", "/subnets", {"subnets": [{**gateway, "gateway_ip": None}, outside]}
+        )
+        path, moved = f"/subnets/{subnet['id']}", {"subnet": {"gateway_ip": "192.0.2.1"}}
+        await self.refused(400, "InvalidInput", ALICE, "PUT", path, moved)
+        await self.made("subnet", ADMIN, **outside)
+        await self.good(200, ADMIN, "PUT", path, moved)
+        # What an administrator has made stays as it is when its owner changes something else.
+        await self.good(200, ALICE, "PUT", path, {"subnet": {"name": "x"}})
+        self.assertEqual(len((await self.good(200, ADMIN, "GET", "/subnets"))["subnets"]), 2)
+
+
+class OtherRangesTests(NetworkCase):
+    network_settings = NetworkSettings(tenant_ranges=("192.0.2.0/24",))
+
+    async def test_settings(self) -> None:
+        """The settings say which: then the private ones are for administrators."""
+        network, subnet = await self.net("192.0.2.128/25")
+        self.assertEqual(subnet["gateway_ip"], "192.0.2.129")
+        body = {"subnet": {"network_id": network["id"], "ip_version": 4, "cidr": "10.0.0.0/24"}}
+        self.assertIn("(192.0.2.0/24)", await self.refused(400, "InvalidInput", ALICE, "POST", "/subnets", body))
 
 
 class PortTests(NetworkCase):
