@@ -42,13 +42,15 @@ MODES = ("slaac", "dhcpv6-stateful", "dhcpv6-stateless")
 def create_network(connection: Connection, access: Access, wanted: Network, room: Room | None = None) -> Network:
     """
     :param room: of the transaction, where it makes several
-    :raises NetworkForbidden: it is to be shared or external, and who asks is no administrator
+    :raises NetworkForbidden: it is to be shared, external or without port security, and who asks is no administrator
     """
     _policy.enforce_write(access)
     if wanted.shared:
         _policy.enforce_admin(access, "create_network:shared")
     if wanted.external:
         _policy.enforce_admin(access, "create_network:router:external")
+    if not wanted.port_security_enabled:
+        _policy.enforce_admin(access, "create_network:port_security_enabled")
     default_of(connection, wanted.project_id)
     (room or Room()).take(connection, "network", wanted.project_id)
     highest = connection.execute(select(func.max(tables.network.c.segment))).scalar() or 0
@@ -96,6 +98,8 @@ def update_network(connection: Connection, access: Access, network_id: str, valu
         _policy.enforce_admin(access, "update_network:shared")
     if after.external != before.external:
         _policy.enforce_admin(access, "update_network:router:external")
+    if before.port_security_enabled and not after.port_security_enabled:
+        _policy.enforce_admin(access, "update_network:port_security_enabled")
     if before.shared and not after.shared and _others_use(connection, before):
         raise NetworkConflict(
             "InvalidSharedSetting",
