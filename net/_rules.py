@@ -16,6 +16,7 @@ RETURN: Final[dict[str, Any]] = {"return": None}
 IIFNAME: Final = {"meta": {"key": "iifname"}}
 OIFNAME: Final = {"meta": {"key": "oifname"}}
 KNOWN: Final = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}
+UNKNOWN: Final = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["invalid", "new", "untracked"]}}
 _PORTS_OF: Final = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
 _ICMP_OF: Final = {1: "icmp", 58: "icmpv6"}
 

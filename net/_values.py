@@ -123,6 +123,10 @@ def _address_set(values: Iterable[str]) -> frozenset[str]:
     return frozenset(map(_address, values))
 
 
+def _prefix_set(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(_prefix, values))
+
+
 def _addresses(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(_address, values))
 
@@ -341,12 +345,14 @@ class Plan:
     All that is to be on one host.
 
     :ivar forwards: the host is to forward IPv6 as soon as a port has an address of it
+    :ivar closed: prefixes that ports may not begin to send to, whatever their groups say; who is there may begin
     """
 
     ports: tuple[Port, ...] = ()
     groups: tuple[Group, ...] = ()
     metadata: Metadata | None = None
     forwards: bool = False
+    closed: frozenset[str] = field(default=frozenset(), converter=_prefix_set)
 
     def __attrs_post_init__(self) -> None:
         _once("ports.id", (port.id for port in self.ports))
@@ -377,6 +383,18 @@ class Update:
         _once("ports.id", (*(port.id for port in self.ports), *self.gone_ports))
         _once("groups.id", (*(group.id for group in self.groups), *self.gone_groups))
         _once("ports.fixed_ips.address", (ip.address for port in self.ports for ip in port.fixed_ips))
+
+
+def joined_prefixes(prefixes: Iterable[str]) -> list[str]:
+    """The same addresses in order, where no prefix lies in another: an interval set takes no two that overlap."""
+    networks = [ipaddress.ip_network(prefix) for prefix in prefixes]
+    of_4 = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
+    of_6 = [network for network in networks if isinstance(network, ipaddress.IPv6Network)]
+    found: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = [
+        *ipaddress.collapse_addresses(of_4),
+        *ipaddress.collapse_addresses(of_6),
+    ]
+    return [f"{printed(network.network_address)}/{network.prefixlen}" for network in found]
 
 
 def _once(where: str, values: Iterable[str]) -> None:

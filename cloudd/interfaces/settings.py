@@ -443,6 +443,11 @@ class NetworkSettings:
         unit="auto, on or off",
         choices=("auto", "on", "off"),
     )
+    reach_host_networks: bool = setting(
+        False,
+        "guests may begin to send to the networks that this host is on, such as that of its router, where the host "
+        "forwards and their groups allow it; what comes from there they answer in any case",
+    )
     metadata_address: str = setting(
         "169.254.169.250",
         "where guests' requests for metadata go, which the host gets as an address of its own on a link of its own",
