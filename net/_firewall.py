@@ -30,6 +30,7 @@ from ._rules import (
     Expression,
     header,
     joined,
+    joined_prefixes,
     jump,
     match,
     members_set,
@@ -38,7 +39,7 @@ from ._rules import (
 )
 from ._ruleset import ACCEPTS, FAMILIES, Chain, Name, Ruleset, Set, mark_of, text_of
 from ._taps import tap_name
-from ._values import EGRESS, INGRESS, IPV4, IPV6, Group, Metadata, Plan, Port, eui_64, joined_prefixes
+from ._values import EGRESS, INGRESS, IPV4, IPV6, Group, Metadata, Plan, Port, eui_64
 
 METADATA_ADDRESS: Final = "169.254.169.254"
 _ADDRESS_TYPE: Final = {IPV4: "ipv4_addr", IPV6: "ipv6_addr"}

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Any, Final
 
-from ._values import INGRESS, IPV4, Rule
+from ._values import INGRESS, IPV4, Rule, printed
 
 Expression = list[dict[str, Any]]
 
@@ -44,6 +45,18 @@ def prefix_value(prefix: str) -> Any:
     if network.prefixlen == network.max_prefixlen:
         return address
     return {"prefix": {"addr": address, "len": network.prefixlen}}
+
+
+def joined_prefixes(prefixes: Iterable[str]) -> list[str]:
+    """The same addresses in order, where no prefix lies in another: an interval set takes no two that overlap."""
+    networks = [ipaddress.ip_network(prefix) for prefix in prefixes]
+    of_4 = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
+    of_6 = [network for network in networks if isinstance(network, ipaddress.IPv6Network)]
+    found: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = [
+        *ipaddress.collapse_addresses(of_4),
+        *ipaddress.collapse_addresses(of_6),
+    ]
+    return [f"{printed(network.network_address)}/{network.prefixlen}" for network in found]
 
 
 def members_set(group_id: str, version: int) -> str:

@@ -385,18 +385,6 @@ class Update:
         _once("ports.fixed_ips.address", (ip.address for port in self.ports for ip in port.fixed_ips))
 
 
-def joined_prefixes(prefixes: Iterable[str]) -> list[str]:
-    """The same addresses in order, where no prefix lies in another: an interval set takes no two that overlap."""
-    networks = [ipaddress.ip_network(prefix) for prefix in prefixes]
-    of_4 = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
-    of_6 = [network for network in networks if isinstance(network, ipaddress.IPv6Network)]
-    found: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = [
-        *ipaddress.collapse_addresses(of_4),
-        *ipaddress.collapse_addresses(of_6),
-    ]
-    return [f"{printed(network.network_address)}/{network.prefixlen}" for network in found]
-
-
 def _once(where: str, values: Iterable[str]) -> None:
     seen: set[str] = set()
     for value in values:
