@@ -87,7 +87,7 @@ from ._host_usage import HostUsage, compute_hosts, host_services, host_usage, kn
 from ._hosts import INTERNAL_ZONE, ZONE, ComputeService, compute_service_id, one_service, services, set_service, zones
 from ._hypervisors import Hypervisor, HypervisorServer, hypervisors, one_hypervisor
 from ._hypervisors import matching as matching_hypervisors
-from ._interfaces import NewInterface, Plugged, interfaces_of, one_interface
+from ._interfaces import NewInterface, Plugged, interfaces_of, leaving_ports, one_interface
 from ._interfaces import attach as attach_interface
 from ._interfaces import detach as detach_interface
 from ._keypairs import check_new as check_new_keypair
@@ -275,6 +275,7 @@ __all__ = [
     "is_reported",
     "keep_resize",
     "known_host",
+    "leaving_ports",
     "listed_flavors",
     "listed_groups",
     "listed_keypairs",
