@@ -110,7 +110,17 @@ from ._on_host import (
 )
 from ._passwords import ServerPasswords, create_server_keys, new_password
 from ._policy import enforce_admin, enforce_read, enforce_write
-from ._progress import EVENT_ERROR, EVENT_SUCCESS, fail, forget_interfaces, gone, note_event, settle, size_back
+from ._progress import (
+    EVENT_ERROR,
+    EVENT_SUCCESS,
+    fail,
+    forget_interfaces,
+    gone,
+    note_event,
+    ports_of_others,
+    settle,
+    size_back,
+)
 from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
 from ._server_access import Order, server_to_change, server_to_read
 from ._server_actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, reset_state, restore, unlock
@@ -298,6 +308,7 @@ __all__ = [
     "one_keypair",
     "one_service",
     "order_console",
+    "ports_of_others",
     "power",
     "projects_of",
     "quota_of",

@@ -8,7 +8,7 @@ Each can be called again.  A server that is gone stays gone: nothing here brings
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -84,20 +84,22 @@ def gone(connection: Connection, server_id: str) -> None:
 
 
 def forget_interfaces(connection: Connection, server_id: str, interfaces: Sequence[Interface]) -> None:
-    """It has them no more: ports that were made for it go, others are free."""
+    """It has them no more: ports that were made for it go, if no other server has them by now; others are free."""
+    others = ports_of_others(connection, server_id, [each.port_id for each in interfaces])
     for interface in interfaces:
-        if interface.is_ours:
+        is_last = interface.port_id not in others
+        if interface.is_ours and is_last:
             forget_port(connection, interface.port_id)
         else:
-            unbind_port(connection, interface.port_id, server_id, is_last=not _others(connection, interface, server_id))
+            unbind_port(connection, interface.port_id, server_id, is_last=is_last)
         drop_interface(connection, server_id, interface.port_id)
 
 
-def _others(connection: Connection, interface: Interface, server_id: str) -> bool:
-    """Whether another server has the same port by now."""
+def ports_of_others(connection: Connection, server_id: str, port_ids: Collection[str]) -> set[str]:
+    """Those of some ports that another server has: a project may take one from a server by hand, and give it away."""
     columns = tables.server_interface.c
-    query = select(columns.server_id).where(columns.port_id == interface.port_id, columns.server_id != server_id)
-    return connection.execute(query.limit(1)).first() is not None
+    query = select(columns.port_id).where(columns.port_id.in_(sorted(port_ids)), columns.server_id != server_id)
+    return set(connection.execute(query).scalars())
 
 
 def size_back(connection: Connection, server_id: str, flavor: Flavor) -> None:

@@ -101,7 +101,7 @@ async def _unplug(work: Work, task: Task) -> None:
     driver, port_id = await work.means.driver(), str(task.payload["port_id"])
     with suppress(NoSuchGuest):  # then it has no interface either
         await driver.detach_interface(work.server_id(task), port_id)
-    await work.means.plugging.unplug([port_id])
+    await work.unplug(work.server_id(task), [port_id])
 
 
 def _forget_port(connection: Connection, server: Server, port_id: str) -> None:

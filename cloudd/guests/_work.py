@@ -28,6 +28,7 @@ from cloudd.compute import (
     Wanted,
     fail,
     note_event,
+    ports_of_others,
     read_server,
     settle,
 )
@@ -176,10 +177,18 @@ class Work:
         """Nothing of it is on this host afterwards; again: so it stays."""
         driver = await self.means.driver()
         await driver.remove(server_id)
-        known = await self.means.database.read(_port_ids, server_id)
-        await self.means.plugging.unplug(sorted({*port_ids, *known}))
+        await self.unplug(server_id, port_ids, all_of_it=True)
         await self.means.drives.remove(server_id)
         await self.means.image_files.release(server_id)
+
+    async def unplug(self, server_id: str, port_ids: list[str], *, all_of_it: bool = False) -> None:
+        """
+        Have ports out that are the server's alone; another's on this host stay plugged for that one.
+
+        :param all_of_it: and all others that it has
+        """
+        own = await self.means.database.read(_own_ports, server_id, port_ids, all_of_it)
+        await self.means.plugging.unplug(own)
 
     # ---- what steps share
 
@@ -366,5 +375,7 @@ def observed(server: Server, seen: Seen | None) -> dict[str, Any]:
     return {"state": state, "power": int(seen.power), "wanted": wanted.value}
 
 
-def _port_ids(connection: Connection, server_id: str) -> list[str]:
-    return [each.port_id for each in read_server(connection, server_id).interfaces]
+def _own_ports(connection: Connection, server_id: str, port_ids: list[str], all_of_it: bool) -> list[str]:
+    known = [each.port_id for each in read_server(connection, server_id).interfaces] if all_of_it else []
+    asked = {*port_ids, *known}
+    return sorted(asked - ports_of_others(connection, server_id, asked))

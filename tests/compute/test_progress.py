@@ -124,6 +124,21 @@ class StateTests(ProgressCase):
         found = dict(await self.database.read(rows, tables.port, "id", "host"))
         self.assertEqual([found[made.id] for made in ports], ["", "h"])
 
+    async def test_gone_when_a_port_was_given_away(self) -> None:
+        """One that was made for it, and that its project has given to another server since, stays that one's."""
+        port = Port(
+            id="", project_id=PROJECT, network_id=self.network_id, mac_address="", device_id="another", host="h"
+        )
+        made = await self.write(create_port, member(), port, None, frozenset())
+        await self.write(place, "another")
+        for server_id, is_ours in ((SERVER, True), ("another", False)):
+            await self.write(add_interface, server_id, Interface(port_id=made.id, position=0, is_ours=is_ours))
+        await self.write(gone, SERVER)
+        read = self.database.read
+        found = await read(rows, tables.port, "id", "device_id", "host")
+        self.assertEqual(found, [(made.id, "another", "h")])
+        self.assertEqual(await read(rows, tables.server_interface, "server_id"), [("another",)])
+
     async def test_sizes(self) -> None:
         """A resize that is kept keeps the new claim; one that is taken back the old one, with its share."""
         await self.write(claim, SERVER, "resize", BIG)

@@ -495,6 +495,22 @@ class ActionTests(StepsCase):
         self.assertEqual((await self.order(REBUILD, Doing.REBUILDING, state="active"))["state"], "done")
         self.assertEqual((list(self.record()["interfaces"]), self.host.plugs.plugged), ([interface.port_id], 1))
 
+    async def test_port_that_was_given_away(self) -> None:
+        """What another server has by now stays plugged when this one lets go of it, and when it is deleted."""
+        (interface,) = (await self.server()).interfaces
+        port_id = await self.a_port()
+        await self.write(add_interface, SERVER, Interface(port_id=port_id, position=1))
+        await self.order(ATTACH, port_id=port_id)
+        await self.write(place, "another")
+        for each in (interface.port_id, port_id):
+            await self.write(add_interface, "another", Interface(port_id=each, position=0, is_ours=False))
+        await self.order(DETACH, port_id=port_id)
+        self.assertEqual((list(self.record()["interfaces"]), self.host.plugs.plugged), ([interface.port_id], 2))
+        await self.order(DELETE, Doing.DELETING)
+        self.assertEqual(((await self.server()).state, self.host.plugs.plugged), (State.DELETED, 2))
+        for each in (interface.port_id, port_id):
+            await self.house.database.read(port_record, each)
+
     async def test_failed_attachment(self) -> None:
         """The server has no such interface, and a port that was made for it goes."""
         port_id = await self.a_port()
