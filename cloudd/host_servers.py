@@ -48,7 +48,9 @@ class _Plugged:
     async def plug(self, port_ids: Sequence[str]) -> Mapping[str, str]:
         try:
             return await self._host.plug(port_ids)
-        except (PlugRefused, NetError) as error:
+        except PlugRefused as error:
+            raise PlugFailed(str(error), error.for_tenant) from error
+        except NetError as error:
             raise PlugFailed(str(error)) from error
 
     async def unplug(self, port_ids: Sequence[str]) -> None:

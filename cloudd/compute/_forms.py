@@ -14,7 +14,8 @@ from cloudd.tasks import Form
 PLACE: Final = Form(name="compute.place_servers")
 """``servers``: ids, made by one request.  ``avoid``: ids of nodes that have failed; ``tries``: how many times.
 
-``cause``: why the last of them has failed, for the fault of a server that gets no other; it may be missing.
+``cause``: why the last of them has failed, for the fault of a server that gets no other; ``told``: what its tenant may
+know of that, and can do.  Both may be missing.
 """
 
 BUILD: Final = Form(name="compute.build_server")

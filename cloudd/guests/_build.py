@@ -130,6 +130,7 @@ class Build(Work):
             "avoid": sorted({*task.payload.get("avoid", []), node_id}),
             "tries": tries,
             "cause": (trouble.details or trouble.message)[:1000],
+            "told": trouble.told[:1000],
         }
         facts: dict[str, Any] = {"project_id": server.project_id, "resource": server.id, "request_id": task.request_id}
         submit(connection, PLACE, payload, **facts)
@@ -140,7 +141,7 @@ def _words(server: Server, trouble: Trouble, tries: int) -> str:
         return f"Build of instance {server.id} aborted: {trouble.message}"
     return (
         f"Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for instance "
-        f"{server.id}: {tries} have failed. Try again later, or ask whoever runs the cloud."
+        f"{server.id}: {tries} have failed. {trouble.told or 'Try again later, or ask whoever runs the cloud.'}"
     )
 
 

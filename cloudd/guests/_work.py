@@ -52,12 +52,23 @@ def silence_s(means: Means) -> float:
 TENANTS = (NetworkError, ImageError, ComputeError)
 
 
+_HOSTS: Final = "The host could not do it: see the server's actions, or try again."
+
+
 class Going(Exception):
     """The server is deleted, or is to be: what is done to it is of no use any more."""
 
 
 class PlugFailed(Exception):
-    """The data plane could not do what it was asked for.  Providers of ``Plugging`` may raise others, too."""
+    """
+    The data plane could not do what it was asked for.  Providers of ``Plugging`` may raise others, too.
+
+    :ivar for_tenant: what the server's project may know of it, and can do; empty: nothing
+    """
+
+    def __init__(self, details: str, for_tenant: str = "") -> None:
+        super().__init__(details)
+        self.for_tenant = for_tenant
 
 
 @frozen
@@ -79,9 +90,8 @@ class Trouble:
         """What is the tenant's to mend is told to the tenant in full."""
         if isinstance(error, TENANTS):
             return cls(getattr(error, "status", 400), error.cause, "", is_hosts=False)
-        if isinstance(error, DriverError):
-            return cls(500, "The host could not do it: see the server's actions, or try again.", str(error))
-        return cls(500, "The host could not do it: see the server's actions, or try again.", f"{error}")
+        told = error.for_tenant if isinstance(error, PlugFailed) else ""
+        return cls(500, told or _HOSTS, f"{error}")
 
     @classmethod
     def saved(cls, task: Task) -> Trouble:
@@ -92,6 +102,11 @@ class Trouble:
         if task.standing.end:
             return cls(500, f"It was called off: {task.standing.end}", task.standing.end, is_hosts=False)
         return cls(500, "The host does not answer: try again later.", "given up after several attempts")
+
+    @property
+    def told(self) -> str:
+        """What the tenant can mend of what a host could not do; empty: nothing."""
+        return self.message if self.is_hosts and self.message != _HOSTS else ""
 
     @property
     def plain(self) -> list[Any]:

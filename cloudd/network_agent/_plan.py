@@ -52,12 +52,24 @@ NOBODYS: Final[tuple[IPNetwork, ...]] = tuple(
 )
 
 
+_FIXED_IPS: Final = "fixed_ips"
+_NOT_HERE: Final = (
+    "its address or its gateway cannot be had on the host, where the host's own networks or another network have it. "
+    "Give the port an address of another range, or try again later."
+)
+
+
 @frozen
 class Left:
-    """Why a port is not on this host, or not as its records say."""
+    """
+    Why a port is not on this host, or not as its records say.
+
+    :ivar for_tenant: what its project may know of that: not whose an address is
+    """
 
     cause: str
     next_step: str
+    for_tenant: str = ""
 
     def __str__(self) -> str:
         return f"{self.cause}.  {self.next_step}."
@@ -139,7 +151,8 @@ class Planner:
             port, less = port_of(record, records)
             self._check_place(port)
         except BadPlan as error:
-            self.left_out[record.id] = Left(error.cause, error.next_step)
+            for_tenant = f"Port {record.id}: {_NOT_HERE}" if error.field == _FIXED_IPS else ""
+            self.left_out[record.id] = Left(error.cause, error.next_step, for_tenant)
             return
         if less is not None:
             self.less[record.id] = less
@@ -158,7 +171,7 @@ class Planner:
                 self._check_nobodys(address)
             if other := self._owners.get(fixed.address):
                 raise BadPlan(
-                    "fixed_ips",
+                    _FIXED_IPS,
                     f"{fixed.address} is that of port {other} on this host, of another network",
                     "Put one of their servers on another host, or give it another address",
                 )
@@ -171,7 +184,7 @@ class Planner:
         for network in (*self.hosts_own, *NOBODYS):
             if parsed in network:
                 raise BadPlan(
-                    "fixed_ips",
+                    _FIXED_IPS,
                     f"{address} is in {network}, which is this host's own network or nobody's",
                     "Give the subnet another range, or put the server on a host that is not on that network",
                 )

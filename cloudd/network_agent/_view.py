@@ -105,7 +105,7 @@ class View:
         if error := self.refused.get(port_id):
             raise PlugRefused(port_id, error.cause, error.next_step)
         if left := self.planner.left_out.get(port_id):
-            raise PlugRefused(port_id, left.cause, left.next_step)
+            raise PlugRefused(port_id, left.cause, left.next_step, left.for_tenant)
         if port_id not in self.planner.ports:
             raise not_here(port_id)
         return self.planner.tap(port_id)

@@ -118,7 +118,7 @@ def _refuse_all(connection: Connection, ids: Sequence[str], request_id: str, det
 def _order(task: Task) -> Order:
     payload = task.payload
     avoid, cause = tuple(payload.get("avoid", ())), str(payload.get("cause", ""))
-    return Order(task.request_id, avoid, payload.get("tries", 0), cause)
+    return Order(task.request_id, avoid, payload.get("tries", 0), cause, str(payload.get("told", "")))
 
 
 def _by_refusal(refused: dict[str, Refusal]) -> dict[Refusal, list[str]]:

@@ -60,12 +60,18 @@ class Order:
 
     :ivar avoid: ids of nodes
     :ivar tries: how many times it was tried elsewhere before, and ``cause`` why it failed there last
+    :ivar told: what tenants may know of that, and can do; empty: nothing
     """
 
     request_id: str
     avoid: tuple[str, ...] = ()
     tries: int = 0
     cause: str = ""
+    told: str = ""
+
+    def for_tenants(self, message: str) -> str:
+        """What who has a server that gets no host reads of it."""
+        return f"{message} It had one that could not run it. {self.told}" if self.told else message
 
     def with_history(self, details: str) -> str:
         """What administrators read of a server that gets no host."""
@@ -121,7 +127,8 @@ def place(
             (placed.waiting if patient and refused.may_pass else placed.refused).update(dict.fromkeys(left, refused))
         _write(connection, placement, [each for each in servers if each.id in board.chosen], board.chosen, order)
     for server_id, refused in placed.refused.items():
-        refuse(connection, server_id, order.request_id, refused.message, order.with_history(refused.details))
+        message, details = order.for_tenants(refused.message), order.with_history(refused.details)
+        refuse(connection, server_id, order.request_id, message, details)
     placed.hosts.update({server_id: host.name for server_id, host in board.chosen.items()})
     placed.seen.extend(board.seen.values())
     return placed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from cloudd.compute import (
 )
 from cloudd.database import tables
 from cloudd.drivers import Failure, Play, crash, write_play
-from cloudd.guests import Means, guest_kinds
+from cloudd.guests import Means, PlugFailed, guest_kinds
 from cloudd.guests._stored import StoredFile
 from cloudd.identity import Access
 from cloudd.image import Image, NoSuchImage
@@ -66,6 +66,17 @@ class AwayAtFirst:
             return getattr(self.driver, name)
         self.left -= 1
         return lambda *_: fail(HostAway("it is started again", "Wait"))
+
+
+@define
+class Refusing:
+    """A data plane that takes no port."""
+
+    async def plug(self, port_ids: Sequence[str]) -> Mapping[str, str]:
+        raise PlugFailed("10.0.0.2 is that of port 7", "Give the port another address.")
+
+    async def unplug(self, port_ids: Sequence[str]) -> None:
+        """There is none."""
 
 
 @define(eq=False)
@@ -225,6 +236,26 @@ class BuildTests(StepsCase):
         self.assertIn("3 have failed", server.fault.message)
         self.assertIn("it burns", server.fault.details)
         self.assertEqual(len(self.house.database_ids()), 1)
+
+    async def test_address_that_a_host_cannot_have(self) -> None:
+        """Its tenant is told what can be done, and administrators what was in the way."""
+        self.work(evolve(self.host.means(), plugging=Refusing()))
+        await self.write(place, SERVER, networks=one_interface(self.network_id))
+        await self.order(BUILD, tries=2, avoid=["a", "b"])
+        fault = (await self.server()).fault
+        assert fault is not None
+        self.assertEqual(fault.message.partition("3 have failed. ")[2], "Give the port another address.")
+        self.assertEqual(fault.details, "10.0.0.2 is that of port 7")
+
+    async def test_address_that_the_next_host_may_have(self) -> None:
+        """Who places it once more knows what to tell if there is no other."""
+        self.work(evolve(self.host.means(), plugging=Refusing()))
+        await self.write(place, SERVER, networks=one_interface(self.network_id))
+        await self.order(BUILD, tries=1, avoid=["a"])
+        (placing,) = [row for each in self.house.database_ids() if (row := self.house.row(each))["kind"] == PLACE.name]
+        payload = json.loads(placing["payload"])
+        self.assertEqual(payload["cause"], "10.0.0.2 is that of port 7")
+        self.assertEqual(payload["told"], "Give the port another address.")
 
     async def test_next_host(self) -> None:
         """Before that it is placed once more, with what has failed."""

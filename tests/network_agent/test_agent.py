@@ -83,6 +83,7 @@ class PlugTests(AgentCase):
         agent = self.agent()
         refused: Any = await self.assertFailure(later(agent.plug([neighbour])), PlugRefused)
         self.assertIn("198.51.100.7 is in 198.51.100.0/24, which is this host's own network", refused.cause)
+        self.assertIn(f"Port {neighbour}: its address or its gateway cannot be had", refused.for_tenant)
         self.assertIn("dev uplink", self.host.run("ip route get 198.51.100.7"))
         await agent.plug([await self.records.port(router)])  # what it is not on may be anybody's
         self.host.run("ip addr add 203.0.113.9/32 dev uplink")

@@ -177,6 +177,20 @@ class PlacingTests(TestCase):
             fault.details.splitlines()[-1], "it could not be started on 1 hosts before, at last: the disk is full"
         )
 
+    async def test_refused_with_what_its_tenant_can_do(self) -> None:
+        """What a host has told its tenant stands in the fault, too."""
+
+        def prepare(connection: Connection) -> list[str]:
+            add_host(connection, "c1")
+            return add_servers(connection, add_size(connection))
+
+        (server_id,) = await self.write(prepare)
+        await self.placed([server_id], order=Order("req-1", ("node-c1",), 1, "secret", "Give it another address."))
+        fault = (await self.server(server_id)).fault
+        assert isinstance(fault, Fault)
+        self.assertTrue(fault.message.endswith(" It had one that could not run it. Give it another address."), fault)
+        self.assertNotIn("secret", fault.message)
+
     async def test_nobody_yet(self) -> None:
         """Without hosts, and where they are silent, it may be better soon; for how long, the caller decides."""
         ids = await self.write(lambda connection: add_servers(connection, add_size(connection)))
