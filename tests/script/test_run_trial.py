@@ -93,7 +93,9 @@ class RunTrialTests(SynchronousTestCase):
         self.assertEqual((lane.status, self.run_trial.counts(lane.output)), (1, (0, 1, 0)))
         (report,) = self.run_trial.what_failed(lane.output)
         self.assertIn("'left' != 'right'", report)
-        self.assertIn("test_sample.SampleTests.test_it", report)
+        line = self.run_trial.in_a_line(report)
+        self.assertTrue(line.startswith("test_sample.SampleTests.test_it: "), line)
+        self.assertIn("FailTest: 'left' != 'right'", line)
 
     def test_left_over(self) -> None:
         """A process that a test has left behind, and that holds trial's output, holds up nothing, and is ended."""
