@@ -95,7 +95,7 @@ class RunTrialTests(SynchronousTestCase):
         self.assertIn("'left' != 'right'", report)
         line = self.run_trial.in_a_line(report)
         self.assertTrue(line.startswith("test_sample.SampleTests.test_it: "), line)
-        self.assertIn("FailTest: 'left' != 'right'", line)
+        self.assertIn("AssertionError: 'left' != 'right'", line)
 
     def test_left_over(self) -> None:
         """A process that a test has left behind, and that holds trial's output, holds up nothing, and is ended."""
