@@ -6,7 +6,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.compute import ComputeConflict, Doing, Server, State
-from cloudd.compute._action_rules import RULES, check
+from cloudd.compute.servers._action_rules import RULES, check
 
 SERVER = Server(
     id="s", project_id="p", user_id="u", name="s", host_name="s", flavor="f", node_id="n", launched_us=1
