@@ -354,9 +354,7 @@ class Application:
             [part.rest() for part in (self.tasks, self.nodes, self.node_listener, self.node_topic)]
         )
         # What the tasks have used goes last.
-        return resting.addCallback(lambda _: self._servers.guests.rest()).addCallback(
-            lambda _: self._servers.plugging.rest()
-        )
+        return resting.addCallback(lambda _: Deferred.fromCoroutine(self._servers.rest()))
 
 
 def api_port(by_path: Mapping[bytes, Handler], by_start: Mapping[bytes, Handler], rest: Handler) -> Handler:

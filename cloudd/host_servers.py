@@ -31,6 +31,13 @@ class HostServers:
     plugging: NetworkAgent | NoDataPlane
     images: ImageCache
 
+    async def rest(self) -> None:
+        """When no task runs any more: let go of guests, and then of their network, whatever has come of the first."""
+        try:
+            await self.guests.rest()
+        finally:
+            await self.plugging.rest()
+
 
 @frozen
 class _Plugged:

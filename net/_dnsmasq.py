@@ -31,6 +31,7 @@ from ._taps import DEFAULT_PREFIX
 from ._values import Plan, Update
 
 _END_S: Final = 5
+_START_S: Final = 20.0
 _READABLE: Final = 0o644
 _READABLE_FOLDER: Final = 0o755
 
@@ -42,11 +43,13 @@ class Dhcp:
 
     :ivar _folder: where its files are: of cloudd alone, and readable for the user that dnsmasq becomes
     :ivar _prefix: what names of our taps begin with
+    :ivar _start_s: how long dnsmasq may take until it has detached itself, in seconds
     :ivar _parts: what was asked for, by port; ``None`` until the first ``apply``
     """
 
     _folder: Path
     _prefix: str = DEFAULT_PREFIX
+    _start_s: float = _START_S
     _lock: threading.Lock = field(init=False, factory=threading.Lock)
     _parts: dict[str, Part] | None = field(init=False, default=None)
 
@@ -191,12 +194,22 @@ class Dhcp:
         program = find_dnsmasq()
         if program is None:
             raise NetError("dnsmasq is not there", "Install the Debian package dnsmasq-base")
-        done = subprocess.run(  # noqa: S603 - a program of the system, with arguments of ours
-            [program, *self._arguments()], capture_output=True, text=True, check=False, start_new_session=True
-        )
-        if done.returncode:
-            reason = " ".join(done.stderr.split())[:300]
-            raise NetError(f"dnsmasq does not start: {reason}", f"Try it by hand: dnsmasq -d {self._arguments()[0]}")
+        by_hand = f"Try it by hand: dnsmasq -d {self._arguments()[0]}"
+        with subprocess.Popen(  # noqa: S603 - a program of the system, with arguments of ours
+            [program, *self._arguments()],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                _, said = process.communicate(timeout=self._start_s)
+            except subprocess.TimeoutExpired:
+                # With what it has started itself and what is still of its group.
+                os.killpg(process.pid, signal.SIGKILL)
+                raise NetError(f"dnsmasq has not started within {self._start_s:g} s", by_hand) from None
+        if process.returncode:
+            raise NetError(f"dnsmasq does not start: {' '.join(said.split())[:300]}", by_hand)
 
 
 def _digest(text: str) -> str:

@@ -26,9 +26,11 @@ from ._rules import (
     KNOWN,
     OIFNAME,
     RETURN,
+    UNKNOWN,
     Expression,
     header,
     joined,
+    joined_prefixes,
     jump,
     match,
     members_set,
@@ -37,7 +39,7 @@ from ._rules import (
 )
 from ._ruleset import ACCEPTS, FAMILIES, Chain, Name, Ruleset, Set, mark_of, text_of
 from ._taps import tap_name
-from ._values import EGRESS, INGRESS, IPV4, IPV6, Group, Metadata, Plan, Port, eui_64, printed
+from ._values import EGRESS, INGRESS, IPV4, IPV6, Group, Metadata, Plan, Port, eui_64
 
 METADATA_ADDRESS: Final = "169.254.169.254"
 _ADDRESS_TYPE: Final = {IPV4: "ipv4_addr", IPV6: "ipv6_addr"}
@@ -51,7 +53,7 @@ def plan_firewall(plan: Plan, prefix: str) -> Ruleset:
     if not plan.ports:
         return Ruleset()
     draft = _Draft()
-    _base_chains(draft)
+    _base_chains(draft, plan.closed)
     _to_host(draft, plan.metadata)
     together = {port.group_ids for port in plan.ports if port.port_security}
     return _filled(draft, plan.ports, plan.groups, together, prefix)
@@ -136,7 +138,7 @@ def _port_sets(draft: _Draft) -> None:
         draft.make_set(("inet", direction), "ifname", verdicts=True)
 
 
-def _base_chains(draft: _Draft) -> None:
+def _base_chains(draft: _Draft, closed: Iterable[str]) -> None:
     secured = [match(IIFNAME, "@secured")]
     to_secured = match(OIFNAME, "@secured")
     let_in = [[to_secured, KNOWN, ACCEPT]]
@@ -145,7 +147,7 @@ def _base_chains(draft: _Draft) -> None:
     draft.chain("from-ports", [[*secured, jump("antispoof")]], ("filter", "prerouting", -300))
     draft.chain(
         "egress-of-ports",
-        [[*secured, KNOWN, ACCEPT], [{"vmap": {"key": IIFNAME, "data": "@egress"}}]],
+        [[*secured, KNOWN, ACCEPT], *_closed(closed), [{"vmap": {"key": IIFNAME, "data": "@egress"}}]],
         ("filter", "forward", 0),
     )
     draft.chain("ingress-of-ports", [*let_in, *ingress], ("filter", "forward", 1))
@@ -158,6 +160,15 @@ def _base_chains(draft: _Draft) -> None:
     ]
     draft.chain("from-host", [*let_in, *from_host, *ingress], ("filter", "output", 0))
     draft.chain("arp-of-ports", _arp(), ("filter", "input", 0), "arp")
+
+
+def _closed(prefixes: Iterable[str]) -> Iterable[Expression]:
+    """What ports may only answer; also those that nobody looks at else."""
+    joint = joined_prefixes(prefixes)
+    for version, protocol in ((IPV4, "ip"), (IPV6, "ip6")):
+        some = [prefix_value(each) for each in joint if (":" in each) == (version == IPV6)]
+        if some:
+            yield [match(IIFNAME, "@ports"), UNKNOWN, match(header(protocol, "daddr"), {"set": some}), DROP]
 
 
 def _antispoof() -> Iterable[Expression]:
@@ -262,17 +273,9 @@ def _sources(draft: _Draft, port: Port, tap: str) -> None:
 
 
 def _pairs(port: Port) -> Iterable[tuple[str, str]]:
-    """(MAC, prefix), where none lies in another: an interval set takes no two that overlap."""
+    """(MAC, prefix), where none of one MAC lies in another."""
     by_mac: dict[str, list[str]] = {}
     for pair in port.address_pairs:
         by_mac.setdefault(pair.mac or port.mac, []).append(pair.prefix)
     for mac, prefixes in by_mac.items():
-        networks = [ipaddress.ip_network(prefix) for prefix in prefixes]
-        of_4 = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
-        of_6 = [network for network in networks if isinstance(network, ipaddress.IPv6Network)]
-        yield from (
-            (mac, f"{printed(net_4.network_address)}/{net_4.prefixlen}") for net_4 in ipaddress.collapse_addresses(of_4)
-        )
-        yield from (
-            (mac, f"{printed(net_6.network_address)}/{net_6.prefixlen}") for net_6 in ipaddress.collapse_addresses(of_6)
-        )
+        yield from ((mac, prefix) for prefix in joined_prefixes(prefixes))

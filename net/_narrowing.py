@@ -126,21 +126,29 @@ class Judge:
 
     :ivar _owners: ports by address; a pair may be several ports'
     :ivar _here: addresses of the host that are beside groups: gateways, metadata
+    :ivar _closed: prefixes that ports may not begin to send to
     """
 
     _groups: dict[str, Group]
     _owners: dict[str, list[Port]]
     _here: frozenset[str]
+    _closed: frozenset[str]
 
     @classmethod
-    def of(cls, ports: Iterable[Port], groups: Iterable[Group], metadata: Metadata | None) -> Self:
+    def of(
+        cls,
+        ports: Iterable[Port],
+        groups: Iterable[Group],
+        metadata: Metadata | None,
+        closed: frozenset[str] = frozenset(),
+    ) -> Self:
         owners: dict[str, list[Port]] = {}
         here = {metadata.address} if metadata else set()
         for port in ports:
             here |= {fixed.on_tap for fixed in port.fixed_ips if fixed.on_tap}
             for address in own_addresses(port):
                 owners.setdefault(address, []).append(port)
-        return cls({group.id: group for group in groups}, owners, frozenset(here))
+        return cls({group.id: group for group in groups}, owners, frozenset(here), closed)
 
     @property
     def addresses(self) -> frozenset[str]:
@@ -156,9 +164,14 @@ class Judge:
         """Both sides' groups have to, where they are ports here."""
         if flow.protocol == _UDP and (flow.source_port, flow.port) in _ALWAYS:
             return True
-        if flow.destination not in self._here and not self._one_allows(flow, EGRESS, flow.source, flow.destination):
+        if flow.destination not in self._here and not self._one_lets_out(flow):
             return False
         return self._one_allows(flow, INGRESS, flow.destination, flow.source)
+
+    def _one_lets_out(self, flow: Flow) -> bool:
+        if flow.source in self._owners and any(_is_in(flow.destination, prefix) for prefix in self._closed):
+            return False
+        return self._one_allows(flow, EGRESS, flow.source, flow.destination)
 
     def _one_allows(self, flow: Flow, direction: str, own: str, other: str) -> bool:
         ports = self._owners.get(own)

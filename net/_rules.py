@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Any, Final
 
-from ._values import INGRESS, IPV4, Rule
+from ._values import INGRESS, IPV4, Rule, printed
 
 Expression = list[dict[str, Any]]
 
@@ -16,6 +17,7 @@ RETURN: Final[dict[str, Any]] = {"return": None}
 IIFNAME: Final = {"meta": {"key": "iifname"}}
 OIFNAME: Final = {"meta": {"key": "oifname"}}
 KNOWN: Final = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}
+UNKNOWN: Final = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["invalid", "new", "untracked"]}}
 _PORTS_OF: Final = {6: "tcp", 17: "udp", 33: "dccp", 132: "sctp", 136: "udplite"}
 _ICMP_OF: Final = {1: "icmp", 58: "icmpv6"}
 
@@ -43,6 +45,18 @@ def prefix_value(prefix: str) -> Any:
     if network.prefixlen == network.max_prefixlen:
         return address
     return {"prefix": {"addr": address, "len": network.prefixlen}}
+
+
+def joined_prefixes(prefixes: Iterable[str]) -> list[str]:
+    """The same addresses in order, where no prefix lies in another: an interval set takes no two that overlap."""
+    networks = [ipaddress.ip_network(prefix) for prefix in prefixes]
+    of_4 = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
+    of_6 = [network for network in networks if isinstance(network, ipaddress.IPv6Network)]
+    found: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = [
+        *ipaddress.collapse_addresses(of_4),
+        *ipaddress.collapse_addresses(of_6),
+    ]
+    return [f"{printed(network.network_address)}/{network.prefixlen}" for network in found]
 
 
 def members_set(group_id: str, version: int) -> str:

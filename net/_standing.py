@@ -53,6 +53,7 @@ class Standing:
     _prefix: str
     _metadata: Metadata | None
     _forwards: bool = False
+    _closed: frozenset[str] = frozenset()
     taps: dict[str, Tap] = field(factory=dict)
     _ports: dict[str, Port] = field(factory=dict)
     _groups: dict[str, Group] = field(factory=dict)
@@ -63,7 +64,7 @@ class Standing:
     @classmethod
     def of(cls, plan: Plan, prefix: str) -> Self:
         """:raises BadPlan: two ports would have the same name of tap"""
-        made = cls(prefix, plan.metadata, plan.forwards, plan_taps(plan, prefix))
+        made = cls(prefix, plan.metadata, plan.forwards, plan.closed, plan_taps(plan, prefix))
         for group in plan.groups:
             made._put_group(group)
         for port in plan.ports:
@@ -76,6 +77,7 @@ class Standing:
             groups=tuple(self._groups.values()),
             metadata=self._metadata,
             forwards=self._forwards,
+            closed=self._closed,
         )
 
     @property
@@ -121,7 +123,7 @@ class Standing:
         )
 
     def judge(self) -> Judge:
-        return Judge.of(self._ports.values(), self._groups.values(), self._metadata)
+        return Judge.of(self._ports.values(), self._groups.values(), self._metadata, self._closed)
 
     def _there(self, together: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
         return [group_ids for group_ids in together if self._together[group_ids]]

@@ -123,6 +123,10 @@ def _address_set(values: Iterable[str]) -> frozenset[str]:
     return frozenset(map(_address, values))
 
 
+def _prefix_set(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(_prefix, values))
+
+
 def _addresses(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(_address, values))
 
@@ -341,12 +345,14 @@ class Plan:
     All that is to be on one host.
 
     :ivar forwards: the host is to forward IPv6 as soon as a port has an address of it
+    :ivar closed: prefixes that ports may not begin to send to, whatever their groups say; who is there may begin
     """
 
     ports: tuple[Port, ...] = ()
     groups: tuple[Group, ...] = ()
     metadata: Metadata | None = None
     forwards: bool = False
+    closed: frozenset[str] = field(default=frozenset(), converter=_prefix_set)
 
     def __attrs_post_init__(self) -> None:
         _once("ports.id", (port.id for port in self.ports))

@@ -125,7 +125,7 @@ from .servers._diagnostics import Diagnostics, diagnostics
 from .servers._facts import AUTO, MANUAL, Doing, Fault, Interface, Server, State, Wanted, WantedNetwork
 from .servers._groups import create_group, drop_group, listed_groups, one_group
 from .servers._history import HistoryListing, ServerAction, ServerEvent, begin_action, one_action, server_actions
-from .servers._interfaces import NewInterface, Plugged, interfaces_of, one_interface
+from .servers._interfaces import NewInterface, Plugged, interfaces_of, leaving_ports, one_interface
 from .servers._interfaces import attach as attach_interface
 from .servers._interfaces import detach as detach_interface
 from .servers._listing import SERVER_SORT_KEYS, ServerListing, listed_servers
@@ -284,6 +284,7 @@ __all__ = [
     "is_reported",
     "keep_resize",
     "known_host",
+    "leaving_ports",
     "listed_flavors",
     "listed_groups",
     "listed_keypairs",

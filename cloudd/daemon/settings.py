@@ -32,6 +32,7 @@ from cloudd.interfaces.settings import (
     SchedulerSettings,
     Settings,
 )
+from cloudd.interfaces.tenant_ranges import BadRange, read_ranges
 
 from ._allowed import check_file_owner
 
@@ -255,6 +256,11 @@ def _check_scheduler(scheduler: SchedulerSettings) -> None:
 
 
 def _check_network(network: NetworkSettings) -> None:
+    try:
+        read_ranges(network.tenant_ranges)
+    except BadRange as error:
+        remedy = 'write for example ["10.0.0.0/8", "fc00::/7"]'
+        raise SettingsError("network.tenant_ranges", str(error), remedy) from None
     try:
         address = ipaddress.IPv4Address(network.metadata_address)
     except ValueError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import frozen
 from sqlalchemy import Connection
 
-from cloudd.compute import Flavor, Server, flavor_record, read_server
+from cloudd.compute import Flavor, Server, flavor_record, leaving_ports, read_server
 from cloudd.image import Image
 from cloudd.interfaces.servers import Guest, GuestInterface
 from cloudd.network import NoSuchResource, Port, mtus_of, port_record
@@ -25,7 +25,7 @@ class Desired:
 
     :ivar ports: of its interfaces, in order
     :ivar mtus: by port
-    :ivar gone_ports: ids of ports that it had and that somebody has deleted since
+    :ivar gone_ports: ids of ports that it had and that somebody has deleted since, or that are being detached
     """
 
     server: Server
@@ -62,7 +62,11 @@ def desired(connection: Connection, server_id: str) -> Desired:
     """
     server = read_server(connection, server_id)
     ports, gone = [], []
+    leaving = frozenset[str]() if server.launched_us is None else leaving_ports(connection, server_id)
     for each in server.interfaces:
+        if each.port_id in leaving:
+            gone.append(each.port_id)
+            continue
         try:
             ports.append(port_record(connection, each.port_id))
         except NoSuchResource:

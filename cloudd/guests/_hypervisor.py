@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,9 @@ class HostDriver:
         return Deferred.fromCoroutine(self._stop(starting))
 
     async def _stop(self, starting: Deferred[_Outcome]) -> None:
+        with suppress(Exception):  # whoever asked for it was told; what had come of it is let go of all the same
+            await _follow(starting)
         chosen = await self.chosen()
-        await _follow(starting)
         if chosen.driver is not None:
             await chosen.driver.stop()
 

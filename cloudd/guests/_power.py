@@ -54,7 +54,7 @@ class PowerWork(Work):
             await self.means.plugging.plug(told.port_ids)  # after a restart of the host they may not be there
         driver = await self.means.driver()
         if verb in STARTING:
-            for port_id in told.gone_ports:  # its tap is gone too, and no guest starts without
+            for port_id in told.gone_ports:  # its tap is gone too, or goes, and no guest starts without
                 await driver.detach_interface(told.server.id, port_id)
         await self._do(driver, task, verb)
         outcome = OUTCOMES[verb]

@@ -14,6 +14,8 @@ from typing import Any
 
 from attrs import Factory, field, frozen
 
+from .tenant_ranges import PRIVATE
+
 #: In the state folder: what `cloudctl node join` wrote for the daemon, below the operator's own file.
 JOINED_SETTINGS = Path("node") / "settings.toml"
 
@@ -427,13 +429,25 @@ class BackupSettings:
 
 @frozen(kw_only=True)
 class NetworkSettings:
-    """The network of this host's servers: see docs/data-plane.md."""
+    """The network of this host's servers: see docs/networks.md and docs/data-plane.md."""
+
+    tenant_ranges: tuple[str, ...] = setting(
+        PRIVATE,
+        "what subnets of projects may be of, the same on all nodes; administrators make others; leave out of it what "
+        "hosts reach by routers; none: administrators alone make subnets",
+        unit="list of NETWORK/BITS",
+    )
 
     data_plane: str = setting(
         "auto",
         "whether ports are plugged here; auto: where the daemon is root, has what it needs, and servers are real",
         unit="auto, on or off",
         choices=("auto", "on", "off"),
+    )
+    reach_host_networks: bool = setting(
+        False,
+        "guests may begin to send to the networks that this host is on, such as that of its router, where the host "
+        "forwards and their groups allow it; what comes from there they answer in any case",
     )
     metadata_address: str = setting(
         "169.254.169.250",

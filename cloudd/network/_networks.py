@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from cloudd.database import tables
 from cloudd.identity import Access
+from cloudd.interfaces.tenant_ranges import Ranges
 
 from . import _policy
 from ._addresses import (
@@ -26,6 +27,7 @@ from ._facts import DHCP_OWNER, Network, Subnet
 from ._groups import default_of
 from ._listing import Listing, page
 from ._quotas import Room
+from ._ranges import PRIVATE_RANGES, check_gateway, check_ranges
 from ._rows import NETWORK, SUBNET, add, change, complete, get, remove
 
 MAX_SEGMENT = (1 << 24) - 1
@@ -40,13 +42,15 @@ MODES = ("slaac", "dhcpv6-stateful", "dhcpv6-stateless")
 def create_network(connection: Connection, access: Access, wanted: Network, room: Room | None = None) -> Network:
     """
     :param room: of the transaction, where it makes several
-    :raises NetworkForbidden: it is to be shared or external, and who asks is no administrator
+    :raises NetworkForbidden: it is to be shared, external or without port security, and who asks is no administrator
     """
     _policy.enforce_write(access)
     if wanted.shared:
         _policy.enforce_admin(access, "create_network:shared")
     if wanted.external:
         _policy.enforce_admin(access, "create_network:router:external")
+    if not wanted.port_security_enabled:
+        _policy.enforce_admin(access, "create_network:port_security_enabled")
     default_of(connection, wanted.project_id)
     (room or Room()).take(connection, "network", wanted.project_id)
     highest = connection.execute(select(func.max(tables.network.c.segment))).scalar() or 0
@@ -94,6 +98,8 @@ def update_network(connection: Connection, access: Access, network_id: str, valu
         _policy.enforce_admin(access, "update_network:shared")
     if after.external != before.external:
         _policy.enforce_admin(access, "update_network:router:external")
+    if before.port_security_enabled and not after.port_security_enabled:
+        _policy.enforce_admin(access, "update_network:port_security_enabled")
     if before.shared and not after.shared and _others_use(connection, before):
         raise NetworkConflict(
             "InvalidSharedSetting",
@@ -137,12 +143,19 @@ def drop_network(connection: Connection, access: Access, network_id: str) -> Non
 
 
 def create_subnet(
-    connection: Connection, access: Access, wanted: Subnet, given: frozenset[str], room: Room | None = None
+    connection: Connection,
+    access: Access,
+    wanted: Subnet,
+    given: frozenset[str],
+    room: Room | None = None,
+    ranges: Ranges = PRIVATE_RANGES,
 ) -> Subnet:
     """
     :param given: attributes that the client has named: a gateway that was named as none is none
     :param room: of the transaction, where it makes several
-    :raises BadNetworkValue: its addresses do not fit each other, or overlap with another subnet's
+    :param ranges: that projects may use; administrators may use others
+    :raises BadNetworkValue: its addresses do not fit each other, are outside of the ranges, or overlap with another
+        subnet's
     """
     network = own_network(connection, access, wanted.network_id)
     block = network_of(wanted.cidr)
@@ -157,6 +170,7 @@ def create_subnet(
     owner = wanted.project_id or network.project_id
     whole = evolve(wanted, id=str(uuid.uuid4()), project_id=owner, cidr=str(block), gateway_ip=gateway)
     subnet = checked_subnet(evolve(whole, allocation_pools=pools))
+    check_ranges(access, subnet, ranges)
     _refuse_overlap(connection, subnet)
     (room or Room()).take(connection, "subnet", owner)
     add(connection, SUBNET, subnet)
@@ -247,12 +261,22 @@ def own_subnet(connection: Connection, access: Access, subnet_id: str) -> Subnet
     return subnet
 
 
-def update_subnet(connection: Connection, access: Access, subnet_id: str, values: dict[str, Any]) -> Subnet:
+def update_subnet(
+    connection: Connection,
+    access: Access,
+    subnet_id: str,
+    values: dict[str, Any],
+    ranges: Ranges = PRIVATE_RANGES,
+) -> Subnet:
     """
-    :raises BadNetworkValue: its addresses do not fit each other
+    :param ranges: that projects may use
+    :raises BadNetworkValue: its addresses do not fit each other, or its new gateway is out of the ranges
     """
     before = own_subnet(connection, access, subnet_id)
-    found: Subnet = change(connection, SUBNET, before, checked_subnet(evolve(before, **values)))
+    after = checked_subnet(evolve(before, **values))
+    if after.gateway_ip != before.gateway_ip:
+        check_gateway(access, after, ranges)
+    found: Subnet = change(connection, SUBNET, before, after)
     return found
 
 

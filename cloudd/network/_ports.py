@@ -1,12 +1,18 @@
 # -*- test-case-name: tests.protocols.rest.network.test_records -*-
-"""Ports: functions with a ``sqlalchemy.Connection``, rights included."""
+"""
+Ports: functions with a ``sqlalchemy.Connection``, rights included.
+
+**From which addresses a port may send** is for administrators: networks are not apart on the wire yet, so whoever has
+an address pair, or no port security, sends from the address of anybody on the host.  In Neutron a network's owner says
+it.  To say again what is so anyway, or to allow less, is for everybody: clients do so.
+"""
 
 from __future__ import annotations
 
 import re
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attrs import evolve, frozen
@@ -56,6 +62,7 @@ def create_port(
     :param given: attributes that the client has named
     :param room: of the transaction, where it makes several
     :raises NoAddressLeft:
+    :raises NetworkForbidden: something of it is for administrators, or for the network's owner
     """
     _policy.enforce_write(access)
     network = one_network(connection, access, wanted.network_id)
@@ -83,6 +90,10 @@ def _check_rights(
     access: Access, network: Network, wanted: Port, fixed_ips: Sequence[WantedIP] | None, given: frozenset[str]
 ) -> None:
     restricted = FOR_ADMINS & given
+    if wanted.address_pairs:
+        restricted |= {"allowed_address_pairs"}
+    if "port_security_enabled" in given and network.port_security_enabled and not wanted.port_security_enabled:
+        restricted |= {"port_security_enabled"}
     if not _policy.owns(access, network.project_id):
         restricted |= FOR_OWNERS & given
         if any(each.ip_address for each in fixed_ips or ()):
@@ -267,10 +278,14 @@ def update_port(
     mine = _policy.owns(access, network.project_id)
     if not mine and (FOR_OWNERS & set(values) or fixed_ips is not None):
         raise NetworkForbidden("On another project's network its owner alone changes addresses and port security.")
+    if not mine and str(values.get("device_owner", "")).startswith(NETWORK_OWNERS):
+        _policy.enforce_admin(access, "update_port:device_owner")
     if "mac_address" in values and values["mac_address"] != before.mac_address:
         values = {**values, "mac_address": _mac(connection, before.network_id, values["mac_address"])}
     groups = values.pop("security_group_ids", before.security_group_ids)
     after = checked(evolve(before, **values), groups)
+    for name in _widened(network, before, after):
+        _policy.enforce_admin(access, f"update_port:{name}")
     if tuple(groups) != before.security_group_ids:
         set_groups(connection, port_id, checked_ids(connection, access, tuple(groups)))
     if fixed_ips is not None:
@@ -278,6 +293,19 @@ def update_port(
         _give(connection, network, after, fixed_ips)
     found: Port = change(connection, PORT, before, after)
     return found
+
+
+def _widened(network: Network, before: Port, after: Port) -> Iterator[str]:
+    """What is for administrators of that which is another than before."""
+    if after.address_pairs != before.address_pairs and set(_pairs(after)) - set(_pairs(before)):
+        yield "allowed_address_pairs"
+    if network.port_security_enabled and before.port_security_enabled and not after.port_security_enabled:
+        yield "port_security_enabled"
+
+
+def _pairs(port: Port) -> Iterator[tuple[str, str]]:
+    """As the API shows them: a client that takes one away names the others so."""
+    return ((pair.ip_address, pair.mac_address or port.mac_address) for pair in port.address_pairs)
 
 
 def drop_port(connection: Connection, access: Access, port_id: str) -> None:

@@ -307,7 +307,8 @@ class NetworkAgent:
         part, whole = await self._read_part(view, wishes)
         if whole:
             self._without_dhcp.clear()
-            view.keep_off(await self._thread.run(plane.neighbourhood))
+            if view.keep_off(await self._thread.run(plane.neighbourhood)):
+                self._is_applied = False
         update = view.take(part, whole)
         self._is_read = True
         if lacking := view.records.without_server() - self._without_dhcp:

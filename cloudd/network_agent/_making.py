@@ -49,7 +49,8 @@ def network_agent(
     def build(node_id: str) -> tuple[View, Plane]:
         prefix = prefix_of(node_id)
         dhcp = Dhcp(folder_of(settings, prefix), prefix)
-        return View(prefix, _metadata(settings)), Plane(HostNetwork(prefix), dhcp, resources.settings.state / LOCK)
+        view = View(prefix, _metadata(settings), closes=not settings.reach_host_networks)
+        return view, Plane(HostNetwork(prefix), dhcp, resources.settings.state / LOCK)
 
     return NetworkAgent(resources, own_node, build, OneThread(resources.reactor, begin))
 

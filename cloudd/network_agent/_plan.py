@@ -66,6 +66,7 @@ class Left:
 @define
 class Planner:
     """
+    :ivar _closes: guests may not begin to send there either
     :ivar hosts_own: what this host has itself or reaches directly
     :ivar ports: as they were given last
     :ivar left_out: ports that cannot be had here -> why
@@ -76,6 +77,7 @@ class Planner:
 
     _prefix: str
     _metadata: Metadata | None = None
+    _closes: bool = True
     hosts_own: tuple[IPNetwork, ...] = field(init=False, default=())
     ports: dict[str, Port] = field(init=False, factory=dict)
     left_out: dict[str, Left] = field(init=False, factory=dict)
@@ -91,6 +93,7 @@ class Planner:
             groups=tuple(self._groups.values()),
             metadata=self._metadata,
             forwards=True,
+            closed=frozenset(map(str, self.hosts_own)) if self._closes else frozenset(),
         )
 
     def tap(self, port_id: str) -> str:

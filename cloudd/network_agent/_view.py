@@ -18,6 +18,7 @@ from ._records import Part, Records
 @define(eq=False)
 class View:
     """
+    :ivar _closes: guests do not reach the networks that the host is on
     :ivar records: as they were read last
     :ivar planner: what was made of them
     :ivar held: ports that are to be out until they are plugged again, whatever their records say
@@ -27,6 +28,7 @@ class View:
 
     _prefix: str
     _metadata: Metadata | None = None
+    _closes: bool = True
     records: Records = field(init=False, factory=Records)
     planner: Planner = field(init=False)
     held: set[str] = field(init=False, factory=set)
@@ -35,15 +37,18 @@ class View:
     _left: set[str] = field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
-        self.planner = Planner(self._prefix, self._metadata)
+        self.planner = Planner(self._prefix, self._metadata, self._closes)
 
-    def keep_off(self, neighbourhood: Collection[str]) -> None:
+    def keep_off(self, neighbourhood: Collection[str]) -> bool:
         """
         The host itself is there, so no port may be; what is taken from then on heeds it.
 
         :param neighbourhood: addresses with the lengths of their prefixes
+        :return: whether it is another than before: then the whole plan is to be applied
         """
+        before = self.planner.hosts_own
         self.planner.hosts_own = tuple(ipaddress.ip_network(each, strict=False) for each in sorted(neighbourhood))
+        return self.planner.hosts_own != before
 
     def take(self, part: Part, whole: bool) -> Update:
         """

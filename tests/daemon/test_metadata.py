@@ -20,6 +20,7 @@ from tests.daemon.test_nodes import wait
 from tests.database.choice import on_postgres
 from tests.metadata.guest import ALICE, SERVER
 from tests.ports import free_port
+from tests.protocols.swift.face import an_access
 from tests.running_cloud import RunningCloud
 
 GUEST = "127.0.0.5"
@@ -79,7 +80,9 @@ def _make_guest(connection: Any, node_id: str) -> None:
     name = connection.execute(tables.node.select().where(tables.node.c.id == node_id)).one().name
     network = create_network(connection, ALICE, Network(id="", project_id="p1"))
     subnet = Subnet(id="", project_id="p1", network_id=network.id, ip_version=4, cidr="127.0.0.0/24")
-    create_subnet(connection, ALICE, subnet, frozenset())
+    create_subnet(
+        connection, an_access("root", "p0", "admin"), subnet, frozenset()
+    )  # of addresses that a test can ask from
     wanted = Port(id="", project_id="p1", network_id=network.id, mac_address="")
     port = create_port(connection, ALICE, wanted, [WantedIP(ip_address=GUEST)], frozenset())
     table = tables.port

@@ -123,6 +123,10 @@ class ReadTests(SynchronousTestCase):
             self.assertEqual(error.key, "network.metadata_address", wrong)
         self.assertEqual(self.refusal('[network]\nfolder = "here"\n').key, "network.folder")
         self.assertIn("auto, on, off", self.refusal('[network]\ndata_plane = "yes"\n').remedy)
+        for wrong in ("x", "10.0.0.1/8"):
+            error = self.refusal(f'[network]\ntenant_ranges = ["{wrong}"]\n')
+            self.assertEqual((error.key, "is no range" in error.cause), ("network.tenant_ranges", True))
+        self.assertEqual(self.read("[network]\ntenant_ranges = []\n").network.tenant_ranges, ())
 
     def test_good_broker_urls(self) -> None:
         """What the settings take, the client takes as well."""

@@ -155,6 +155,17 @@ class ReportTests(GuestsCase):
             await self.assertFailure(each, NodeError)
         self.assertEqual((await guests.driver.ready()).name, "simulated")
 
+    async def test_stopped_while_its_start_fails(self) -> None:
+        """Who asked for it is told; whoever waits for its end does not hear of it."""
+        self.simulated.parent.mkdir(parents=True)
+        self.simulated.write_text("no folder")
+        guests = self.guests()
+        starting = Deferred.fromCoroutine(guests.driver.ready())
+        ended = guests.driver.stop()
+        self.assertFalse(ended.called)
+        await self.assertFailure(starting, OSError)
+        await ended
+
     async def test_not_of_others(self) -> None:
         """A front worker looks at nothing."""
         guests = self.guests("front")

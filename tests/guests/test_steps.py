@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve, field
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 from twisted.internet import reactor
 from twisted.internet.defer import fail
 from twisted.trial.unittest import TestCase
@@ -35,6 +35,7 @@ from cloudd.compute import (
     change_server,
     read_server,
 )
+from cloudd.database import tables
 from cloudd.drivers import Failure, Play, crash, write_play
 from cloudd.guests import Means, guest_kinds
 from cloudd.guests._stored import StoredFile
@@ -44,6 +45,7 @@ from cloudd.image._policy import sees
 from cloudd.interfaces.servers import DriverError, DriverStopped, HostAway, Power
 from cloudd.network import Network as NetworkRecord
 from cloudd.network import Port, Subnet, bind_port, create_network, create_port, create_subnet, drop_port, port_record
+from cloudd.tasks import submit
 from tests.tasks.house import House
 from tests.tasks.world import Threads
 
@@ -475,6 +477,23 @@ class ActionTests(StepsCase):
         self.assertEqual((await self.order(REBUILD, Doing.REBUILDING, state="active"))["state"], "done")
         await self.order(DETACH, port_id=interface.port_id)
         self.assertEqual((await self.server()).interfaces, ())
+
+    async def test_port_that_is_being_detached(self) -> None:
+        """Whatever has the guest defined or started meanwhile does it without, and plugs nothing that goes."""
+        (interface,) = (await self.server()).interfaces
+        payload = {"server_id": SERVER, "port_id": interface.port_id}
+        for form, doing, facts in (
+            (POWER, Doing.REBOOTING, {"verb": "reboot"}), (REBUILD, Doing.REBUILDING, {"state": "active"}),
+        ):  # fmt: skip
+            await self.host.plugs.unplug([interface.port_id])
+            # Of a node that is away, so that it stays open.
+            task_id = await self.write(submit, DETACH, payload, project_id=PROJECT, node_id="away", once=True)
+            self.assertEqual((await self.order(form, doing, **facts))["state"], "done")
+            self.assertEqual((self.record()["interfaces"], self.host.plugs.plugged), ({}, 0))
+        self.assertEqual(self.house.row(task_id)["state"], "queued")
+        await self.write(lambda connection: connection.execute(update(tables.task).values(state="done")))
+        self.assertEqual((await self.order(REBUILD, Doing.REBUILDING, state="active"))["state"], "done")
+        self.assertEqual((list(self.record()["interfaces"]), self.host.plugs.plugged), ([interface.port_id], 1))
 
     async def test_failed_attachment(self) -> None:
         """The server has no such interface, and a port that was made for it goes."""

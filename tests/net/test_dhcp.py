@@ -45,6 +45,14 @@ def _rich_plan() -> Plan:
     return Plan(ports=(port, port_of(6)), groups=(GROUP,))
 
 
+def _read(path: Path) -> bytes:
+    """Empty where the process has just gone."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
 def _with(port: Port, *fixed_ips: FixedIP) -> Port:
     return evolve(port, fixed_ips=fixed_ips)
 
@@ -304,6 +312,22 @@ class DnsmasqTest(SynchronousTestCase):
         command = Path(f"/proc/{pid}/cmdline")
         self.assertFalse(command.exists() and command.read_bytes())
         self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_a_start_without_end(self) -> None:
+        """One that does not come up in time is ended, with what it has begun, and the next one may try."""
+        program = self.script.with_suffix(".d")
+        program.mkdir()
+        self.addCleanup(shutil.rmtree, program)
+        (program / "dnsmasq").write_text(f"#!/bin/sh\ntail -f {self.folder}/configuration\n")
+        (program / "dnsmasq").chmod(0o755)
+        with_it = self.patch(os, "environ", {**os.environ, "PATH": f"{program}:{os.environ['PATH']}"})
+        dhcp = Dhcp(self.folder, start_s=0.2)
+        error = self.assertRaises(NetError, lambda: self.host.call(lambda: dhcp.apply(plan_of(5))))
+        self.assertIn("has not started within 0.2 s", error.cause)
+        left = [each for each in Path("/proc").glob("[0-9]*/cmdline") if str(self.folder).encode() in _read(each)]
+        self.assertEqual(left, [])
+        with_it.restore()
+        self.assertEqual(self.host.call(lambda: dhcp.apply(plan_of(5))), ("start",))
 
     def test_a_number_of_another(self) -> None:
         """A pid file that names another process is not believed."""

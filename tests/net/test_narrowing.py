@@ -72,6 +72,14 @@ class NarrowedTest(SynchronousTestCase):
 
 
 class JudgeTest(SynchronousTestCase):
+    def test_closed(self) -> None:
+        """Who begins to send there is not let out, whatever groups say; who is there is let in."""
+        judge = Judge.of((port_of(5, port_security=False),), (), None, frozenset({"198.51.100.0/24", "fd00::/64"}))
+        for source, destination, allowed in (
+            (FIVE, OUTSIDE, False), (FIVE, "198.51.101.1", True), (OUTSIDE, FIVE, True), ("10.0.0.9", OUTSIDE, True),
+        ):  # fmt: skip
+            self.assertEqual(judge.allows(_flow(source, destination)), allowed, (source, destination))
+
     def test_directions(self) -> None:
         """Who began has to be let out, who answers to be let in; others than ports of the host are not asked."""
         for rules, out, into in (((), False, False), ((OUT,), True, False), ((Rule(direction=INGRESS),), False, True)):

@@ -90,6 +90,18 @@ class PlugTests(AgentCase):
         await agent.plug([])
         self.assertNotIn("203.0.113.9/24", self.host.run("ip -o addr"))
 
+    async def test_closed_to_guests(self) -> None:
+        """Networks that the host is on are closed to guests, also one that it comes to be on later."""
+        self.host.run("ip link add uplink type bridge; ip link set uplink up; ip addr add 198.51.100.2/24 dev uplink")
+        agent = self.agent()
+        await agent.plug([await self.records.port(await self.records.network())])
+        listed = "nft list table inet cloudd-" + self.prefix
+        self.assertIn("198.51.100.0/24", self.host.run(listed))
+        self.host.run("ip addr add 203.0.113.9/24 dev uplink")
+        agent.lead()
+        await agent.plug([])
+        self.assertIn("198.51.100.0/24, 203.0.113.0/24", self.host.run(listed))
+
     async def test_a_name_that_is_taken(self) -> None:
         """A link of somebody else in the place of a tap is told; when it goes, the port comes by itself."""
         network = await self.records.network()

@@ -215,6 +215,13 @@ class PlannerTests(SynchronousTestCase):
         self.take(part(record(5), subnets={"s1": SUBNET}))
         self.assertEqual(self.planner.left_out, {})
 
+    def test_closed(self) -> None:
+        """What the host is on is closed to guests, if the settings do not say else."""
+        for closes in (True, False):
+            planner = Planner("abc", closes=closes)
+            planner.hosts_own = (ip_network("192.0.2.0/24"), ip_network("fd00::/64"))
+            self.assertEqual(planner.plan().closed, {"192.0.2.0/24", "fd00::/64"} if closes else set())
+
     def test_held(self) -> None:
         """A port that is held out is out, and its address is free."""
         self.take(part(record(5)))

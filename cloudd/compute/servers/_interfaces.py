@@ -120,6 +120,12 @@ def detach(connection: Connection, order: Order, port_id: str) -> None:
     _have_done(connection, order, server, port_id, detach=True)
 
 
+def leaving_ports(connection: Connection, server_id: str) -> frozenset[str]:
+    """Ids of those that its host is to detach, and may be at now."""
+    payloads = open_payloads(connection, [DETACH])
+    return frozenset(str(each["port_id"]) for each in payloads if each["server_id"] == server_id)
+
+
 def _have_done(connection: Connection, order: Order, server: Server, port_id: str, *, detach: bool) -> None:
     note(connection, order, server, "detach_interface" if detach else "attach_interface")
     submit(

@@ -7,6 +7,7 @@ import time
 
 from cloudd.identity import Identity
 from cloudd.interfaces.application import Resources
+from cloudd.interfaces.tenant_ranges import read_ranges
 from cloudd.protocols.http import Handler
 
 from .._face import FaceFacts, RestFace
@@ -41,8 +42,9 @@ def network_face(identity: Identity, resources: Resources, nodes: Nodes) -> Hand
         service_fault=network_fault,
     )
     database = resources.database
+    ranges = read_ranges(resources.settings.network.tenant_ranges)
     subjects = [
-        NetworkRoutes(database), SubnetRoutes(database), PortRoutes(database), GroupRoutes(database),
+        NetworkRoutes(database), SubnetRoutes(database, ranges), PortRoutes(database), GroupRoutes(database),
         RuleRoutes(database), TagRoutes(database), QuotaRoutes(database, Projects(identity)),
         AgentRoutes(nodes, time.time), DiscoveryRoutes(),
     ]  # fmt: skip

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from attrs import evolve, frozen
@@ -12,6 +13,7 @@ from sqlalchemy import Connection
 from cloudd import network as service
 from cloudd.identity import Access
 from cloudd.interfaces.application import Transactions
+from cloudd.interfaces.tenant_ranges import Ranges
 from cloudd.network import Room
 
 from .._face import Call
@@ -126,11 +128,13 @@ def _create_network(connection: Connection, access: Access, room: Room, wanted: 
     return service.create_network(connection, access, wanted, room)
 
 
-def _create_subnet(connection: Connection, access: Access, room: Room, wanted: Any, given: dict[str, Any]) -> Any:
+def _create_subnet(
+    connection: Connection, access: Access, room: Room, wanted: Any, given: dict[str, Any], *, ranges: Ranges
+) -> Any:
     missing = sorted({"network_id", "ip_version", "cidr"} - set(given))
     if missing:
         raise service.BadNetworkValue(f"Failed to parse request. Required attribute '{missing[0]}' not specified")
-    return service.create_subnet(connection, access, wanted, frozenset(given), room)
+    return service.create_subnet(connection, access, wanted, frozenset(given), room, ranges)
 
 
 def _create_port(connection: Connection, access: Access, room: Room, wanted: Any, given: dict[str, Any]) -> Any:
@@ -179,8 +183,11 @@ class NetworkRoutes:
 class SubnetRoutes:
     """``/v2.0/subnets``."""
 
-    def __init__(self, database: Transactions) -> None:
+    def __init__(self, database: Transactions, ranges: Ranges) -> None:
+        """:param ranges: that projects may use"""
         self._desk = Desk(database, "subnet", SUBNETS)
+        self._create = partial(_create_subnet, ranges=ranges)
+        self._update = partial(service.update_subnet, ranges=ranges)
 
     @route("GET", "/v2.0/subnets")
     async def list_subnets(self, call: Call) -> Answer:
@@ -189,8 +196,8 @@ class SubnetRoutes:
 
     @route("POST", "/v2.0/subnets")
     async def create(self, call: Call) -> Answer:
-        """201 with the new one, or several; without a gateway it gets the first address as one."""
-        return await self._desk.make(call, SubnetBody, _create_subnet)
+        """201 with the new one, or several; without a gateway it gets the first address as one. Of `tenant_ranges`."""
+        return await self._desk.make(call, SubnetBody, self._create)
 
     @route("GET", "/v2.0/subnets/{subnet_id}")
     async def show(self, call: Call, subnet_id: str) -> Answer:
@@ -200,7 +207,7 @@ class SubnetRoutes:
     @route("PUT", "/v2.0/subnets/{subnet_id}")
     async def update(self, call: Call, subnet_id: str) -> Answer:
         """200 with what it is now; network, IP version and cidr stay."""
-        return await self._desk.change(call, SubnetBody, service.update_subnet, subnet_id)
+        return await self._desk.change(call, SubnetBody, self._update, subnet_id)
 
     @route("DELETE", "/v2.0/subnets/{subnet_id}")
     async def delete(self, call: Call, subnet_id: str) -> Answer:

@@ -226,7 +226,9 @@ class SecurityGroupTests(ServerCase):
 
     async def test_ports_without_security(self) -> None:
         """400: no port can have a group."""
-        net, server_id = self.net(port_security_enabled=False), self.add()
+        net, server_id = self.net(), self.add()
+        with self.database.engine.begin() as connection:
+            network.update_network(connection, self.client_access(ADMIN), net.id, {"port_security_enabled": False})
         body = {"interfaceAttachment": {"net_id": net.id}}
         await self.good(200, ALICE, "POST", f"/servers/{server_id}/os-interface", body)
         self.group("web")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from cloudd.interfaces.application import Resources
-from cloudd.interfaces.settings import Settings
+from cloudd.interfaces.settings import NetworkSettings, Settings
 from cloudd.protocols.rest.network import network_face
 from tests.database.inline import empty_database
 from tests.http_client import Answer, HTTPClient
@@ -25,10 +25,13 @@ class NetworkCase(TestCase):
     Base of the tests.  ``ALICE`` and ``READER`` are of project ``p1``, ``BOB`` of ``p2``, ``ADMIN`` of ``p0``.
     """
 
+    network_settings: ClassVar[NetworkSettings] = NetworkSettings()
+
     def setUp(self) -> None:
         self.database = empty_database(self)
+        settings = Settings(state=Path("state"), network=self.network_settings)
         self.resources = Resources(
-            reactor=Clock(), settings=Settings(state=Path("state")), threads=InlineThreads(), database=self.database,
+            reactor=Clock(), settings=settings, threads=InlineThreads(), database=self.database,
             object_index=cast(Any, None), metrics=cast(Any, None), host=cast(Any, None), role="front", generation=1,
             urls=URLS, secrets=Path("secrets"),
         )  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from cloudd.interfaces.settings import NetworkSettings
+
 from .cloud import ADMIN, ALICE, BOB, READER, NetworkCase
 
 
@@ -190,6 +192,36 @@ class SubnetTests(NetworkCase):
         subnet_id = (await self.good(200, ALICE, "GET", "/subnets"))["subnets"][0]["id"]
         await self.refused(400, "", ALICE, "PUT", f"/subnets/{subnet_id}", {"subnet": {"cidr": "10.9.0.0/24"}})
 
+    async def test_ranges(self) -> None:
+        """Outside of those that projects may use administrators alone make subnets, also on a project's network."""
+        network, subnet = await self.net()
+        outside = {"network_id": network["id"], "ip_version": 4, "cidr": "192.0.2.0/24"}
+        message = await self.refused(400, "InvalidInput", ALICE, "POST", "/subnets", {"subnet": outside})
+        self.assertIn("Invalid input for cidr. Reason: 192.0.2.0/24 is outside of the ranges", message)
+        gateway = {"network_id": network["id"], "ip_version": 4, "cidr": "10.1.0.0/24", "gateway_ip": "192.0.2.1"}
+        await self.refused(400, "InvalidInput", ALICE, "POST", "/subnets", {"subnet": gateway})
+        await self.refused(
+            400, "InvalidInput", ALICE, "POST", "/subnets", {"subnets": [{**gateway, "gateway_ip": None}, outside]}
+        )
+        path, moved = f"/subnets/{subnet['id']}", {"subnet": {"gateway_ip": "192.0.2.1"}}
+        await self.refused(400, "InvalidInput", ALICE, "PUT", path, moved)
+        await self.made("subnet", ADMIN, **outside)
+        await self.good(200, ADMIN, "PUT", path, moved)
+        # What an administrator has made stays as it is when its owner changes something else.
+        await self.good(200, ALICE, "PUT", path, {"subnet": {"name": "x"}})
+        self.assertEqual(len((await self.good(200, ADMIN, "GET", "/subnets"))["subnets"]), 2)
+
+
+class OtherRangesTests(NetworkCase):
+    network_settings = NetworkSettings(tenant_ranges=("192.0.2.0/24",))
+
+    async def test_settings(self) -> None:
+        """The settings say which: then the private ones are for administrators."""
+        network, subnet = await self.net("192.0.2.128/25")
+        self.assertEqual(subnet["gateway_ip"], "192.0.2.129")
+        body = {"subnet": {"network_id": network["id"], "ip_version": 4, "cidr": "10.0.0.0/24"}}
+        self.assertIn("(192.0.2.0/24)", await self.refused(400, "InvalidInput", ALICE, "POST", "/subnets", body))
+
 
 class PortTests(NetworkCase):
     async def test_life(self) -> None:
@@ -263,17 +295,66 @@ class PortTests(NetworkCase):
         """Without it there are no groups and no further addresses."""
         network, _ = await self.net()
         group = await self.made("security_group", name="g")
-        open_port = await self.made("port", network_id=network["id"], port_security_enabled=False)
+        open_port = await self.made(
+            "port", ADMIN, network_id=network["id"], project_id="p1", port_security_enabled=False
+        )
         self.assertEqual((open_port["port_security_enabled"], open_port["security_groups"]), (False, []))
         for more in ({"security_groups": [group["id"]]}, {"allowed_address_pairs": [{"ip_address": "10.0.0.9"}]}):
             await self.refused(409, "", ALICE, "PUT", f"/ports/{open_port['id']}", {"port": more})
         pairs = [{"ip_address": "10.1.0.0/24"}, {"ip_address": "10.0.0.9", "mac_address": "fa:16:3e:00:00:09"}]
-        port = await self.made("port", network_id=network["id"], allowed_address_pairs=pairs)
+        port = await self.made("port", ADMIN, network_id=network["id"], project_id="p1", allowed_address_pairs=pairs)
         self.assertEqual([pair["ip_address"] for pair in port["allowed_address_pairs"]], ["10.1.0.0/24", "10.0.0.9"])
         self.assertEqual(port["allowed_address_pairs"][0]["mac_address"], port["mac_address"])
         await self.refused(
             400, "", ALICE, "PUT", f"/ports/{port['id']}", {"port": {"allowed_address_pairs": [{"ip_address": "x"}]}}
         )
+
+    async def test_sending_from_others(self) -> None:
+        """Address pairs and the end of port security are for administrators, on one's own network, too."""
+        network, _ = await self.net()
+        path, pair = f"/networks/{network['id']}", {"ip_address": "10.0.0.9"}
+        body: dict[str, Any] = {"network": {"port_security_enabled": False}}
+        for method, at in (("POST", "/networks"), ("PUT", path)):
+            message = await self.refused(403, "PolicyNotAuthorized", ALICE, method, at, body)
+            self.assertIn("_network:port_security_enabled", message)
+        port = await self.made("port", network_id=network["id"])
+        for name, value in (("allowed_address_pairs", [pair]), ("port_security_enabled", False)):
+            body = {"port": {name: value, "security_groups": []}}
+            message = await self.refused(403, "PolicyNotAuthorized", ALICE, "PUT", f"/ports/{port['id']}", body)
+            self.assertIn(f"update_port:{name}", message)
+            body["port"]["network_id"] = network["id"]
+            message = await self.refused(403, "PolicyNotAuthorized", ALICE, "POST", "/ports", body)
+            self.assertIn(f"create_port:{name}", message)
+        found = (await self.good(200, ADMIN, "GET", "/ports"))["ports"]
+        self.assertEqual([each["id"] for each in found], [port["id"]])
+
+    async def test_what_is_so_anyway(self) -> None:
+        """Clients name what is so anyway, take pairs away, and turn port security on."""
+        network, _ = await self.net(port_security_enabled=True)
+        port = await self.made(
+            "port", network_id=network["id"], port_security_enabled=True, allowed_address_pairs=[],
+        )  # fmt: skip
+        path, pairs = f"/ports/{port['id']}", [{"ip_address": "10.0.0.8"}, {"ip_address": "10.0.0.9"}]
+        body: dict[str, Any] = {"port": {"allowed_address_pairs": pairs}}
+        shown = (await self.good(200, ADMIN, "PUT", path, body))["port"]["allowed_address_pairs"]
+        await self.good(200, ALICE, "PUT", path, {"port": {"mac_address": "fa:16:3e:00:00:77", **body["port"]}})
+        await self.good(200, ADMIN, "PUT", path, {"port": {"mac_address": port["mac_address"]}})
+        for count in (2, 1, 0):
+            left = shown[2 - count :]
+            await self.good(200, ALICE, "PUT", path, {"port": {"allowed_address_pairs": left}})
+        await self.refused(403, "", ALICE, "PUT", path, body)
+        await self.good(200, ADMIN, "PUT", path, {"port": {"port_security_enabled": False, "security_groups": []}})
+        for on in (False, True):
+            await self.good(200, ALICE, "PUT", path, {"port": {"port_security_enabled": on}})
+        await self.refused(403, "", ALICE, "PUT", path, {"port": {"port_security_enabled": False}})
+        at = f"/networks/{network['id']}"
+        await self.good(200, ADMIN, "PUT", at, {"network": {"port_security_enabled": False}})
+        others: list[dict[str, Any]] = [{}, {"port_security_enabled": False}]
+        for members in others:
+            made = await self.made("port", network_id=network["id"], **members)
+            self.assertEqual((made["port_security_enabled"], made["security_groups"]), (False, []))
+        await self.good(200, ALICE, "PUT", at, {"network": {"name": "n", "port_security_enabled": False}})
+        await self.good(200, ALICE, "PUT", at, {"network": {"port_security_enabled": True}})
 
     async def test_rights(self) -> None:
         """On a shared network ports are their makers', without what its owner alone decides."""
@@ -285,6 +366,7 @@ class PortTests(NetworkCase):
             {"port_security_enabled": False}, {"binding:host_id": "x"}, {"device_owner": "network:dhcp"},
         ):  # fmt: skip
             await self.refused(403, "", BOB, "POST", "/ports", {"port": {"network_id": network["id"], **members}})
+            await self.refused(403, "", BOB, "PUT", f"/ports/{port['id']}", {"port": members})
         group = await self.made("security_group", ALICE, name="hers")
         body = {"port": {"network_id": network["id"], "security_groups": [group["id"]]}}
         await self.refused(404, "SecurityGroupNotFound", BOB, "POST", "/ports", body)
