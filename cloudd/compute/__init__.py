@@ -112,8 +112,9 @@ from ._passwords import ServerPasswords, create_server_keys, new_password
 from ._policy import enforce_admin, enforce_read, enforce_write
 from ._progress import EVENT_ERROR, EVENT_SUCCESS, fail, forget_interfaces, gone, note_event, settle, size_back
 from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
+from ._reset import RESET, reset_state, revert_records, was_reset
 from ._server_access import Order, server_to_change, server_to_read
-from ._server_actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, reset_state, restore, unlock
+from ._server_actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, restore, unlock
 from ._server_changes import Backup, confirm_resize, create_backup, create_image, rebuild, resize, revert_resize
 from ._server_create import create_servers
 from ._server_details import Details, details_of, security_groups_of, server_addresses
@@ -153,6 +154,7 @@ __all__ = [
     "PLACE",
     "POWER",
     "REBUILD",
+    "RESET",
     "RESIZE",
     "REVERT_RESIZE",
     "SERVER_SORT_KEYS",
@@ -314,6 +316,7 @@ __all__ = [
     "reset_state",
     "resize",
     "restore",
+    "revert_records",
     "revert_resize",
     "security_groups_of",
     "server_actions",
@@ -338,6 +341,7 @@ __all__ = [
     "usage_totals",
     "usages",
     "used_by",
+    "was_reset",
     "were_deleted",
     "write_claims",
     "zone_of",

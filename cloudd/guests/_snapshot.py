@@ -66,6 +66,9 @@ class Snapshot(Work):
         await self.means.snapshots.drop(task.payload["image_id"])
         await self._drop_file(task)
 
+    async def tidy(self, task: Task) -> None:
+        await self._drop_file(task)
+
     async def _drop_file(self, task: Task) -> None:
         await self.means.threads.run(self._file(task).unlink, missing_ok=True)
 
