@@ -96,6 +96,7 @@ from ._keys import fingerprint_of
 from ._limits import DEFAULTS, UNLIMITED
 from ._making import KeyMaker
 from ._migrations import Migration, MigrationListing, migrations
+from ._old_servers import OldServers, forget_old_servers, has_old_servers
 from ._on_host import (
     HostReport,
     OnHost,
@@ -196,6 +197,7 @@ __all__ = [
     "NewServers",
     "NoRoom",
     "NoSuchRecord",
+    "OldServers",
     "OnHost",
     "Order",
     "Plugged",
@@ -267,9 +269,11 @@ __all__ = [
     "first_flavors",
     "flavor_record",
     "forget_interfaces",
+    "forget_old_servers",
     "forget_project",
     "forget_user",
     "gone",
+    "has_old_servers",
     "host_services",
     "host_usage",
     "hypervisors",
