@@ -16,6 +16,7 @@ A host that is away for a moment (``HostAway``) is waited for instead, by trying
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Final, NoReturn
 
@@ -90,7 +91,7 @@ class Trouble:
             return cls(getattr(error, "status", 400), error.cause, "", is_hosts=False)
         if isinstance(error, DriverError):
             return cls(500, "The host could not do it: see the server's actions, or try again.", str(error))
-        return cls(500, "The host could not do it: see the server's actions, or try again.", f"{error}")
+        return cls(500, "The host could not do it: see the server's actions, or try again.", _details(error))
 
     @classmethod
     def saved(cls, task: Task) -> Trouble:
@@ -106,6 +107,12 @@ class Trouble:
     def plain(self) -> list[Any]:
         """As tasks keep it."""
         return [self.code, self.message[:1000], self.details[:4000], self.is_hosts]
+
+
+def _details(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk of this host is full ({error}): make room there"
+    return str(error)
 
 
 CALLED_OFF: Final = Trouble(500, f"It was called off: {RESET}", RESET, is_hosts=False)
@@ -180,8 +187,11 @@ class Work:
         """
         :raises Behind: which is tried again
         """
-        if not task.state and await self.means.database.read(called_off_before, task.id, RESET):
-            raise Behind("what was called off before on this server has not ended yet")
+        if task.state:
+            return
+        earlier: str | None = await self.means.database.read(called_off_before, task.id, RESET)
+        if earlier is not None:
+            raise Behind(f"task {earlier}, which was called off, has not ended yet")
 
     async def _ended(self, task: Task) -> Fields:
         await self.leave(task)
