@@ -117,7 +117,7 @@ from .quotas._quotas import Quota, class_limits, default_limits, quota_of, reset
 from .quotas._shares import release, reserve, used_by
 from .quotas._usage import time_us, usage_totals, usages
 from .servers._access import Order, server_to_change, server_to_read
-from .servers._actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, reset_state, restore, unlock
+from .servers._actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, restore, unlock
 from .servers._changes import Backup, confirm_resize, create_backup, create_image, rebuild, resize, revert_resize
 from .servers._create import create_servers
 from .servers._details import Details, details_of, security_groups_of, server_addresses
@@ -130,9 +130,11 @@ from .servers._interfaces import attach as attach_interface
 from .servers._interfaces import detach as detach_interface
 from .servers._listing import SERVER_SORT_KEYS, ServerListing, listed_servers
 from .servers._migrations import Migration, MigrationListing, migrations
+from .servers._old import OldServers, forget_old_servers, has_old_servers
 from .servers._passwords import ServerPasswords, create_server_keys, new_password
 from .servers._progress import EVENT_ERROR, EVENT_SUCCESS, fail, forget_interfaces, gone, note_event, settle, size_back
 from .servers._quotas import enforce_contents
+from .servers._reset import RESET, reset_state, revert_records, was_reset
 from .servers._rows import add_interface, add_server, change_server, read_server, read_servers
 from .servers._security import add_security_group, remove_security_group
 from .servers._status import STATUSES, status_of
@@ -162,6 +164,7 @@ __all__ = [
     "PLACE",
     "POWER",
     "REBUILD",
+    "RESET",
     "RESIZE",
     "REVERT_RESIZE",
     "SERVER_SORT_KEYS",
@@ -203,6 +206,7 @@ __all__ = [
     "NewServers",
     "NoRoom",
     "NoSuchRecord",
+    "OldServers",
     "OnHost",
     "Order",
     "Plugged",
@@ -274,9 +278,11 @@ __all__ = [
     "first_flavors",
     "flavor_record",
     "forget_interfaces",
+    "forget_old_servers",
     "forget_project",
     "forget_user",
     "gone",
+    "has_old_servers",
     "host_services",
     "host_usage",
     "hypervisors",
@@ -324,6 +330,7 @@ __all__ = [
     "reset_state",
     "resize",
     "restore",
+    "revert_records",
     "revert_resize",
     "security_groups_of",
     "server_actions",
@@ -348,6 +355,7 @@ __all__ = [
     "usage_totals",
     "usages",
     "used_by",
+    "was_reset",
     "were_deleted",
     "write_claims",
     "zone_of",

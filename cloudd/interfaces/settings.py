@@ -311,6 +311,13 @@ class ComputeSettings:
         minimum=0,
         maximum=3_650,
     )
+    keep_deleted_days: float = setting(
+        90.0,
+        "age beyond which a deleted server is forgotten in the whole cloud, with its history; 0: never",
+        unit="days",
+        minimum=0,
+        maximum=36_500,
+    )
 
 
 @frozen(kw_only=True)

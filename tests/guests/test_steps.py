@@ -144,9 +144,9 @@ class StepsCase(TestCase):
     async def write(self, function: Callable[..., Any], *args: Any, **facts: Any) -> Any:
         return await self.house.database.write(lambda c: function(c, *args, **facts))
 
-    def work(self, means: Means | None = None) -> None:
+    def work(self, means: Means | None = None, **facts: Any) -> None:
         """Run tasks from now on."""
-        self.runner = self.house.runner(*guest_kinds(means or self.host.means()), parallel=4)
+        self.runner = self.house.runner(*guest_kinds(means or self.host.means()), parallel=4, **facts)
 
     async def order(self, form: Any, doing: Doing | None = None, **payload: Any) -> dict[str, Any]:
         """Have it done; the task's row at its end."""

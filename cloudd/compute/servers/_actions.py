@@ -19,10 +19,9 @@ from cloudd.tasks import Form, submit
 
 from .._errors import ComputeConflict, ComputeForbidden
 from .._forms import CONSOLE, POWER
-from .._policy import enforce_admin
 from ._access import Order, server_to_change
 from ._action_rules import RULES, check
-from ._facts import Doing, Server, State, Wanted
+from ._facts import Doing, Server, Wanted
 from ._history import begin_action
 from ._rows import change_server
 
@@ -147,17 +146,6 @@ def unlock(connection: Connection, order: Order) -> None:
         )
     note(connection, order, server, "unlock")
     change_server(connection, server.id, locked_by=None, locked_reason=None)
-
-
-def reset_state(connection: Connection, order: Order, state: State) -> None:
-    """
-    Write another state, whatever the server does; for administrators, when nothing else helps.
-
-    :param state: ``ACTIVE`` or ``ERROR``
-    """
-    server = server_to_change(connection, order, "os-admin-actions:reset_state")
-    enforce_admin(order.access, "os-admin-actions:reset_state")
-    change_server(connection, server.id, state=state.value, task_state=None)
 
 
 def restore(connection: Connection, order: Order) -> None:
