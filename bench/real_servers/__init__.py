@@ -1,7 +1,7 @@
 """
 Real servers, end to end: what a tenant does on a fresh cloud with guests of QEMU.
 
-    python -m bench.real_servers [--by cli | sdk] [--every 0]
+    python -m bench.real_servers [--by cli | sdk] [--every 0] [--patience 240]
 
 The tenant uses the ``openstack`` command line, or with ``--by sdk`` openstacksdk alone; the steps are the same
 (``_steps``).  Starts its own libvirtd and its own cloudd, root is needed.  Each step waits for what its user would see:

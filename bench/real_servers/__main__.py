@@ -39,13 +39,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         try:
             if options.every:
                 upgrading.start()
-            walked = as_tenant(cloud, options.by, guest_image())
+            walked = as_tenant(cloud, options.by, str(options.patience), guest_image())
             if options.every:
                 upgrading.stop()
             left = what_is_left(cloud, before)
             health = cloud_health(cloud)
         finally:
-            as_tenant(cloud, options.by)
+            as_tenant(cloud, options.by, str(options.patience))
     finally:
         cloud.stop()
         subprocess.run([CHECKOUT / "script" / "libvirt", "stop", libvirt], check=False, stdout=subprocess.DEVNULL)
@@ -104,6 +104,7 @@ def main() -> int:
         description=bench.real_servers.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--by", choices=["cli", "sdk"], default="cli", help="the tenant's program")
+    parser.add_argument("--patience", type=float, default=240.0, help="seconds that a guest may take to boot")
     parser.add_argument("--every", type=float, default=0.0, help="seconds between upgrades; 0: none")
     options = parser.parse_args()
     ended_by_signals()

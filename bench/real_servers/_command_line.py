@@ -10,13 +10,15 @@ from typing import Any
 
 from ._client import Shown, Used, Wish, Wrong
 
-COMMAND_S = 300.0
 ADMIN = "cloudd-admin"
 KINDS = ("server", "image", "network", "subnet", "security group", "keypair", "flavor", "server group")
 
 
 class CommandLine:
-    """A ``Client``: each call is a command, or some."""
+    """A ``Client``: each call is a command, or some, and none takes longer than ``patience_s``."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
 
     def listed(self) -> Mapping[str, list[str]]:
         names = {kind: sorted(self._words(*kind.split(), "list", "-f", "value", "-c", "Name")) for kind in KINDS}
@@ -154,7 +156,7 @@ class CommandLine:
     def _run(self, *words: str, admin: bool = False) -> str:
         command = ["openstack", *(("--os-cloud", ADMIN) if admin else ()), *words]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=COMMAND_S, check=False, stdin=subprocess.DEVNULL
+            command, capture_output=True, text=True, timeout=self._patience_s, check=False, stdin=subprocess.DEVNULL
         )
         if done.returncode:
             raise Wrong(f"{' '.join(command)}: {done.stdout[-500:]}{done.stderr[-1500:]}")

@@ -10,14 +10,14 @@ import openstack
 
 from ._client import Shown, Used, Wish, Wrong
 
-WAIT_S = 300
 ADMIN = "cloudd-admin"
 
 
 class Sdk:
-    """A ``Client``: one login and its connections for the whole walk."""
+    """A ``Client``: one login and its connections for the whole walk; waits as long as ``patience_s``."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
         self._cloud = openstack.connect()
         self._admin = openstack.connect(cloud=ADMIN)
 
@@ -119,7 +119,7 @@ class Sdk:
             ("group", wish.server_group),
         ):
             more.update({name: value} if value else {})
-        self._cloud.create_server(wish.name, wish.image, wish.flavor, wait=True, timeout=WAIT_S, **more)
+        self._cloud.create_server(wish.name, wish.image, wish.flavor, wait=True, timeout=self._patience_s, **more)
 
     def show(self, server: str) -> Shown:
         shown = self._server(server)
@@ -154,7 +154,7 @@ class Sdk:
         self._cloud.compute.reboot_server(self._server(server), "HARD" if hard else "SOFT")
 
     def snapshot(self, server: str, image: str) -> None:
-        self._cloud.create_image_snapshot(image, server, wait=True, timeout=WAIT_S)
+        self._cloud.create_image_snapshot(image, server, wait=True, timeout=self._patience_s)
 
     def resize(self, server: str, flavor: str) -> None:
         self._cloud.compute.resize_server(self._server(server), self._cloud.get_flavor(flavor))
@@ -164,11 +164,13 @@ class Sdk:
 
     def rebuild(self, server: str, image: str) -> None:
         image_id = self._cloud.get_image(image).id
-        self._cloud.rebuild_server(self._server(server).id, image_id, wait=True, timeout=WAIT_S)
+        self._cloud.rebuild_server(self._server(server).id, image_id, wait=True, timeout=self._patience_s)
 
     def delete_servers(self, *servers: str) -> None:
         for server in servers:
-            _done(self._cloud.delete_server(server, wait=True, timeout=WAIT_S), f"deleting the server {server}")
+            _done(
+                self._cloud.delete_server(server, wait=True, timeout=self._patience_s), f"deleting the server {server}"
+            )
 
     def delete(self, kind: str, name: str) -> None:
         calls = {

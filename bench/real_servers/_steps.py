@@ -19,6 +19,7 @@ SMALL_MIB, BIG_MIB = 192, 256
 ECHO_S = 20.0
 SHUT_DOWN = "The system is going down"
 KEY_URL = "http://169.254.169.254/latest/meta-data/public-keys/0/openssh-key"
+READY = f"cloudd guest: ready, host {FIRST}, addresses {ADDRESS}"
 USER_DATA = f"#!/bin/sh\necho the user data ran on $(hostname)\ntimeout 10 wget -q -O - {KEY_URL}\n"
 
 
@@ -71,7 +72,7 @@ def create(walk: Walk) -> None:
 
 def told(walk: Walk) -> None:
     """What the guest fetched, and what it was given."""
-    console = walk.says(FIRST, f"cloudd guest: ready, host {FIRST}, addresses {ADDRESS}")
+    console = walk.says(FIRST, READY)
     for words in (
         "cloudd guest: boot 1 of this disk",
         "cloudd guest: metadata from the service",
@@ -94,34 +95,38 @@ def echo(walk: Walk) -> None:
     until(lambda: echoes(ADDRESS), "an echo comes when there is a rule again", ECHO_S)
 
 
+def is_up(walk: Walk, *, boot: int, starts: int) -> None:
+    """The first server runs, has booted so often from this disk, and has got its address and metadata at each start."""
+    walk.is_now(FIRST, "ACTIVE")
+    walk.says(FIRST, f"boot {boot} of this disk")
+    walk.says(FIRST, READY, times=starts)
+
+
 def stop_and_start(walk: Walk) -> None:
     walk.says_anew(FIRST, SHUT_DOWN, lambda: walk.client.stop(FIRST))
     walk.is_now(FIRST, "SHUTOFF")
     if echoes(ADDRESS):
         raise Wrong("an echo comes from a server that is off")
     walk.client.start(FIRST)
-    walk.is_now(FIRST, "ACTIVE")
-    walk.says(FIRST, "boot 2 of this disk")
+    is_up(walk, boot=2, starts=2)
 
 
 def reboot_softly(walk: Walk) -> None:
     """The guest is asked."""
     walk.says_anew(FIRST, SHUT_DOWN, lambda: walk.client.reboot(FIRST, hard=False))
-    walk.is_now(FIRST, "ACTIVE")
-    walk.says(FIRST, "boot 3 of this disk")
+    is_up(walk, boot=3, starts=3)
 
 
 def reboot_hard(walk: Walk) -> None:
     """The guest is not asked."""
     asked = walk.client.console(FIRST).count(SHUT_DOWN)
     walk.client.reboot(FIRST, hard=True)
-    walk.is_now(FIRST, "ACTIVE")
-    need(walk.says(FIRST, "boot 4 of this disk").count(SHUT_DOWN), asked, "how often the guest was asked to end")
+    is_up(walk, boot=4, starts=4)
+    need(walk.client.console(FIRST).count(SHUT_DOWN), asked, "how often the guest was asked to end")
 
 
 def snapshot(walk: Walk) -> None:
     """Another server boots from it, with what was on the disk; the first one goes on."""
-    walk.says(FIRST, "cloudd guest: ready", times=4)
     walk.client.snapshot(FIRST, SNAPSHOT)
     walk.is_now(FIRST, "ACTIVE")
     walk.client.boot(Wish(SECOND, SNAPSHOT, NAME, network=NAME, security_group=NAME, config_drive=True))
@@ -156,14 +161,13 @@ def resize(walk: Walk) -> None:
     walk.is_now(FIRST, "ACTIVE")
     need(walk.client.show(FIRST).flavor, BIG, "the flavor")
     need(walk.client.used(), Used(3, 3, 2 * SMALL_MIB + BIG_MIB), "what is used after the resize")
-    walk.says(FIRST, "boot 5 of this disk")
+    is_up(walk, boot=5, starts=5)
 
 
 def rebuild(walk: Walk) -> None:
     """It has a new disk, and the same address."""
     walk.says_anew(FIRST, "boot 1 of this disk", lambda: walk.client.rebuild(FIRST, NAME))
-    walk.is_now(FIRST, "ACTIVE")
-    walk.says(FIRST, f"cloudd guest: ready, host {FIRST}, addresses {ADDRESS}", times=6)
+    is_up(walk, boot=1, starts=6)
 
 
 def history(walk: Walk) -> None:

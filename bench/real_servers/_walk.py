@@ -11,7 +11,6 @@ from typing import Any
 
 from ._client import Client, Wrong
 
-BOOT_S = 240.0
 LOOK_AGAIN_S = 0.5
 
 
@@ -20,6 +19,7 @@ class Walk:
     """
     :ivar image_file: a small guest's disk, qcow2
     :ivar folder: for files of the walk
+    :ivar patience_s: a guest that has not booted, or ended, by then never does
     :ivar public_key: of the pair that was made
     :ivar before: what the APIs listed before the first step
     :ivar steps: name and seconds of each that ended well
@@ -28,6 +28,7 @@ class Walk:
     client: Client
     image_file: Path
     folder: Path
+    patience_s: float
     public_key: str = ""
     before: Mapping[str, list[str]] = field(default_factory=dict)
     steps: dict[str, float] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class Walk:
                 raise Wrong(f"{server} is in ERROR: {shown.fault}")
             return shown.status == status and not shown.task
 
-        until(look, f"{server} is {status}", BOOT_S)
+        until(look, f"{server} is {status}", self.patience_s)
 
     def says(self, server: str, words: str, times: int = 1) -> str:
         """The console, when it has these words so often."""
@@ -62,7 +63,7 @@ class Walk:
             return console if console.count(words) >= times else ""
 
         try:
-            return str(until(look, f"the console of {server} says {words!r} {times} times", BOOT_S))
+            return str(until(look, f"the console of {server} says {words!r} {times} times", self.patience_s))
         except Wrong as error:
             raise Wrong(f"{error}\n{self.client.console(server)[-1500:]}") from None
 

@@ -1,5 +1,5 @@
 """
-The tenant of a walk, as a process: ``python -m bench.real_servers.tenant cli|sdk [IMAGE]``, in a folder of its own.
+The tenant of a walk, a process in its own folder: ``python -m bench.real_servers.tenant cli|sdk SECONDS [IMAGE]``.
 
 ``OS_CLOUD`` and ``OS_CLIENT_CONFIG_FILE`` say which cloud.  Prints one JSON object: ``steps`` and ``wrong``.  Without
 the file of an image it walks no step, and deletes the servers that a walk has left: they would outlive their cloud.
@@ -16,18 +16,18 @@ from ._steps import STEPS
 from ._walk import Walk
 
 
-def client(by: str) -> Client:
+def client(by: str, patience_s: float) -> Client:
     if by == "cli":
         from ._command_line import CommandLine
 
-        return CommandLine()
+        return CommandLine(patience_s)
     from ._sdk import Sdk
 
-    return Sdk()
+    return Sdk(patience_s)
 
 
-def main(by: str, image: str = "") -> None:
-    walk = Walk(client(by), Path(image), Path.cwd())
+def main(by: str, seconds: str = "240", image: str = "") -> None:
+    walk = Walk(client(by, float(seconds)), Path(image), Path.cwd(), float(seconds))
     if image:
         for name, do in STEPS:
             walk.step(name, do)
