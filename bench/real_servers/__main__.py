@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from typing import Any
 
 import bench.real_servers
 from bench.upgrading import UpgradedCloud, ended_by_signals
 from bench.walks_under_upgrades import Upgrading
+from tests.hypervisor.own_libvirt import OwnLibvirt
 from tests.ports import free_port
 from tests.running_cloud import CHECKOUT, CLIENTS, RunningCloud
 
@@ -23,41 +25,44 @@ METADATA = "169.254.169.250"
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    code = UpgradedCloud.create(SETTINGS)
-    cloud, libvirt = code.cloud, code.cloud.state / "libvirt"
+    """Whatever fails, all that was started ends and is removed."""
+    with ExitStack() as at_end:
+        code = UpgradedCloud.create(SETTINGS)
+        at_end.callback(code.remove)
+        start(code.cloud, at_end, options.patience)
+        subprocess.run([CHECKOUT / "script" / "first-server-setup", code.cloud.state], check=True)
+        before = inventory(code.cloud.state)
+        # Servers that a walk has left would outlive their cloud, with their taps.
+        at_end.callback(as_tenant, code.cloud, options.by, str(options.patience))
+        upgrading = Upgrading(code, options.every, ("swap",))
+        if options.every:
+            upgrading.start()
+            at_end.callback(upgrading.stop)
+        walked = as_tenant(code.cloud, options.by, str(options.patience), guest_image())
+        upgrading.stop()
+        return {
+            "by": options.by,
+            **walked,
+            "left": what_is_left(code.cloud, before),
+            "upgrades": len(code.windows),
+            "upgrades_failed": upgrading.failures,
+            "unwell": cloud_health(code.cloud),
+        }
+
+
+def start(cloud: RunningCloud, at_end: ExitStack, patience_s: float) -> None:
+    """With a libvirt and a metadata service of its own."""
     cloud.ports["metadata"] = free_port()
     cloud.addresses = {"metadata": METADATA}
+    cloud.ready_s = max(cloud.ready_s, patience_s)
     with cloud.settings_file.open("a") as settings:
         settings.write(f"[network]\nmetadata_port = {cloud.ports['metadata']}\n")
-    upgrading = Upgrading(code, options.every, ("swap",))
     cloud.state.mkdir(mode=0o700)
-    try:
-        subprocess.run([CHECKOUT / "script" / "libvirt", "start", libvirt], check=True, stdout=subprocess.DEVNULL)
-        cloud.start()
-        subprocess.run([CHECKOUT / "script" / "first-server-setup", cloud.state], check=True)
-        before = inventory(cloud.state)
-        try:
-            if options.every:
-                upgrading.start()
-            walked = as_tenant(cloud, options.by, str(options.patience), guest_image())
-            if options.every:
-                upgrading.stop()
-            left = what_is_left(cloud, before)
-            health = cloud_health(cloud)
-        finally:
-            as_tenant(cloud, options.by, str(options.patience))
-    finally:
-        cloud.stop()
-        subprocess.run([CHECKOUT / "script" / "libvirt", "stop", libvirt], check=False, stdout=subprocess.DEVNULL)
-        cloud.remove()
-    return {
-        "by": options.by,
-        **walked,
-        "left": left,
-        "upgrades": len(code.windows),
-        "upgrades_failed": upgrading.failures,
-        "unwell": health,
-    }
+    libvirt = OwnLibvirt(cloud.state / "libvirt")
+    at_end.callback(libvirt.remove)
+    libvirt.start()
+    at_end.callback(cloud.stop)
+    cloud.start()
 
 
 def guest_image() -> str:

@@ -26,7 +26,7 @@ def client(by: str, patience_s: float) -> Client:
     return Sdk(patience_s)
 
 
-def main(by: str, seconds: str = "240", image: str = "") -> None:
+def main(by: str, seconds: str, image: str = "") -> None:
     walk = Walk(client(by, float(seconds)), Path(image), Path.cwd(), float(seconds))
     if image:
         for name, do in STEPS:
