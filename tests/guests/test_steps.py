@@ -30,6 +30,7 @@ from cloudd.compute import (
     Interface,
     Server,
     State,
+    Wanted,
     WantedNetwork,
     add_interface,
     change_server,
@@ -381,6 +382,16 @@ class ActionTests(StepsCase):
         self.work()
         await self.built()
 
+    async def test_hard_reboot_of_a_suspended_one(self) -> None:
+        """It boots anew, without what was in its memory."""
+        await self.order(POWER, Doing.SUSPENDING, verb="suspend")
+        self.assertEqual((await self.server()).state, State.SUSPENDED)
+        self.assertEqual((await self.order(POWER, Doing.REBOOTING_HARD, verb="reboot"))["state"], "done")
+        server = await self.server()
+        self.assertEqual((server.state, server.wanted, server.fault), (State.ACTIVE, Wanted.RUNNING, None))
+        records = json.loads((self.simulated / "guests" / SERVER / "guest.json").read_text())
+        self.assertEqual(records["boots"], 2)
+
     async def test_soft_reboot_of_a_crashed_one(self) -> None:
         """One that cannot be asked is rebooted all the same."""
         crash(self.simulated, SERVER)
@@ -449,6 +460,14 @@ class ActionTests(StepsCase):
         await self.order(SNAPSHOT, Doing.IMAGE_SNAPSHOT, image_id="image")
         server = await self.server()
         self.assertEqual((server.state, server.doing, list((self.folder / "kept").iterdir())), (State.ACTIVE, None, []))
+
+    async def test_snapshot_of_a_suspended_one(self) -> None:
+        """It stays suspended."""
+        await self.order(POWER, Doing.SUSPENDING, verb="suspend")
+        await self.order(SNAPSHOT, Doing.IMAGE_SNAPSHOT, image_id="image")
+        server = await self.server()
+        self.assertEqual((server.state, server.doing, server.fault), (State.SUSPENDED, None, None))
+        self.assertEqual([file.name for file in (self.folder / "kept").iterdir()], ["image"])
 
     async def test_snapshot_of_one_that_goes(self) -> None:
         """The image that waits for its data goes with the server."""

@@ -4,9 +4,8 @@ Which action is allowed in which state: a table, and the one function that reads
 
 Besides, nothing else may be done to the server, and it must have run once and be on a host.
 
-States are Nova's (``nova/compute/api.py``, ``check_instance_state``), with two differences.  A server has at most one
-task that changes it, so a hard reboot waits for what goes on like everything else; only a delete never does.  And a
-suspended server gives no snapshot: part of what belongs on its disk is in its saved memory.
+States are Nova's (``nova/compute/api.py``, ``check_instance_state``), with one difference.  A server has at most one
+task that changes it, so a hard reboot waits for what goes on like everything else; only a delete never does.
 """
 
 from __future__ import annotations
@@ -55,8 +54,8 @@ RULES: Final[Mapping[str, Allowed]] = {
     "resize": _in("servers:resize", _S.ACTIVE, _S.STOPPED),
     "confirmResize": _in("servers:confirm_resize", _S.RESIZED),
     "revertResize": _in("servers:revert_resize", _S.RESIZED),
-    "createImage": _in("servers:create_image", _S.ACTIVE, _S.STOPPED, _S.PAUSED),
-    "createBackup": _in("os-create-backup", _S.ACTIVE, _S.STOPPED, _S.PAUSED),
+    "createImage": _in("servers:create_image", _S.ACTIVE, _S.STOPPED, _S.PAUSED, _S.SUSPENDED),
+    "createBackup": _in("os-create-backup", _S.ACTIVE, _S.STOPPED, _S.PAUSED, _S.SUSPENDED),
     "attach_interface": _in("os-attach-interfaces:create", _S.ACTIVE, _S.PAUSED, _S.STOPPED),
     "detach_interface": _in("os-attach-interfaces:delete", _S.ACTIVE, _S.PAUSED, _S.STOPPED),
     "restore": _in("os-deferred-delete:restore"),  # there is no server that is deleted and can come back
