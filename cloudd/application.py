@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cloudd.backups import Backups
-from cloudd.compute import create_server_keys, first_flavors, forget_project, forget_user
+from cloudd.compute import OldServers, create_server_keys, first_flavors, forget_project, forget_user
 from cloudd.events import Events
 from cloudd.face_checks import check_faces
 from cloudd.host_servers import servers_of_host
@@ -65,7 +65,17 @@ API_VERSIONS = {**identity.API_VERSIONS, **image.API_VERSIONS, **network.API_VER
 
 #: Parts that do something by themselves once their code was decided for; nodes and tasks do so earlier.
 LEADING = (
-    *("identity", "objects", "images", "network of the host", "image cache", "servers", "events", "backups"),
+    *(
+        "identity",
+        "objects",
+        "images",
+        "network of the host",
+        "image cache",
+        "servers",
+        "old servers",
+        "events",
+        "backups",
+    ),
     *("node listener", "node topic"),
 )
 
@@ -205,6 +215,7 @@ class Application:
             "images": self.images,
             "network of the host": servers.plugging,
             "servers": servers.guests,
+            "old servers": OldServers(resources),
             "image cache": servers.images,
             "events": self.events,
             "backups": self.backups,

@@ -29,7 +29,6 @@ from tests.ports import free_port
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CLIENTS = CHECKOUT / ".venv-clients" / "bin"
-READY_TIMEOUT_S = 60
 SOMEBODYS = "CLOUDD_TEST_CLOUD"  # in the environment: a daemon that runs already
 
 
@@ -42,6 +41,7 @@ class RunningCloud:
     :ivar address: where its faces listen; ``addresses`` of faces that listen elsewhere
     :ivar enter: words before its command, which lead to another network namespace
     :ivar more: what its environment has besides the test's
+    :ivar ready_s: one that is not ready by then never is; its end is waited for as long
     """
 
     context: ssl.SSLContext | None = None
@@ -49,6 +49,7 @@ class RunningCloud:
     addresses: Mapping[str, str] = {}
     enter: tuple[str, ...] = ()
     more: dict[str, str] = {}
+    ready_s = 60.0
 
     def __init__(self, settings: str = "", tree: Path = CHECKOUT) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="cloudd-test-"))
@@ -108,7 +109,7 @@ class RunningCloud:
             )
 
     def wait_ready(self) -> None:
-        deadline = time.monotonic() + READY_TIMEOUT_S
+        deadline = time.monotonic() + self.ready_s
         said = ""
         while time.monotonic() < deadline:
             if self.process is not None and self.process.poll() is not None:
@@ -133,7 +134,7 @@ class RunningCloud:
             return
         if self.process.poll() is None:
             self.process.send_signal(sign)
-        self.process.wait(60)
+        self.process.wait(self.ready_s)
         self.process = None
 
     def remove(self) -> None:

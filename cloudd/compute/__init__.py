@@ -12,19 +12,6 @@ Whoever does such a task writes what became of the server, without rights: ``set
 ``note_event``.  Writes are one after another in the whole cloud, so quotas and claims hold however many ask at once.
 """
 
-from ._aggregates import (
-    Aggregate,
-    add_aggregate_host,
-    aggregates,
-    create_aggregate,
-    drop_aggregate,
-    one_aggregate,
-    remove_aggregate_host,
-    set_aggregate_items,
-    update_aggregate,
-)
-from ._claims import Claim, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
-from ._diagnostics import Diagnostics, diagnostics
 from ._errors import (
     BadComputeValue,
     ComputeBusy,
@@ -49,8 +36,24 @@ from ._facts import (
     Usage,
     UsageTotal,
 )
-from ._first import FIRST_FLAVORS, first_flavors
-from ._flavors import (
+from ._forms import (
+    ATTACH,
+    BUILD,
+    CONFIRM_RESIZE,
+    CONSOLE,
+    DELETE,
+    DETACH,
+    PLACE,
+    POWER,
+    REBUILD,
+    RESIZE,
+    REVERT_RESIZE,
+    SNAPSHOT,
+)
+from ._gone import forget_project, forget_user
+from ._policy import enforce_admin, enforce_read, enforce_write
+from .flavors._first import FIRST_FLAVORS, first_flavors
+from .flavors._flavors import (
     SORT_KEYS,
     FlavorListing,
     add_specs,
@@ -67,36 +70,31 @@ from ._flavors import (
     one_flavor,
     projects_of,
 )
-from ._forms import (
-    ATTACH,
-    BUILD,
-    CONFIRM_RESIZE,
-    CONSOLE,
-    DELETE,
-    DETACH,
-    PLACE,
-    POWER,
-    REBUILD,
-    RESIZE,
-    REVERT_RESIZE,
-    SNAPSHOT,
+from .hosts._aggregates import (
+    Aggregate,
+    add_aggregate_host,
+    aggregates,
+    create_aggregate,
+    drop_aggregate,
+    one_aggregate,
+    remove_aggregate_host,
+    set_aggregate_items,
+    update_aggregate,
 )
-from ._gone import forget_project, forget_user
-from ._groups import create_group, drop_group, listed_groups, one_group
-from ._host_usage import HostUsage, compute_hosts, host_services, host_usage, known_host
-from ._hosts import INTERNAL_ZONE, ZONE, ComputeService, compute_service_id, one_service, services, set_service, zones
-from ._hypervisors import Hypervisor, HypervisorServer, hypervisors, one_hypervisor
-from ._hypervisors import matching as matching_hypervisors
-from ._interfaces import NewInterface, Plugged, interfaces_of, leaving_ports, one_interface
-from ._interfaces import attach as attach_interface
-from ._interfaces import detach as detach_interface
-from ._keypairs import check_new as check_new_keypair
-from ._keypairs import checked_name, create_keypair, drop_keypair, enforce_create, listed_keypairs, one_keypair
-from ._keys import fingerprint_of
-from ._limits import DEFAULTS, UNLIMITED
-from ._making import KeyMaker
-from ._migrations import Migration, MigrationListing, migrations
-from ._on_host import (
+from .hosts._claims import Claim, claimed, claims_of, keep_resize, need_of, release_claims, write_claims
+from .hosts._hosts import (
+    INTERNAL_ZONE,
+    ZONE,
+    ComputeService,
+    compute_service_id,
+    one_service,
+    services,
+    set_service,
+    zones,
+)
+from .hosts._hypervisors import Hypervisor, HypervisorServer, hypervisors, one_hypervisor
+from .hosts._hypervisors import matching as matching_hypervisors
+from .hosts._rows import (
     HostReport,
     OnHost,
     driver_of,
@@ -108,9 +106,33 @@ from ._on_host import (
     servers_on,
     were_deleted,
 )
-from ._passwords import ServerPasswords, create_server_keys, new_password
-from ._policy import enforce_admin, enforce_read, enforce_write
-from ._progress import (
+from .hosts._usage import HostUsage, compute_hosts, host_services, host_usage, known_host
+from .hosts._zones import zone_of
+from .keypairs._keypairs import check_new as check_new_keypair
+from .keypairs._keypairs import checked_name, create_keypair, drop_keypair, enforce_create, listed_keypairs, one_keypair
+from .keypairs._keys import fingerprint_of
+from .keypairs._making import KeyMaker
+from .quotas._limits import DEFAULTS, UNLIMITED
+from .quotas._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
+from .quotas._shares import release, reserve, used_by
+from .quotas._usage import time_us, usage_totals, usages
+from .servers._access import Order, server_to_change, server_to_read
+from .servers._actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, restore, unlock
+from .servers._changes import Backup, confirm_resize, create_backup, create_image, rebuild, resize, revert_resize
+from .servers._create import create_servers
+from .servers._details import Details, details_of, security_groups_of, server_addresses
+from .servers._diagnostics import Diagnostics, diagnostics
+from .servers._facts import AUTO, MANUAL, Doing, Fault, Interface, Server, State, Wanted, WantedNetwork
+from .servers._groups import create_group, drop_group, listed_groups, one_group
+from .servers._history import HistoryListing, ServerAction, ServerEvent, begin_action, one_action, server_actions
+from .servers._interfaces import NewInterface, Plugged, interfaces_of, leaving_ports, one_interface
+from .servers._interfaces import attach as attach_interface
+from .servers._interfaces import detach as detach_interface
+from .servers._listing import SERVER_SORT_KEYS, ServerListing, listed_servers
+from .servers._migrations import Migration, MigrationListing, migrations
+from .servers._old import OldServers, forget_old_servers, has_old_servers
+from .servers._passwords import ServerPasswords, create_server_keys, new_password
+from .servers._progress import (
     EVENT_ERROR,
     EVENT_SUCCESS,
     fail,
@@ -121,25 +143,14 @@ from ._progress import (
     settle,
     size_back,
 )
-from ._quotas import Quota, class_limits, default_limits, quota_of, reset_quota, set_class, set_quota
-from ._server_access import Order, server_to_change, server_to_read
-from ._server_actions import CONSOLE_WAIT_S, Verb, lock, order_console, power, reset_state, restore, unlock
-from ._server_changes import Backup, confirm_resize, create_backup, create_image, rebuild, resize, revert_resize
-from ._server_create import create_servers
-from ._server_details import Details, details_of, security_groups_of, server_addresses
-from ._server_facts import AUTO, MANUAL, Doing, Fault, Interface, Server, State, Wanted, WantedNetwork
-from ._server_history import HistoryListing, ServerAction, ServerEvent, begin_action, one_action, server_actions
-from ._server_list import SERVER_SORT_KEYS, ServerListing, listed_servers
-from ._server_quotas import enforce_contents
-from ._server_rows import add_interface, add_server, change_server, read_server, read_servers
-from ._server_security import add_security_group, remove_security_group
-from ._server_status import STATUSES, status_of
-from ._server_tags import MAX_TAGS, add_server_tag, drop_server_tag, set_server_tags
-from ._server_wishes import MAX_SERVERS, NewServers
-from ._servers import change_items, delete_server, drop_item, update_server
-from ._shares import release, reserve, used_by
-from ._usage import time_us, usage_totals, usages
-from ._zones import zone_of
+from .servers._quotas import enforce_contents
+from .servers._reset import RESET, reset_state, revert_records, was_reset
+from .servers._rows import add_interface, add_server, change_server, read_server, read_servers
+from .servers._security import add_security_group, remove_security_group
+from .servers._status import STATUSES, status_of
+from .servers._tags import MAX_TAGS, add_server_tag, drop_server_tag, set_server_tags
+from .servers._update_delete import change_items, delete_server, drop_item, update_server
+from .servers._wishes import MAX_SERVERS, NewServers
 
 __all__ = [
     "AFFINITY",
@@ -163,6 +174,7 @@ __all__ = [
     "PLACE",
     "POWER",
     "REBUILD",
+    "RESET",
     "RESIZE",
     "REVERT_RESIZE",
     "SERVER_SORT_KEYS",
@@ -204,6 +216,7 @@ __all__ = [
     "NewServers",
     "NoRoom",
     "NoSuchRecord",
+    "OldServers",
     "OnHost",
     "Order",
     "Plugged",
@@ -275,9 +288,11 @@ __all__ = [
     "first_flavors",
     "flavor_record",
     "forget_interfaces",
+    "forget_old_servers",
     "forget_project",
     "forget_user",
     "gone",
+    "has_old_servers",
     "host_services",
     "host_usage",
     "hypervisors",
@@ -326,6 +341,7 @@ __all__ = [
     "reset_state",
     "resize",
     "restore",
+    "revert_records",
     "revert_resize",
     "security_groups_of",
     "server_actions",
@@ -350,6 +366,7 @@ __all__ = [
     "usage_totals",
     "usages",
     "used_by",
+    "was_reset",
     "were_deleted",
     "write_claims",
     "zone_of",

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, delete
 
 from cloudd.database import tables
 
-from ._limits import forget_limits
-from ._shares import forget_old_shares
+from .quotas._limits import forget_limits
+from .quotas._shares import forget_old_shares
 
 
 def forget_project(connection: Connection, project_id: str) -> None:

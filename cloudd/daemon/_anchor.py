@@ -107,9 +107,9 @@ class Anchor(Service):
         self._threads = WorkerThreads(reactor, 4)
         self._audit = AuditLog(self._state.log / "audit.log", self._threads)
         self._swaps = SwapMetrics()
-        endpoints = endpoints_of(settings.listen, is_root=os.geteuid() == 0)
+        endpoints = endpoints_of(settings, is_root=os.geteuid() == 0)
         self._tls = TLSFront(reactor, self._state.run, endpoints, settings.listen.tls_processes)
-        self._holdings = Holdings(reactor, self._state, settings.listen, self._tls, inheritance)
+        self._holdings = Holdings(reactor, self._state, settings, self._tls, inheritance)
         self._control_port: Any = None
         self._control: ControlFactory | None = None
         self._pool: WorkerPool | None = None

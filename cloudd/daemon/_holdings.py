@@ -18,11 +18,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from cloudd.interfaces.settings import ListenSettings
+from cloudd.interfaces.settings import Settings
 from cloudd.protocols.control import bind_control
 
 from ._inheritance import Inheritance
-from ._listening import ListenError, bind_all, close_all, endpoints_of, url_of
+from ._listening import ListenError, bind_all, close_all, endpoints_of, is_auto, url_of
 from ._state_folder import ProcessLock, StateFolder, StateFolderError
 from ._succession import Found, adopt_orphans, bring_listeners, meet_workers
 from ._tls_front import TLSFront
@@ -42,11 +42,11 @@ class Holdings:
     log = Logger()
 
     def __init__(
-        self, reactor: Any, state: StateFolder, listen: ListenSettings, tls: TLSFront, inheritance: Inheritance | None
+        self, reactor: Any, state: StateFolder, settings: Settings, tls: TLSFront, inheritance: Inheritance | None
     ) -> None:
         self._reactor = reactor
         self._state = state
-        self._listen = listen
+        self._settings = settings
         self._tls = tls
         self._inheritance = inheritance
         self._lock: ProcessLock | None = None
@@ -73,7 +73,7 @@ class Holdings:
         self.listeners = self._tls.take(bound, self.found.listeners)
         bring_listeners(self.found, self.listeners, self._state.run)
         self.urls = {
-            face: url_of(listener, getattr(self._listen, f"{face}_url", ""), secure=face in self._tls.faces)
+            face: url_of(listener, getattr(self._settings.listen, f"{face}_url", ""), secure=face in self._tls.faces)
             for face, listener in bound.items()
         }
         inherited = self._inheritance
@@ -143,7 +143,8 @@ class Holdings:
 
         A worker that cannot be met, since it is stopped for example, may need moments until it lets go of the ports.
         """
-        endpoints = endpoints_of(self._listen, is_root=os.geteuid() == 0)
+        endpoints = endpoints_of(self._settings, is_root=os.geteuid() == 0)
+        yielding = ("metadata",) if is_auto(self._settings) else ()
         deadline = self._reactor.seconds() + OLD_WORKERS_S
         while True:
             found = self.found.listeners
@@ -151,7 +152,8 @@ class Holdings:
                 face: found[face] for face in found if endpoints.get(face) and self._tls.may_keep(face, found[face])
             }
             try:
-                bound = bind_all({face: text for face, text in endpoints.items() if face not in kept}, self._tls.held)
+                wanted = {face: text for face, text in endpoints.items() if face not in kept}
+                bound = bind_all(wanted, self._tls.held, yielding)
                 return {face: kept.get(face) or bound[face] for face in endpoints if face in kept or face in bound}
             except ListenError:
                 if not self._old_worker() or self._reactor.seconds() > deadline:

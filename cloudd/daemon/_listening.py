@@ -13,13 +13,14 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from attrs import frozen
 from twisted.logger import Logger
 
-from cloudd.interfaces.settings import ListenSettings
+from cloudd.interfaces.settings import Settings
 from cloudd.tls_front import CertificateFiles
 
 _log = Logger()
@@ -29,9 +30,8 @@ BACKLOG = 4096
 #: Guests reach the metadata service at an address that the host's network gets when the daemon runs.
 LATER_ADDRESS = frozenset({"metadata"})
 _IP_FREEBIND = 15  # ip(7); not among the constants of socket
-#: ``listen.metadata``: where guests are led to by the network of a host that nobody has told anything else.
+#: ``listen.metadata``: where the host's network leads guests to.
 AUTO = "auto"
-AUTO_METADATA = "tcp:8775:interface=169.254.169.250"
 
 
 class ListenError(Exception):
@@ -126,33 +126,40 @@ def _certificate_files(face: str, text: str, options: dict[str, str]) -> Certifi
     return files
 
 
-def endpoints_of(listen: ListenSettings, *, is_root: bool) -> dict[str, str]:
+def endpoints_of(settings: Settings, *, is_root: bool) -> dict[str, str]:
     """
     Face -> endpoint string, empty: off.
 
     :param is_root: only then may a host have guests with a network
     """
-    found: dict[str, str] = {face: getattr(listen, face) for face in FACES}
-    if found["metadata"] == AUTO:
-        found["metadata"] = AUTO_METADATA if is_root else ""
+    found: dict[str, str] = {face: getattr(settings.listen, face) for face in FACES}
+    if is_auto(settings):
+        port, address = settings.network.metadata_port, settings.network.metadata_address
+        found["metadata"] = f"tcp:{port}:interface={address}" if is_root and port else ""
     return found
 
 
-def bind_all(endpoints: Mapping[str, str], held: Iterable[socket.socket] = ()) -> dict[str, socket.socket]:
+def is_auto(settings: Settings) -> bool:
+    """Whether nobody has asked for a metadata service at a certain place."""
+    return settings.listen.metadata == AUTO
+
+
+def bind_all(
+    endpoints: Mapping[str, str], held: Iterable[socket.socket] = (), yielding: Collection[str] = ()
+) -> dict[str, socket.socket]:
     """
     Bind and listen for every face that is not turned off; all or none.
 
-    A metadata service that nobody has asked for stays off where another daemon of the machine has its place.
-
     :param endpoints: face -> endpoint string, empty: off
     :param held: sockets that listen already, of which copies are used for the faces that want their address
+    :param yielding: faces that stay off where another daemon of the machine has their place
     :raises ListenError: one of them cannot listen
     """
     bound: dict[str, socket.socket] = {}
     try:
         for face, text in endpoints.items():
             if text:
-                with _yielding(text):
+                with _yielding() if face in yielding else nullcontext():
                     bound[face] = _held(face, text, held) or _bind(face, text)
     except ListenError:
         close_all(bound)
@@ -161,11 +168,11 @@ def bind_all(endpoints: Mapping[str, str], held: Iterable[socket.socket] = ()) -
 
 
 @contextlib.contextmanager
-def _yielding(text: str) -> Iterator[None]:
+def _yielding() -> Iterator[None]:
     try:
         yield
     except ListenError as error:
-        if text != AUTO_METADATA or not error.taken:
+        if not error.taken:
             raise
         _log.warn("guests of this host get no metadata by HTTP: {cause}", cause=str(error))
 

@@ -8,13 +8,18 @@ nothing here may be called for the disk of a guest that runs.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from cloudd.interfaces.servers import DriverError, Guest
+
+from ._full import FULL, ROOM
 
 QUICK_S: Final = 60.0  # a new layer, a bigger one
 COPY_S: Final = 4 * 3600.0  # a whole disk
@@ -41,9 +46,9 @@ def make_layer(guest: Guest, file: Path) -> None:
         least = _image_bytes(guest.image, guest.image_format)
         if guest.disk_bytes < least:
             raise DriverError(f"disk_bytes is {guest.disk_bytes}; the image needs {least}", "Take a bigger flavor")
-    _run(["create", "-q", "-f", "qcow2", *backing, str(partial), str(guest.disk_bytes)], QUICK_S)
-    _sync(partial)
-    partial.replace(file)
+    with _dropped_if_failed(partial):
+        _run(["create", "-q", "-f", "qcow2", *backing, str(partial), str(guest.disk_bytes)], QUICK_S)
+        keep(partial, file)
 
 
 def virtual_bytes(file: Path) -> int:
@@ -80,8 +85,19 @@ def grow(file: Path, size_bytes: int) -> None:
 def flatten(file: Path, target: Path) -> None:
     """Write the layer and all below it as one qcow2 file."""
     partial = target.with_name(f"{target.name}.part")
-    _run(["convert", "-q", "-f", "qcow2", "-O", "qcow2", str(file), str(partial)], COPY_S)
-    keep(partial, target)
+    with _dropped_if_failed(partial):
+        _run(["convert", "-q", "-f", "qcow2", "-O", "qcow2", str(file), str(partial)], COPY_S)
+        keep(partial, target)
+
+
+@contextmanager
+def _dropped_if_failed(partial: Path) -> Iterator[None]:
+    """On a full disk half a file is what others have no room for."""
+    try:
+        yield
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def keep(partial: Path, target: Path) -> None:
@@ -127,5 +143,7 @@ def _run(words: list[str], patience_s: float, bounded: bool = False) -> bytes:
         raise DriverError(f"qemu-img cannot be run ({error.strerror})", "Install qemu-utils") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()[-500:]
+        if os.strerror(errno.ENOSPC) in said:
+            raise DriverError(f"{FULL}: qemu-img {words[0]} says: {said}", ROOM)
         raise DriverError(f"qemu-img {words[0]} failed: {said}", "See whether the host's disk is full")
     return done.stdout

@@ -10,6 +10,7 @@ from typing import Final
 
 from cloudd.interfaces.servers import DriverError, Guest
 
+from ._full import of_file
 from ._libvirt_copies import MARK
 from ._libvirt_disks import check_kept, make_layer
 from ._libvirt_xml import NAME_PREFIX, Files
@@ -20,7 +21,7 @@ DISKS: Final = ("disk.qcow2", "disk-2.qcow2")
 
 def of_files(error: OSError) -> DriverError:
     """What a driver says of it."""
-    return DriverError(f"a file of the guest cannot be used: {error}", "Look at the disk of this host")
+    return of_file(error, "a file of the guest")
 
 
 def has_disk(files: Files) -> bool:

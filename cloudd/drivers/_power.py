@@ -22,7 +22,7 @@ AFTER: Final[Mapping[str, Mapping[Power, Power]]] = {
     "pause": {Power.RUNNING: Power.PAUSED, Power.PAUSED: Power.PAUSED},
     "unpause": _ON,
     "suspend": dict.fromkeys((*_ON, Power.SUSPENDED), Power.SUSPENDED),
-    "snapshot": {power: power for power in Power if power != Power.SUSPENDED},
+    "snapshot": {power: power for power in Power},
     "rebuild_disk": {Power.OFF: Power.OFF, Power.CRASHED: Power.OFF, Power.SUSPENDED: Power.OFF},
 }
 
@@ -30,7 +30,6 @@ _WORDS: Final = {"soft_reboot": "be asked to reboot", "rebuild_disk": "get a new
 _STEPS: Final = {
     "reboot": "Resume the server first",
     "soft_reboot": "Start the server, or reboot it hard",
-    "snapshot": "Resume the server first",
     "rebuild_disk": "Stop the server first",
 }
 

@@ -20,9 +20,10 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cloudd.interfaces.application import Threads
-from cloudd.interfaces.servers import DriverError, DriverStopped, Guest, GuestInterface, HostFacts, IServerDriver, Seen
+from cloudd.interfaces.servers import DriverStopped, Guest, GuestInterface, HostFacts, IServerDriver, Seen
 
 from . import _simulated_calls as calls
+from ._full import of_file
 from ._simulated_play import Failure, next_turn
 from ._simulated_records import Record, Records, canonical
 from ._turns import Turn, Turns
@@ -195,9 +196,7 @@ class SimulatedDriver:
         try:
             record = work(server_id)
         except OSError as error:
-            raise DriverError(
-                f"a file of the simulated host cannot be used: {error}", "Look at the disk of this host"
-            ) from error
+            raise of_file(error, "a file of the simulated host") from error
         self._reactor.callFromThread(self._tell, server_id, record)
 
     async def _wait(self, seconds: float) -> None:

@@ -31,6 +31,7 @@ from cloudd.compute import (
     read_server,
     release_claims,
     settle,
+    was_reset,
     zone_of,
 )
 from cloudd.interfaces.servers import Power
@@ -39,7 +40,7 @@ from cloudd.tasks import Fields, Kind, Step, Task, submit
 
 from ._means import Means
 from ._ports import give_ports
-from ._work import RETRY, Going, Trouble, Work, is_going, staying
+from ._work import CALLED_OFF, RETRY, Behind, Going, Trouble, Work, is_going, staying
 
 MOST_TRIES: Final = 3
 EVENT: Final = "compute__do_build_and_run_instance"
@@ -69,7 +70,7 @@ class Build(Work):
         """
         :raises Going: it is, or another host has it by now
         """
-        server = staying(connection, self.server_id(task))
+        server = staying(connection, task)
         if server.node_id != node_id:
             raise Going
         return server
@@ -103,16 +104,39 @@ class Build(Work):
 
     async def undo(self, task: Task) -> Fields | None:
         """Remove all of it, and place it again, or say why not."""
-        if task.state.get("undone"):
+        if task.state.get("undone") or (task.state.get("settled") and await self.is_reset(task)):
+            return None
+        if await self._is_kept(task):
+            await task.write(self._keep, task, state={**task.state, "undone": True})
             return None
         await self.clear(self.server_id(task), task.state.get("ports", []))
         node_id = await self.means.node_id()
         await task.write(self._give_up, task, node_id, state={**task.state, "undone": True})
         return None
 
+    async def _is_kept(self, task: Task) -> bool:
+        """Somebody has written that it is active, and its guest does run: it was all but finished."""
+        if not await self.is_reset(task):
+            return False
+        server = await self.means.database.read(read_server, self.server_id(task))
+        if server.state is not State.ACTIVE or is_going(server) or server.node_id != await self.means.node_id():
+            return False
+        seen = await self.seen(server.id)
+        return seen is not None and seen.power is Power.RUNNING
+
+    def _keep(self, connection: Connection, task: Task) -> None:
+        server = read_server(connection, self.server_id(task))
+        if is_going(server) or server.state is not State.ACTIVE:
+            raise Behind("its state was reset once more")
+        settle(connection, server.id, State.ACTIVE, Power.RUNNING, task_state=server.doing)
+        set_port_status(connection, list(task.state.get("ports", [])), "ACTIVE")
+        ended = {"result": EVENT_ERROR, "details": CALLED_OFF.details}
+        note_event(connection, server.id, task.request_id, EVENT, host=server.host, **ended)
+
     def _give_up(self, connection: Connection, task: Task, node_id: str) -> None:
         server = read_server(connection, self.server_id(task))
-        trouble = Trouble.saved(task)
+        is_reset = was_reset(connection, task.id)
+        trouble = CALLED_OFF if is_reset else Trouble.saved(task)
         ended = {"result": EVENT_ERROR, "details": trouble.details or trouble.message}
         note_event(connection, server.id, task.request_id, EVENT, host=server.host, **ended)
         if is_going(server) or server.node_id != node_id:
@@ -120,6 +144,9 @@ class Build(Work):
         release_claims(connection, server.id)
         forget_interfaces(connection, server.id, server.interfaces)
         nowhere: Mapping[str, Any] = {"node_id": None, "host": ""}
+        if is_reset:
+            change_server(connection, server.id, **nowhere)
+            return
         tries = int(task.payload.get("tries", 0)) + 1
         if not trouble.is_hosts or tries >= MOST_TRIES:
             fail(connection, server.id, trouble.code, _words(server, trouble, tries), trouble.details, **nowhere)

@@ -51,7 +51,7 @@ class Attach(Work):
         return None
 
     def _bind(self, connection: Connection, task: Task) -> None:
-        server = staying(connection, self.server_id(task))
+        server = staying(connection, task)
         bind_port(connection, str(task.payload["port_id"]), server.id, OWNER + zone_of(connection, server), server.host)
         note_event(connection, server.id, task.request_id, ATTACH_EVENT, host=server.host)
 

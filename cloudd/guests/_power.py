@@ -85,6 +85,9 @@ class PowerWork(Work):
                 raise
             except DriverError:  # as Nova: one that cannot be asked is rebooted all the same
                 pass
+        seen = await self.seen(server_id)
+        if seen is not None and seen.power is Power.SUSPENDED:  # as Nova: its saved memory is given up
+            await driver.power_off(server_id, 0)
         await driver.reboot(server_id, False, 0)
 
     def _verb(self, task: Task) -> str:

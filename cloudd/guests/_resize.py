@@ -23,11 +23,10 @@ from cloudd.compute import (
     Server,
     State,
     Wanted,
-    change_server,
     flavor_record,
     keep_resize,
+    revert_records,
     settle,
-    size_back,
 )
 from cloudd.interfaces.servers import DriverError, Power
 from cloudd.tasks import Fields, Kind, Step, Task
@@ -51,6 +50,17 @@ class Sizing(Work):
             return None
         found: Flavor = await self.means.database.read(flavor_record, server.flavor_before)
         return found
+
+    def ran(self, task: Task) -> bool | None:
+        """Whether the guest ran when this began; None: nothing was done to it yet."""
+        return None
+
+    async def as_recorded(self, task: Task, server: Server) -> None:
+        """The flavor that it has by now."""
+        runs = self.ran(task)
+        if runs is not None and await self.seen(server.id) is not None:
+            told = await self.desired(task)
+            await self.put(task, told, told.flavor, told.flavor.disk_gib, runs=runs)
 
     async def put(self, task: Task, told: Desired, flavor: Flavor, disk_gib: int, *, runs: bool) -> None:
         """Define it anew with that flavor, and start it where it is to run."""
@@ -93,6 +103,9 @@ class Resize(Sizing):
     def _runs(task: Task) -> bool:
         return task.payload.get("state") != State.STOPPED
 
+    def ran(self, task: Task) -> bool | None:
+        return self._runs(task)
+
     async def back(self, task: Task, server: Server) -> Mapping[str, Any]:
         """The flavor that it had."""
         told, before = await self.desired(task), await self.before(server)
@@ -128,6 +141,12 @@ class Confirm(Sizing):
         )
         return None
 
+    async def as_recorded(self, task: Task, server: Server) -> None:
+        """Its disk is as large as it is to be."""
+        if await self.seen(server.id) is not None:
+            driver = await self.means.driver()
+            await driver.define(await self.guest(await self.desired(task)))
+
     async def back(self, task: Task, server: Server) -> Mapping[str, Any]:
         """It can be confirmed again, or reverted."""
         seen = observed(server, await self.seen(server.id))
@@ -161,17 +180,13 @@ class Revert(Sizing):
         )
         return None
 
+    def ran(self, task: Task) -> bool | None:
+        return task.state.get("runs")
+
     async def back(self, task: Task, server: Server) -> Mapping[str, Any]:
         """It can be reverted again, or confirmed."""
         seen = observed(server, await self.seen(server.id))
         return {"state": State.RESIZED, "power": seen["power"]}
-
-
-def revert_records(connection: Connection, server: Server) -> None:
-    """The flavor that it had, with its claim and its share."""
-    if server.flavor_before is not None:
-        size_back(connection, server.id, flavor_record(connection, server.flavor_before))
-        change_server(connection, server.id, flavor=server.flavor_before, flavor_before=None)
 
 
 def resize_kinds(means: Means) -> tuple[Kind, ...]:

@@ -66,8 +66,14 @@ class Snapshot(Work):
         await self.means.snapshots.drop(task.payload["image_id"])
         await self._drop_file(task)
 
+    async def tidy(self, task: Task) -> None:
+        await self._drop_file(task)
+
     async def _drop_file(self, task: Task) -> None:
-        await self.means.threads.run(self._file(task).unlink, missing_ok=True)
+        """Half a file, too, which a copy that was cut off has left under the name that drivers give it meanwhile."""
+        file = self._file(task)
+        for each in (file, file.with_name(f"{file.name}.part")):
+            await self.means.threads.run(each.unlink, missing_ok=True)
 
     def _file(self, task: Task) -> Path:
         return self.means.folder / f"snapshot-{task.id}.qcow2"

@@ -6,12 +6,17 @@ What all work on a server of this host has in common.
 whatever was made after that is found by who made it, since every step ends in a write that fails for a server that is
 gone (``Going``).  It then removes all that may be there, so nothing is left whoever is last.
 
+**A state that is reset** calls off what was ordered before (``cloudd.compute.reset_state``).  Every write to the server
+looks for that in its own transaction, so nothing overwrites the state; the undo mends the guest and the history alone.
+Work that is ordered after it is tried again until that undo has ended.
+
 **What fails** is told as a ``Trouble``: saved with the task, which then fails, so that its undo knows what to write.
 A host that is away for a moment (``HostAway``) is waited for instead, by trying again.
 """
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Final, NoReturn
 
@@ -22,6 +27,7 @@ from twisted.logger import Logger
 from cloudd.compute import (
     EVENT_ERROR,
     EVENT_SUCCESS,
+    RESET,
     ComputeError,
     Server,
     State,
@@ -31,11 +37,12 @@ from cloudd.compute import (
     ports_of_others,
     read_server,
     settle,
+    was_reset,
 )
 from cloudd.image import Image, ImageError, NoSuchImage
 from cloudd.interfaces.servers import DriverError, Guest, HostAway, Power, Seen
 from cloudd.network import NetworkError
-from cloudd.tasks import Fields, Retry, Task, TaskFailed
+from cloudd.tasks import Fields, Retry, Task, TaskFailed, called_off_before
 
 from ._desired import Desired, Files, desired, guest_of
 from ._means import CachedImage, Means, as_operator, as_owner
@@ -57,6 +64,10 @@ _HOSTS: Final = "The host could not do it: see the server's actions, or try agai
 
 class Going(Exception):
     """The server is deleted, or is to be: what is done to it is of no use any more."""
+
+
+class Behind(Exception):
+    """What was ordered of this server before, and was called off, has not ended yet."""
 
 
 class PlugFailed(Exception):
@@ -91,7 +102,7 @@ class Trouble:
         if isinstance(error, TENANTS):
             return cls(getattr(error, "status", 400), error.cause, "", is_hosts=False)
         told = error.for_tenant if isinstance(error, PlugFailed) else ""
-        return cls(500, told or _HOSTS, f"{error}")
+        return cls(500, told or _HOSTS, _details(error))
 
     @classmethod
     def saved(cls, task: Task) -> Trouble:
@@ -114,18 +125,32 @@ class Trouble:
         return [self.code, self.message[:1000], self.details[:4000], self.is_hosts]
 
 
+def _details(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk of this host is full ({error}): make room there"
+    return str(error)
+
+
+CALLED_OFF: Final = Trouble(500, f"It was called off: {RESET}", RESET, is_hosts=False)
+
+
 def is_going(server: Server) -> bool:
     """Whether it is deleted, or is to be."""
     return server.deleted_us is not None or server.wanted is Wanted.DELETED
 
 
-def staying(connection: Connection, server_id: str) -> Server:
+def staying(connection: Connection, task: Task) -> Server:
     """
+    The server, which this task may write to.
+
     :raises Going:
+    :raises TaskFailed: its state was reset since this was ordered
     """
-    server = read_server(connection, server_id)
+    server = read_server(connection, task.payload["server_id"])
     if is_going(server):
         raise Going
+    if was_reset(connection, task.id):
+        raise TaskFailed(RESET)
     return server
 
 
@@ -148,6 +173,7 @@ class Work:
 
         async def run(task: Task) -> Fields | None:
             try:
+                await self._in_turn(task)
                 return await failing(task)
             except Going:
                 return await self._ended(task)
@@ -172,6 +198,16 @@ class Work:
                 await self._fail(task, Trouble.of(error))
 
         return run
+
+    async def _in_turn(self, task: Task) -> None:
+        """
+        :raises Behind: which is tried again
+        """
+        if task.state:
+            return
+        earlier: str | None = await self.means.database.read(called_off_before, task.id, RESET)
+        if earlier is not None:
+            raise Behind(f"task {earlier}, which was called off, has not ended yet")
 
     async def _ended(self, task: Task) -> Fields:
         await self.leave(task)
@@ -300,7 +336,7 @@ class Work:
             await task.write(self._settled, task, changes, state={**task.state, "settled": True})
 
     def _settled(self, connection: Connection, task: Task, changes: tuple[Callable[[Connection], object], ...]) -> None:
-        server = staying(connection, self.server_id(task))
+        server = staying(connection, task)
         for change in changes:
             change(connection)
         note_event(connection, server.id, task.request_id, self.event, host=server.host, result=EVENT_SUCCESS)
@@ -321,7 +357,7 @@ class Work:
         return max(0.0, min(most, begun + most - now))
 
     def _begun(self, connection: Connection, task: Task) -> None:
-        server = staying(connection, self.server_id(task))
+        server = staying(connection, task)
         note_event(connection, server.id, task.request_id, self.event, host=server.host)
 
     # ---- undoing
@@ -329,6 +365,9 @@ class Work:
     async def undo(self, task: Task) -> Fields | None:
         """It could not be done: tell what the server is now, and why; once."""
         if task.state.get("undone"):
+            return None
+        if task.state.get("settled") and await self.is_reset(task):
+            await self.tidy(task)  # all of it was done before the state was reset
             return None
         server = await self.means.database.read(read_server, self.server_id(task))
         if is_going(server):
@@ -340,6 +379,10 @@ class Work:
 
     async def _back(self, task: Task, server: Server) -> Mapping[str, Any]:
         try:
+            if await self.is_reset(task):
+                if task.state:  # it had begun
+                    await self.as_recorded(task, server)
+                return {}
             return await self.back(task, server)
         except HostAway:
             raise
@@ -355,13 +398,26 @@ class Work:
         """
         return observed(server, await self.seen(server.id))
 
+    async def as_recorded(self, task: Task, server: Server) -> None:
+        """The same where the state was reset: the server's row is decided, and not written to any more."""
+        await self.back(task, server)
+
+    async def tidy(self, task: Task) -> None:
+        """What is left of work that was done goes; safe to call again."""
+
     def _undone(self, connection: Connection, task: Task, values: Mapping[str, Any]) -> None:
         server, trouble = read_server(connection, self.server_id(task)), Trouble.saved(task)
-        if not is_going(server):
+        if was_reset(connection, task.id):
+            trouble = CALLED_OFF
+        elif not is_going(server):
             self.write_back(connection, task, server)
             fail(connection, server.id, trouble.code, trouble.message, trouble.details, **values)
         ended = {"result": EVENT_ERROR, "details": trouble.details or trouble.message}
         note_event(connection, server.id, task.request_id, self.event, host=server.host, **ended)
+
+    async def is_reset(self, task: Task) -> bool:
+        """Whether its server's state was reset: the records are decided, and the guest is to be as they say."""
+        return await self.means.database.read(was_reset, task.id)
 
     def write_back(self, connection: Connection, task: Task, server: Server) -> None:
         """What else is as it was, in the same transaction."""

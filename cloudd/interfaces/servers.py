@@ -255,9 +255,11 @@ class IServerDriver(Interface):
         """
         Write the root disk as one qcow2 file without backing file; a running guest goes on meanwhile.
 
-        ``file`` has its name when it is complete; one that is there is replaced.
+        It is the disk of one moment, as a loss of power would leave it: what a guest that is not off, also a suspended
+        one, has not written yet is not in it.  ``file`` has its name when it is complete; one that is there is
+        replaced.
 
-        :raises DriverError: it is suspended, so that part of what belongs on its disk is in its saved memory
+        :raises DriverError: the file cannot be written
         """
 
     def rebuild_disk(guest: Guest) -> Deferred[None]:

@@ -82,7 +82,8 @@ class ListenSettings:
     metadata: str = setting(
         "auto",
         "metadata service of this host's servers, where the network brings what they send to 169.254.169.254; the "
-        "address need not be there yet; auto: tcp:8775:interface=169.254.169.250 where the daemon is root",
+        "address need not be there yet; auto: where [network] metadata_address and metadata_port say, if the daemon "
+        "is root",
         unit="endpoint string, or auto",
     )
     tls_processes: int = setting(
@@ -309,6 +310,13 @@ class ComputeSettings:
         unit="days",
         minimum=0,
         maximum=3_650,
+    )
+    keep_deleted_days: float = setting(
+        90.0,
+        "age beyond which a deleted server is forgotten in the whole cloud, with its history; 0: never",
+        unit="days",
+        minimum=0,
+        maximum=36_500,
     )
 
 

@@ -28,6 +28,7 @@ be begun more than once and must be idempotent; what they write to the control d
 This package knows no service.
 """
 
+from ._called_off import call_off_all, called_off, called_off_before
 from ._errors import Interrupted, LeaseLost, NoSuchTask, TaskError, TaskFailed, WrongState
 from ._execution import Ended
 from ._kind import UNDO, Fields, Form, Kind, Retry, Step
@@ -59,6 +60,9 @@ __all__ = [
     "WrongState",
     "by_name",
     "call_off",
+    "call_off_all",
+    "called_off",
+    "called_off_before",
     "open_payloads",
     "submit",
     "submit_on_each_node",

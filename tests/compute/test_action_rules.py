@@ -6,13 +6,13 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.compute import ComputeConflict, Doing, Server, State
-from cloudd.compute._action_rules import RULES, check
+from cloudd.compute.servers._action_rules import RULES, check
 
 SERVER = Server(
     id="s", project_id="p", user_id="u", name="s", host_name="s", flavor="f", node_id="n", launched_us=1
 )  # fmt: skip
 
-#: As ``check_instance_state`` of ``nova/compute/api.py`` has it, but for snapshots and backups of a suspended server.
+#: As ``check_instance_state`` of ``nova/compute/api.py`` has it.
 NOVA = {
     "start": "stopped",
     "stop": "active error",
@@ -26,8 +26,8 @@ NOVA = {
     "resize": "active stopped",
     "confirmResize": "resized",
     "revertResize": "resized",
-    "createImage": "active stopped paused",
-    "createBackup": "active stopped paused",
+    "createImage": "active stopped paused suspended",
+    "createBackup": "active stopped paused suspended",
     "attach_interface": "active paused stopped",
     "detach_interface": "active paused stopped",
     "restore": "",

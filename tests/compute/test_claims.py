@@ -24,7 +24,7 @@ from cloudd.compute import (
     release_claims,
     write_claims,
 )
-from cloudd.compute._claims import claim_resize
+from cloudd.compute.hosts._claims import claim_resize
 from cloudd.database import GroupCommit, open_control_database
 from cloudd.interfaces.scheduling import Need
 from tests.database.choice import new_database

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.compute import SSH, X509, BadComputeValue, fingerprint_of
-from cloudd.compute._keys import generated
+from cloudd.compute.keypairs._keys import generated
 
 
 class FingerprintTests(SynchronousTestCase):

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from cloudd.compute import SSH, ComputeBusy, KeyMaker
-from cloudd.compute._making import CONCURRENT, WAITING_LIMIT
+from cloudd.compute.keypairs._making import CONCURRENT, WAITING_LIMIT
 
 
 class HeldThreads:

@@ -7,7 +7,7 @@ import re
 from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.compute import BadComputeValue
-from cloudd.compute._patterns import MAX_LENGTH, checked_pattern
+from cloudd.compute.servers._patterns import MAX_LENGTH, checked_pattern
 
 
 class PatternTests(SynchronousTestCase):

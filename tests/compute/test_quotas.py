@@ -19,8 +19,8 @@ from cloudd.compute import (
     reserve,
     used_by,
 )
-from cloudd.compute._limits import set_limits
-from cloudd.compute._shares import KEPT_DAYS, resize_share
+from cloudd.compute.quotas._limits import set_limits
+from cloudd.compute.quotas._shares import KEPT_DAYS, resize_share
 from cloudd.database import open_control_database, tables
 from tests.database.choice import new_database
 

@@ -18,7 +18,7 @@ from cloudd.compute import (
     listed_servers,
     set_quota,
 )
-from cloudd.compute._flavors import add_flavor
+from cloudd.compute.flavors._flavors import add_flavor
 from cloudd.database import now_us, tables
 from cloudd.network import Network, Port, Subnet, create_network, create_port, create_subnet
 from tests.identity.house import House

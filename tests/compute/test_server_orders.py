@@ -30,7 +30,7 @@ from cloudd.compute import (
     used_by,
     write_claims,
 )
-from cloudd.compute._flavors import add_flavor
+from cloudd.compute.flavors._flavors import add_flavor
 from cloudd.database import open_control_database, tables
 from tests.database.choice import new_database
 from tests.protocols.swift.face import an_access

@@ -26,8 +26,8 @@ from cloudd.compute import (
     read_server,
     read_servers,
 )
-from cloudd.compute._flavors import add_flavor
-from cloudd.compute._server_rows import add_servers, drop_interface
+from cloudd.compute.flavors._flavors import add_flavor
+from cloudd.compute.servers._rows import add_servers, drop_interface
 from cloudd.database.tables import metadata
 from cloudd.interfaces.servers import Power
 from tests.protocols.swift.face import an_access

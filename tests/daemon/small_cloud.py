@@ -212,7 +212,13 @@ def copy_kernel(tree: Path) -> None:
 
 
 class SmallCloud:
-    """One daemon; ``remove`` ends it with all its processes."""
+    """
+    One daemon; ``remove`` ends it with all its processes.
+
+    :ivar is_lent: its state folder is begun with code that is staged already
+    """
+
+    is_lent = True
 
     def __init__(self, settings: str = "[workers]\nfront = 2\n") -> None:
         # Short paths: a unix socket's has at most 107 bytes.
@@ -233,7 +239,8 @@ class SmallCloud:
 
     def spawn(self, *twistd: str, api: str = "", environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start twistd; ``--nodaemon`` unless other options are given."""
-        lend_code(self.state)
+        if self.is_lent:
+            lend_code(self.state)
         self.database.enter(self.settings_file)
         command = [
             sys.executable,

@@ -8,10 +8,10 @@ import socket
 import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cloudd.daemon import _listening
 from cloudd.daemon._listening import (
     Endpoint,
     ListenError,
@@ -21,7 +21,7 @@ from cloudd.daemon._listening import (
     parse_endpoint,
     url_of,
 )
-from cloudd.interfaces.settings import ListenSettings
+from cloudd.interfaces.settings import ListenSettings, NetworkSettings, Settings
 from cloudd.tls_front import CertificateFiles
 
 
@@ -104,20 +104,27 @@ class BindTests(SynchronousTestCase):
         """A metadata service that nobody asked for leaves its place to others; of one that was asked for it is told."""
         address = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(address.close)
-        taken = f"tcp:{address.getsockname()[1]}:interface=127.0.0.1"
-        self.patch(_listening, "AUTO_METADATA", taken)
-        endpoints = endpoints_of(ListenSettings(api="tcp:0", object="", s3=""), is_root=True)
-        self.assertEqual(endpoints["metadata"], taken)
-        bound = bind_all(endpoints)
+        endpoints = {"api": "tcp:0", "metadata": f"tcp:{address.getsockname()[1]}:interface=127.0.0.1"}
+        bound = bind_all(endpoints, yielding=["metadata"])
         self.addCleanup(close_all, bound)
         self.assertEqual(list(bound), ["api"])
-        self.patch(_listening, "AUTO_METADATA", "")
-        self.assertRaises(ListenError, bind_all, {"metadata": taken})
+        self.assertRaises(ListenError, bind_all, endpoints)
 
     def test_who_has_guests(self) -> None:
         """Only root can give guests a network; what is asked for is done for everybody."""
-        self.assertEqual(endpoints_of(ListenSettings(), is_root=False)["metadata"], "")
-        self.assertEqual(endpoints_of(ListenSettings(metadata="tcp:1"), is_root=False)["metadata"], "tcp:1")
+
+        def metadata(listen: str, *, is_root: bool, **network: Any) -> str:
+            settings = Settings(
+                state=Path("state"), listen=ListenSettings(metadata=listen), network=NetworkSettings(**network)
+            )
+            return endpoints_of(settings, is_root=is_root)["metadata"]
+
+        self.assertEqual(metadata("auto", is_root=True), "tcp:8775:interface=169.254.169.250")
+        elsewhere = metadata("auto", is_root=True, metadata_port=80, metadata_address="192.0.2.1")
+        self.assertEqual(elsewhere, "tcp:80:interface=192.0.2.1")
+        self.assertEqual(metadata("auto", is_root=True, metadata_port=0), "")
+        self.assertEqual(metadata("auto", is_root=False), "")
+        self.assertEqual(metadata("tcp:1", is_root=False), "tcp:1")
 
     def test_held(self) -> None:
         """A socket that listens already at an address is used again, whether or not others listen there."""

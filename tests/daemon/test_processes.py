@@ -278,6 +278,7 @@ class SwapTests(RunningCase):
 class SignedTests(RunningCase):
     def setUp(self) -> None:
         self.cloud = SmallCloud()
+        self.cloud.is_lent = False
         self.addCleanup(self.cloud.remove)
         self.key_file = self.cloud.folder / "key.pem"
         public_key = make_key(self.key_file)
@@ -521,6 +522,7 @@ class StartTests(SynchronousTestCase):
 
     def test_bad_settings(self) -> None:
         """A misspelt key is refused with the nearest name, and nothing is made."""
+        self.cloud.is_lent = False
         self.cloud.settings_file.write_text("[workers]\nfronts = 2\n")
         self.assertEqual(self.cloud.spawn().wait(PATIENCE_S), 1)
         self.assertIn("workers.fronts: there is no such key; did you mean workers.front?", self.cloud.log())

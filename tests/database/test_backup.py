@@ -29,7 +29,7 @@ from cloudd.compute import (
     reserve,
     set_quota,
 )
-from cloudd.compute._groups import join_group
+from cloudd.compute.servers._groups import join_group
 from cloudd.database import BackupError, backup, migrate, open_control_database, read_backup, restore, tables
 from cloudd.database._control import control_url, make_engine
 from cloudd.database.tables import metadata, node_authority, task

@@ -174,6 +174,17 @@ class DiskTests(LibvirtCase):
         second = await self.up(image=running)
         await self.says(second, b"boot 2 of this disk")
 
+    async def test_snapshot_of_a_suspended_guest(self) -> None:
+        """It goes on where it was, and another guest boots from its disk."""
+        guest, file = await self.up(), self.folder / "suspended.qcow2"
+        await self.driver.suspend(guest.id)
+        await self.driver.snapshot(guest.id, file)
+        self.assertEqual(await self.power(guest), Power.SUSPENDED)
+        second = await self.up(image=file)
+        await self.says(second, b"boot 2 of this disk")
+        await self.driver.power_on(guest.id)
+        self.assertEqual((await self.driver.console(guest.id, 1 << 20)).count(UP), 1)
+
     async def test_made_anew(self) -> None:
         """Nothing of the old disk is left; a running guest keeps its own."""
         guest = await self.up()

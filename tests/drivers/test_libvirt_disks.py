@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from uuid import uuid4
@@ -10,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cloudd.drivers._libvirt_disks import flatten, grow, make_layer, virtual_bytes
 from cloudd.interfaces.servers import DriverError, Guest
+from tests.small_disk import fill, small_disk
 
 MIB = 1 << 20
 
@@ -81,3 +83,38 @@ class DiskTests(SynchronousTestCase):
             error = self.assertRaises(DriverError, make_layer, guest, self.disk)
             self.assertIn(word, str(error).lower())
             self.assertFalse(self.disk.exists())
+
+
+class FullDiskTests(SynchronousTestCase):
+    """On a real file system of 1 MiB."""
+
+    def setUp(self) -> None:
+        self.folder = small_disk(self, "1m")
+        self.image = self.folder / "image"
+        self.image.write_bytes(os.urandom(MIB // 2))
+        size = {"vcpus": 1, "memory_mib": 64, "disk_bytes": MIB}
+        self.guest = Guest(id=str(uuid4()), name="one", **size, image=self.image, image_format="raw")
+
+    def check(self, error: DriverError, kept: list[str]) -> None:
+        """The cause names the disk, and nothing is left of the file."""
+        self.assertIn("the disk of this host is full", error.cause)
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), kept)
+
+    def test_new_disk(self) -> None:
+        """One that is there stays as it is, and what has failed works when there is room."""
+        disk = self.folder / "disk.qcow2"
+        disk.write_bytes(b"as it was")
+        filler = fill(self.folder)
+        error = self.assertRaises(DriverError, make_layer, self.guest, disk)
+        self.check(error, ["disk.qcow2", "filler", "image"])
+        self.assertEqual(disk.read_bytes(), b"as it was")
+        filler.unlink()
+        make_layer(self.guest, disk)
+        self.assertEqual(virtual_bytes(disk), MIB)
+
+    def test_copy(self) -> None:
+        """There is room for some of it."""
+        disk = self.folder / "disk.qcow2"
+        make_layer(self.guest, disk)
+        error = self.assertRaises(DriverError, flatten, disk, self.folder / "snapshot")
+        self.check(error, ["disk.qcow2", "image"])

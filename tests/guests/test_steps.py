@@ -30,6 +30,7 @@ from cloudd.compute import (
     Interface,
     Server,
     State,
+    Wanted,
     WantedNetwork,
     add_interface,
     change_server,
@@ -155,9 +156,9 @@ class StepsCase(TestCase):
     async def write(self, function: Callable[..., Any], *args: Any, **facts: Any) -> Any:
         return await self.house.database.write(lambda c: function(c, *args, **facts))
 
-    def work(self, means: Means | None = None) -> None:
+    def work(self, means: Means | None = None, **facts: Any) -> None:
         """Run tasks from now on."""
-        self.runner = self.house.runner(*guest_kinds(means or self.host.means()), parallel=4)
+        self.runner = self.house.runner(*guest_kinds(means or self.host.means()), parallel=4, **facts)
 
     async def order(self, form: Any, doing: Doing | None = None, **payload: Any) -> dict[str, Any]:
         """Have it done; the task's row at its end."""
@@ -412,6 +413,16 @@ class ActionTests(StepsCase):
         self.work()
         await self.built()
 
+    async def test_hard_reboot_of_a_suspended_one(self) -> None:
+        """It boots anew, without what was in its memory."""
+        await self.order(POWER, Doing.SUSPENDING, verb="suspend")
+        self.assertEqual((await self.server()).state, State.SUSPENDED)
+        self.assertEqual((await self.order(POWER, Doing.REBOOTING_HARD, verb="reboot"))["state"], "done")
+        server = await self.server()
+        self.assertEqual((server.state, server.wanted, server.fault), (State.ACTIVE, Wanted.RUNNING, None))
+        records = json.loads((self.simulated / "guests" / SERVER / "guest.json").read_text())
+        self.assertEqual(records["boots"], 2)
+
     async def test_soft_reboot_of_a_crashed_one(self) -> None:
         """One that cannot be asked is rebooted all the same."""
         crash(self.simulated, SERVER)
@@ -480,6 +491,14 @@ class ActionTests(StepsCase):
         await self.order(SNAPSHOT, Doing.IMAGE_SNAPSHOT, image_id="image")
         server = await self.server()
         self.assertEqual((server.state, server.doing, list((self.folder / "kept").iterdir())), (State.ACTIVE, None, []))
+
+    async def test_snapshot_of_a_suspended_one(self) -> None:
+        """It stays suspended."""
+        await self.order(POWER, Doing.SUSPENDING, verb="suspend")
+        await self.order(SNAPSHOT, Doing.IMAGE_SNAPSHOT, image_id="image")
+        server = await self.server()
+        self.assertEqual((server.state, server.doing, server.fault), (State.SUSPENDED, None, None))
+        self.assertEqual([file.name for file in (self.folder / "kept").iterdir()], ["image"])
 
     async def test_snapshot_of_one_that_goes(self) -> None:
         """The image that waits for its data goes with the server."""

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from cloudd.compute import Flavor, Server, add_server
-from cloudd.compute._flavors import add_flavor
+from cloudd.compute.flavors._flavors import add_flavor
 from cloudd.database import now_us, tables
 from cloudd.interfaces.scheduling import HostPicture, Need, Placement
 

@@ -77,7 +77,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "removeSecurityGroup": Action("remove_group", "none of its ports has it any more"),
     "addFloatingIp": Action("add_floating_ip", "404: there are no floating IPs yet", last=_BEFORE_NETWORK_API),
     "removeFloatingIp": Action("remove_floating_ip", "404, likewise", last=_BEFORE_NETWORK_API),
-    "os-resetState": Action("reset_state", "write another state; for administrators"),
+    "os-resetState": Action("reset_state", "write another state, and call off what is being done; for administrators"),
     "forceDelete": Action("force_delete", "as `DELETE`: nothing is kept"),
     "restore": Action("restore", "409: what is deleted is gone"),
     "resetNetwork": Action("nothing_to_do", "its host keeps its interfaces right by itself; for administrators"),
@@ -250,7 +250,7 @@ class ActionRoutes:
         raise AssertionError("there are no floating IPs")
 
     async def _reset_state(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:
-        await self._database.write(service.reset_state, order, bodies.state_wanted(call, given))
+        await self._ordered(service.reset_state, order, bodies.state_wanted(call, given))
         return _DONE
 
     async def _force_delete(self, call: ComputeCall, order: Order, name: str, given: Any) -> Answer:

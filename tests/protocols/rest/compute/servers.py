@@ -8,7 +8,7 @@ from sqlalchemy import event, insert, select, update
 
 from cloudd import network as networks
 from cloudd.compute import Interface, Server, add_interface, read_server
-from cloudd.compute._limits import set_limits
+from cloudd.compute.quotas._limits import set_limits
 from cloudd.database import now_us, tables
 from cloudd.network import Network, Port, Subnet
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cloudd import compute as service
-from cloudd.compute._groups import group_of, join_group, leave_groups
+from cloudd.compute.servers._groups import group_of, join_group, leave_groups
 
 from .cloud import ADMIN, ALICE, BOB, READER, ComputeCase
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cloudd import network
 from cloudd.compute import State
-from cloudd.compute._server_rows import drop_interface
+from cloudd.compute.servers._rows import drop_interface
 
 from .server_cloud import ADMIN, ALICE, BOB, HOST, NODE, READER, ServerCase
 

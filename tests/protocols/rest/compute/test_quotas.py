@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from cloudd import compute as service
 from cloudd.compute import DEFAULTS, Share
-from cloudd.compute._limits import limits_of
+from cloudd.compute.quotas._limits import limits_of
 
 from .cloud import ADMIN, ALICE, BOB, READER, ComputeCase
 

@@ -154,6 +154,12 @@ class SnapshotTests(ServerCase):
         self.assertEqual(self.image(image_id).name, "snap")
         await self.fits("images", "create_image", ALICE, "POST", f"/servers/{self.add()}/action", "2.45", body)
 
+    async def test_suspended(self) -> None:
+        """It stays so."""
+        server_id = self.add(State.SUSPENDED)
+        image = self.image(await self.snapshot(server_id))
+        self.assertEqual((image.status, self.row(server_id).state), ("queued", State.SUSPENDED))
+
     async def test_base_that_is_gone(self) -> None:
         """Has nothing to hand on."""
         server_id = self.add()
@@ -163,10 +169,10 @@ class SnapshotTests(ServerCase):
         self.assertEqual((image.min_ram, image.properties["base_image_ref"]), (0, IMAGE))
 
     async def test_refused(self) -> None:
-        """While it is suspended; with too many properties; with as many images as may be."""
-        server_id = self.add(State.SUSPENDED)
+        """While its resize waits; with too many properties; with as many images as may be."""
+        server_id = self.add(State.RESIZED)
         cause = await self.conflict(server_id, {"createImage": {"name": "x"}})
-        self.assertEqual(cause, f"Cannot 'createImage' instance {server_id} while it is in vm_state suspended")
+        self.assertEqual(cause, f"Cannot 'createImage' instance {server_id} while it is in vm_state resized")
         path = f"/servers/{self.add()}/action"
         body = {"createImage": {"name": "x", "metadata": {f"k{n}": "v" for n in range(129)}}}
         await self.refused(403, "forbidden", ALICE, "POST", path, body)
@@ -202,7 +208,7 @@ class BackupTests(ServerCase):
             answer = await self.call(ALICE, "POST", path, self.body(rotation), "2.44")
             self.assertEqual((answer.status, answer.body), (202, b""))
             self.assertEqual(len([name for name in answer.headers if name == "location"]), count)
-        path = f"/servers/{self.add(State.SUSPENDED)}/action"
+        path = f"/servers/{self.add(State.RESIZED)}/action"
         await self.refused(409, "conflictingRequest", ALICE, "POST", path, self.body())
 
     async def test_rotation(self) -> None:

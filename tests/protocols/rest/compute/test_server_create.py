@@ -10,7 +10,7 @@ from sqlalchemy import insert
 
 from cloudd import network as networks
 from cloudd.compute import Doing, ServerPasswords, State, Wanted, WantedNetwork
-from cloudd.compute._server_create import host_name_of
+from cloudd.compute.servers._create import host_name_of
 from cloudd.database import now_us, tables
 from cloudd.network import SecurityGroup
 

@@ -1,0 +1,5 @@
+"""
+Key pairs, given or made here.
+
+Its public face is that of ``cloudd.compute``.
+"""
