@@ -23,18 +23,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Final
 
 from attrs import define, field
 
-from bench.real_servers import IMAGE, METADATA, NETWORK, SETTINGS, Walk
+from bench.real_servers.__main__ import SETTINGS, start
 from bench.upgrading import UpgradedCloud, ended_by_signals, log
-from tests.ports import free_port
-from tests.running_cloud import CHECKOUT
+from tests.running_cloud import CHECKOUT, CLIENTS, RunningCloud
 
 EACH_S: Final = 0.001
 LATE_S: Final = 5.0
 REST_S: Final = 3.0
+BOOT_S: Final = 240.0
+READY: Final = "cloudd guest: ready"
 ECHO, IDENT = 8, 4713
 _SEQUENCES: Final = 1 << 16
 
@@ -131,25 +133,36 @@ def restart(code: UpgradedCloud) -> None:
     code.cloud.start()
 
 
+def openstack(cloud: RunningCloud, *words: str) -> str:
+    """What the command line prints."""
+    command = [str(CLIENTS / "openstack"), *words]
+    return subprocess.run(
+        command, env=cloud.environment(), capture_output=True, text=True, timeout=BOOT_S, check=True
+    ).stdout
+
+
+def boot(cloud: RunningCloud) -> str:
+    """The address of a server that answers echoes."""
+    openstack(cloud, "security", "group", "rule", "create", "default", "--protocol", "icmp")
+    wish = ("--image", "cloudd-test", "--flavor", "m1.tiny", "--network", "private", "--wait", "first")
+    openstack(cloud, "server", "create", *wish)
+    deadline = time.monotonic() + BOOT_S
+    while READY not in openstack(cloud, "console", "log", "show", "first"):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the guest did not say {READY!r} within {BOOT_S:g} s")
+        time.sleep(1)
+    shown = json.loads(openstack(cloud, "server", "show", "first", "-f", "json"))
+    return str(shown["addresses"]["private"][0])
+
+
 def measure() -> dict[str, Any]:
-    code = UpgradedCloud.create(SETTINGS)
-    cloud, libvirt = code.cloud, code.cloud.state / "libvirt"
-    cloud.ports["metadata"] = free_port()
-    cloud.addresses = {"metadata": METADATA}
-    with cloud.settings_file.open("a") as settings:
-        settings.write(f"[network]\nmetadata_port = {cloud.ports['metadata']}\n")
-    cloud.state.mkdir(mode=0o700)
-    try:
-        subprocess.run([CHECKOUT / "script" / "libvirt", "start", libvirt], check=True, stdout=subprocess.DEVNULL)
-        cloud.start()
-        subprocess.run([CHECKOUT / "script" / "first-server-setup", cloud.state], check=True)
-        walk = Walk(cloud, cloud.folder)
-        walk.openstack("security", "group", "rule", "create", "default", "--protocol", "icmp")
-        walk.openstack(
-            *("server", "create", "--image", IMAGE, "--flavor", "m1.tiny", "--network", NETWORK, "--wait", "first")
-        )
-        walk.says("first", "cloudd guest: ready")
-        address = walk.address("first")
+    with ExitStack() as at_end:
+        code = UpgradedCloud.create(SETTINGS)
+        at_end.callback(code.remove)
+        start(code.cloud, at_end, BOOT_S)
+        subprocess.run([CHECKOUT / "script" / "first-server-setup", code.cloud.state], check=True)
+        at_end.callback(openstack, code.cloud, "server", "delete", "--wait", "first")
+        address = boot(code.cloud)
         acts: dict[str, Callable[[], Any]] = {
             "nothing": lambda: time.sleep(5),
             "swap": lambda: code.upgrade("swap"),
@@ -158,10 +171,6 @@ def measure() -> dict[str, Any]:
             "kill -9": lambda: kill_all(code),
         }
         return {what: during(address, what, act) for what, act in acts.items()}
-    finally:
-        cloud.stop()
-        subprocess.run([CHECKOUT / "script" / "libvirt", "stop", libvirt], check=False, stdout=subprocess.DEVNULL)
-        cloud.remove()
 
 
 def main() -> int:

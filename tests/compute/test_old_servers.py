@@ -20,6 +20,7 @@ from cloudd.compute import (
     note_event,
     read_server,
 )
+from cloudd.compute.servers import _old
 from cloudd.database import now_us, open_control_database, tables
 from cloudd.interfaces.application import Host, Resources
 from cloudd.interfaces.settings import ComputeSettings, Settings

@@ -92,8 +92,9 @@ class FullDiskTests(SynchronousTestCase):
         self.folder = small_disk(self, "1m")
         self.image = self.folder / "image"
         self.image.write_bytes(os.urandom(MIB // 2))
-        size = {"vcpus": 1, "memory_mib": 64, "disk_bytes": MIB}
-        self.guest = Guest(id=str(uuid4()), name="one", **size, image=self.image, image_format="raw")
+        self.guest = Guest(
+            id=str(uuid4()), name="one", vcpus=1, memory_mib=64, disk_bytes=MIB, image=self.image, image_format="raw"
+        )
 
     def check(self, error: DriverError, kept: list[str]) -> None:
         """The cause names the disk, and nothing is left of the file."""

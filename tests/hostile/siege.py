@@ -16,7 +16,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -219,8 +219,12 @@ class Siege(SynchronousTestCase):
         self.processes = workers(self.cloud)
         # A node, and what it has for servers, says that it is there some time after it has begun to serve.
         for said in ("nodes", "compute_hosts"):
-            self.assertEqual(eventually(lambda said=said: rows(self.cloud)[said], 1), 1)
+            self.assertEqual(eventually(partial(self.count, said), 1), 1)
         self.rows = rows(self.cloud)
+
+    def count(self, table: str) -> int:
+        """How many rows it has."""
+        return rows(self.cloud)[table]
 
     def tearDown(self) -> None:
         health = ask(self.cloud.ports["api"], "GET", "/health")
