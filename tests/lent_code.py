@@ -16,8 +16,12 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def lend_code(state: Path) -> None:
-    """Before its first start: links in a daemon's state folder to a copy of the checkout that is staged already."""
-    if not state.exists():
+    """
+    Before its first start: links in a daemon's state folder to a copy of the checkout that is staged already.
+
+    A state folder on a file system of its own is left to the daemon.
+    """
+    if not state.exists() and state.parent.stat().st_dev == _staged().stat().st_dev:
         state.mkdir(mode=0o700)
         shutil.copytree(_staged(), state / "code", copy_function=os.link)
 

@@ -53,6 +53,6 @@ def _longest_waiting_first(
     groups.append(({name: versions for name, versions in readable.items() if name not in room}, None))
     if len(groups) == 1:
         return groups
-    due = [(_rows.next_due_us(connection, group, here), place) for place, (group, _most) in enumerate(groups)]
-    waiting = sorted((waits_us, place) for waits_us, place in due if waits_us is not None and waits_us <= 0)
-    return [groups[place] for _waits_us, place in waiting]
+    due = [(_rows.longest_due_us(connection, group, here), place) for place, (group, _most) in enumerate(groups)]
+    waiting = sorted((due_us, place) for due_us, place in due if due_us is not None)
+    return [groups[place] for _due_us, place in waiting]

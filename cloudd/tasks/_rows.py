@@ -204,6 +204,13 @@ def next_due_us(connection: Connection, readable: Readable, here: Here = ANYWHER
     return due
 
 
+def longest_due_us(connection: Connection, readable: Readable, here: Here = ANYWHERE) -> int | None:
+    """Since when a task is due that waits longest, by the database's clock; None: none is due."""
+    query = select(func.min(_c.due_us)).where(_c.due_us <= now_us(), _runnable(readable), here.condition)
+    found: int | None = connection.execute(query).scalar()
+    return found
+
+
 def claim(
     connection: Connection, readable: Readable, owner: str, lasts_us: int, limit: int, here: Here = ANYWHERE
 ) -> list[tuple[Lease, Claimed]]:
