@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -92,7 +93,7 @@ class FullDiskTests(SynchronousTestCase):
         self.folder = small_disk(self, "1m")
         self.image = self.folder / "image"
         self.image.write_bytes(os.urandom(MIB // 2))
-        size = {"vcpus": 1, "memory_mib": 64, "disk_bytes": MIB}
+        size: dict[str, Any] = {"vcpus": 1, "memory_mib": 64, "disk_bytes": MIB}
         self.guest = Guest(id=str(uuid4()), name="one", **size, image=self.image, image_format="raw")
 
     def check(self, error: DriverError, kept: list[str]) -> None:
