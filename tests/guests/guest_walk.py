@@ -22,11 +22,13 @@ from cloudd.compute import (
     SNAPSHOT,
     Doing,
     Interface,
+    Order,
     State,
     Wanted,
     add_interface,
     change_server,
     read_server,
+    reset_state,
 )
 from cloudd.database import tables
 from cloudd.drivers import Failure, Play, write_play
@@ -38,7 +40,21 @@ from cloudd.tasks import Fields, Kind, Runner, Step, Task, by_name
 from tests.tasks.walk import LEASE_S, Scenario
 from tests.tasks.world import World
 
-from .host import BIG, PROJECT, SMALL, TestHost, act, claim, furnish, member, one_interface, order, place, told
+from .host import (
+    BIG,
+    PROJECT,
+    SMALL,
+    TestHost,
+    act,
+    administrator,
+    claim,
+    furnish,
+    member,
+    one_interface,
+    order,
+    place,
+    told,
+)
 
 SERVER = "0a9b7d0e-6a3f-4d21-9a7c-000000000001"
 
@@ -178,6 +194,10 @@ def _set(**values: Any) -> Change:
     return lambda connection: change_server(connection, SERVER, **values)
 
 
+def _reset(state: State) -> Change:
+    return lambda connection: reset_state(connection, Order(administrator(), SERVER, "req-reset"), state)
+
+
 def _resized(connection: Connection) -> None:
     change_server(connection, SERVER, flavor=BIG.id, flavor_before="small")
     claim(connection, SERVER, "resize", BIG)
@@ -265,4 +285,14 @@ DELETED_WHILE_STOPPED = Working(
         _order(DELETE, Doing.DELETING),
     ),
     parallel=3,
+)
+RESET_WHILE_BUILT = Working(_acting("create", _build, _reset(State.ERROR)), built=False)
+RESET_AND_REBUILT = Working(
+    _acting(
+        "rebuild",
+        _resized,
+        _order(RESIZE, Doing.RESIZE_PREP, state=State.ACTIVE.value),
+        _reset(State.ACTIVE),
+        _order(REBUILD, Doing.REBUILDING, state=State.ACTIVE.value),
+    ),
 )

@@ -47,6 +47,14 @@ def member() -> Access:
     )
 
 
+def administrator() -> Access:
+    """Who may reset states."""
+    return _access(
+        Server(id="", project_id=PROJECT, user_id="root", name="", host_name="", flavor=""),
+        ("admin", "member", "reader"),
+    )
+
+
 def furnish(connection: Connection) -> str:
     """Flavors, and a network with a subnet; its id."""
     for flavor in (SMALL, BIG):

@@ -155,3 +155,20 @@ class DeletedAmongOthersTests(Walk, SynchronousTestCase):
     scenario = f"{SCENARIOS}DELETED_WHILE_STOPPED"
     ends = ("done", "done", "done")
     expected = {**CLEAN, "state": "deleted", "doing": None, "deleted": True, "released": 1}
+
+
+class ResetBuildTests(Walk, SynchronousTestCase):
+    """Its state was reset before it had begun: that stays, and nothing is left."""
+
+    scenario = f"{SCENARIOS}RESET_WHILE_BUILT"
+    ends = ("failed",)
+    expected = {**CLEAN, "state": "error", "doing": None, "host": "", "fault": None, "launched": False,
+                "events": [["compute__do_build_and_run_instance", "Error"]]}  # fmt: skip
+
+
+class ResetAndRebuiltTests(Walk, SynchronousTestCase):
+    """What was called off ends first; then the rebuild has the size that the server had, and one claim."""
+
+    scenario = f"{SCENARIOS}RESET_AND_REBUILT"
+    ends = ("done", "failed")
+    expected = {**STAYS, "state": "active", "power": "RUNNING", "flavors": ["small", None], "fault": None}

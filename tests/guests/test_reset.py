@@ -25,14 +25,10 @@ from cloudd.compute import (
     change_server,
     reset_state,
 )
-from cloudd.identity import Access, RoleRef
 from cloudd.interfaces.servers import Power
 
-from .host import BIG, PROJECT, claim, one_interface, order, place
+from .host import BIG, administrator, claim, one_interface, order, place
 from .test_steps import SERVER, StepsCase
-
-ROOT = Access(user_id="root", user_name="", user_domain_id="", user_domain_name="", project_id=PROJECT,
-              roles=(RoleRef("admin", "admin"),))  # fmt: skip
 
 
 @define(eq=False)
@@ -103,7 +99,7 @@ class ResetCase(StepsCase):
         return Half(task_id, stuck)
 
     async def reset(self, state: State) -> None:
-        await self.write(reset_state, Order(ROOT, SERVER, "req-reset"), state)
+        await self.write(reset_state, Order(administrator(), SERVER, "req-reset"), state)
         self.runner.poke()
 
     async def called_off(self, half: Half, state: State) -> dict[str, Any]:

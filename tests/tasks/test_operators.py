@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import TestCase
 
 from cloudd.nodes import _rows as node_rows
-from cloudd.tasks import Form, LeaseLost, NoSuchTask, WrongState, _operators, _rows
+from cloudd.tasks import Form, LeaseLost, NoSuchTask, WrongState, _operators, _rows, call_off_all
 
 from .house import FORM, House
 
@@ -98,6 +98,12 @@ class ChangeTests(OperatorCase):
         task_id = await self.house.submit(delay_s=1000)
         found = await self.cancel(task_id, FORM.name)
         self.assertEqual((found["state"], found["cancelled"], found["waits_s"]), ("queued", "by me", 0.0))
+
+    async def test_cancel_of_what_is_called_off(self) -> None:
+        """The first cause stays: its undo may go by that."""
+        task_id = await self.house.submit(resource="a")
+        await self.database.write(call_off_all, [FORM], "a", "why")
+        self.assertEqual((await self.cancel(task_id, FORM.name))["cancelled"], "why")
 
     async def test_cancel_of_what_nobody_runs(self) -> None:
         """A kind that is unknown here cannot be undone: it fails at once."""
