@@ -38,6 +38,7 @@ def key(walk: Walk) -> None:
     """What is told of the private key fits to the public one."""
     private = walk.folder / "key"
     walk.public_key = " ".join(walk.client.make_key(NAME, private).split()[:2])
+    private.chmod(0o600)  # the command line leaves that to the umask, and ssh-keygen minds
     derived = subprocess.run(["ssh-keygen", "-y", "-f", private], capture_output=True, text=True, check=True).stdout
     need(walk.public_key, " ".join(derived.split()[:2]), "the public key of the private one")
 

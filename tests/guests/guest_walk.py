@@ -93,12 +93,14 @@ class Working(Scenario):
 
     :ivar begin: orders it, of a server that is ``built`` or only placed
     :ivar play: what goes wrong while it runs
+    :ivar before: ordered, and done, of one that is built
     """
 
     begin: Change
     built: bool = True
     play: Play | None = None
     parallel: int = 1
+    before: Change | None = None
 
     async def prepare(self, world: World) -> None:
         network_id = await world.database.write(furnish)
@@ -107,8 +109,10 @@ class Working(Scenario):
         networks = one_interface(network_id)
         await world.database.write(place, SERVER, networks=networks)
         if self.built:
-            await world.database.write(order, BUILD, SERVER)
-            await run_all(world, here)
+            for change in (_build, self.before):
+                if change is not None:
+                    await world.database.write(change)
+                    await run_all(world, here)
             await world.database.write(_forget_tasks)
         else:
             await here.ready_driver()
@@ -247,6 +251,10 @@ DELETING = Working(_acting("delete", _order(DELETE, Doing.DELETING)))
 STOPPING = _power("stop", Doing.POWERING_OFF)
 SUSPENDING = _power("suspend", Doing.SUSPENDING)
 REBOOTING = _power("reboot", Doing.REBOOTING)
+REBOOTING_SUSPENDED = Working(
+    _acting("reboot", _order(POWER, Doing.REBOOTING_HARD, verb="reboot")),
+    before=_order(POWER, Doing.SUSPENDING, verb="suspend"),
+)
 STOP_FAILS = Working(_acting("stop", _order(POWER, Doing.POWERING_OFF, verb="stop")), play=_always("power_off"))
 REBUILDING = Working(_acting("rebuild", _order(REBUILD, Doing.REBUILDING, state=State.ACTIVE.value)))
 REBUILD_FAILS = Working(

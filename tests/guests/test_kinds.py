@@ -88,6 +88,13 @@ class RebootTests(Walk, SynchronousTestCase):
     expected = {**STAYS, "state": "active", "power": "RUNNING", "wanted": "running"}
 
 
+class RebootSuspendedTests(Walk, SynchronousTestCase):
+    """It is never left without memory and off."""
+
+    scenario = f"{SCENARIOS}REBOOTING_SUSPENDED"
+    expected = {**STAYS, "state": "active", "power": "RUNNING", "wanted": "running"}
+
+
 class RebuildTests(Walk, SynchronousTestCase):
     scenario = f"{SCENARIOS}REBUILDING"
     expected = {**STAYS, "state": "active", "power": "RUNNING",
