@@ -18,6 +18,7 @@ from tests.database.inline import empty_database
 from tests.protocols.swift.face import an_access
 
 ALICE = an_access("alice", "p1", "member")
+ROOT = an_access("root", "p0", "admin")
 SERVER_ID = "5e1f0000-0000-4000-8000-000000000001"
 IMAGE_ID = "1ab20000-0000-4000-8000-000000000002"
 KEY = "ssh-ed25519 AAAAC3Nz alice@example"
@@ -104,13 +105,13 @@ class GuestCase(TestCase):
             self.subnet = self.new_subnet(connection, self.network.id)
 
     def new_subnet(self, connection: Any, network_id: str) -> Subnet:
-        """A /24 of any network."""
+        """A /24 of any network, made by an administrator: loopback's is no tenant's."""
         wanted = Subnet(
             id="", project_id="p1", network_id=network_id, ip_version=4, cidr=f"{self.prefix}.0/24",
             gateway_ip=f"{self.prefix}.254", dns_nameservers=("10.0.0.2",),
             host_routes=(HostRoute("10.9.0.0/16", "10.0.0.3"),),
         )  # fmt: skip
-        return network.create_subnet(connection, ALICE, wanted, frozenset({"gateway_ip"}))
+        return network.create_subnet(connection, ROOT, wanted, frozenset({"gateway_ip"}))
 
     async def port(self, address: str = "10.0.0.5", network_id: str = "", host: str = "host-1", **columns: Any) -> str:
         """A port with that address on a host."""
