@@ -303,9 +303,9 @@ class Session:
                 timer.cancel()
 
     async def _pause(self, seconds: float) -> None:
-        """Not all sessions at the same moment, or a broker that comes back meets them all at once; none while it stops."""
+        """Not all sessions at the same moment, or a broker that comes back meets them all at once."""
         if self._stopping:
-            return
+            return  # a pause would outlast it
         pause: Deferred[None] = deferLater(self._reactor, seconds * (0.5 + self._jitter() / 2))
         self._pauses.add(pause)
         await pause.addErrback(lambda _: None)
