@@ -2,9 +2,11 @@
 """
 Ports: functions with a ``sqlalchemy.Connection``, rights included.
 
-**From which addresses a port may send** is for administrators: networks are not apart on the wire yet, so whoever has
-an address pair, or no port security, sends from the address of anybody on the host.  In Neutron a network's owner says
-it.  To say again what is so anyway, or to allow less, is for everybody: clients do so.
+**From which addresses a port may send**: its own, and those of address pairs.  A network's owner allows what lies in
+the network's subnets, as for an address that two servers share.  Other pairs, and no port security, are for
+administrators: networks are not apart on the wire yet, so whoever has them sends from the address of anybody on the
+host.  In Neutron a network's owner says both.  To say again what is so anyway, or to allow less, is for everybody:
+clients do so.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from __future__ import annotations
 import re
 import secrets
 import uuid
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, cast
 
 from attrs import evolve, frozen
 from sqlalchemy import Connection, select
@@ -32,6 +35,7 @@ from ._networks import one_network
 from ._quotas import Room
 from ._rows import NETWORK, PORT, SUBNET, add, change, complete, get, remove, set_groups
 
+AnyNetwork = IPv4Network | IPv6Network
 MAX_FIXED_IPS, MAX_PAIRS = 5, 10
 TRIES = 16  # for a MAC that nobody has
 MAC = re.compile("(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
@@ -67,6 +71,8 @@ def create_port(
     _policy.enforce_write(access)
     network = one_network(connection, access, wanted.network_id)
     _check_rights(access, network, wanted, fixed_ips, given)
+    if _outside(connection, wanted, _pairs(wanted)):
+        _policy.enforce_admin(access, "create_port:allowed_address_pairs")
     secure = wanted.port_security_enabled if "port_security_enabled" in given else network.port_security_enabled
     groups = wanted.security_group_ids if "security_group_ids" in given else ()
     if "security_group_ids" not in given and secure and not wanted.device_owner.startswith(NETWORK_OWNERS):
@@ -90,8 +96,6 @@ def _check_rights(
     access: Access, network: Network, wanted: Port, fixed_ips: Sequence[WantedIP] | None, given: frozenset[str]
 ) -> None:
     restricted = FOR_ADMINS & given
-    if wanted.address_pairs:
-        restricted |= {"allowed_address_pairs"}
     if "port_security_enabled" in given and network.port_security_enabled and not wanted.port_security_enabled:
         restricted |= {"port_security_enabled"}
     if not _policy.owns(access, network.project_id):
@@ -284,7 +288,7 @@ def update_port(
         values = {**values, "mac_address": _mac(connection, before.network_id, values["mac_address"])}
     groups = values.pop("security_group_ids", before.security_group_ids)
     after = checked(evolve(before, **values), groups)
-    for name in _widened(network, before, after):
+    for name in _widened(connection, network, before, after):
         _policy.enforce_admin(access, f"update_port:{name}")
     if tuple(groups) != before.security_group_ids:
         set_groups(connection, port_id, checked_ids(connection, access, tuple(groups)))
@@ -295,12 +299,25 @@ def update_port(
     return found
 
 
-def _widened(network: Network, before: Port, after: Port) -> Iterator[str]:
+def _widened(connection: Connection, network: Network, before: Port, after: Port) -> Iterator[str]:
     """What is for administrators of that which is another than before."""
-    if after.address_pairs != before.address_pairs and set(_pairs(after)) - set(_pairs(before)):
+    is_other = after.address_pairs != before.address_pairs
+    if is_other and _outside(connection, after, set(_pairs(after)) - set(_pairs(before))):
         yield "allowed_address_pairs"
     if network.port_security_enabled and before.port_security_enabled and not after.port_security_enabled:
         yield "port_security_enabled"
+
+
+def _outside(connection: Connection, port: Port, pairs: Iterable[tuple[str, str]]) -> bool:
+    """Whether one of these pairs is of another MAC than the port's, or not within a subnet of its network."""
+    some = list(pairs)
+    query = select(tables.subnet.c.cidr).where(tables.subnet.c.network_id == port.network_id)
+    own = [ip_network(cidr) for cidr in connection.execute(query).scalars()] if some else []
+    return any(mac != port.mac_address or not _is_within(ip_network(address), own) for address, mac in some)
+
+
+def _is_within(inner: AnyNetwork, outer: Iterable[AnyNetwork]) -> bool:
+    return any(each.version == inner.version and inner.subnet_of(cast(Any, each)) for each in outer)
 
 
 def _pairs(port: Port) -> Iterator[tuple[str, str]]:

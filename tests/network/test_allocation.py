@@ -24,6 +24,8 @@ ALICE = an_access("alice", "p1", "member")
 
 
 class CrowdTests(TestCase):
+    timeout = 600
+
     async def test_at_once(self) -> None:
         """1,000 ports from two workers on 1,022 addresses; what is given back is given again, until none is left."""
         house = await House.built(self)

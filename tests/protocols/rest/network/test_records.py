@@ -310,9 +310,9 @@ class PortTests(NetworkCase):
         )
 
     async def test_sending_from_others(self) -> None:
-        """Address pairs and the end of port security are for administrators, on one's own network, too."""
+        """Pairs outside of the network and the end of port security are for administrators, on one's own, too."""
         network, _ = await self.net()
-        path, pair = f"/networks/{network['id']}", {"ip_address": "10.0.0.9"}
+        path, pair = f"/networks/{network['id']}", {"ip_address": "10.99.0.9"}
         body: dict[str, Any] = {"network": {"port_security_enabled": False}}
         for method, at in (("POST", "/networks"), ("PUT", path)):
             message = await self.refused(403, "PolicyNotAuthorized", ALICE, method, at, body)
@@ -328,13 +328,32 @@ class PortTests(NetworkCase):
         found = (await self.good(200, ADMIN, "GET", "/ports"))["ports"]
         self.assertEqual([each["id"] for each in found], [port["id"]])
 
+    async def test_an_address_that_servers_share(self) -> None:
+        """The owner of a network allows what lies in its subnets, for the port's own MAC; nobody else does."""
+        network, _ = await self.net()
+        port = await self.made("port", network_id=network["id"], allowed_address_pairs=[{"ip_address": "10.0.0.9"}])
+        path = f"/ports/{port['id']}"
+        for pair, status in (
+            ({"ip_address": "10.0.0.99"}, 200),
+            ({"ip_address": "10.0.0.64/28", "mac_address": port["mac_address"]}, 200),
+            ({"ip_address": "10.0.0.99", "mac_address": "fa:16:3e:00:00:99"}, 403),
+            ({"ip_address": "10.0.0.0/8"}, 403),
+            ({"ip_address": "fd00::9"}, 403),
+        ):
+            await self.good(200, ALICE, "PUT", path, {"port": {"allowed_address_pairs": []}})
+            body = {"port": {"allowed_address_pairs": [pair]}}
+            if status == 200:
+                await self.good(200, ALICE, "PUT", path, body)
+            else:
+                await self.refused(403, "PolicyNotAuthorized", ALICE, "PUT", path, body)
+
     async def test_what_is_so_anyway(self) -> None:
         """Clients name what is so anyway, take pairs away, and turn port security on."""
         network, _ = await self.net(port_security_enabled=True)
         port = await self.made(
             "port", network_id=network["id"], port_security_enabled=True, allowed_address_pairs=[],
         )  # fmt: skip
-        path, pairs = f"/ports/{port['id']}", [{"ip_address": "10.0.0.8"}, {"ip_address": "10.0.0.9"}]
+        path, pairs = f"/ports/{port['id']}", [{"ip_address": "10.99.0.8"}, {"ip_address": "10.99.0.9"}]
         body: dict[str, Any] = {"port": {"allowed_address_pairs": pairs}}
         shown = (await self.good(200, ADMIN, "PUT", path, body))["port"]["allowed_address_pairs"]
         await self.good(200, ALICE, "PUT", path, {"port": {"mac_address": "fa:16:3e:00:00:77", **body["port"]}})
