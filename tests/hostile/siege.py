@@ -258,7 +258,9 @@ class Siege(SynchronousTestCase):
         finally:
             while found := owner.swift("GET", f"/{name}?format=json").json():
                 paths = "".join(f"/{name}/{quote(each['name'])}\n" for each in found).encode()
-                owner.swift("POST", "/?bulk-delete", paths, Content_Type="text/plain")
+                done = owner.swift("POST", "/?bulk-delete", paths, Content_Type="text/plain")
+                self.assertIn("Number Deleted", done.text)
+                self.assertNotIn("Number Deleted: 0", done.text)
             self.assertEqual(owner.swift("DELETE", f"/{name}").status, 204)
 
     def check_fault(self, answer: Answer, status: int, *words: str) -> None:

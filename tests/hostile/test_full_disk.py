@@ -129,7 +129,10 @@ class FullDisk(Siege):
                 self.check_fault(answer, answer.status)
             else:
                 self.made.append(answer.json()["user"]["id"])
-        self.assertGreater(refused, 0, "the disk was not full")
+        if self.cloud.database.url:
+            self.assertEqual(refused, 0, "the control database is on a server with room")
+        else:
+            self.assertGreater(refused, 0, "the disk was not full")
         for number in range(10):
             answer = self.demo.swift("PUT", f"/{box}-{number}", X_Container_Meta_A="x" * 200)
             self.assertIn(answer.status, (201, 507), answer.text)
