@@ -44,7 +44,10 @@ CHANGED = {**MADE, "updated_us": 1_700_000_000_000_000}
 
 def kinds(count: int) -> Rows:
     """Table -> a row by its number; each table behind those that it refers to."""
-    return {**identity_rows(count), **image_rows(), **network_rows(), **compute_rows()}
+    return {
+        **identity_rows(count), **image_rows(), **definition_rows(), **network_rows(), **compute_rows(),
+        **host_rows(), **server_rows(),
+    }  # fmt: skip
 
 
 def identity_rows(count: int) -> Rows:
@@ -78,6 +81,18 @@ def image_rows() -> Rows:
         "image_properties": lambda n: {"image_id": f"i{n}", "name": "os_distro", "value": "debian"},
         "image_tags": lambda n: {"image_id": f"i{n}", "tag": "ü"},
         "image_members": lambda n: {"image_id": f"i{n}", "project_id": f"p{n + 1}", "status": "pending", **CHANGED},
+    }  # fmt: skip
+
+
+def definition_rows() -> Rows:
+    return {
+        "metadef_namespaces": lambda n: {
+            "id": f"m{n}", "name": f"space {n}", "project_id": f"p{n}", "visibility": "private", "protected": False,
+            **CHANGED,
+        },
+        "metadefs": lambda n: {
+            "namespace_id": f"m{n}", "kind": "tag", "name": "tag", "content": '{"name": "tag"}', **CHANGED
+        },
     }  # fmt: skip
 
 
@@ -134,6 +149,45 @@ def compute_rows() -> Rows:
         "server_shares": lambda n: {
             "server_id": f"v{n}", "project_id": f"p{n}", "user_id": f"u{n}", "name": "server", "flavor": "m1.tiny",
             "vcpus": 1, "ram_mib": 512, "disk_gib": 1, "taken_us": MADE["created_us"],
+        },
+    }  # fmt: skip
+
+
+def host_rows() -> Rows:
+    """Hosts that have not said anything for a long time."""
+    return {
+        "compute_hosts": lambda n: {
+            "node_id": f"x{n}", "name": f"host-{n}", "driver": "simulated", "kind": "simulated",
+            "hypervisor_version": 1, "vcpus": 8, "memory_mib": 8192, "disk_gib": 100, "vcpu_ratio": 4.0,
+            "memory_ratio": 1.0, "disk_ratio": 1.0, "architecture": "x86_64", "cpu_model": "none", "real": False,
+            "is_enabled": False, **CHANGED,
+        },
+        "aggregates": lambda n: {"id": f"y{n}", "number": n + 1, "name": f"aggregate {n}", **MADE},
+        "aggregate_hosts": lambda n: {"aggregate_id": f"y{n}", "node_id": f"x{n}"},
+    }  # fmt: skip
+
+
+def server_rows() -> Rows:
+    """Servers that came to no host."""
+    return {
+        "servers": lambda n: {
+            "id": f"v{n}", "project_id": f"p{n}", "user_id": f"u{n}", "name": f"server {n}", "host_name": "server",
+            "flavor": f"f{n}", "config_drive": False, "disk_config": "MANUAL", "reservation_id": f"r-{n}",
+            "state": "error", "wanted": "running", "items": '{"a": "ü"}', **CHANGED,
+        },
+        "server_tags": lambda n: {"server_id": f"v{n}", "tag": "ü"},
+        "server_interfaces": lambda n: {"server_id": f"v{n}", "port_id": f"o{n}", "position": 0, "is_ours": True},
+        "server_actions": lambda n: {
+            "id": f"w{n}", "server_id": f"v{n}", "action": "create", "request_id": f"req-{n}", "project_id": f"p{n}",
+            "user_id": f"u{n}", "started_us": 1, "updated_us": 1,
+        },
+        "server_events": lambda n: {
+            "id": f"z{n}", "action_id": f"w{n}", "name": "compute__do_build_and_run_instance", "result": "Error",
+            "started_us": 1, "finished_us": 2,
+        },
+        "server_claims": lambda n: {
+            "server_id": f"v{n}", "node_id": f"x{n}", "purpose": "server", "vcpus": 1, "memory_mib": 512,
+            "disk_gib": 1, **MADE,
         },
     }  # fmt: skip
 
