@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from functools import partial
 from pathlib import Path
@@ -193,8 +194,10 @@ class FaultTests(BusCase):
         wait(lambda: self.done(task["id"]))
 
         self.broker.start()
-        wait(lambda: self.live(self.one, "two")["answers"] and self.live(self.two, "one")["answers"])
-        wait(lambda: self.messaging(self.first, "ok") and self.messaging(self.second, "ok"))
+        began = time.monotonic()
+        wait(lambda: self.live(self.one, "two")["answers"] and self.live(self.two, "one")["answers"], 15)
+        self.assertLess(time.monotonic() - began, 8)  # 5, and cloudctl's own time
+        wait(lambda: self.messaging(self.first, "ok") and self.messaging(self.second, "ok"), 15)
         with urllib.request.urlopen(self.first.url("api") + "/metrics", timeout=30) as answer:
             served = [line for line in answer.read().decode().splitlines() if line.startswith("cloudd_messages_served")]
         self.assertTrue(any('topic="node"' in line and 'how="done"' in line for line in served), served)
