@@ -42,6 +42,16 @@ def network_of(cidr: str, name: str = "cidr") -> IPNetwork:
         ) from None
 
 
+def is_within(inner: IPNetwork, outer: Iterable[IPNetwork]) -> bool:
+    """Whether all addresses of ``inner`` are of one network of ``outer``."""
+    return any(
+        int(each.network_address) <= int(inner.network_address)
+        and int(inner.broadcast_address) <= int(each.broadcast_address)
+        for each in outer
+        if each.version == inner.version
+    )
+
+
 def address_of(text: str, name: str) -> IPAddress:
     """
     :raises BadNetworkValue: it is none

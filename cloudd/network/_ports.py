@@ -15,8 +15,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, cast
+from typing import Any
 
 from attrs import evolve, frozen
 from sqlalchemy import Connection, select
@@ -25,7 +24,7 @@ from cloudd.database import tables
 from cloudd.identity import Access
 
 from . import _policy
-from ._addresses import address_of, eui64, key_of, mac_of, network_of
+from ._addresses import address_of, eui64, is_within, key_of, mac_of, network_of
 from ._allocation import give_back, take, take_any
 from ._errors import BadNetworkValue, NetworkConflict, NetworkForbidden, NoAddressLeft, NoSuchResource
 from ._facts import FixedIP, Network, Port, Subnet
@@ -35,8 +34,8 @@ from ._networks import one_network
 from ._quotas import Room
 from ._rows import NETWORK, PORT, SUBNET, add, change, complete, get, remove, set_groups
 
-AnyNetwork = IPv4Network | IPv6Network
 MAX_FIXED_IPS, MAX_PAIRS = 5, 10
+_PAIRS = "allowed_address_pairs"
 TRIES = 16  # for a MAC that nobody has
 MAC = re.compile("(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 NETWORK_OWNERS = "network:"
@@ -72,7 +71,7 @@ def create_port(
     network = one_network(connection, access, wanted.network_id)
     _check_rights(access, network, wanted, fixed_ips, given)
     if _outside(connection, wanted, _pairs(wanted)):
-        _policy.enforce_admin(access, "create_port:allowed_address_pairs")
+        _policy.enforce_admin(access, f"create_port:{_PAIRS}")
     secure = wanted.port_security_enabled if "port_security_enabled" in given else network.port_security_enabled
     groups = wanted.security_group_ids if "security_group_ids" in given else ()
     if "security_group_ids" not in given and secure and not wanted.device_owner.startswith(NETWORK_OWNERS):
@@ -118,9 +117,9 @@ def checked(port: Port, groups: Sequence[str]) -> Port:
         raise BadNetworkValue(f"The number of allowed address pair exceeds the maximum {MAX_PAIRS}.")
     for pair in port.address_pairs:
         if "/" in pair.ip_address:
-            network_of(pair.ip_address, "allowed_address_pairs")
+            network_of(pair.ip_address, _PAIRS)
         else:
-            address_of(pair.ip_address, "allowed_address_pairs")
+            address_of(pair.ip_address, _PAIRS)
         if pair.mac_address and not MAC.fullmatch(pair.mac_address):
             raise BadNetworkValue(f"'{pair.mac_address[:40]}' is not a valid MAC address.")
     if not port.port_security_enabled and groups:
@@ -303,7 +302,7 @@ def _widened(connection: Connection, network: Network, before: Port, after: Port
     """What is for administrators of that which is another than before."""
     is_other = after.address_pairs != before.address_pairs
     if is_other and _outside(connection, after, set(_pairs(after)) - set(_pairs(before))):
-        yield "allowed_address_pairs"
+        yield _PAIRS
     if network.port_security_enabled and before.port_security_enabled and not after.port_security_enabled:
         yield "port_security_enabled"
 
@@ -312,12 +311,8 @@ def _outside(connection: Connection, port: Port, pairs: Iterable[tuple[str, str]
     """Whether one of these pairs is of another MAC than the port's, or not within a subnet of its network."""
     some = list(pairs)
     query = select(tables.subnet.c.cidr).where(tables.subnet.c.network_id == port.network_id)
-    own = [ip_network(cidr) for cidr in connection.execute(query).scalars()] if some else []
-    return any(mac != port.mac_address or not _is_within(ip_network(address), own) for address, mac in some)
-
-
-def _is_within(inner: AnyNetwork, outer: Iterable[AnyNetwork]) -> bool:
-    return any(each.version == inner.version and inner.subnet_of(cast(Any, each)) for each in outer)
+    own = [network_of(cidr) for cidr in connection.execute(query).scalars()] if some else []
+    return any(mac != port.mac_address or not is_within(network_of(address, _PAIRS), own) for address, mac in some)
 
 
 def _pairs(port: Port) -> Iterator[tuple[str, str]]:

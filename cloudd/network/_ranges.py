@@ -15,7 +15,7 @@ from typing import Final
 from cloudd.identity import Access
 from cloudd.interfaces.tenant_ranges import PRIVATE, Ranges, read_ranges
 
-from ._addresses import address_of, network_of
+from ._addresses import address_of, is_within, network_of
 from ._errors import BadNetworkValue
 from ._facts import Subnet
 
@@ -28,7 +28,7 @@ def check_ranges(access: Access, subnet: Subnet, ranges: Ranges) -> None:
     :param ranges: of tenants
     :raises BadNetworkValue: its addresses or its gateway are outside, and who asks is no administrator
     """
-    if not access.is_admin and not _is_in(network_of(subnet.cidr), ranges):
+    if not access.is_admin and not is_within(network_of(subnet.cidr), ranges):
         raise _outside("cidr", subnet.cidr, ranges)
     check_gateway(access, subnet, ranges)
 
@@ -43,17 +43,8 @@ def check_gateway(access: Access, subnet: Subnet, ranges: Ranges) -> None:
     if access.is_admin or subnet.gateway_ip is None:
         return
     gateway = ipaddress.ip_network(address_of(subnet.gateway_ip, "gateway_ip"))
-    if not _is_in(gateway, (network_of(subnet.cidr), *ranges)):
+    if not is_within(gateway, (network_of(subnet.cidr), *ranges)):
         raise _outside("gateway_ip", subnet.gateway_ip, ranges)
-
-
-def _is_in(inner: ipaddress.IPv4Network | ipaddress.IPv6Network, ranges: Ranges) -> bool:
-    return any(
-        int(outer.network_address) <= int(inner.network_address)
-        and int(inner.broadcast_address) <= int(outer.broadcast_address)
-        for outer in ranges
-        if outer.version == inner.version
-    )
 
 
 def _outside(name: str, value: str, ranges: Ranges) -> BadNetworkValue:

@@ -333,6 +333,12 @@ class PortTests(NetworkCase):
         network, _ = await self.net()
         port = await self.made("port", network_id=network["id"], allowed_address_pairs=[{"ip_address": "10.0.0.9"}])
         path = f"/ports/{port['id']}"
+        for bad in ("somewhere", "10.0.0.5/24", "10.0.0.0/99"):
+            members = {"network_id": network["id"], "allowed_address_pairs": [{"ip_address": bad}]}
+            for method, at in (("POST", "/ports"), ("PUT", path)):
+                asked = {"port": members if method == "POST" else {"allowed_address_pairs": [{"ip_address": bad}]}}
+                message = await self.refused(400, "", ALICE, method, at, asked)
+                self.assertIn("allowed_address_pairs", message)
         for pair, status in (
             ({"ip_address": "10.0.0.99"}, 200),
             ({"ip_address": "10.0.0.64/28", "mac_address": port["mac_address"]}, 200),
