@@ -97,9 +97,8 @@ def cancel(connection: Connection, task_id: str, cause: str, known: Collection[s
     row = _row(connection, task_id)
     if row.state not in OPEN:
         raise WrongState(f"task {task_id} is {row.state} already: nothing is left to cancel")
-    first = func.coalesce(
-        _c.cancel_cause, words(cause)
-    )  # a service that has called it off knows what its undo is to do
+    # A service that has called it off before knows by its own cause what the undo is to do.
+    first = func.coalesce(_c.cancel_cause, words(cause))
     values: dict[str, Any] = {"cancel_cause": first, "updated_us": now_us()}
     if row.state == "queued":
         values["due_us"] = now_us()  # whoever runs it finds at once that it shall end
