@@ -7,7 +7,8 @@ groups by the map ``egress``, and the chain of the other port's groups by the ma
 ``to-host``.  A group's rules are in one chain for all ports; ports with the same groups share one chain that jumps to
 each.  So a port costs a fixed number of elements, and a packet one look-up, however many ports there are.
 
-Two base chains at ``forward``: an ``accept`` ends only the one, so that both sides' groups have to allow a packet.
+Several base chains at ``forward``: an ``accept`` ends only the one, so that both sides' groups have to allow a packet,
+and both ports have to be of one network.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Self
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from ._rules import (
     ACCEPT,
@@ -55,33 +56,53 @@ def plan_firewall(plan: Plan, prefix: str) -> Ruleset:
     draft = _Draft()
     _base_chains(draft, plan.closed)
     _to_host(draft, plan.metadata)
-    together = {port.group_ids for port in plan.ports if port.port_security}
-    return _filled(draft, plan.ports, plan.groups, together, prefix)
+    return _filled(draft, plan.ports, plan.groups, Shared.by(plan.ports), prefix)
 
 
-def plan_part(
-    ports: Iterable[Port], groups: Iterable[Group], together: Iterable[tuple[str, ...]], prefix: str
-) -> Ruleset:
+@frozen
+class Shared:
+    """
+    What several ports have in common.
+
+    :ivar together: sets of groups, each of which has chains
+    :ivar network_ids: of networks, each of which has a chain
+    """
+
+    together: frozenset[tuple[str, ...]]
+    network_ids: frozenset[str]
+
+    @classmethod
+    def by(cls, ports: Iterable[Port]) -> Self:
+        there = tuple(ports)
+        return cls(
+            frozenset(port.group_ids for port in there if port.port_security),
+            frozenset(port.network_id for port in there),
+        )
+
+
+def plan_part(ports: Iterable[Port], groups: Iterable[Group], shared: Shared, prefix: str) -> Ruleset:
     """
     What belongs to some ports and groups alone: the difference of two such parts is that of the whole plans.
 
-    :param together: sets of groups whose shared chains are there
+    :param shared: of which the chains are there
     """
-    return _filled(_Draft(), ports, groups, together, prefix)
+    return _filled(_Draft(), ports, groups, shared, prefix)
 
 
 def _filled(
     draft: _Draft,
     ports: Iterable[Port],
     groups: Iterable[Group],
-    together: Iterable[tuple[str, ...]],
+    shared: Shared,
     prefix: str,
 ) -> Ruleset:
     _port_sets(draft)
     for group in groups:
         _group(draft, group)
-    for group_ids in together:
+    for group_ids in shared.together:
         _shared_chains(draft, group_ids)
+    for network_id in shared.network_ids:
+        _network(draft, network_id)
     for port in ports:
         _port(draft, port, tap_name(prefix, port.id))
     return draft.ruleset()
@@ -127,6 +148,7 @@ class _Draft:
 
 def _port_sets(draft: _Draft) -> None:
     draft.make_set(("inet", "ports"), "ifname")
+    draft.make_set(("inet", "networks"), "ifname", verdicts=True)
     for family in FAMILIES:
         draft.make_set((family, "secured"), "ifname")
         draft.make_set((family, "macs"), "ifname", "ether_addr")
@@ -145,6 +167,8 @@ def _base_chains(draft: _Draft, closed: Iterable[str]) -> None:
     ingress: list[Expression] = [[{"vmap": {"key": OIFNAME, "data": "@ingress"}}]]
     draft.chain("antispoof", _antispoof())
     draft.chain("from-ports", [[*secured, jump("antispoof")]], ("filter", "prerouting", -300))
+    # Before groups, which let through what belongs to a connection.
+    draft.chain("between-networks", [[{"vmap": {"key": IIFNAME, "data": "@networks"}}]], ("filter", "forward", -1))
     draft.chain(
         "egress-of-ports",
         [[*secured, KNOWN, ACCEPT], *_closed(closed), [{"vmap": {"key": IIFNAME, "data": "@egress"}}]],
@@ -236,8 +260,21 @@ def _group(draft: _Draft, group: Group) -> None:
         draft.chain(f"rules-{direction}-{group.id}", rules)
 
 
+def _taps_of(network_id: str) -> str:
+    return f"taps-{network_id}"
+
+
+def _network(draft: _Draft, network_id: str) -> None:
+    """What its ports send to ports goes to its own alone; to others than ports as groups allow."""
+    draft.make_set(("inet", _taps_of(network_id)), "ifname")
+    own = match(OIFNAME, f"@{_taps_of(network_id)}")
+    draft.chain(f"from-network-{network_id}", [[own, RETURN], [match(OIFNAME, "@ports"), DROP]])
+
+
 def _port(draft: _Draft, port: Port, tap: str) -> None:
     draft.put(("inet", "ports"), tap)
+    draft.put(("inet", "networks"), [tap, {"goto": {"target": f"from-network-{port.network_id}"}}])
+    draft.put(("inet", _taps_of(port.network_id)), tap)
     if not port.port_security:
         return
     for family in FAMILIES:

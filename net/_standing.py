@@ -15,7 +15,7 @@ from typing import Self
 from attrs import define, evolve, field, frozen
 
 from ._errors import BadPlan
-from ._firewall import plan_part
+from ._firewall import Shared, plan_part
 from ._narrowing import Judge, Narrowed, narrowed_groups, narrowed_ports
 from ._ruleset import Ruleset
 from ._taps import Tap, plan_tap, plan_taps, tap_name
@@ -48,6 +48,7 @@ class Standing:
     :ivar _owners: ids of ports by address
     :ivar _uses: how many ports and rules name each group
     :ivar _together: how many ports have exactly these groups
+    :ivar _networks: how many ports are of each network
     """
 
     _prefix: str
@@ -60,6 +61,7 @@ class Standing:
     _owners: dict[str, str] = field(factory=dict)
     _uses: Counter[str] = field(factory=Counter)
     _together: Counter[tuple[str, ...]] = field(factory=Counter)
+    _networks: Counter[str] = field(factory=Counter)
 
     @classmethod
     def of(cls, plan: Plan, prefix: str) -> Self:
@@ -102,8 +104,8 @@ class Standing:
         group_ids = {group.id for group in update.groups} | update.gone_groups
         old_ports = [self._ports[port_id] for port_id in sorted(port_ids & self._ports.keys())]
         old_groups = [self._groups[group_id] for group_id in sorted(group_ids & self._groups.keys())]
-        together = {port.group_ids for port in (*old_ports, *update.ports) if port.port_security}
-        before_ports, before = bool(self._ports), self._there(together)
+        shared = Shared.by((*old_ports, *update.ports))
+        before_ports, before = bool(self._ports), self._there(shared)
         for port in old_ports:
             self._take_port(port)
         for group in old_groups:
@@ -116,7 +118,7 @@ class Standing:
         return Step(
             frozenset(tap_name(self._prefix, port_id) for port_id in port_ids),
             plan_part(old_ports, old_parts, before, self._prefix),
-            plan_part(update.ports, new_parts, self._there(together), self._prefix),
+            plan_part(update.ports, new_parts, self._there(shared), self._prefix),
             whole=not (before_ports and self._ports),
             narrowed=narrowed_ports(old_ports, update.ports, self._ports.values())
             | narrowed_groups(old_groups, update.groups, self._ports.values()),
@@ -125,8 +127,11 @@ class Standing:
     def judge(self) -> Judge:
         return Judge.of(self._ports.values(), self._groups.values(), self._metadata, self._closed)
 
-    def _there(self, together: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
-        return [group_ids for group_ids in together if self._together[group_ids]]
+    def _there(self, shared: Shared) -> Shared:
+        return Shared(
+            frozenset(group_ids for group_ids in shared.together if self._together[group_ids]),
+            frozenset(network_id for network_id in shared.network_ids if self._networks[network_id]),
+        )
 
     def _check(self, update: Update) -> None:
         touched = {port.id for port in update.ports} | update.gone_ports
@@ -172,6 +177,7 @@ class Standing:
         self.taps[tap.name] = tap
         self._owners.update((fixed.address, port.id) for fixed in port.fixed_ips)
         self._uses.update(port.group_ids)
+        self._networks[port.network_id] += 1
         if port.port_security:
             self._together[port.group_ids] += 1
 
@@ -181,9 +187,11 @@ class Standing:
         for fixed in port.fixed_ips:
             del self._owners[fixed.address]
         self._uses.subtract(port.group_ids)
+        # What nobody has any more is forgotten: a daemon lives long.
+        self._networks[port.network_id] -= 1
+        self._networks += Counter()
         if port.port_security:
             self._together[port.group_ids] -= 1
-            # What nobody has any more is forgotten: a daemon lives long.
             self._together += Counter()
 
     def _put_group(self, group: Group) -> None:

@@ -200,6 +200,7 @@ class Port:
     """
     A guest's place on this host.
 
+    :ivar network_id: ports of different networks do not reach each other, whatever groups say
     :ivar mtu: bytes, of the network
     :ivar domain: of the network; the guest is told of it
     :ivar port_security: off: what it sends and gets is not looked at, and ``group_ids`` are empty
@@ -207,6 +208,7 @@ class Port:
 
     id: str = field(converter=_id)
     mac: str = field(converter=_mac)
+    network_id: str = field(default="flat", converter=_id)
     fixed_ips: tuple[FixedIP, ...] = ()
     mtu: int = 1500
     host_name: str = ""

@@ -220,7 +220,7 @@ def port_of(record: PortRecord, records: Records) -> tuple[Port, Left | None]:
     network = records.networks.get(record.network_id)
     if network is None:
         raise BadPlan("network_id", f"network {record.network_id} is not there", "Delete the port")
-    facts: dict[str, Any] = {"id": record.id, "mac": record.mac, "mtu": network.mtu}
+    facts: dict[str, Any] = {"id": record.id, "mac": record.mac, "network_id": record.network_id, "mtu": network.mtu}
     if not record.is_up or not network.is_up:
         # The tap stays for the guest that holds it, and nothing goes through.
         return Port(**facts), None

@@ -12,6 +12,7 @@ from net import EGRESS, INGRESS, AddressPair, Group, Metadata, Plan, Rule
 from net._firewall import plan_firewall
 from net._rules import rule_expression
 from net._ruleset import Ruleset
+from net._taps import tap_name
 
 from .plans import GROUP, plan_of, port_of
 
@@ -69,6 +70,14 @@ class FirewallTest(SynchronousTestCase):
         group = Group(id="web", members={"10.0.0.9", "2001:db8::9"})
         ruleset = plan_firewall(plan_of(5, group=group), "cld")
         self.assertEqual([_elements(ruleset, f"members{n}-web") for n in (4, 6)], [["10.0.0.9"], ["2001:db8::9"]])
+
+    def test_networks(self) -> None:
+        """Each network has the taps of its own ports, also of those without port security."""
+        red = evolve(port_of(5), network_id="red")
+        blue = evolve(port_of(6, port_security=False), network_id="blue")
+        ruleset = plan_firewall(Plan(ports=(red, blue), groups=(GROUP,)), "cld")
+        taps = [_elements(ruleset, f"taps-{name}") for name in ("red", "blue")]
+        self.assertEqual(taps, [[tap_name("cld", red.id)], [tap_name("cld", blue.id)]])
 
     @given(st.integers(min_value=1, max_value=60))
     def test_rules_do_not_grow_with_ports(self, count: int) -> None:

@@ -25,6 +25,7 @@ from net import (
     Metadata,
     Plan,
     Rule,
+    Update,
 )
 
 from .frames import arp_claim, datagram
@@ -273,6 +274,31 @@ class TrafficTest(_HostCase):
         self.assertIn(", 0% packet", self.host.run(f"busybox ping -c 1 -W 1 {web.fixed.address}"))
         unheard = self.host.run(f"busybox ping -c 1 -W 1 {closed.fixed.address}", check=False)
         self.assertNotIn(", 0% packet", unheard)
+
+    def test_networks_are_apart(self) -> None:
+        """A guest reaches those of its own network alone, whatever groups allow and with port security off or on."""
+        red, also_red = port_of(5), port_of(6, port_security=False)
+        blue, open_blue = port_of(7), port_of(8, port_security=False)
+        ports = [evolve(port, network_id="red") for port in (red, also_red)]
+        ports += [evolve(port, network_id="blue") for port in (blue, open_blue)]
+        guests = self.plug(Plan(ports=tuple(ports), groups=(GROUP,)))
+        for guest in guests:
+            others = {other for other in guests if other is not guest}
+            reached = {other for other in others if guest.pings(other.fixed.address)}
+            self.assertEqual(reached, {other for other in others if other.port.network_id == guest.port.network_id})
+            self.assertTrue(guest.pings("10.0.255.254"))
+
+    def test_a_network_more(self) -> None:
+        """Ports of other networks come and go by small changes, and those that are there stay apart from them."""
+        self.apply(Plan(ports=(port_of(5),), groups=(GROUP,)))
+        first = self.host.guest(port_of(5)).configure()
+        other, own = evolve(port_of(6), network_id="blue"), port_of(7)
+        self.host.call(lambda: self.network.change(Update(ports=(other, own))))
+        stranger, friend = (self.host.guest(port).configure() for port in (other, own))
+        self.assertEqual([guest.pings(first.fixed.address) for guest in (stranger, friend)], [False, True])
+        self.host.call(lambda: self.network.change(Update(gone_ports={other.id})))
+        self.assertNotIn("blue", self.host.run("nft list table inet cloudd"))
+        self.assertEqual(self.apply(Plan(ports=(port_of(5), own), groups=(GROUP,))), Applied(()))
 
     def test_ports_prefixes_and_remote_groups(self) -> None:
         """A datagram comes through where protocol, port, prefix and members of the remote group agree."""

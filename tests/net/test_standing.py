@@ -23,11 +23,13 @@ _rules = st.lists(st.sampled_from([Rule(direction=INGRESS, protocol=6), Rule(dir
 _groups = st.tuples(*(st.builds(Group, id=st.just(name), rules=_rules.map(tuple), members=_members) for name in IDS))
 
 
-def _port(number: int, ids: frozenset[str], secured: bool) -> Port:
-    return port_of(number, tuple(ids), secured)
+def _port(number: int, ids: frozenset[str], secured: bool, network_id: str) -> Port:
+    return evolve(port_of(number, tuple(ids), secured), network_id=network_id)
 
 
-_ports = st.builds(_port, st.integers(1, 6), st.frozensets(st.sampled_from(IDS)), st.booleans())
+_ports = st.builds(
+    _port, st.integers(1, 6), st.frozensets(st.sampled_from(IDS)), st.booleans(), st.sampled_from(["red", "blue"])
+)
 _port_lists = st.lists(_ports, unique_by=lambda port: port.id, max_size=5).map(tuple)
 
 

@@ -68,8 +68,8 @@ class PlannerTests(SynchronousTestCase):
             routes=(HostRoute("10.9.0.0/16", "10.0.0.9"),),
         )  # fmt: skip
         port = Port(
-            id=record(5).id, mac=record(5).mac, fixed_ips=(fixed,), mtu=1450, host_name="web", domain="example.org",
-            group_ids=("g1",),
+            id=record(5).id, mac=record(5).mac, network_id="n1", fixed_ips=(fixed,), mtu=1450, host_name="web",
+            domain="example.org", group_ids=("g1",),
         )  # fmt: skip
         rules = (Rule(direction="egress"), Rule(direction="ingress", remote_group_id="g1"))
         group = Group(id="g1", rules=rules, members={"10.0.0.5"})
@@ -129,7 +129,7 @@ class PlannerTests(SynchronousTestCase):
 
     def test_turned_off(self) -> None:
         """A port or a network that is turned off leaves a tap through which nothing goes."""
-        off = Port(id=record(5).id, mac=record(5).mac, mtu=1450)
+        off = Port(id=record(5).id, mac=record(5).mac, network_id="n1", mtu=1450)
         self.assertEqual(self.only(is_up=False), off)
         self.take(Part(position=2, ports={record(5).id: record(5)}, networks={"n1": evolve(NETWORK, is_up=False)}))
         self.assertEqual(list(self.planner.ports.values()), [off])
