@@ -36,11 +36,11 @@ from cloudd.compute import (
 )
 from cloudd.interfaces.servers import Power
 from cloudd.network import set_port_status
-from cloudd.tasks import Fields, Kind, Step, Task, submit
+from cloudd.tasks import Fields, Kind, Task, submit
 
 from ._means import Means
 from ._ports import give_ports
-from ._work import CALLED_OFF, RETRY, Behind, Going, Trouble, Work, is_going, staying
+from ._work import CALLED_OFF, Behind, Going, Trouble, Work, is_going, staying
 
 MOST_TRIES: Final = 3
 EVENT: Final = "compute__do_build_and_run_instance"
@@ -104,7 +104,7 @@ class Build(Work):
 
     async def undo(self, task: Task) -> Fields | None:
         """Remove all of it, and place it again, or say why not."""
-        if task.state.get("undone") or (task.state.get("settled") and await self.is_reset(task)):
+        if task.state.get("undone"):
             return None
         if await self._is_kept(task):
             await task.write(self._keep, task, state={**task.state, "undone": True})
@@ -175,15 +175,11 @@ def _words(server: Server, trouble: Trouble, tries: int) -> str:
 def build_kind(means: Means) -> Kind:
     """On that host."""
     work = Build(means, EVENT)
-    return Kind(
-        form=BUILD,
-        steps=(
-            Step("ports", work.step(work.ports)),
-            Step("guest", work.step(work.guest_runs)),
-            Step("settle", work.step(work.settled)),
-        ),
-        retry=RETRY,
+    return work.kind(
+        BUILD,
+        work.step("ports", work.ports),
+        work.step("guest", work.guest_runs),
+        work.step("settle", work.settled),
         silence_s=SILENCE_S,
         share=0.75,  # what else is done to servers does not wait for the last of a thousand
-        undo=work.undo,
     )

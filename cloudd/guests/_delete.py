@@ -12,7 +12,7 @@ from cloudd.compute import DELETE, EVENT_ERROR, EVENT_SUCCESS, State, fail, gone
 from cloudd.tasks import Fields, Kind, Step, Task
 
 from ._means import Means
-from ._work import RETRY, Trouble, Work
+from ._work import Trouble, Work
 
 EVENT: Final = "compute_terminate_instance"
 
@@ -48,7 +48,7 @@ class Delete(Work):
         note_event(connection, server.id, task.request_id, EVENT, host=server.host, **ended)
 
     def deleting(self) -> Kind:
-        return Kind(form=DELETE, steps=(Step("remove", self.failing(self.remove)),), retry=RETRY, undo=self.undo)
+        return self.kind(DELETE, Step("remove", self.failing(self.remove)))
 
 
 def delete_kind(means: Means) -> Kind:

@@ -21,12 +21,12 @@ from cloudd.compute import (
 )
 from cloudd.interfaces.servers import NoSuchGuest
 from cloudd.network import bind_port, mtus_of, port_record, set_port_status
-from cloudd.tasks import Fields, Kind, Step, Task
+from cloudd.tasks import Fields, Kind, Task
 
 from ._desired import interface_of
 from ._means import Means
 from ._ports import OWNER
-from ._work import RETRY, Trouble, Work, staying
+from ._work import Trouble, Work, staying
 
 ATTACH_EVENT: Final = "compute_attach_interface"
 DETACH_EVENT: Final = "compute_detach_interface"
@@ -112,6 +112,6 @@ def interface_kinds(means: Means) -> tuple[Kind, ...]:
     """On that host."""
     attach, detach = Attach(means, ATTACH_EVENT), Detach(means, DETACH_EVENT)
     return (
-        Kind(form=ATTACH, steps=(Step("attach", attach.step(attach.attach)),), retry=RETRY, undo=attach.undo),
-        Kind(form=DETACH, steps=(Step("detach", detach.step(detach.detach)),), retry=RETRY, undo=detach.undo),
+        attach.kind(ATTACH, attach.step("attach", attach.attach)),
+        detach.kind(DETACH, detach.step("detach", detach.detach)),
     )

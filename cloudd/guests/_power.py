@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from attrs import define, frozen
 
 from cloudd.compute import POWER, State, Wanted
 from cloudd.interfaces.servers import DriverError, HostAway, IServerDriver, NoSuchGuest, Power
-from cloudd.tasks import Fields, Kind, Step, Task, TaskFailed
+from cloudd.tasks import Fields, Kind, Task, TaskFailed
 
 from ._means import Means
-from ._work import RETRY, Work, silence_s
+from ._work import Work, silence_s
 
 
 @frozen
@@ -112,5 +112,4 @@ def event_of(verb: str) -> str:
 def power_kind(means: Means) -> Kind:
     """On that host."""
     work = PowerWork(means, "")
-    step: Any = work.step(work.power)
-    return Kind(form=POWER, steps=(Step("power", step),), retry=RETRY, silence_s=silence_s(means), undo=work.undo)
+    return work.kind(POWER, work.step("power", work.power), silence_s=silence_s(means))

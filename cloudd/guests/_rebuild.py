@@ -11,11 +11,11 @@ from attrs import define
 from cloudd.compute import REBUILD, Server, State, Wanted, settle
 from cloudd.interfaces.servers import Guest, IServerDriver, NoSuchGuest, Power
 from cloudd.network import set_port_status
-from cloudd.tasks import Fields, Kind, Step, Task
+from cloudd.tasks import Fields, Kind, Task
 
 from ._build import SILENCE_S
 from ._means import Means
-from ._work import RETRY, Work, observed
+from ._work import Work, observed
 
 EVENT: Final = "compute_rebuild_instance"
 
@@ -72,10 +72,4 @@ class Rebuild(Work):
 def rebuild_kind(means: Means) -> Kind:
     """On that host."""
     work = Rebuild(means, EVENT)
-    return Kind(
-        form=REBUILD,
-        steps=(Step("disk", work.step(work.disk)), Step("settle", work.step(work.settled))),
-        retry=RETRY,
-        silence_s=SILENCE_S,
-        undo=work.undo,
-    )
+    return work.kind(REBUILD, work.step("disk", work.disk), work.step("settle", work.settled), silence_s=SILENCE_S)

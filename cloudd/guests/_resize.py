@@ -29,11 +29,11 @@ from cloudd.compute import (
     settle,
 )
 from cloudd.interfaces.servers import DriverError, Power
-from cloudd.tasks import Fields, Kind, Step, Task
+from cloudd.tasks import Fields, Kind, Task
 
 from ._desired import Desired
 from ._means import Means
-from ._work import RETRY, Work, observed, silence_s
+from ._work import Work, observed, silence_s
 
 RESIZE_EVENT: Final = "compute_resize_instance"
 CONFIRM_EVENT: Final = "compute_confirm_resize"
@@ -193,21 +193,7 @@ def resize_kinds(means: Means) -> tuple[Kind, ...]:
     """On that host."""
     resize, confirm, revert = Resize(means, RESIZE_EVENT), Confirm(means, CONFIRM_EVENT), Revert(means, REVERT_EVENT)
     return (
-        Kind(
-            form=RESIZE,
-            steps=(Step("resize", resize.step(resize.resize)),),
-            retry=RETRY,
-            silence_s=silence_s(means),
-            undo=resize.undo,
-        ),
-        Kind(
-            form=CONFIRM_RESIZE, steps=(Step("confirm", confirm.step(confirm.confirm)),), retry=RETRY, undo=confirm.undo
-        ),
-        Kind(
-            form=REVERT_RESIZE,
-            steps=(Step("revert", revert.step(revert.revert)),),
-            retry=RETRY,
-            silence_s=silence_s(means),
-            undo=revert.undo,
-        ),
+        resize.kind(RESIZE, resize.step("resize", resize.resize), silence_s=silence_s(means)),
+        confirm.kind(CONFIRM_RESIZE, confirm.step("confirm", confirm.confirm)),
+        revert.kind(REVERT_RESIZE, revert.step("revert", revert.revert), silence_s=silence_s(means)),
     )

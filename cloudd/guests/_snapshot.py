@@ -11,11 +11,11 @@ from attrs import define
 
 from cloudd.compute import SNAPSHOT, Server, change_server
 from cloudd.image import backups_beyond
-from cloudd.tasks import Fields, Kind, Step, Task
+from cloudd.tasks import Fields, Kind, Task
 
 from ._build import SILENCE_S
 from ._means import Means
-from ._work import RETRY, Work, observed
+from ._work import Work, observed
 
 EVENT: Final = "compute_snapshot_instance"
 
@@ -82,11 +82,6 @@ class Snapshot(Work):
 def snapshot_kind(means: Means) -> Kind:
     """On that host."""
     work = Snapshot(means, EVENT)
-    return Kind(
-        form=SNAPSHOT,
-        steps=(Step("copy", work.step(work.copy)), Step("keep", work.step(work.keep))),
-        retry=RETRY,
-        silence_s=SILENCE_S,
-        share=0.5,
-        undo=work.undo,
+    return work.kind(
+        SNAPSHOT, work.step("copy", work.copy), work.step("keep", work.keep), silence_s=SILENCE_S, share=0.5
     )

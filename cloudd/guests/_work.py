@@ -10,6 +10,8 @@ gone (``Going``).  It then removes all that may be there, so nothing is left who
 looks for that in its own transaction, so nothing overwrites the state; the undo mends the guest and the history alone.
 Work that is ordered after it is tried again until that undo has ended.
 
+**The last write** decides: what is called off after it, by whoever or by its deadline, is done and not undone.
+
 **What fails** is told as a ``Trouble``: saved with the task, which then fails, so that its undo knows what to write.
 A host that is away for a moment (``HostAway``) is waited for instead, by trying again.
 """
@@ -42,7 +44,7 @@ from cloudd.compute import (
 from cloudd.image import Image, ImageError, NoSuchImage
 from cloudd.interfaces.servers import DriverError, Guest, HostAway, Power, Seen
 from cloudd.network import NetworkError
-from cloudd.tasks import Fields, Retry, Task, TaskFailed, called_off_before
+from cloudd.tasks import Fields, Form, Kind, Retry, Step, Task, TaskFailed, called_off_before
 
 from ._desired import Desired, Files, desired, guest_of
 from ._means import CachedImage, Means, as_operator, as_owner
@@ -154,6 +156,9 @@ def staying(connection: Connection, task: Task) -> Server:
     return server
 
 
+StepFunction = Callable[[Task], Awaitable[Fields | None]]
+
+
 @define(eq=False)
 class Work:
     """
@@ -166,7 +171,11 @@ class Work:
 
     # ---- steps
 
-    def step(self, function: Callable[[Task], Awaitable[Fields | None]]) -> Callable[[Task], Awaitable[Fields | None]]:
+    def kind(self, form: Form, *steps: Step, **facts: Any) -> Kind:
+        """How work of that form is done: tried as often as all of it, and undone unless it was done."""
+        return Kind(form=form, steps=steps, retry=RETRY, undo=self.undo_unless_done, **facts)
+
+    def step(self, name: str, function: StepFunction) -> Step:
         """``function``, ended for a server that is going, and failed for what will not get better."""
 
         failing = self.failing(function)
@@ -182,11 +191,9 @@ class Work:
                     raise
                 return await self._ended(task)
 
-        return run
+        return Step(name, run)
 
-    def failing(
-        self, function: Callable[[Task], Awaitable[Fields | None]]
-    ) -> Callable[[Task], Awaitable[Fields | None]]:
+    def failing(self, function: StepFunction) -> StepFunction:
         """``function``, failed for what will not get better."""
 
         async def run(task: Task) -> Fields | None:
@@ -362,12 +369,16 @@ class Work:
 
     # ---- undoing
 
+    async def undo_unless_done(self, task: Task) -> Fields | None:
+        """A task that is called off between its last write and its end is done."""
+        if not task.state.get("settled"):
+            return await self.undo(task)
+        await self.tidy(task)
+        return None
+
     async def undo(self, task: Task) -> Fields | None:
         """It could not be done: tell what the server is now, and why; once."""
         if task.state.get("undone"):
-            return None
-        if task.state.get("settled") and await self.is_reset(task):
-            await self.tidy(task)  # all of it was done before the state was reset
             return None
         server = await self.means.database.read(read_server, self.server_id(task))
         if is_going(server):

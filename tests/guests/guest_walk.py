@@ -49,6 +49,7 @@ from .host import (
     administrator,
     claim,
     furnish,
+    grown,
     member,
     one_interface,
     order,
@@ -203,8 +204,7 @@ def _reset(state: State) -> Change:
 
 
 def _resized(connection: Connection) -> None:
-    change_server(connection, SERVER, flavor=BIG.id, flavor_before="small")
-    claim(connection, SERVER, "resize", BIG)
+    grown(connection, SERVER)
 
 
 def _shrunk(connection: Connection) -> None:

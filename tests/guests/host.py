@@ -102,6 +102,12 @@ def claim(connection: Connection, server_id: str, purpose: str, flavor: Flavor) 
     connection.execute(insert(tables.server_claim).values(**row))
 
 
+def grown(connection: Connection, server_id: str) -> None:
+    """A resize from small to big was ordered."""
+    change_server(connection, server_id, flavor="big", flavor_before="small")
+    claim(connection, server_id, "resize", BIG)
+
+
 def act(connection: Connection, server_id: str, action: str, request_id: str = REQUEST) -> None:
     """Somebody has asked for it."""
     who = {"project_id": PROJECT, "user_id": USER, "started_us": now_us(), "updated_us": now_us()}

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import define, field, frozen
-from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 
 from cloudd.compute import (
@@ -27,7 +26,7 @@ from cloudd.compute import (
 )
 from cloudd.interfaces.servers import Power
 
-from .host import BIG, administrator, claim, one_interface, order, place
+from .host import administrator, grown, one_interface, order, place
 from .test_steps import SERVER, StepsCase
 
 
@@ -204,7 +203,7 @@ class ActionTests(ResetCase):
 
     async def test_resize(self) -> None:
         """Half of it: the size that it had, on the host too, and one claim."""
-        await self.write(_resized)
+        await self.write(grown, SERVER)
         half = await self.half(RESIZE, Doing.RESIZE_PREP, "power_on", state="active")
         self.assertEqual(self.record()["memory_mib"], 128)
         found = await self.called_off(half, State.ACTIVE)
@@ -245,12 +244,7 @@ class ActionTests(ResetCase):
         self.assertEqual((await self.server()).state, State.DELETED)
 
     async def _resize(self) -> None:
-        await self.write(_resized)
+        await self.write(grown, SERVER)
         self.work()
         self.assertEqual((await self.order(RESIZE, Doing.RESIZE_PREP, state="active"))["state"], "done")
         await self.runner.rest()
-
-
-def _resized(connection: Connection) -> None:
-    change_server(connection, SERVER, flavor="big", flavor_before="small")
-    claim(connection, SERVER, "resize", BIG)

@@ -50,7 +50,7 @@ from cloudd.tasks import submit
 from tests.tasks.house import House
 from tests.tasks.world import Threads
 
-from .host import BIG, NODE, PROJECT, TestHost, claim, furnish, member, one_interface, order, place, told
+from .host import NODE, PROJECT, TestHost, furnish, grown, member, one_interface, order, place, told
 
 SERVER = "0a9b7d0e-6a3f-4d21-9a7c-000000000001"
 
@@ -337,12 +337,7 @@ class BuildTests(StepsCase):
         self.work(means)
         await self.built(image_id="plain")
         booting.gone.add("plain")
-
-        def resized(connection: Connection) -> None:
-            change_server(connection, SERVER, flavor="big", flavor_before="small")
-            claim(connection, SERVER, "resize", BIG)
-
-        await self.write(resized)
+        await self.write(grown, SERVER)
         self.assertEqual((await self.order(RESIZE, Doing.RESIZE_PREP, state="active"))["state"], "done")
         self.assertEqual((await self.order(CONFIRM_RESIZE, Doing.RESIZE_CONFIRMING))["state"], "done")
         record = self.record()
@@ -448,12 +443,7 @@ class ActionTests(StepsCase):
 
     async def test_cannot_go_back(self) -> None:
         """A resize that fails, and whose undoing does: the records are of the old size, and the server is in error."""
-
-        def resized(connection: Connection) -> None:
-            change_server(connection, SERVER, flavor="big", flavor_before="small")
-            claim(connection, SERVER, "resize", BIG)
-
-        await self.write(resized)
+        await self.write(grown, SERVER)
         self.fails("define")
         self.assertEqual((await self.order(RESIZE, Doing.RESIZE_PREP, state="active"))["state"], "failed")
         found = await self.told()
