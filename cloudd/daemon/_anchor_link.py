@@ -150,9 +150,23 @@ class LinkedOrders:
         """What became of it."""
         return self._ask("order_status", ORDER_TIMEOUT_S, order_id=order_id)
 
+    def withdraw(self, order_id: str) -> Deferred[dict[str, Any]]:
+        """The same, of one that is not to be begun."""
+        return Deferred.fromCoroutine(self._withdraw(order_id))
+
+    async def _withdraw(self, order_id: str) -> dict[str, Any]:
+        try:
+            return await self._ask("order_withdraw", ORDER_TIMEOUT_S, order_id=order_id)
+        except NoSuchCall:
+            return await self.status(order_id)
+
     def _ask(self, name: str, timeout_s: float, **body: Any) -> Deferred[dict[str, Any]]:
         asked = Deferred.fromCoroutine(self._anchor.call(name, timeout_s=timeout_s, **body))
         return asked.addErrback(_as_refusal)
+
+
+class NoSuchCall(OrderRefused):
+    """The anchor is of code that does not know what is asked."""
 
 
 def _as_refusal(failure: Failure) -> Failure:
@@ -161,5 +175,5 @@ def _as_refusal(failure: Failure) -> Failure:
     if isinstance(error, RemoteError) and error.kind in _REFUSALS:
         return Failure(_REFUSALS[error.kind](error.cause))
     if isinstance(error, RemoteError) and error.kind == LookupError.__name__:
-        return Failure(OrderRefused("the code of this host's anchor takes no orders"))
+        return Failure(NoSuchCall("the code of this host's anchor takes no such orders"))
     return failure

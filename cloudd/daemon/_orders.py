@@ -31,6 +31,8 @@ FILE_NAME = "orders.json"
 KEPT = 100
 MAX_FILE_BYTES = 4_194_304
 MAX_WARNINGS = 20
+WITHDRAWN = "it was withdrawn before it came here"
+NOT_WRITTEN = "the order cannot be written down: see the daemon's log"
 
 Words = Annotated[str, msgspec.Meta(max_length=255)]
 
@@ -56,6 +58,7 @@ class Kept(msgspec.Struct, kw_only=True):
     One order, as it is written down: what was asked, and the fields of ``cloudd.interfaces.orders.OrderStatus``.
 
     :ivar sender: name of the node that has given it
+    :ivar withdrawn: before it came here, if it ever does: of ``asked`` the id alone is known
     """
 
     action: OrderAction
@@ -71,11 +74,12 @@ class Kept(msgspec.Struct, kw_only=True):
     generation: int = 0
     how: str = ""
     warnings: list[str] = []
+    withdrawn: bool = False
 
     def told(self, progress: Progress | None) -> dict[str, Any]:
         """As plain data, with the step that it is at."""
         found: dict[str, Any] = msgspec.to_builtins(self)
-        found.pop("sender")
+        del found["sender"], found["withdrawn"]
         found["id"] = found.pop("asked")["id"]
         if progress is not None and self.state == "running":
             found.update(step=progress.step, text=progress.text, done=progress.done, total=progress.total)
@@ -108,7 +112,12 @@ class Orders:
 
     def callees(self) -> dict[str, Callable[..., Any]]:
         """What a worker may call."""
-        return {"order_plan": self._plan, "order_begin": self._begin, "order_status": self._status}
+        return {
+            "order_plan": self._plan,
+            "order_begin": self._begin,
+            "order_status": self._status,
+            "order_withdraw": self._withdraw,
+        }
 
     async def settle(self) -> None:
         """At the anchor's start, when it is known which code serves: read what there is, end what was cut off."""
@@ -165,7 +174,7 @@ class Orders:
         if known is None:
             self.log.info("node {sender}: {action} by order {id}", sender=sender[:255], action=action, id=asked.id)
         else:
-            if (known.action, known.asked) != (action, asked):
+            if not known.withdrawn and (known.action, known.asked) != (action, asked):
                 raise OrderRefused(f"{asked.id} is the id of another order")
             return self._told(known)
         self._check(action, asked)
@@ -176,7 +185,7 @@ class Orders:
         self._forget()
         if not await self._write():
             del self._kept[asked.id]
-            raise OrderRefused("the order cannot be written down: see the daemon's log")
+            raise OrderRefused(NOT_WRITTEN)
         Deferred.fromCoroutine(self._carry_out(kept)).addErrback(
             lambda failure: self.log.failure("order {order_id}", failure, order_id=asked.id)
         )
@@ -202,6 +211,24 @@ class Orders:
         if known is None:
             raise NoSuchOrder(f"no order {order_id[:64]} is known here")
         return self._told(known)
+
+    async def _withdraw(self, order_id: str) -> dict[str, Any]:
+        """
+        :raises OrderRefused: it is no id, or cannot be written down
+        """
+        asked = _understood({"id": order_id}, Asked)
+        await self._be_settled()
+        if asked.id not in self._kept:
+            now = self._now()
+            self._kept[asked.id] = Kept(
+                action="upgrade", asked=asked, sender="", state="ended", result="refused", cause=WITHDRAWN,
+                began=now, ended=now, withdrawn=True,
+            )  # fmt: skip
+            self._forget()
+            if not await self._write():
+                del self._kept[asked.id]
+                raise OrderRefused(NOT_WRITTEN)
+        return self._told(self._kept[asked.id])
 
     def _told(self, order: Kept) -> dict[str, Any]:
         return order.told(self._progress.get(order.asked.id))

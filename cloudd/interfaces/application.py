@@ -144,6 +144,13 @@ class OrderTaker(Protocol):
         :raises NoSuchOrder: see there
         """
 
+    def withdraw(self, order_id: str) -> Deferred[dict[str, Any]]:
+        """
+        The same; one that is not known will never be begun.
+
+        :raises NoSuchOrder: this host's anchor is of older code
+        """
+
 
 @frozen
 class PartHealth:

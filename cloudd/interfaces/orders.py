@@ -144,3 +144,12 @@ class NodeOrders(Protocol):
 
         :raises NoSuchOrder: see there
         """
+
+    def withdraw(self, node_id: str, order_id: str) -> Deferred[OrderStatus]:
+        """
+        The same; one that the node does not know will never be begun there: it has ended as ``refused``.
+
+        So an order that comes late, from who was stopped for a while and is no longer to order anything, does nothing.
+
+        :raises NoSuchOrder: the node's code is older than this, and may begin it yet
+        """

@@ -36,7 +36,7 @@ ROLLBACK = Form(name="node.rollback", faults=(Refused, Unknown))
 """Likewise."""
 
 UPGRADE_STATUS = Form(name="node.upgrade_status", faults=(Refused, Unknown))
-"""``order_id`` -> an ``OrderStatus``."""
+"""``order_id``, and ``withdraw`` of one that is not to be begun -> an ``OrderStatus``."""
 
 FORMS = (STATUS, PLAN, UPGRADE, ROLLBACK, UPGRADE_STATUS)
 

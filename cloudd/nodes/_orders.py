@@ -46,6 +46,11 @@ class Orders:
         """See ``NodeOrders``."""
         return self._asked(node_id, UPGRADE_STATUS, {"order_id": order_id}, ASK_S).addCallback(status_in)
 
+    def withdraw(self, node_id: str, order_id: str) -> Deferred[OrderStatus]:
+        """See ``NodeOrders``."""
+        asked = {"order_id": order_id, "withdraw": True}
+        return self._asked(node_id, UPGRADE_STATUS, asked, ASK_S).addCallback(status_in)
+
     def _asked(self, node_id: str, form: Form, asked: dict[str, Any], deadline_s: float) -> Deferred[dict[str, Any]]:
         return Deferred.fromCoroutine(self._ask(node_id, form, asked, deadline_s))
 

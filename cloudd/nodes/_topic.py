@@ -59,7 +59,8 @@ class NodeTopic:
             return await _refusing(taker.plan(fields["tree"], fields["how"], fields["canary"]))
 
         async def status(call: Call) -> Fields:
-            return await _refusing(taker.status(call.fields["order_id"]))
+            ask = taker.withdraw if call.fields.get("withdraw") else taker.status
+            return await _refusing(ask(call.fields["order_id"]))
 
         def change(action: OrderAction) -> Callable[[Call], Awaitable[Fields]]:
             async def begin(call: Call) -> Fields:

@@ -128,9 +128,9 @@ class Drive:
 
     async def _await_order(self, node: NodeProgress, row: Node) -> None:
         try:
-            # Not `upgrade`, which would begin one that never came there.
-            status = await self._cloud.orders.status(node.id, self._order(node).id)
-        except NoSuchOrder:
+            # One that never came there is not to come later: who gave it may have been stopped for a while.
+            status = await self._cloud.orders.withdraw(node.id, self._order(node).id)
+        except NoSuchOrder:  # a node of older code
             node.enter(BACK)
             return
         except (OrderRefused, NodeSilent) as error:

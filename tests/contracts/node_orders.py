@@ -62,6 +62,16 @@ class NodeOrdersContract:
     async def test_unknown(self: Any) -> None:
         await self.assertFailure(self.orders.status(self.node, "o-9"), NoSuchOrder)
 
+    async def test_withdrawn(self: Any) -> None:
+        """An order that comes after it was withdrawn is not done; one that was begun goes on."""
+        early = await self.orders.withdraw(self.node, "o-1")
+        late = await self.orders.upgrade(self.node, self.order())
+        self.assertEqual([(each.state, each.result) for each in (early, late)], [("ended", "refused")] * 2)
+        plan = await self.orders.plan(self.node, self.tree)
+        self.assertEqual(plan["running_hash"], self.old_hash)
+        await self.ended(await self.orders.upgrade(self.node, self.order("o-2")))
+        self.assertEqual((await self.orders.withdraw(self.node, "o-2")).result, "committed")
+
     async def test_what_runs_already(self: Any) -> None:
         await self.ended(await self.orders.upgrade(self.node, self.order()))
         again = await self.ended(await self.orders.upgrade(self.node, self.order("o-2")))

@@ -124,6 +124,21 @@ class OrderTests(AnchorLinkTests):
         self.assertEqual(self.answer(self.wire, {"kind": "swap"}), "order_plan")
         self.assertEqual(self.successResultOf(planned), {"kind": "swap"})
 
+    def test_withdraw(self) -> None:
+        """An anchor of before that could be asked says how far the order is."""
+        asked = self.orders.withdraw("o")
+        self.assertEqual(self.answer(self.wire, {"result": "refused"}), "order_withdraw")
+        self.assertEqual(self.successResultOf(asked), {"result": "refused"})
+        self.wire.clear()
+        asked = self.orders.withdraw("o")
+        self.refuse("LookupError", "order_withdraw: this process knows no such call")
+        self.assertEqual(self.answer(self.wire, {"result": "committed"}), "order_status")
+        self.assertEqual(self.successResultOf(asked), {"result": "committed"})
+        self.wire.clear()
+        asked = self.orders.withdraw("O")
+        self.refuse("OrderRefused", "this is no order")
+        self.failureResultOf(asked, OrderRefused)
+
     def test_other_code(self) -> None:
         """An anchor of before there were orders refuses them in words; what else it raises is not hidden."""
         asked = self.orders.status("o")

@@ -156,6 +156,32 @@ class OrderTests(OrderCase):
         with self.assertRaises(NoSuchOrder):
             self.status("o-2")
 
+    def test_withdrawn(self) -> None:
+        """What comes after it was withdrawn is not begun, also at another anchor."""
+        new = self.version(2)
+        told = self.read(self.ask("order_withdraw", order_id="o-1"))
+        self.assertEqual((told.state, told.result, told.began, told.ended), ("ended", "refused", 200.0, 200.0))
+        for _ in range(2):
+            self.assertEqual(self.begin(expected_hash=new.hash), told)
+            self.orders = self.anchor()
+            self.settle()
+        self.assertIn("withdrawn", told.cause)
+        self.assertEqual(self.workers.calls, [])
+        with self.assertRaises(OrderRefused):
+            self.ask("order_withdraw", order_id="O")
+        self.begin(id="o-2", expected_hash=new.hash)
+        self.assertEqual(self.read(self.ask("order_withdraw", order_id="o-2")).result, "committed")
+
+    def test_withdrawn_on_a_full_disk(self) -> None:
+        """What cannot be written down is not withdrawn."""
+        (self.state / FILE_NAME).mkdir()
+        with self.assertRaises(OrderRefused):
+            self.ask("order_withdraw", order_id="o-1")
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        (self.state / FILE_NAME).rmdir()
+        with self.assertRaises(NoSuchOrder):
+            self.status()
+
     def test_plan(self) -> None:
         """What an upgrade would do, as the control socket says it."""
         new = self.version(2)

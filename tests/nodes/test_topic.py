@@ -41,6 +41,10 @@ class FakeTaker:
         ended = {"id": order_id, "action": "upgrade", "state": "ended", "result": "committed", "generation": 4}
         return self._answer(ended, "status", order_id)
 
+    def withdraw(self, order_id: str) -> Deferred[dict[str, Any]]:
+        refused = {"id": order_id, "action": "upgrade", "state": "ended", "result": "refused"}
+        return self._answer(refused, "withdraw", order_id)
+
     def _answer(self, answer: dict[str, Any], *asked: Any) -> Deferred[dict[str, Any]]:
         self.asked.append(asked)
         return fail(self.error) if self.error is not None else succeed(answer)
@@ -216,6 +220,8 @@ class OrderTests(TopicCase):
         plain = {"id": "r-1.two", "tree": "/t", "expected_hash": "e" * 64, "how": "swap", "canary": 5.0, "who": "ann"}
         self.assertEqual(self.two.taker.asked[0], ("upgrade", plain, "one"))
         self.assertEqual(self.two.taker.asked[3], ("plan", "/t", "swap", 1.0))
+        self.assertEqual((await orders.withdraw(self.two.id, "r-3")).result, "refused")
+        self.assertEqual(self.two.taker.asked[4], ("withdraw", "r-3"))
         self.assertEqual(self.one.taker.asked, [])
         await orders.status(self.one.id, "own")
         self.assertEqual(self.one.taker.asked, [("status", "own")])

@@ -105,6 +105,15 @@ class SmallCloud:
             return fail(NoSuchOrder("it never came here"))
         return succeed(self._told(facts, order_id))
 
+    def withdraw(self, node_id: str, order_id: str) -> Deferred[OrderStatus]:
+        facts = self.facts[node_id]
+        if self._is_silent(facts):
+            return fail(NodeSilent("nobody is there"))
+        if order_id not in facts["orders"]:
+            facts["orders"][order_id] = {"action": "upgrade", "asked": None, "left": 0, "result": "refused"}
+            self.keep()
+        return succeed(self._told(facts, order_id))
+
     def _is_silent(self, facts: dict[str, Any]) -> bool:
         """Always, or for so many questions."""
         left = facts.get("silent", 0)
@@ -124,7 +133,7 @@ class SmallCloud:
             facts["orders"][order.id] = {"action": action, "asked": asdict(order), "left": facts.get("polls", 1)}
             self.log.append(f"{node_id} {action}")
             self.keep()
-        elif (known["action"], known["asked"]) != (action, asdict(order)):
+        elif known["asked"] is not None and (known["action"], known["asked"]) != (action, asdict(order)):
             return fail(OrderRefused(f"{order.id} is the id of another order"))
         return succeed(self._told(facts, order.id))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import TestCase
 
 from cloudd.rolling._drive import BUSY_S, SILENT_S, Drive, Wanted
@@ -210,6 +211,14 @@ class BackTests(DriveCase):
         await self.go("back")
         self.assertNode(BACK, changed=False)
         self.assertEqual(self.cloud.log, [])
+
+    async def test_sent_too_late(self) -> None:
+        """Nor afterwards, by who was stopped in between and does not know of the way back."""
+        await self.go(until=(ORDERED,))
+        stopped, node = self.new_drive(), evolve(self.node)
+        await self.go("back")
+        await stopped.forward(node, {"a": self.cloud.row("a")})
+        self.assertEqual((node.state, self.cloud.log, self.facts["hash"]), (FAILED, [], OLD))
 
     async def test_is_there_already(self) -> None:
         """It may have gone back by itself; then a rollback would lead elsewhere, and is refused."""

@@ -41,6 +41,9 @@ class Direct:
     def status(self, _node: str, order_id: str) -> Deferred[OrderStatus]:
         return Deferred.fromCoroutine(self._calls["order_status"](order_id)).addCallback(status_in)
 
+    def withdraw(self, _node: str, order_id: str) -> Deferred[OrderStatus]:
+        return Deferred.fromCoroutine(self._calls["order_withdraw"](order_id)).addCallback(status_in)
+
     def _begin(self, action: str, order: Order) -> Deferred[OrderStatus]:
         begun: Deferred[dict[str, Any]] = Deferred.fromCoroutine(
             self._calls["order_begin"](action, asdict(order), "node-1")
