@@ -40,10 +40,12 @@ class KeyTests(TestCase):
         """The highest number seals, all open; other files in the folder are no keys."""
         create_keys(self.folder)
         old = load_keys(self.folder)
-        for name in ("2", "10", "README", ".new-1"):
+        for name in ("0", "2", "10", "README", ".new-1"):
             self.add(name)
         new = load_keys(self.folder)
-        self.assertEqual([number for number, _ in new.marks], [10, 2, 1])
+        self.assertEqual([number for number, _ in new.marks], [10, 2, 1, 0])
+        staged = Fernet((self.folder / "0").read_bytes())
+        self.assertEqual(new.fernet.decrypt(staged.encrypt(b"x")), b"x")
         self.assertEqual(new.fernet.decrypt(old.fernet.encrypt(b"x")), b"x")
         with self.assertRaises(InvalidToken):
             old.fernet.decrypt(new.fernet.encrypt(b"x"))
