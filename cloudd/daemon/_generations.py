@@ -383,18 +383,23 @@ class Generations:
 
     def rest(self) -> Deferred[None]:
         """
-        Let the current generation begin no work of its own any more: the process ends soon.
+        Let no generation begin work of its own any more: the process ends soon.
 
-        :return: fires when what runs of it has ended, or can go on in another process
+        :return: fires when what runs of the current one has ended, or can go on in another process; what an earlier one
+            or a canary has not given back yet counts as ``in_flight``
         """
+        self._drop_prepared()
         return succeed(None) if self.current is None else _resting(self.current.application)
 
     def stop(self) -> None:
         """The process ends: stop the timers of the current generation."""
-        if self.prepared is not None:
-            self.abort(self.prepared.number)
+        self._drop_prepared()
         if self.current is not None and self.current.application is not None:
             self.current.application.retire()
+
+    def _drop_prepared(self) -> None:
+        if self.prepared is not None:
+            self.abort(self.prepared.number)
 
     def _all(self) -> list[tuple[str, Running]]:
         rows = [("ending", old) for _number, old in sorted(self.retired.items())]

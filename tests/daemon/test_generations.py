@@ -430,6 +430,18 @@ class CanaryTests(GenerationsCase):
         self.assertEqual((old[2:], new[1:]), ([], [(None, False)]))
         self.assertIsNone(self.generations.work_trial)
 
+    def test_the_process_ends(self) -> None:
+        """In a canary its work is given back first, and is waited for."""
+        number, old, _new = self.begin_with_work()
+        self.generations.move_work(number, "purge")
+        giving: Deferred[None] = Deferred()
+        cast(Any, self.generations.trial).running.application.rest = lambda: giving
+        self.successResultOf(self.generations.rest())
+        self.assertEqual((self.states(), old[2:]), (["ending", "serving"], [(None, False)]))
+        self.assertEqual(self.generations.in_flight(), 1)
+        giving.callback(None)
+        self.assertEqual(self.generations.in_flight(), 0)
+
     def test_work_comes_back(self) -> None:
         """When the canary is dropped, though the new code cannot even stop."""
         number, old, _new = self.begin_with_work()
