@@ -1,145 +1,282 @@
 """
-How fast a host with simulated servers builds them: servers as rows, each with its task, until all are ``ACTIVE``.
+How fast a cloud builds servers, from the request to ``ACTIVE``: ``python -m bench.builds``.
 
-    python -m bench.builds [--servers 1000] [--parallel 16] [--ports 1] [--database postgresql]
+    python -m bench.builds [--servers 1000] [--clients 16] [--every 0.25] [--lists 40]
 
-In one process, as the agent's worker does it: the real tasks, ports of a real network, the simulated driver.  Requests
-and the scheduler are not in it.  Prints one JSON object: ``seconds`` from the order until the last server is active,
-``cpu_s_per_server``, ``delete_seconds`` and ``delete_cpu_s_per_server`` for their deletion, ``left``: rows and guests
-that are there afterwards (0, or the exit status is 1).
+Starts its own cloudd with simulated servers, and asks it over HTTP.  First for all servers in one request, while
+somebody else asks for one each ``--every`` seconds; lists them with details; deletes them; then asks for as many in
+requests of their own, on ``--clients`` connections that wait for nothing but their answers; and deletes those.
+
+Prints one JSON object, for both: ``post_ms``, the latencies of the requests; ``seconds`` from the first of them until
+all servers are active; ``cpu_s_per_server`` of all of cloudd's processes, listing and deleting not counted; the same of
+the deletions.  ``list_ms``: latencies of the list with all details.  ``decision``: what ``bench.scheduling`` finds for
+10,000 hosts.  Exits with 1 where a request failed, a server is not active, or something is left.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
-import os
 import sys
-import tempfile
 import time
-import traceback
-import uuid
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select
-from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from attrs import define, field
 
-from cloudd.compute import BUILD, DELETE, Doing, State
-from cloudd.database import tables
-from cloudd.guests import guest_kinds
-from cloudd.tasks import Runner, by_name
-from tests.guests.host import PROJECT, TestHost, furnish, one_interface, order, place
-from tests.tasks.world import World, make_folder
+from bench import scheduling
+from bench.clients import quantile
+from bench.http import cpu_seconds
+from bench.swap import read_answer
+from bench.upgrading import log
+from tests.administrator import Administrator
+from tests.running_cloud import RunningCloud
 
-LEASE_S = 15.0
-BATCH = 100
-
-
-def unlimited(connection: Connection) -> None:
-    """Quotas of the project are no matter here."""
-    for resource in ("instances", "cores", "ram"):
-        row = {"project_id": PROJECT, "user_id": "", "resource": resource, "value": -1}
-        connection.execute(insert(tables.compute_limit).values(**row))
+SETTINGS: Final = '[compute]\ndriver = "simulated"\n'
+SERVERS: Final = "/compute/v2.1/servers"
+LOOK_S: Final = 0.25
+PATIENCE_S: Final = 600.0
 
 
-async def orders(world: World, ids: list[str], network_id: str, ports: int) -> None:
-    """As one request of the API does it, in batches."""
-    networks = one_interface(network_id) * ports
-
-    def some(connection: Connection, batch: list[str]) -> None:
-        for server_id in batch:
-            place(connection, server_id, networks=networks)
-            order(connection, BUILD, server_id)
-
-    for start in range(0, len(ids), BATCH):
-        await world.database.write(some, ids[start : start + BATCH])
+class NotAnswered(Exception):
+    """A request has failed."""
 
 
-async def deletions(world: World, ids: list[str]) -> None:
-    def some(connection: Connection, batch: list[str]) -> None:
-        for server_id in batch:
-            order(connection, DELETE, server_id, Doing.DELETING)
+@define
+class Connection:
+    """One that is kept open, with one request at a time."""
 
-    for start in range(0, len(ids), BATCH):
-        await world.database.write(some, ids[start : start + BATCH])
+    port: int
+    token: str
+    _reader: asyncio.StreamReader = field(init=False)
+    _writer: asyncio.StreamWriter = field(init=False)
+
+    async def open(self) -> Connection:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 24)
+        return self
+
+    async def ask(self, method: str, path: str, body: Any = None) -> tuple[float, Any]:
+        """
+        :return: seconds until the answer was there, and its JSON
+        :raises NotAnswered: its status is no success
+        """
+        data = b"" if body is None else json.dumps(body).encode()
+        head = [
+            f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"X-Auth-Token: {self.token}",
+            "Content-Type: application/json", f"Content-Length: {len(data)}", "", "",
+        ]  # fmt: skip
+        began = time.perf_counter()
+        self._writer.write("\r\n".join(head).encode() + data)
+        status, answer = await read_answer(self._reader)
+        seconds = time.perf_counter() - began
+        if status >= 300:
+            raise NotAnswered(f"{method} {path}: {status} {answer[:300]!r}")
+        return seconds, json.loads(answer) if answer else None
+
+    def close(self) -> None:
+        self._writer.close()
 
 
-def number_in(connection: Connection, state: State) -> int:
-    query = select(func.count()).select_from(tables.server).where(tables.server.c.state == state.value)
-    return connection.execute(query).scalar_one()
+@define
+class Bench:
+    """
+    One cloud, and what is asked of it.
+
+    :ivar wanted: members of each request for servers
+    """
+
+    cloud: RunningCloud
+    token: str
+    wanted: dict[str, Any]
+    options: argparse.Namespace
+
+    def connect(self) -> Connection:
+        return Connection(self.cloud.ports["api"], self.token)
+
+    def cpu_s(self) -> float:
+        assert self.cloud.process is not None
+        return cpu_seconds(self.cloud.process.pid)
+
+    # ---- asking for servers
+
+    async def post(self, connection: Connection, name: str, **more: Any) -> float:
+        seconds, _ = await connection.ask("POST", SERVERS, {"server": {"name": name, **self.wanted, **more}})
+        return seconds
+
+    async def in_one_request(self) -> dict[str, Any]:
+        """All of them, and others by somebody else as long as not all are active."""
+        count = self.options.servers
+        connection = await self.connect().open()
+        began, cpu = time.monotonic(), self.cpu_s()
+        post_s = await self.post(connection, "many", min_count=count, max_count=count)
+        others = asyncio.ensure_future(self._others())
+        await self.until_none("BUILD")
+        seconds = time.monotonic() - began
+        others.cancel()
+        latencies = await others
+        await self.until_none("BUILD")
+        spent = self.cpu_s() - cpu
+        connection.close()
+        return {
+            "post_ms": round(post_s * 1e3, 1),
+            "seconds": round(seconds, 2),
+            "cpu_s_per_server": round(spent / (count + len(latencies)), 5),
+            "other_posts_ms": in_ms(latencies),
+        }
+
+    async def _others(self) -> list[float]:
+        latencies: list[float] = []
+        connection = await self.connect().open()
+        try:
+            while True:
+                latencies.append(await asyncio.shield(self.post(connection, f"other-{len(latencies)}")))
+                await asyncio.sleep(self.options.every)
+        except asyncio.CancelledError:
+            return latencies
+
+    async def in_requests_of_their_own(self) -> dict[str, Any]:
+        count = self.options.servers
+        latencies: list[float] = []
+        names = iter(range(count))
+
+        async def client() -> None:
+            connection = await self.connect().open()
+            for number in names:
+                latencies.append(await self.post(connection, f"one-{number}"))
+            connection.close()
+
+        began, cpu = time.monotonic(), self.cpu_s()
+        await asyncio.gather(*(client() for _ in range(self.options.clients)))
+        asked_s = time.monotonic() - began
+        await self.until_none("BUILD")
+        return {
+            "post_ms": in_ms(latencies),
+            "asked_seconds": round(asked_s, 2),
+            "seconds": round(time.monotonic() - began, 2),
+            "cpu_s_per_server": round((self.cpu_s() - cpu) / count, 5),
+        }
+
+    # ---- looking
+
+    async def until_none(self, status: str) -> None:
+        """
+        :raises NotAnswered: there are some for too long
+        """
+        connection = await self.connect().open()
+        until = time.monotonic() + PATIENCE_S
+        while (await connection.ask("GET", f"{SERVERS}?status={status}&limit=1"))[1]["servers"]:
+            if time.monotonic() > until:
+                raise NotAnswered(f"servers are in {status} after {PATIENCE_S:.0f} s")
+            await asyncio.sleep(LOOK_S)
+        connection.close()
+
+    async def all_ids(self) -> list[str]:
+        """
+        Of servers, which are all to be active.
+
+        :raises NotAnswered: one is not
+        """
+        connection = await self.connect().open()
+        found: list[dict[str, Any]] = []
+        while True:
+            marker = f"&marker={found[-1]['id']}" if found else ""
+            page = (await connection.ask("GET", f"{SERVERS}/detail?limit=1000{marker}"))[1]["servers"]
+            if not page:
+                connection.close()
+                return [server["id"] for server in found]
+            found += page
+            if wrong := [server for server in page if server["status"] != "ACTIVE" or not server["addresses"]]:
+                raise NotAnswered(f"{len(wrong)} servers are not active with an address: {wrong[0]}")
+
+    async def lists(self) -> dict[str, float]:
+        """Of as many servers as a page has, with details."""
+        connection = await self.connect().open()
+        latencies = [
+            (await connection.ask("GET", f"{SERVERS}/detail?limit=1000"))[0] for _ in range(self.options.lists)
+        ]
+        connection.close()
+        return in_ms(latencies)
+
+    # ---- deleting
+
+    async def delete_all(self) -> dict[str, Any]:
+        ids = await self.all_ids()
+        left = iter(ids)
+        latencies: list[float] = []
+
+        async def client() -> None:
+            connection = await self.connect().open()
+            for server_id in left:
+                latencies.append((await connection.ask("DELETE", f"{SERVERS}/{server_id}"))[0])
+            connection.close()
+
+        began, cpu = time.monotonic(), self.cpu_s()
+        await asyncio.gather(*(client() for _ in range(self.options.clients)))
+        connection = await self.connect().open()
+        until = time.monotonic() + PATIENCE_S
+        while (await connection.ask("GET", f"{SERVERS}?limit=1"))[1]["servers"]:
+            if time.monotonic() > until:
+                raise NotAnswered(f"servers are not deleted after {PATIENCE_S:.0f} s")
+            await asyncio.sleep(LOOK_S)
+        connection.close()
+        return {
+            "servers": len(ids),
+            "delete_ms": in_ms(latencies),
+            "seconds": round(time.monotonic() - began, 2),
+            "cpu_s_per_server": round((self.cpu_s() - cpu) / len(ids), 5),
+        }
+
+    async def run(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"servers": self.options.servers, "clients": self.options.clients}
+        for name, ask in (("one_request", self.in_one_request), ("own_requests", self.in_requests_of_their_own)):
+            found[name] = await ask()
+            log(f"{name}: {found[name]}")
+            ids = await self.all_ids()
+            found[name]["active"] = len(ids)
+            found[name]["list_ms"] = await self.lists()
+            found[name]["deletion"] = await self.delete_all()
+            log(f"deleted: {found[name]['deletion']}, lists {found[name]['list_ms']}")
+        return found
 
 
-async def until_all(world: World, state: State, count: int) -> None:
-    while await world.database.read(number_in, state) < count:
-        await deferLater(world.reactor, 0.2, lambda: None)
+def in_ms(latencies: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(latencies)
+    found = {"p50": quantile(ordered, 0.5), "p99": quantile(ordered, 0.99), "longest": ordered[-1]}
+    return {"count": len(ordered), **{name: round(value * 1e3, 1) for name, value in found.items()}}
 
 
-async def measured(world: World, options: argparse.Namespace) -> dict[str, Any]:
-    host = TestHost(world.reactor, world.folder, world.database, world.threads)
-    network_id = await world.database.write(furnish)
-    await world.database.write(unlimited)
-    kinds = by_name(guest_kinds(host.means()))
-    runner = Runner(world.reactor, world.database, kinds, "bench", options.parallel, LEASE_S)
-    ids = [str(uuid.uuid4()) for _ in range(options.servers)]
-    await orders(world, ids, network_id, options.ports)
-    runner.start()
-    found: dict[str, Any] = {"servers": options.servers, "parallel": options.parallel, "ports": options.ports}
-    began, cpu = time.monotonic(), time.process_time()
-    runner.poke()
-    await until_all(world, State.ACTIVE, len(ids))
-    found["seconds"] = round(time.monotonic() - began, 2)
-    found["cpu_s_per_server"] = round((time.process_time() - cpu) / len(ids), 5)
-    began, cpu = time.monotonic(), time.process_time()
-    await deletions(world, ids)
-    runner.poke()
-    await until_all(world, State.DELETED, len(ids))
-    found["delete_seconds"] = round(time.monotonic() - began, 2)
-    found["delete_cpu_s_per_server"] = round((time.process_time() - cpu) / len(ids), 5)
-    await runner.rest()
-    found["left"] = await world.database.read(left_over) + len(await host.driver.guests())
-    await host.driver.stop()
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    cloud = RunningCloud(SETTINGS)
+    try:
+        cloud.start()
+        api = Administrator(cloud)
+        unlimited = {"instances": -1, "cores": -1, "ram": -1}
+        api("PUT", f"/compute/v2.1/os-quota-sets/{api.project_id}", {"quota_set": unlimited})
+        wanted = {
+            "imageRef": api.image("bench", b"\0" * 65536),
+            "flavorRef": api.flavor("bench", 64),
+            "networks": [{"uuid": api.network("bench")}],
+        }
+        found = asyncio.run(Bench(cloud, api.token, wanted, options).run())
+        ports = api("GET", f"/network/v2.0/ports?device_owner=compute:nova&project_id={api.project_id}")["ports"]
+        found["left"] = len(ports)
+    finally:
+        cloud.remove()
+    found["decision"] = scheduling.run(scheduling.arguments([]))
     return found
 
 
-def left_over(connection: Connection) -> int:
-    kinds = (tables.port, tables.port_address, tables.server_interface, tables.server_claim)
-    return sum(connection.execute(select(func.count()).select_from(each)).scalar_one() for each in kinds)
-
-
 def main(arguments: list[str]) -> int:
-    """1: something is left."""
-    parser = argparse.ArgumentParser(prog="bench.builds")
+    """1: something went wrong or is left."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--servers", type=int, default=1000)
-    parser.add_argument("--parallel", type=int, default=16)
-    parser.add_argument("--ports", type=int, default=1)
-    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    options = parser.parse_args(arguments)
-    os.environ["CLOUDD_TEST_DATABASE"] = options.database
-    from twisted.internet import reactor as installed
-
-    reactor: Any = installed
-    found: dict[str, Any] = {}
-
-    async def run() -> None:
-        try:
-            with tempfile.TemporaryDirectory(prefix="cloudd-builds-") as folder:
-                make_folder(Path(folder) / "world")
-                world = World(Path(folder) / "world", reactor)
-                try:
-                    found.update(await measured(world, options))
-                finally:
-                    await world.close()
-        except Exception:
-            traceback.print_exc()
-        finally:
-            reactor.stop()
-
-    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(run()))
-    reactor.run()
-    print(json.dumps(found))
-    return 1 if found.get("left", 1) else 0
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--every", type=float, default=0.25)
+    parser.add_argument("--lists", type=int, default=40)
+    found = measured(parser.parse_args(arguments))
+    print(json.dumps(found, indent=2))
+    return 1 if found["left"] else 0
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from attrs import evolve
 
 from cloudd.interfaces.scheduling import HostPicture, Need, Placement
-from cloudd.scheduling import Decision, Rules, decide, find_plugins, refusal
+from cloudd.scheduling import Decision, decide, find_plugins, refusal
 
 ZONES = 4
 SEED = 1
@@ -61,8 +61,9 @@ def measured(call: Callable[[], object], rounds: int) -> tuple[list[float], list
     return sorted(walls), sorted(processors)
 
 
-def run(options: argparse.Namespace, rules: Rules) -> dict[str, float]:
+def run(options: argparse.Namespace) -> dict[str, float]:
     """All figures."""
+    rules = find_plugins().rules((), {})
     hosts = simulated(options.hosts)
     asked = Placement(need=Need(vcpus=4, memory_mib=8192, disk_gib=40), project_id="p", zone=options.zone)
     impossible = evolve(asked, need=evolve(asked.need, vcpus=100_000))
@@ -90,16 +91,20 @@ def _at(times: Sequence[float], share: float) -> float:
     return round(times[int((len(times) - 1) * share)], 3)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """1: a decision takes too long."""
+def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hosts", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--servers", type=int, default=1, help="of one request")
     parser.add_argument("--zone", default="", help="z0 to z3; empty: any")
     parser.add_argument("--most-ms", type=float, default=0.0)
-    options = parser.parse_args(arguments)
-    found = run(options, find_plugins().rules((), {}))
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str]) -> int:
+    """1: a decision takes too long."""
+    options = arguments(words)
+    found = run(options)
     print(json.dumps(found))
     return int(bool(options.most_ms) and found["cpu_p50_ms"] > options.most_ms)
 
