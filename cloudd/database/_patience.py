@@ -19,16 +19,17 @@ class Patience:
         self._deadline = time.monotonic() + self.limit_s
         self._wait_s = FIRST_WAIT_S
 
-    def wait(self, *, grows: bool = True, longest_s: float = LONGEST_WAIT_S) -> bool:
+    def wait(self, *, soon: bool = False, longest_s: float = LONGEST_WAIT_S) -> bool:
         """
         Sleep a little; false when the limit is reached.
 
-        :param grows: false: the next wait is no longer than this one; for what ends soon and is cheap to ask
+        :param soon: as short as the first time, however often that was; for what ends soon and is cheap to ask
         :param longest_s: what the waits grow to
         """
         if time.monotonic() >= self._deadline:
             return False
-        time.sleep(self._wait_s * (0.5 + random.random()))  # noqa: S311 - spreads retries, guards nothing
-        if grows:
+        wait_s = FIRST_WAIT_S if soon else self._wait_s
+        time.sleep(wait_s * (0.5 + random.random()))  # noqa: S311 - spreads retries, guards nothing
+        if not soon:
             self._wait_s = min(self._wait_s * 1.6, longest_s)
         return True

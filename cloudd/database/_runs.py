@@ -93,12 +93,19 @@ class _Connected(Generic[Connection]):
         return self._connection
 
     def _begin(self, *, writes: bool) -> Connection:
+        try:
+            return self._begun(writes=writes)
+        finally:
+            if self._turn is not None:
+                self._turn.line.leave()
+
+    def _begun(self, *, writes: bool) -> Connection:
         patience = Patience()
         while True:
             connection = self._connected(writes=writes)
             try:
                 if self._turn is not None:
-                    self._turn.share()
+                    self._turn.share_in_line()
                 self._driver.begin(connection, writes=writes)
                 self._let_others()
                 return connection
@@ -109,11 +116,15 @@ class _Connected(Generic[Connection]):
                     self._drop()
                     if not lost:
                         raise
-                if not patience.wait(grows=not taken):
+                if not patience.wait(soon=self._is_first):
                     if lost:
                         raise
                     cause = f"another process has kept the database locked for {patience.limit_s:.0f} s"
                     raise DatabaseBusy(cause) from error
+
+    @property
+    def _is_first(self) -> bool:
+        return self._turn is not None and self._turn.line.is_first
 
     def _may_pass(self, error: BaseException) -> bool:
         """Whether the same call may succeed next time; nothing of it was committed."""

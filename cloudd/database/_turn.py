@@ -40,29 +40,42 @@ With a fixed SQLite all this stays right, and costs some system calls for each c
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
 from pathlib import Path
+
+from ._line import Line
+from ._lock_file import ALONE, SHARED, LockFile
 
 _NAP_S = 0.0002
 
 
 class TurnTaken(Exception):
-    """Another process makes a checkpoint: try again."""
+    """Another process makes a checkpoint, or is to write before this one: try again."""
 
 
 class Turn:
     """
-    The turn for one database, as one thread takes it; nothing is opened before the first use.
+    The turn for one database, as one thread takes it.
 
-    :param database: the SQLite file; the lock's file lies beside it, with mode 0600
+    :param database: the SQLite file; the lock's file lies beside it
+    :ivar line: of those who want to begin
     """
 
     def __init__(self, database: Path) -> None:
-        self._path = f"{database}.turn"
-        self._descriptor: int | None = None
+        self._database = database
+        self._lock = LockFile(f"{database}.turn")
+        self.line = Line(database)
         self.is_ours = False  # held alone
+
+    def share_in_line(self) -> None:
+        """
+        ``share``, once it is this one's turn among those who want to; ``line.leave`` ends that.
+
+        :raises TurnTaken: others are to begin before; or see there
+        """
+        if not self.line.may_try():
+            raise TurnTaken(f"others are to write to {self._database} before")
+        self.share()
 
     def share(self) -> None:
         """
@@ -70,8 +83,9 @@ class Turn:
 
         :raises TurnTaken: somebody makes a checkpoint
         """
-        if not self._lock(fcntl.LOCK_SH):
-            raise TurnTaken(f"another process makes a checkpoint of {self._path.removesuffix('.turn')}")
+        self.is_ours = False
+        if not self._lock.lock(SHARED):
+            raise TurnTaken(f"another process makes a checkpoint of {self._database}")
 
     def take(self, patience_s: float) -> bool:
         """
@@ -79,34 +93,22 @@ class Turn:
 
         :return: false: others did not let go within ``patience_s``
         """
+        self.is_ours = False
         deadline = time.monotonic() + patience_s
-        while not self._lock(fcntl.LOCK_EX):
+        while not self._lock.lock(ALONE):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(_NAP_S)
         self.is_ours = True
         return True
 
-    def _lock(self, kind: int) -> bool:
-        self.is_ours = False
-        if self._descriptor is None:
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
     def release(self) -> None:
         """Let the others; no harm if it is not held."""
-        if self._descriptor is not None:
-            # Not by closing alone: a child that is about to execute another program shares the open file.
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self._lock.release()
         self.is_ours = False
 
     def close(self) -> None:
-        """Let go of the turn and its file, which is opened again when needed."""
+        """Let go of the turn, of one's place in the line, and of their files, which are opened again when needed."""
         self.release()
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        self._lock.close()
+        self.line.close()
