@@ -19,11 +19,18 @@ from ._database_place import Place, note_of
 PART = "database"
 
 
-def open_place(place: Place, reactor: Any, readers: int) -> ControlDatabase:
+def open_place(place: Place, reactor: Any, readers: int, *, in_background: bool = False) -> ControlDatabase:
     """
     :param readers: most reads at one time
+    :param in_background: no client waits for what this process writes
     """
-    return open_control_database(place.where, reactor=reactor, threads=readers, password_file=place.password_file)
+    return open_control_database(
+        place.where,
+        reactor=reactor,
+        threads=readers,
+        password_file=place.password_file,
+        in_background=in_background,
+    )
 
 
 @frozen

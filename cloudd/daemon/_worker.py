@@ -102,7 +102,9 @@ class Worker:
         self._source = CodeSource(self._state.code, preloaded)
         self._threads = WorkerThreads(reactor, self._settings.workers.threads)
         readers = spec.database_readers
-        self._database = open_place(control_place(self._settings, self._state), reactor, readers)
+        self._database = open_place(
+            control_place(self._settings, self._state), reactor, readers, in_background=spec.role == "agent"
+        )
         self._object_index = open_object_index(self._state.object_index, reactor=reactor, threads=readers)
         self._metrics = WorkerMetrics()
         self._switches = self._metrics.histogram(

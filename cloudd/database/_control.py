@@ -172,7 +172,12 @@ class ControlDatabase(GroupCommit[Connection]):
 
 
 def open_control_database(
-    database: Path | str, *, reactor: Any, threads: int = 4, password_file: str = ""
+    database: Path | str,
+    *,
+    reactor: Any,
+    threads: int = 4,
+    password_file: str = "",
+    in_background: bool = False,
 ) -> ControlDatabase:
     """
     The control database, already migrated (``migrate``); nothing is opened before the first call.
@@ -182,6 +187,7 @@ def open_control_database(
     :param database: path of a SQLite file, or a database URL
     :param threads: most reads at one time, each on its own connection
     :param password_file: of the server; read at each connect
+    :param in_background: no client waits for what is written here: on a SQLite file other processes go before
     :raises BadDatabaseURL: such a database is not known
     """
     url = control_url(database)
@@ -191,7 +197,7 @@ def open_control_database(
         from ._movable import MovableDriver
 
         driver = MovableDriver(FileDriver(engine, file))
-        return ControlDatabase(driver, reactor, "control database", threads, str(file))
+        return ControlDatabase(driver, reactor, "control database", threads, str(file), in_background)
     from ._postgres import ServerDriver
 
     return ControlDatabase(ServerDriver(engine, Server(url, password_file)), reactor, "control database", threads)

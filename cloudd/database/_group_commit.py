@@ -7,7 +7,8 @@ then runs all of them in one transaction and pays for the disk once.  Each runs 
 function that raises undoes only itself, and no Deferred fires before the commit they share is on disk.
 
 **Busy.**  Three processes write to one SQLite file.  SQLite's own busy handler sleeps in fixed steps and lets one
-process starve; here the wait is short and random (``_patience``).  ``_turn`` tells why there is a lock of ours, too.
+process starve; here they stand in line (``_line``), and what is written in the background is committed early where
+another process stands there.  ``_turn`` tells why there is a second lock of ours.
 
 What the threads do is in ``_runs``, what differs between databases in ``_driver``.
 """
@@ -49,6 +50,7 @@ class GroupCommit(Generic[Connection]):
     _name: str
     _read_threads: int = 4
     _file: str = ""
+    _in_background: bool = False
     _damage: Damage = field(init=False)
     _away: Away = field(init=False, factory=Away)
     _reads: SimpleQueue[Job | None] = field(init=False, factory=SimpleQueue)
@@ -130,7 +132,8 @@ class GroupCommit(Generic[Connection]):
         """
         if not self._has_writer and self._closed is None:
             self._has_writer = True
-            self._start(Writer(self._driver, self._writes, self._deliver, self._damage, self._away).run, "writer")
+            writer = Writer(self._driver, self._writes, self._deliver, self._damage, self._away, self._in_background)
+            self._start(writer.run, "writer")
         return self._submit(self._writes, lambda connection: function(connection, *args, **kwargs))
 
     def close(self) -> Deferred[None]:

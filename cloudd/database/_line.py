@@ -5,7 +5,8 @@ Who is the next to write to a SQLite file, when several processes want to.
 SQLite keeps no line: who begins to write while another does is told so, and tries again.  A process that writes one
 transaction after the other lets go for a moment only, so others that try now and then would find it let go once in
 many seconds.  Here the next one stands in front, alone: it tries every half of a millisecond, and who has just written
-and wants to again finds that place taken, and comes behind.  The others try for the place.
+and wants to again finds that place taken, and comes behind.  The others try for the place, the more often the longer
+they have waited: so it is mostly the oldest of them who has it next.
 
 That is a courtesy and no right.  A process that stands in front and was stopped would keep all others from writing; so
 after ``COURTESY_S`` they try as if there were no line.
@@ -19,9 +20,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-from ._lock_file import ALONE, LockFile
+from ._lock_file import ALONE, SHARED, LockFile
 
 COURTESY_S: Final = 0.25
+SHORT_S: Final = 0.0005  # between two tries, of who is in front and of who has waited for long
+LONG_S: Final = 0.005  # of who has just come
+LONG_SINCE_S: Final = 0.05
 
 
 class Line:
@@ -38,12 +42,24 @@ class Line:
 
     def may_try(self) -> bool:
         """Whether to begin to write now; false: wait a little, and ask again.  Ends with ``leave``."""
-        self.is_first = self.is_first or self._lock.lock(ALONE)
-        if self.is_first:
-            return True
         now = time.monotonic()
         self._since = self._since or now
-        return now - self._since > COURTESY_S
+        self.is_first = self.is_first or self._lock.lock(ALONE)
+        return self.is_first or now - self._since > COURTESY_S
+
+    def pause_s(self) -> float:
+        """How long to wait until the next try."""
+        if self.is_first or self._since is None:
+            return SHORT_S
+        waited = min(1.0, (time.monotonic() - self._since) / LONG_SINCE_S)
+        return LONG_S + waited * (SHORT_S - LONG_S)
+
+    def is_wanted(self) -> bool:
+        """Whether another one stands in front; only to be asked by who does not stand in line."""
+        free = self._lock.lock(SHARED)
+        if free:
+            self._lock.release()
+        return not free
 
     def leave(self) -> None:
         """Let the next one stand in front; no harm where nobody stands."""

@@ -19,17 +19,17 @@ class Patience:
         self._deadline = time.monotonic() + self.limit_s
         self._wait_s = FIRST_WAIT_S
 
-    def wait(self, *, soon: bool = False, longest_s: float = LONGEST_WAIT_S) -> bool:
+    def wait(self, *, about_s: float | None = None, longest_s: float = LONGEST_WAIT_S) -> bool:
         """
         Sleep a little; false when the limit is reached.
 
-        :param soon: as short as the first time, however often that was; for what ends soon and is cheap to ask
+        :param about_s: so long, and not longer the next time; for what ends soon and is cheap to ask
         :param longest_s: what the waits grow to
         """
         if time.monotonic() >= self._deadline:
             return False
-        wait_s = FIRST_WAIT_S if soon else self._wait_s
+        wait_s = self._wait_s if about_s is None else about_s
         time.sleep(wait_s * (0.5 + random.random()))  # noqa: S311 - spreads retries, guards nothing
-        if not soon:
+        if about_s is None:
             self._wait_s = min(self._wait_s * 1.6, longest_s)
         return True

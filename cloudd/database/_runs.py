@@ -33,6 +33,7 @@ from ._turn import Turn, TurnTaken
 
 GROUP_LIMIT = 256
 GROUP_TIME_S = 0.02
+BACKGROUND_TIME_S = 0.005
 LONGEST_PAUSE_S = 0.5  # between two tries to reach a server
 
 log = Logger()
@@ -116,15 +117,11 @@ class _Connected(Generic[Connection]):
                     self._drop()
                     if not lost:
                         raise
-                if not patience.wait(soon=self._is_first):
+                if not patience.wait(about_s=None if lost or self._turn is None else self._turn.line.pause_s()):
                     if lost:
                         raise
                     cause = f"another process has kept the database locked for {patience.limit_s:.0f} s"
                     raise DatabaseBusy(cause) from error
-
-    @property
-    def _is_first(self) -> bool:
-        return self._turn is not None and self._turn.line.is_first
 
     def _may_pass(self, error: BaseException) -> bool:
         """Whether the same call may succeed next time; nothing of it was committed."""
@@ -185,10 +182,16 @@ class Reader(_Connected[Connection]):
             self._drop()
 
 
+@define(eq=False)
 class Writer(_Connected[Connection]):
-    """The writer thread."""
+    """
+    The writer thread.
 
-    _stopping = False
+    :param in_background: nobody waits for what is written: commit early where another process wants to write
+    """
+
+    _in_background: bool = False
+    _stopping: bool = field(init=False, default=False)
 
     def run(self) -> None:
         self._turn = self._driver.turn()
@@ -279,7 +282,7 @@ class Writer(_Connected[Connection]):
         :raises Exception: the transaction was lost; ``group`` is complete, its outcomes are void
         """
         connection = self._begin(writes=True)
-        deadline = time.monotonic() + GROUP_TIME_S
+        began = time.monotonic()
         # A call that is alone needs no savepoint: its failure rolls back a transaction that holds nothing else.
         if self._queue.empty():
             group[0].result = self._attempt(group[0].job, connection)
@@ -290,10 +293,17 @@ class Writer(_Connected[Connection]):
                 return
         else:
             group[0].result = self._attempt_in_savepoint(group[0].job, connection)
-        while len(group) < GROUP_LIMIT and time.monotonic() < deadline and (job := self._next()) is not None:
+        while len(group) < GROUP_LIMIT and not self._is_enough(began) and (job := self._next()) is not None:
             group.append(Outcome(job, None))
             group[-1].result = self._attempt_in_savepoint(job, connection)
         self._commit(connection)
+
+    def _is_enough(self, began: float) -> bool:
+        """Whether to commit what there is, since others wait for that."""
+        lasted_s = time.monotonic() - began
+        if lasted_s < BACKGROUND_TIME_S or not self._in_background or self._turn is None:
+            return lasted_s >= GROUP_TIME_S
+        return lasted_s >= GROUP_TIME_S or self._turn.line.is_wanted()
 
     def _refuse_all(self, group: list[Outcome], error: DatabaseBusy | DatabaseAway) -> None:
         """No lock, or no server: those that wait as well need not wait as long again, one after the other."""

@@ -43,6 +43,17 @@ class LineTests(SynchronousTestCase):
         self.assertEqual([second.may_try(), first.may_try()], [True, False])
         self.assertEqual((first.is_first, second.is_first), (False, True))
 
+    def test_wanted(self) -> None:
+        """Who writes sees whether another one waits for that."""
+        writes, waits = self.line(), self.line()
+        writes.may_try()
+        writes.leave()
+        self.assertFalse(writes.is_wanted())
+        waits.may_try()
+        self.assertTrue(writes.is_wanted())
+        waits.leave()
+        self.assertFalse(writes.is_wanted())
+
     def test_a_courtesy(self) -> None:
         """Who stands in front for ever keeps nobody from trying for longer than a moment; the next time likewise."""
         stopped, other = self.line(), self.line()
@@ -53,6 +64,16 @@ class LineTests(SynchronousTestCase):
             self.assertTrue(other.may_try())
             other.leave()
             self.patch(_line, "COURTESY_S", 60.0)
+
+    def test_who_waits_longest_asks_most(self) -> None:
+        """Who is in front asks at once, who has just come later, and more and more often."""
+        first, other = self.line(), self.line()
+        first.may_try()
+        other.may_try()
+        self.assertEqual(first.pause_s(), _line.SHORT_S)
+        self.assertTrue(_line.SHORT_S < other.pause_s() <= _line.LONG_S)
+        self.patch(_line, "LONG_SINCE_S", 1e-9)
+        self.assertAlmostEqual(other.pause_s(), _line.SHORT_S)
 
     def test_a_killed_process(self) -> None:
         """The kernel takes it out of the line."""

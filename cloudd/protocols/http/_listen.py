@@ -21,8 +21,9 @@ from ._transport import HTTPTransport
 
 _log = Logger()
 
-#: Connections taken in one go, so that the workers of a host share a rush.
-ACCEPTS = 32
+#: Connections taken in one go.  More would be quicker, but the worker that wakes first would have a whole rush of them,
+#: and its clients wait for each other while the next worker has none.
+ACCEPTS = 1
 #: Pause after the process or the machine has run out of something; clients wait in the kernel's queue meanwhile.
 REST_S = 0.5
 EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
