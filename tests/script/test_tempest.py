@@ -40,6 +40,11 @@ class CountTests(SynchronousTestCase):
         self.assertEqual(script.counted(SAID), {"passed": 25, "failed": 27, "skipped": 25})
         self.assertEqual(script.counted(""), {"passed": 0, "failed": 0, "skipped": 0})
 
+    def test_names(self) -> None:
+        """A class that could not be set up counts as one, and is named as well."""
+        listing = "tempest.api.a.B.test_c[id-1]\nsetUpClass (tempest.api.a.D)\n\ntempest.api.a.B.test_c[id-1]\n"
+        self.assertEqual(loaded().names_in(listing), ["tempest.api.a.B.test_c", "tempest.api.a.D"])
+
     def test_what_is_off(self) -> None:
         """Each has a reason, which stands in the page too, and nothing is told on and off."""
         script = loaded()
