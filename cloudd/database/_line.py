@@ -26,6 +26,7 @@ COURTESY_S: Final = 0.25
 SHORT_S: Final = 0.0005  # between two tries, of who is in front and of who has waited for long
 LONG_S: Final = 0.005  # of who has just come
 LONG_SINCE_S: Final = 0.05
+HELD_S: Final = 1.0  # nobody's transaction lasts so long: somebody holds the file, and asking soon does not help
 
 
 class Line:
@@ -49,10 +50,12 @@ class Line:
 
     def pause_s(self) -> float:
         """How long to wait until the next try."""
-        if self.is_first or self._since is None:
+        waited_s = 0.0 if self._since is None else time.monotonic() - self._since
+        if waited_s > HELD_S:
+            return LONG_S
+        if self.is_first:
             return SHORT_S
-        waited = min(1.0, (time.monotonic() - self._since) / LONG_SINCE_S)
-        return LONG_S + waited * (SHORT_S - LONG_S)
+        return LONG_S + min(1.0, waited_s / LONG_SINCE_S) * (SHORT_S - LONG_S)
 
     def is_wanted(self) -> bool:
         """Whether another one stands in front; only to be asked by who does not stand in line."""

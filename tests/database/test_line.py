@@ -74,6 +74,8 @@ class LineTests(SynchronousTestCase):
         self.assertTrue(_line.SHORT_S < other.pause_s() <= _line.LONG_S)
         self.patch(_line, "LONG_SINCE_S", 1e-9)
         self.assertAlmostEqual(other.pause_s(), _line.SHORT_S)
+        self.patch(_line, "HELD_S", 0.0)
+        self.assertEqual([first.pause_s(), other.pause_s()], [_line.LONG_S] * 2)
 
     def test_a_killed_process(self) -> None:
         """The kernel takes it out of the line."""
