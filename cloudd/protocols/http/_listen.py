@@ -21,8 +21,8 @@ from ._transport import HTTPTransport
 
 _log = Logger()
 
-#: Connections taken in one go.  More would be quicker, but the worker that wakes first would have a whole rush of them,
-#: and its clients wait for each other while the next worker has none.
+#: Connections taken in one go, of a socket that workers share.  More would be quicker, but the worker that wakes first
+#: would have a whole rush of them, and its clients wait for each other while the next worker has none.
 ACCEPTS = 1
 #: Pause after the process or the machine has run out of something; clients wait in the kernel's queue meanwhile.
 REST_S = 0.5
@@ -34,10 +34,12 @@ class PatientPort:
     How a port accepts on a socket that others share; to be mixed into one of Twisted's ports, before it.
 
     :ivar take: of the port that this is mixed into: serve a client at this address; what it raises ends the connection
+    :ivar accepts: most connections taken in one go
     :ivar resting: whether nobody is accepted for a moment
     """
 
     take: Callable[[socket.socket, Any], None]
+    accepts = 32
     reactor: Any
     socket: Any
     connected: Any
@@ -48,7 +50,7 @@ class PatientPort:
 
     def doRead(self) -> None:
         """Take waiting connections."""
-        for _ in range(ACCEPTS):
+        for _ in range(self.accepts):
             try:
                 client, address = self.socket.accept()
             except BlockingIOError:
@@ -81,6 +83,7 @@ class HTTPPort(PatientPort, tcp.Port):
     """A listening socket whose connections have an ``HTTPTransport``."""
 
     transport: Any = HTTPTransport
+    accepts = ACCEPTS
 
     def take(self, client: socket.socket, address: Any) -> None:
         """Serve a client over TCP, or hang up where it has as many connections as it may."""
