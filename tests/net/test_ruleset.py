@@ -54,7 +54,7 @@ class RulesetTest(SynchronousTestCase):
         more = plan_firewall(plan_of(5, 6), "cld")
         commands = difference(self.wanted, more)
         self.assertEqual(set(_verbs(commands)), {("add", "element")})
-        self.assertEqual(sum(len(command["add"]["element"]["elem"]) for command in commands), 10)
+        self.assertEqual(sum(len(command["add"]["element"]["elem"]) for command in commands), 12)
 
     def test_nothing_wanted(self) -> None:
         """Without a port both tables go."""
