@@ -111,11 +111,11 @@ class Bench:
         began, cpu = time.monotonic(), self.cpu_s()
         post_s = await self.post(connection, "many", min_count=count, max_count=count)
         others = asyncio.ensure_future(self._others())
-        await self.until_none("BUILD")
+        await self.until_none("status=BUILD")
         seconds = time.monotonic() - began
         others.cancel()
         latencies = await others
-        await self.until_none("BUILD")
+        await self.until_none("status=BUILD")
         spent = self.cpu_s() - cpu
         connection.close()
         return {
@@ -149,7 +149,7 @@ class Bench:
         began, cpu = time.monotonic(), self.cpu_s()
         await asyncio.gather(*(client() for _ in range(self.options.clients)))
         asked_s = time.monotonic() - began
-        await self.until_none("BUILD")
+        await self.until_none("status=BUILD")
         return {
             "post_ms": in_ms(latencies),
             "asked_seconds": round(asked_s, 2),
@@ -159,15 +159,16 @@ class Bench:
 
     # ---- looking
 
-    async def until_none(self, status: str) -> None:
+    async def until_none(self, filters: str = "") -> None:
         """
+        :param filters: of a list of servers; empty: there are none at all
         :raises NotAnswered: there are some for too long
         """
         connection = await self.connect().open()
         until = time.monotonic() + PATIENCE_S
-        while (await connection.ask("GET", f"{SERVERS}?status={status}&limit=1"))[1]["servers"]:
+        while (await connection.ask("GET", f"{SERVERS}?limit=1&{filters}"))[1]["servers"]:
             if time.monotonic() > until:
-                raise NotAnswered(f"servers are in {status} after {PATIENCE_S:.0f} s")
+                raise NotAnswered(f"there are servers ({filters or 'all'}) after {PATIENCE_S:.0f} s")
             await asyncio.sleep(LOOK_S)
         connection.close()
 
@@ -213,13 +214,7 @@ class Bench:
 
         began, cpu = time.monotonic(), self.cpu_s()
         await asyncio.gather(*(client() for _ in range(self.options.clients)))
-        connection = await self.connect().open()
-        until = time.monotonic() + PATIENCE_S
-        while (await connection.ask("GET", f"{SERVERS}?limit=1"))[1]["servers"]:
-            if time.monotonic() > until:
-                raise NotAnswered(f"servers are not deleted after {PATIENCE_S:.0f} s")
-            await asyncio.sleep(LOOK_S)
-        connection.close()
+        await self.until_none()
         return {
             "servers": len(ids),
             "delete_ms": in_ms(latencies),

@@ -19,7 +19,7 @@ A host that is away for a moment (``HostAway``) is waited for instead, by trying
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, NoReturn
 
 from attrs import define, evolve, frozen
@@ -44,7 +44,7 @@ from cloudd.compute import (
 from cloudd.image import Image, ImageError, NoSuchImage
 from cloudd.interfaces.servers import DriverError, Guest, HostAway, Power, Seen
 from cloudd.network import NetworkError
-from cloudd.tasks import Fields, Form, Kind, Retry, Step, Task, TaskFailed, called_off_before
+from cloudd.tasks import Fields, Form, Kind, Retry, Step, StepFunction, Task, TaskFailed, called_off_before
 
 from ._desired import Desired, Files, desired, guest_of
 from ._means import CachedImage, Means, as_operator, as_owner
@@ -154,9 +154,6 @@ def staying(connection: Connection, task: Task) -> Server:
     if was_reset(connection, task.id):
         raise TaskFailed(RESET)
     return server
-
-
-StepFunction = Callable[[Task], Awaitable[Fields | None]]
 
 
 @define(eq=False)

@@ -31,7 +31,7 @@ This package knows no service.
 from ._called_off import call_off_all, called_off, called_off_before
 from ._errors import Interrupted, LeaseLost, NoSuchTask, TaskError, TaskFailed, WrongState
 from ._execution import Ended
-from ._kind import UNDO, Fields, Form, Kind, Retry, Step
+from ._kind import UNDO, Fields, Form, Kind, Retry, Step, StepFunction
 from ._open import open_payloads
 from ._operators import call_off
 from ._rows import LATE, submit, submit_on_each_node
@@ -53,6 +53,7 @@ __all__ = [
     "Retry",
     "Runner",
     "Step",
+    "StepFunction",
     "Task",
     "TaskError",
     "TaskFailed",
