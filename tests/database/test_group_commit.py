@@ -11,9 +11,21 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from cloudd.database import DatabaseBusy, DatabaseClosed, GroupCommit, _group_commit, _patience, open_object_index
+from cloudd.database import (
+    DatabaseBusy,
+    DatabaseClosed,
+    GroupCommit,
+    _group_commit,
+    _line,
+    _patience,
+    _runs,
+    open_object_index,
+)
+from cloudd.database._index import _IndexDriver
+from cloudd.database._line import Line
 
 CREATE = "CREATE TABLE IF NOT EXISTS item (name TEXT PRIMARY KEY)"
 
@@ -41,6 +53,11 @@ def add_and_lose_the_transaction(connection: sqlite3.Connection, name: str) -> N
 
 def names(connection: sqlite3.Connection) -> list[str]:
     return [row[0] for row in connection.execute("SELECT name FROM item ORDER BY rowid")]
+
+
+def committed_before(_: sqlite3.Connection, seen: sqlite3.Connection) -> list[str]:
+    """What another connection sees while a transaction is under way."""
+    return names(seen)
 
 
 class GroupCommitTests(TestCase):
@@ -211,6 +228,40 @@ class GroupCommitTests(TestCase):
         self.assertNoResult(waiting)
         other.execute("COMMIT")
         self.assertEqual(await waiting, "a")
+
+    async def test_stands_in_line(self) -> None:
+        """While another one is to write next a write waits, though nobody writes."""
+        self.patch(_line, "COURTESY_S", 60.0)
+        database = await self.opened()
+        other = Line(self.path)
+        self.addCleanup(other.close)
+        self.assertTrue(other.may_try())
+        waiting = database.write(add, "a")
+        await deferLater(reactor, 0.05)
+        self.assertNoResult(waiting)
+        other.leave()
+        self.assertEqual(await waiting, "a")
+        self.assertTrue(other.may_try(), "who has begun is in line no more")
+
+    async def test_in_the_background(self) -> None:
+        """Where another one is to write next, a group ends early if no client waits for it, and else does not."""
+        self.patch(_runs, "BACKGROUND_TIME_S", 0.0)
+        self.patch(_runs, "GROUP_TIME_S", 60.0)
+        self.patch(_line, "COURTESY_S", 0.0)
+        for in_background in (True, False):
+            await self.opened()
+            database = GroupCommit(_IndexDriver(self.path, "FULL"), reactor, "index", 1, "", in_background)
+            self.addCleanup(database.close)
+            other, seen = Line(self.path), sqlite3.connect(self.path, check_same_thread=False)
+            self.addCleanup(other.close)
+            self.addCleanup(seen.close)
+            blocked, go = self.held_up(database)
+            first = database.write(add, "a")
+            committed = database.write(committed_before, seen)
+            self.assertTrue(other.may_try())
+            go.set()
+            self.assertEqual(await committed, ["a"] if in_background else [])
+            await gatherResults([blocked, first])
 
     async def test_gives_up_in_the_end(self) -> None:
         """A lock that is never let go ends in ``DatabaseBusy``; the writer lives on."""
