@@ -261,7 +261,8 @@ class GroupCommitTests(TestCase):
             self.assertTrue(other.may_try())
             go.set()
             self.assertEqual(await committed, ["a"] if in_background else [])
-            await gatherResults([blocked, first])
+            await blocked
+            await first
 
     async def test_gives_up_in_the_end(self) -> None:
         """A lock that is never let go ends in ``DatabaseBusy``; the writer lives on."""
