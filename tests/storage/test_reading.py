@@ -31,9 +31,10 @@ class ReadingTests(TestCase):
         self.before = self.descriptors()
 
     def descriptors(self) -> int:
-        """How many descriptors on data files this process has."""
+        """How many descriptors on data files of this test's store this process has; other tests' are not its own."""
         links = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
-        return sum("/store/" in str(link) for link in map(self.target, links))
+        store = f"{self.folder}/store/"
+        return sum(self.target(link).startswith(store) for link in links)
 
     def target(self, link: Path) -> str:
         """Where the link goes; nowhere when it has gone."""
