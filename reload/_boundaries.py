@@ -29,6 +29,16 @@ class Boundaries:
 
     roots: tuple[str, ...] = field(validator=_check_names)
     kernel: tuple[str, ...] = field(validator=_check_names)
+    _kernel_names: frozenset[str] = field(init=False, repr=False, eq=False)
+    _below_kernel: tuple[str, ...] = field(init=False, repr=False, eq=False)
+
+    @_kernel_names.default
+    def _names_of_kernel(self) -> frozenset[str]:
+        return frozenset(self.kernel)
+
+    @_below_kernel.default
+    def _beginnings_below_kernel(self) -> tuple[str, ...]:
+        return tuple(f"{name}." for name in self.kernel)
 
     def __attrs_post_init__(self) -> None:
         for name in self.roots:
@@ -44,7 +54,7 @@ class Boundaries:
 
     def is_kernel(self, name: str) -> bool:
         """Whether ``name`` is never swapped."""
-        return any(name == prefix or name.startswith(prefix + ".") for prefix in self.kernel)
+        return name in self._kernel_names or name.startswith(self._below_kernel)
 
     def is_swappable(self, name: str) -> bool:
         """Whether a generation loads ``name`` anew."""

@@ -3,8 +3,9 @@
 How a generation is freed without a collection of everything that lives, and in parts.
 
 By then its objects are old, or frozen if they were made before a fork (``gc.freeze``).  They are found by walking from
-its modules and classes.  Objects of others that the walk meets go along, which does no harm; it turns back at modules,
-at classes that a foreign module has by name, and at what the caller keeps.
+its modules and classes.  Objects of others that the walk meets go along, which does no harm but costs time; it turns
+back at modules, at classes that a foreign module has by name, at what is of other generations, and at what the caller
+keeps.
 
 All of them at once would take the collector some 10 ms for 20,000 objects, and the more the more code there is.  But
 few of them refer to each other in circles: the walk finds the strongly connected components (Gabow, "Path-based
@@ -13,6 +14,9 @@ objects of a part are taken out of where they are and tracked anew, which puts t
 (``PyObject_GC_UnTrack`` and ``PyObject_GC_Track`` of Python's C interface).  A collection of the young then frees
 them and looks at hardly anything else.  It is the collector that decides what is garbage: a walk that was wrong, since
 something changed meanwhile, leaves something over for the next attempt and does no other harm.
+
+What the search itself notes is kept from the collector: else each collection of the young would go through it, as it
+is young itself, and take ten milliseconds.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import gc
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from attrs import define, field
@@ -43,7 +47,7 @@ for _function in (_track, _untrack):
 
 
 def free_in_parts(
-    prefix: str, roots: Iterable[Any], kept: Iterable[Any] = (), *, with_code: bool = True
+    prefix: str, roots: Iterable[Any], kept: Iterable[Any] = (), others: Iterable[str] = ()
 ) -> Iterator[None]:
     """
     Free the objects of a generation that nobody else holds.
@@ -53,12 +57,13 @@ def free_in_parts(
     :param prefix: name of its root module
     :param roots: where the walk begins
     :param kept: objects that outlive the generation and that it knows; the walk turns back there
-    :param with_code: go into modules and classes of the generation too
+    :param others: names of the root modules of other generations
     """
     usual_s = sys.getswitchinterval()
     quiet.begin(usual_s)  # else a collection that comes between looks at all that is young, and lets it get old
     try:
-        walk = Walk(prefix, kept, with_code=with_code)
+        yield
+        walk = Walk(prefix, kept, others)
         yield
         search = Components(walk, list(roots))
         del roots
@@ -67,8 +72,6 @@ def free_in_parts(
         while search.sizes:
             left = _collect(search.take_part(), left)
             yield
-        del walk, search  # what they know of each object takes a millisecond to forget
-        yield
     finally:
         quiet.end(usual_s)
 
@@ -123,6 +126,10 @@ class Components:
     _bounds: list[int] = field(factory=list)  # places in it where a component may begin
     _places: dict[int, int] = field(factory=dict)  # id of an object -> its place, or CLOSED
 
+    def __attrs_post_init__(self) -> None:
+        for large in (self.found, self.sizes, self._open, self._bounds):
+            _untrack(large)
+
     def steps(self) -> Iterator[None]:
         """Search, by ``SLICE_S`` a step."""
         path: list[_Visit] = []
@@ -171,12 +178,19 @@ class Components:
         self.sizes.append(len(component))
 
     def take_part(self) -> list[Any]:
-        """Take the last ones off; the list keeps all others from being freed in the same moment."""
+        """
+        Take the last ones off; the list keeps all others from being freed in the same moment.
+
+        What is known of them goes, too: of all at once it would take milliseconds.
+        """
         size = 0
         while self.sizes and size < PART:
             size += self.sizes.pop()
         part = self.found[-size:]
         del self.found[-size:]
+        for number in map(id, part):
+            del self._places[number]
+        self.walk.forget(part)
         return part
 
 
@@ -185,20 +199,25 @@ class Walk:
     Where a walk through a generation's objects goes.  What it enters it goes through.
 
     :param kept: where it turns back, besides modules and classes of others
-    :param with_code: into modules and classes of the generation, too
+    :param others: names of the root modules of other generations, at whose objects it turns back
     """
 
-    def __init__(self, prefix: str, kept: Iterable[Any] = (), *, with_code: bool = True) -> None:
+    def __init__(self, prefix: str, kept: Iterable[Any] = (), others: Iterable[str] = ()) -> None:
         self._prefix = prefix + "."
-        self._with_code = with_code
+        self._others = tuple(f"{name}." for name in others)
         modules = [module for module in list(sys.modules.values()) if module is not None]
         self._seen = {id(sys.modules), id(self), *map(id, kept), *map(id, modules)}
         self._seen.update(id(vars(module)) for module in modules if isinstance(module, ModuleType))
+        _untrack(self._seen)
 
     @property
     def goes_on(self) -> bool:
         """False when it has seen too much: then it has got out of the generation, and its result is of no use."""
         return len(self._seen) < MAX_OBJECTS
+
+    def forget(self, things: Iterable[Any]) -> None:
+        """What it entered it knows no longer, and would enter again."""
+        self._seen.difference_update(map(id, things))
 
     def enters(self, thing: Any) -> bool:
         """Whether ``thing`` is to be sorted out, and walked through; once for each."""
@@ -206,20 +225,18 @@ class Walk:
             return False
         self._seen.add(id(thing))
         if isinstance(thing, type):
-            return self._with_code if self._is_own(thing) else not _has_a_name(thing)
-        return self._with_code or not (type(thing) is dict and self._is_space(thing))
+            return _module_of(thing).startswith(self._prefix) or not _has_a_name(thing)
+        definition = thing if isinstance(thing, FunctionType) else type(thing)
+        return not _module_of(definition).startswith(self._others)
 
-    def _is_own(self, thing: type) -> bool:
-        return str(getattr(thing, "__module__", "")).startswith(self._prefix)
 
-    def _is_space(self, thing: dict[Any, Any]) -> bool:
-        """Whether these are the variables of one of the generation's modules, which ``sys.modules`` has no longer."""
-        return "__builtins__" in thing and str(thing.get("__name__", "")).startswith(self._prefix)
+def _module_of(definition: type | FunctionType) -> str:
+    return str(getattr(definition, "__module__", ""))
 
 
 def _has_a_name(thing: type) -> bool:
     """Whether a module has this class by its name: then it lives as long as that module."""
-    found: Any = sys.modules.get(str(getattr(thing, "__module__", "")))
+    found: Any = sys.modules.get(_module_of(thing))
     for part in thing.__qualname__.split("."):
         found = getattr(found, "__dict__", {}).get(part)
     return found is thing

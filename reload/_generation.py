@@ -132,17 +132,27 @@ class Generation:
         """
         Free a released generation in steps of one or two milliseconds; look at ``living`` afterwards.
 
-        The objects that ``watch`` was given go first, with what they hold; then the modules and what they hold.
         Let nothing else happen between two steps but turns of the reactor, and take all steps.
 
-        :param kept: what it was lent and others hold: the search for what must go turns back there
+        :param kept: what it was lent and others hold: the search for what must go turns back there, as it does at
+            all that kernel modules have by name
         :param thorough: begin with a full collection, for garbage that got old while it held something of this; it
             takes as long as it takes
         """
         self._collect_others(2 if thorough else 0)
         yield
-        for part in (self._watch.living_objects, self._watch.living_code):
-            yield from free_in_parts(self.name, part(), kept, with_code=part == self._watch.living_code)
+        yield from free_in_parts(
+            self.name,
+            [*self._watch.living_code(), *self._watch.living_objects()],
+            [*kept, *self._kernel_objects()],
+            list(_living),
+        )
+
+    def _kernel_objects(self) -> Iterator[Any]:
+        """What lives as long as the process does.  Large are the tables of a database."""
+        for name in list(sys.modules):
+            if self.boundaries.is_kernel(name) and isinstance(module := sys.modules.get(name), ModuleType):
+                yield from list(vars(module).values())
 
     def _collect_others(self, oldest: int) -> None:
         """Collect garbage that holds something of this (frames of a late error, say), and nothing of this itself."""
@@ -227,8 +237,9 @@ class _GenerationLoader(SourceFileLoader):
 
 def _forget_in_caches(name: str, root: Path) -> None:
     """Drop what the standard library caches about a generation's classes and lines."""
+    inside, below = f"{name}.", f"{root}/"
     for key in list(linecache.cache):
-        if f"{name}." in key or key.startswith(f"{root}/"):
+        if inside in key or key.startswith(below):
             linecache.cache.pop(key, None)
     for clear in getattr(typing, "_cleanups", ()):  # Optional[C] and the like keep C in an lru_cache
         clear()

@@ -59,6 +59,7 @@ class Running:
     tree_hash: str
     generation: Generation
     application: IApplication | None
+    lent: tuple[object, ...]  # what its resources are
     in_flight: int = 0
     total: int = 0
     retired: bool = False
@@ -86,7 +87,6 @@ class Generations:
     _kept: Callable[[], Iterable[object]] = field(default=tuple)
     _start_load: Callable[..., Any] = field(default=Load)
     _find_holders: Callable[[Generation, Any], Deferred[list[str]]] = field(default=Generation.find_holders)
-    _lent: tuple[object, ...] = field(init=False, default=())
     _preparing: dict[int, Deferred[dict[str, str]]] = field(init=False, factory=dict)  # by number: what has not ended
     current: Running | None = None
     highest: int = 0  # number that was ever tried here
@@ -127,10 +127,13 @@ class Generations:
                 del self._preparing[number]
 
     async def _prepare(self, number: int, tree_hash: str) -> dict[str, str]:
-        generation = None
+        generation: Generation | None = None
+        lent: tuple[object, ...] = ()
         try:
             generation = await self._threads.run(self._source.open, number, tree_hash)
-            application = await self._load(generation)
+            resources = self._make_resources(number)
+            lent = astuple(resources, recurse=False)
+            application = await self._load(generation, resources)
             await settled(application.self_check())
             obstacles = self.spoken().obstacles(_states_of(application))
             if obstacles:
@@ -139,15 +142,13 @@ class Generations:
             cause = place_and_words(error)
             del error
             if generation is not None:
-                self._release(Running(number, tree_hash, generation, None))
+                self._release(Running(number, tree_hash, generation, None, lent))
             raise PrepareFailed(cause) from None
-        self.prepared = Running(number, tree_hash, generation, application)
+        self.prepared = Running(number, tree_hash, generation, application, lent)
         return generation.modules()
 
-    async def _load(self, generation: Generation) -> IApplication:
+    async def _load(self, generation: Generation, resources: Resources) -> IApplication:
         """Load and build in a thread; nothing of the new code runs in the reactor before that has ended."""
-        resources = self._make_resources(generation.number)
-        self._lent = astuple(resources, recurse=False)
         name = f"load-{generation.number}"
         application: IApplication
         application = await self._start_load(self._reactor, partial(_build, generation, resources), name).result
@@ -484,7 +485,7 @@ class Generations:
         # A full collection finds all that holds it and is garbage itself; with many connections it takes its time,
         # and to count the objects takes some, too.
         thorough = look == LOOKS_BEFORE_HOLDERS or (look > EARLY_LOOKS and old_objects() < FEW_OBJECTS)
-        kept = [self, self._reactor, *self._lent, *self._kept()]
+        kept = [self, self._reactor, *running.lent, *self._kept()]
         self._step(running, look, running.generation.free(kept, thorough=thorough))
 
     def _step(self, running: Running, look: int, steps: Iterator[None]) -> None:
@@ -499,6 +500,7 @@ class Generations:
             self.leaks.pop(running.number, None)
             give_back()
             return
+        running.lent = ()  # it may be what holds it
         if look == LOOKS_BEFORE_HOLDERS:
             self._find_holders(running.generation, self._reactor).addCallback(self._note_leak, running)
         if look <= LOOKS_BEFORE_HOLDERS:
