@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,8 @@ class FullCollections:
         self._is_changing = is_changing
         self._held = held
         self._left = 0  # old objects after the last one
+        self._counted = 0  # old objects when they were counted last, and
+        self._blocks = 0  # blocks of memory at that time
         self._look_later: Any = None
         self._usual = gc.get_threshold()
 
@@ -68,11 +71,20 @@ class FullCollections:
         self._wait()
         if not gc.isenabled() or self._is_changing():
             return  # a collector that is off rests for a load
-        if gc.get_count()[2] < _FEW_MIDDLE_COLLECTIONS:
+        if gc.get_count()[2] < _FEW_MIDDLE_COLLECTIONS or not self._may_be_due():
             return  # to count the objects takes milliseconds, too
-        if self._is_due(old_objects()):
+        if self._is_due(self._count()):
             gc.collect()
-            self._left = old_objects()
+            self._left = self._count()
+
+    def _count(self) -> int:
+        self._counted, self._blocks = old_objects(), sys.getallocatedblocks()
+        return self._counted
+
+    def _may_be_due(self) -> bool:
+        """An object is a block of memory at least, and those are counted in microseconds."""
+        at_most = self._counted + max(0, sys.getallocatedblocks() - self._blocks)
+        return self._is_due(at_most) or self._is_due(min(at_most, FEW_OBJECTS))
 
     def _is_due(self, objects: int) -> bool:
         if objects <= FEW_OBJECTS:

@@ -90,6 +90,27 @@ class FullCollectionsTests(SynchronousTestCase):
         self.assertIsNone(knot())
         self.assertGreater(len(kept), 1)
 
+    def test_counted_seldom(self) -> None:
+        """Objects are counted when there may be enough of them, as blocks of memory tell at once."""
+        self.old_knot()
+        self.look()
+        counts: list[int] = []
+
+        def count() -> int:
+            counts.append(old_objects())
+            return counts[-1]
+
+        self.patch(_full_collections, "old_objects", count)
+        for _ in range(10):
+            self.old_knot()
+            self.look()
+        self.assertEqual(counts, [])
+        kept = self.grow(2000)
+        self.old_knot()
+        self.look()
+        self.assertEqual(len(counts), 2)
+        self.assertEqual(len(kept), 2000)
+
     def test_it_never_begins_by_itself(self) -> None:
         """However much gets old between two looks; afterwards it may again."""
         knot = self.old_knot()
