@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as TookTooLong
+from twisted.internet.task import deferLater
 
 from cloudd.interfaces.application import Resources, SelfCheckFailed
 from cloudd.protocols.http import Handler, probe
@@ -71,6 +72,7 @@ async def check_faces(faces: Mapping[str, Handler], resources: Resources) -> Non
 
 async def _check_all(faces: Mapping[str, Handler], resources: Resources, asked: list[Check]) -> None:
     for check in CHECKS:
+        await deferLater(resources.reactor, 0)  # a turn each: clients would wait for all together
         asked.append(check)
         handler = faces.get(check.face)
         if handler is None:

@@ -14,7 +14,7 @@ import sys
 import threading
 
 POLITE_SWITCH_S = 0.0005
-YOUNG_OBJECTS = 4_000
+YOUNG_OBJECTS = 1_500  # half a millisecond
 
 
 class Quiet:
