@@ -72,9 +72,12 @@ def wait_freed(code: UpgradedCloud) -> list[str]:
     deadline = time.monotonic() + FREED_PATIENCE_S
     while True:
         workers = code.status()["workers"]
-        left = [g for worker in workers for g in worker["generations"] if g["state"] != "serving"]
+        left = [(worker["name"], g) for worker in workers for g in worker["generations"] if g["state"] != "serving"]
         if not left or time.monotonic() > deadline:
-            return [f"generation {g['number']}: {g['state']}, {g['holders']}" for g in left]
+            return [
+                f"{name}, generation {g['number']}: {g['state']}, {g['requests_running']} requests, {g['holders']}"
+                for name, g in left
+            ]
         time.sleep(0.2)
 
 

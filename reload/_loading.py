@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from twisted.python.failure import Failure
 
 from ._collecting import QuietLoading
 
+NICER = 4  # two fifths of the share of the processor that a thread of the usual priority has
 LOOKS_S = (0.05, 0.05, 0.2, 1.0, 5.0, 30.0)
 """After which time it is looked whether a thread that was given up runs; each time after the one before."""
 
@@ -68,6 +70,7 @@ class Load(Generic[Result]):
 
     def _run(self, function: Callable[[], Result]) -> None:
         found: Any = None
+        _step_back()
         try:
             with self._quiet:
                 found = function()
@@ -97,6 +100,20 @@ class Load(Generic[Result]):
             ident = ctypes.c_ulong(self._thread.ident or 0)
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(_EndThread))
         self._look_later(look + 1, ran)
+
+
+def _step_back() -> None:
+    """
+    Let others go before this thread.
+
+    Where Linux shares the processors among sessions first (autogroup, see sched(7)), a session's share of one processor
+    is the smaller the more its threads on others weigh: beside a load of the same priority the thread that serves would
+    wait there for whoever works for long.  Not by more than this, since the reactor waits while this thread holds
+    the interpreter and gets no processor.
+    """
+    if sys.platform == "linux":  # where it is the priority of a thread, not of the process
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICER)
 
 
 def _turns_of(thread: threading.Thread) -> str:

@@ -180,6 +180,51 @@ class FreeTests(TreeCase):
         self.assertFalse(found & {id(thing) for thing in others})
         generation.release()
 
+    def test_the_walk_turns_back_at_other_generations(self) -> None:
+        """Objects and functions of others, however it comes to them, live as long as those do."""
+        own, shop = self.load()
+        other, its_shop = self.load()
+        shop.fact = [its_shop, vars(other.load("shopx.shop"))["build"]]
+        found = {id(thing) for thing in components_of([shop], own.name, [self], [other.name]).found}
+        self.assertIn(id(shop.fact), found)
+        self.assertFalse(found & {id(its_shop), id(shop.fact[1]), id(its_shop.goods)})
+        for generation in (own, other):
+            generation.release()
+
+    def test_the_walk_turns_back_at_what_the_kernel_has(self) -> None:
+        """What a kernel module has by name is not gone through, nor taken out of where it is."""
+        generation = self.generation(
+            {"shopx/shop.py": "from shopx.kernel import TABLES\ndef build():\n    return TABLES\n"}
+        )
+        kernel: Any = generation.load("shopx.kernel")
+        tables: list[list[Any]] = [[], [[]]]
+        tables[0].append(tables)
+        kernel.TABLES = tables
+        self.addCleanup(delattr, kernel, "TABLES")
+        generation.load("shopx.shop")
+        gc.collect()
+        generation.release()
+        seen: list[int] = []
+
+        def look(phase: str, info: dict[str, int]) -> None:
+            if phase == "start" and info["generation"] == 0:
+                seen.extend(id(thing) for thing in gc.get_objects(0))
+
+        gc.callbacks.append(look)
+        self.addCleanup(gc.callbacks.remove, look)
+        self.free(generation)
+        self.assertEqual(generation.living(), 0, generation.holders())
+        self.assertFalse({id(tables), id(tables[0]), id(tables[1])} & set(seen))
+
+    def test_no_collection_goes_through_the_notes(self) -> None:
+        """What the search notes of each object is as large as all that is freed."""
+        generation, shop = self.load()
+        search = components_of([shop], generation.name, [self])
+        self.assertGreater(len(search.found), 20)
+        notes = [search.found, search.sizes, search._open, search._bounds, search._places, search.walk._seen]
+        self.assertEqual([gc.is_tracked(note) for note in notes], [False] * len(notes))
+        generation.release()
+
     def test_in_parts(self) -> None:
         """No collection looks at more than a part, whatever there is to be freed; circles stay together."""
         links = """
@@ -284,8 +329,8 @@ def reachable(size: int, pairs: list[tuple[int, int]], begin: int) -> set[int]:
     return found
 
 
-def components_of(roots: Iterable[Any], prefix: str, kept: Iterable[Any]) -> Components:
-    search = Components(Walk(prefix, kept), list(roots))
+def components_of(roots: Iterable[Any], prefix: str, kept: Iterable[Any], others: Iterable[str] = ()) -> Components:
+    search = Components(Walk(prefix, kept, others), list(roots))
     for _ in search.steps():
         pass
     return search

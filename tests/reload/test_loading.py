@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from reload import Load, LoadGivenUp
-from reload._loading import LOOKS_S
+from reload._loading import LOOKS_S, NICER
 
 WAIT_S = 20.0
 
@@ -49,6 +50,12 @@ class LoadTests(TestCase):
         found, quiet = await self.load(lambda: (threading.get_ident(), not gc.isenabled())).result
         self.assertEqual((found == here, quiet, threading.get_ident()), (False, True, here))
         self.assertUsual()
+
+    async def test_others_go_first(self) -> None:
+        """A load gets less of the processor than the thread that serves, whose priority stays."""
+        usual = os.getpriority(os.PRIO_PROCESS, 0)
+        found = await self.load(lambda: os.getpriority(os.PRIO_PROCESS, 0)).result
+        self.assertEqual((found, os.getpriority(os.PRIO_PROCESS, 0)), (usual + NICER, usual))
 
     async def test_an_error(self) -> None:
         """What was raised comes out, ``SystemExit`` too."""
