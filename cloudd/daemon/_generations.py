@@ -41,6 +41,7 @@ from ._work_trial import WorkTrial
 FREE_DELAY_S = 0.3
 STEP_PAUSE_S = 0.002  # between two steps of a millisecond: requests and other processes want the processor, too
 LOOKS_BEFORE_HOLDERS = 5
+LATE_LOOK_S = 30.0  # whether one that was held is gone after all
 EARLY_LOOKS = 2  # what holds it is most often an answer that is still to come, no garbage
 CANARY_SILENCE_S = 5.0  # a canary that nobody looks after for so long is ended
 
@@ -505,6 +506,8 @@ class Generations:
             self._find_holders(running.generation, self._reactor).addCallback(self._note_leak, running)
         if look <= LOOKS_BEFORE_HOLDERS:
             self._reactor.callLater(self._free_delay_s * 2**look, self._free, running, look + 1)
+        else:
+            self._reactor.callLater(LATE_LOOK_S, self._look_whether_freed, running, look)
 
     def _note_leak(self, holders: list[str], running: Running) -> None:
         if running.number in self.retired:

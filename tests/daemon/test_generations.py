@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 from cloudd.control import BOUNDARIES
 from cloudd.daemon._access_log import AccessLog
 from cloudd.daemon._code_source import CodeSource, preload
-from cloudd.daemon._generations import Generations, PrepareFailed
+from cloudd.daemon._generations import LATE_LOOK_S, Generations, PrepareFailed
 from cloudd.daemon._metrics import RequestCounts
 from cloudd.daemon._site import WorkerSite
 from cloudd.interfaces.application import Resources
@@ -268,6 +268,20 @@ class SwapTests(GenerationsCase):
         self.assertTrue(rows[0]["holders"])
         self.assertIsNotNone(held)
         self.assertEqual(len(self.flushLoggedErrors()), 0)
+
+    def test_a_leak_that_ends(self) -> None:
+        """Who held it lets go, however late: the status tells of it no longer."""
+        self.swap("one")
+        held = [cast(Any, self.generations.current).application]
+        self.swap("two")
+        for _ in range(8):
+            self.clock.advance(100)
+        self.assertEqual(len(self.generations.status({})), 2)
+        held.clear()
+        gc.collect()
+        self.clock.advance(LATE_LOOK_S)
+        self.assertEqual(len(self.generations.status({})), 1)
+        self.assertEqual((self.generations.leaks, self.clock.getDelayedCalls()), ({}, []))
 
     def test_health(self) -> None:
         """A generation whose health cannot be told is a failing part."""
