@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -179,6 +179,25 @@ class SelfCheckTests(TestCase):
         self.assertEqual(self.counted(), counted)
         self.assertEqual({check.face for check in face_checks.CHECKS}, set(self.application._faces))
 
+    async def test_a_turn_each(self) -> None:
+        """Clients are served between two checks."""
+        order = list[str]()
+        for face, handler in list(self.application._faces.items()):
+
+            def asked(request: Request, handler: Any = handler) -> Any:
+                order.append(request.path.decode())
+                return handler(request)
+
+            self.answer(face, asked)
+
+        def turn(_reactor: object, delay_s: float) -> Deferred[None]:
+            order.append(f"after {delay_s:g} s")
+            return succeed(None)
+
+        self.patch(face_checks, "deferLater", turn)
+        await self.checking()
+        self.assertEqual(order, [word for check in face_checks.CHECKS for word in ("after 0 s", check.path)])
+
     async def test_a_face_that_fails_when_it_runs(self) -> None:
         """The face, the path and both statuses are named; the log has the trace."""
         for face, path, status in (("api", "/identity/v3", 200), ("object", "/info", 200), ("s3", "/", 403)):
@@ -225,7 +244,7 @@ class SelfCheckTests(TestCase):
 
         self.answer("object", hang)
         checking = self.checking()
-        self.house.clock.pump([0] * len(face_checks.CHECKS))
+        self.house.clock.advance(0)
         self.assertNoResult(checking)
         self.house.clock.advance(face_checks.LIMIT_S)
         failed = self.failureResultOf(checking, SelfCheckFailed)
