@@ -6,11 +6,11 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
-from attrs import define
+from attrs import define, field
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock, deferLater
@@ -87,7 +87,9 @@ def holders_at_once(generation: Generation, _reactor: object) -> Deferred[list[s
 
 @define
 class Lent:
-    """What a generation is lent: nothing."""
+    """What a generation is lent: a thing of its own."""
+
+    thing: object = field(factory=object)
 
 
 @define(eq=False)
@@ -125,14 +127,18 @@ class GenerationsCase(TestCase):
         self.clock = Clock()
         self.addCleanup(gc.unfreeze)
         self.forgotten = 0
+        self.lent: dict[int, Lent] = {}
         self.generations = self.make(CodeSource(self.folder / "code"))
 
     def make(self, source: CodeSource) -> Generations:
         def forget() -> None:
             self.forgotten += 1
 
+        def lend(number: int) -> Resources:
+            self.lent[number] = Lent()
+            return cast(Resources, self.lent[number])
+
         threads = ThreadsAtOnce()
-        lend = cast("Callable[[int], Resources]", lambda number: Lent())
         return Generations(
             self.clock,
             threads,
@@ -268,6 +274,21 @@ class SwapTests(GenerationsCase):
         self.assertTrue(rows[0]["holders"])
         self.assertIsNotNone(held)
         self.assertEqual(len(self.flushLoggedErrors()), 0)
+
+    def test_the_search_turns_back_at_what_was_lent(self) -> None:
+        """Lent to the generation that is freed: what it does not know leads through the kernel to all that lives."""
+        kept: list[object] = []
+        free = Generation.free
+
+        def spy(generation: Generation, turns_back: Iterable[object], **how: bool) -> Iterator[None]:
+            kept.extend(turns_back)
+            return free(generation, turns_back, **how)
+
+        self.patch(Generation, "free", spy)
+        first, second = self.swap("one"), self.swap("two")
+        self.clock.advance(1)
+        self.assertIn(self.lent[first].thing, kept)
+        self.assertNotIn(self.lent[second].thing, kept)
 
     def test_a_leak_that_ends(self) -> None:
         """Who held it lets go, however late: the status tells of it no longer."""
