@@ -27,6 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ._attrs_code import keep_compiled
 from ._boundaries import Boundaries
 from ._collecting import collect_loaded
 from ._freeing import free_in_parts
@@ -89,6 +90,7 @@ class Generation:
         :raises ModuleNotFoundError: the tree has no such module
         :raises GenerationReleased: too late
         """
+        keep_compiled()
         module = self._redirection.import_(name, fromlist=("__name__",))
         collect_loaded()
         return module
