@@ -22,9 +22,10 @@ import sys
 import threading
 import typing
 from collections.abc import Iterable, Iterator
+from functools import partial
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ._attrs_code import keep_compiled
@@ -33,6 +34,7 @@ from ._collecting import collect_loaded
 from ._freeing import free_in_parts
 from ._holders import Watch
 from ._imports import Redirection
+from ._module_code import ModuleCode
 from ._pickling import forget_classes, refuse_pickles
 from ._tree import CodeTree
 
@@ -77,6 +79,7 @@ class Generation:
                 sys.meta_path.insert(0, _GenerationFinder())
             _living[self.name] = self
             sys.modules[self.name] = root
+        self._code = ModuleCode(tree)
 
     def __repr__(self) -> str:
         return f"<Generation {self.number} of {self.tree.hash[:12]}{' released' if self.released else ''}>"
@@ -129,6 +132,7 @@ class Generation:
             _living.pop(self.name, None)
         forget_classes(self.name + ".")
         _forget_in_caches(self.name, self.tree.root)
+        self._code.close()
 
     def free(self, kept: Iterable[Any] = (), *, thorough: bool = False) -> Iterator[None]:
         """
@@ -197,7 +201,7 @@ class Generation:
             spec = ModuleSpec(full_name, None, is_package=True)
             spec.submodule_search_locations = [str(path)]
             return spec
-        loader = _GenerationLoader(full_name, str(path), self._redirection.builtins)
+        loader = _GenerationLoader(full_name, str(path), self._redirection.builtins, self._code)
         search = [str(path.parent)] if is_package else None
         return importlib.util.spec_from_file_location(full_name, path, loader=loader, submodule_search_locations=search)
 
@@ -222,9 +226,14 @@ class _GenerationFinder:
 class _GenerationLoader(SourceFileLoader):
     """Loads bytecode (or, without it, source) of one module and gives it the generation's own builtins."""
 
-    def __init__(self, full_name: str, path: str, builtins: dict[str, Any]) -> None:
+    def __init__(self, full_name: str, path: str, builtins: dict[str, Any], code: ModuleCode) -> None:
         super().__init__(full_name, path)
         self._builtins = builtins
+        self._code = code
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """What the module is run from."""
+        return self._code.of(self.path, partial(super().get_code, fullname))
 
     def exec_module(self, module: ModuleType) -> None:
         # CPython takes ``__import__`` from the builtins of the frame, and functions inherit them from their module
