@@ -43,6 +43,7 @@ from ._full_collections import FEW_OBJECTS, FullCollections, old_objects
 from ._generation import Generation, GenerationReleased
 from ._guard import PlainImportRefused, guard_plain_imports
 from ._origin import CodeOrigin
+from ._pacing import call_paced
 from ._snapshot import BadSnapshot, ConversionFailed, Converters, NoConverter, NotPlainData, Snapshot, SnapshotError
 from ._stage import prune_copies, remove_unfinished
 from ._states import Spoken, States, UnknownKind
@@ -125,6 +126,7 @@ __all__ = [
     "TreeError",
     "UnknownKind",
     "adopt_transport",
+    "call_paced",
     "collect_loaded",
     "compare",
     "environment_of",

@@ -13,6 +13,8 @@ import gc
 import sys
 import threading
 
+from ._pacing import rest
+
 POLITE_SWITCH_S = 0.0001
 YOUNG_OBJECTS = 1_500  # half a millisecond
 
@@ -87,11 +89,13 @@ class QuietLoading:
 def collect_loaded() -> None:
     """
     During a quiet load, collect the youngest objects when they are many, and let those of the load get old: little at
-    a time.  Else a later collection would look at all of them at once.  At other times it does nothing.
+    a time.  Else a later collection would look at all of them at once.  Rest, too, if it is ``paced``.  At other times
+    it does nothing.
 
     For code that makes a lot while it is loaded, in between; the end of each module is such a place by itself.  To be
     called when no class is being made: else what its making leaves over would get older, and hold the class until a
     full collection.
     """
+    rest()
     if quiet.is_asked_for and gc.get_count()[0] > YOUNG_OBJECTS:
         gc.collect(1)

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from ._boundaries import Boundaries
+from ._pacing import build_class, rest
 
 _plain_import = builtins.__import__
 
@@ -38,7 +39,11 @@ class Redirection:
         self._closed = False
         # (name, package, level) -> loaded module, so that a late import in a function costs as little as it did before
         self._ready: dict[tuple[str, str, int], ModuleType] = {}
-        self.builtins: dict[str, Any] = {**vars(builtins), "__import__": self.import_}
+        self.builtins: dict[str, Any] = {
+            **vars(builtins),
+            "__import__": self.import_,
+            "__build_class__": build_class,
+        }
 
     def close(self) -> None:
         """Refuse further imports of swappable modules, and let go of all but the names of the builtins."""
@@ -61,6 +66,7 @@ class Redirection:
         key = (name, globals.get("__package__") or "" if level and globals else "", level)
         if fromlist and (module := self._ready.get(key)) is not None and _has_all(module, fromlist):
             return module
+        rest()
         if level:
             package = self._package_of(globals)
             if package is None:  # code that runs with our builtins but is of no module, such as an exec'd template

@@ -25,6 +25,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ._collecting import QuietLoading
+from ._pacing import paced
 
 NICER = 4  # two fifths of the share of the processor that a thread of the usual priority has
 LOOKS_S = (0.05, 0.05, 0.2, 1.0, 5.0, 30.0)
@@ -72,7 +73,7 @@ class Load(Generic[Result]):
         found: Any = None
         _step_back()
         try:
-            with self._quiet:
+            with self._quiet, paced():
                 found = function()
         except _EndThread:
             pass

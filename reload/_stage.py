@@ -24,6 +24,7 @@ from collections.abc import Collection
 from pathlib import Path
 from types import CodeType
 
+from ._pacing import rest
 from ._tree import CodeTree, TreeChanged, TreeError, read_regular
 
 UNCHECKED_HASH = 0b01
@@ -89,6 +90,7 @@ def _make_copy(tree: CodeTree, folder: Path, place: Path) -> None:
     try:
         with tree.reading() as read:
             for name, digest in tree.files.items():
+                rest()
                 source = read(name)
                 if hashlib.sha256(source).hexdigest() != digest:
                     raise TreeChanged(tree.root / name, "changed while the tree was copied; try again")
@@ -159,16 +161,20 @@ def _take_place(work: Path, place: Path) -> None:
 
 def _is_sound(tree: CodeTree, place: Path) -> bool:
     try:
-        return all(
-            hashlib.sha256(read_regular(place / name)).hexdigest() == digest for name, digest in tree.files.items()
-        )
+        return all(_has_digest(place / name, digest) for name, digest in tree.files.items())
     except TreeError:
         return False
+
+
+def _has_digest(path: Path, digest: str) -> bool:
+    rest()
+    return hashlib.sha256(read_regular(path)).hexdigest() == digest
 
 
 def _compile_missing(copy: CodeTree) -> None:
     """Make bytecode for this interpreter where another one made the copy, or where it was damaged."""
     for name in copy.files:
+        rest()
         path = copy.root / name
         if name.endswith(".py") and not _has_bytecode(path):
             _write_bytecode(path, _compile_source(read_regular(path), path, shown=path))

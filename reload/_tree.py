@@ -21,6 +21,7 @@ from types import MappingProxyType
 from attrs import Factory, field, frozen
 
 from ._boundaries import Boundaries
+from ._pacing import rest
 
 MANIFEST_HEADER = b"code-manifest 1\n"
 LEFT_OUT = frozenset({"__pycache__", "dropin.cache"})
@@ -89,6 +90,7 @@ class CodeTree:
             if not (top / "__init__.py").is_file() or top.is_symlink():
                 raise TreeError(root, f"not a code tree: there is no package {package!r} in it")
             for path in _files_below(top):
+                rest()
                 files[_relative_name(path, root)] = _digest(path)
         return cls(root, files)
 

@@ -2,8 +2,8 @@
 """
 Where a worker gets generations from: the one that its loader loaded before the fork, and staged copies.
 
-Loading takes a second of CPU.  The loader does it once, and its forks share the memory; a worker that boots
-newer code, after a swap, drops that generation and loads its own.
+Loading takes a second of CPU.  The loader does it once, and its forks share the memory; a worker that boots newer code,
+after a swap, loads its own, with the code of all modules that are still the same, and drops that generation.
 """
 
 from __future__ import annotations
@@ -33,18 +33,22 @@ class CodeSource:
 
         :raises reload.TreeError: the copy is gone or was changed
         """
-        ready, self._preloaded = self._preloaded, None
-        if ready is not None:
-            if (ready.number, ready.tree.hash) == (number, tree_hash):
+        ready = self._preloaded
+        if ready is not None and ready.number == number:
+            self._preloaded = None
+            if ready.tree.hash == tree_hash:
                 return ready
             ready.release()
-            for _step in ready.free():
-                pass
         with QuietLoading():
             copy = CodeTree.scan(self._folder / tree_hash, BOUNDARIES)
         if copy.hash != tree_hash:
             raise TreeError(copy.root, "the copy was changed since it was staged: start the upgrade again")
         return Generation(number, copy, BOUNDARIES)
+
+    def take_unneeded(self) -> Generation | None:
+        """What was loaded before the fork, if another one was opened since; to be released."""
+        unneeded, self._preloaded = self._preloaded, None
+        return unneeded
 
 
 def preload(number: int, root: Path) -> Generation | None:

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import Threads
-from reload import CodeTree, prune_copies
+from reload import CodeTree, call_paced, prune_copies
 
 from ._manifests import Proof, stage_proved
 
@@ -65,7 +65,7 @@ class Copies:
         :raises OSError: it cannot be copied
         """
         async with self._lock:
-            copy: CodeTree = await self._threads.run(stage_proved, tree, self._folder, proof)
+            copy: CodeTree = await self._threads.run(call_paced, stage_proved, tree, self._folder, proof)
         return copy
 
     async def prune(self) -> str:

@@ -10,7 +10,7 @@ from attrs import define
 from cloudd.control import BOUNDARIES
 from cloudd.interfaces.application import Threads
 from cloudd.interfaces.settings import UpgradeSettings
-from reload import compare, environment_of
+from reload import call_paced, compare, environment_of
 
 from ._allowed import DISTRIBUTIONS, allowed_tree, scan_allowed
 from ._committed import find_copy
@@ -36,7 +36,7 @@ class Examiner:
         :raises reload.TreeError: it must not be loaded
         """
         path = await self._threads.run(allowed_tree, named, self._start, self._settings.trees)
-        origin, proof = await self._threads.run(scan_allowed, path, self._settings)
+        origin, proof = await self._threads.run(call_paced, scan_allowed, path, self._settings)
         reasons = tuple(origin.needs_new_process(running.environment))
         environment = origin.environment or running.environment
         interpreter = str(origin.environment.python) if origin.environment else running.interpreter
@@ -53,7 +53,7 @@ class Examiner:
         committed = running.committed
         if not committed.previous:
             raise ChangeEnded("refused", "there is nothing to go back to: no upgrade was made yet")
-        tree = await self._threads.run(find_copy, self._code, committed.previous)
+        tree = await self._threads.run(call_paced, find_copy, self._code, committed.previous)
         proof = Proof("")
         if tree.hash != committed.started_from:  # what a start takes needs no signature
             proof = await self._threads.run(check_copy, tree, self._settings)

@@ -11,6 +11,7 @@ canary may run: ``begin_canary`` starts what was prepared and lets it answer on 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -29,6 +30,7 @@ from reload import (
     Spoken,
     States,
     TreeError,
+    call_paced,
     old_objects,
 )
 
@@ -39,7 +41,8 @@ from ._trial import Trial
 from ._work_trial import WorkTrial
 
 FREE_DELAY_S = 0.3
-STEP_PAUSE_S = 0.002  # between two steps of a millisecond: requests and other processes want the processor, too
+STEP_PAUSE_S = 0.002
+STEP_RESTS = 3  # requests and other processes want the processor, too
 LOOKS_BEFORE_HOLDERS = 5
 LATE_LOOK_S = 30.0  # whether one that was held is gone after all
 EARLY_LOOKS = 2  # what holds it is most often an answer that is still to come, no garbage
@@ -71,7 +74,8 @@ class Generations:
     """
     :param make_resources: what a generation of that number is lent
     :param free_delay_s: after which a released generation is freed
-    :param step_pause_s: between two steps of that
+    :param step_pause_s: at least, between two steps of that
+    :param step_rests: how many times as long as a step the pause after it is
     :param kept: what generations may know and do not own, besides what they are lent
     :param left: called with the number of a generation that no longer answers while requests are in it
     :param canary_ended: called when one has ended, either way
@@ -85,6 +89,7 @@ class Generations:
     _forget: Callable[[], object] = field(default=lambda: None)
     _free_delay_s: float = FREE_DELAY_S
     _step_pause_s: float = STEP_PAUSE_S
+    _step_rests: float = STEP_RESTS
     _kept: Callable[[], Iterable[object]] = field(default=tuple)
     _start_load: Callable[..., Any] = field(default=Load)
     _find_holders: Callable[[Generation, Any], Deferred[list[str]]] = field(default=Generation.find_holders)
@@ -131,7 +136,7 @@ class Generations:
         generation: Generation | None = None
         lent: tuple[object, ...] = ()
         try:
-            generation = await self._threads.run(self._source.open, number, tree_hash)
+            generation = await self._threads.run(call_paced, self._source.open, number, tree_hash)
             resources = self._make_resources(number)
             lent = astuple(resources, recurse=False)
             application = await self._load(generation, resources)
@@ -145,8 +150,16 @@ class Generations:
             if generation is not None:
                 self._release(Running(number, tree_hash, generation, None, lent))
             raise PrepareFailed(cause) from None
+        finally:
+            self._drop_unneeded()
         self.prepared = Running(number, tree_hash, generation, application, lent)
         return generation.modules()
+
+    def _drop_unneeded(self) -> None:
+        """Only now: of what was loaded before the fork the new generation may have had its code."""
+        unneeded = self._source.take_unneeded()
+        if unneeded is not None:
+            self._release(Running(unneeded.number, unneeded.tree.hash, unneeded, None, ()))
 
     async def _load(self, generation: Generation, resources: Resources) -> IApplication:
         """Load and build in a thread; nothing of the new code runs in the reactor before that has ended."""
@@ -490,8 +503,10 @@ class Generations:
         self._step(running, look, running.generation.free(kept, thorough=thorough))
 
     def _step(self, running: Running, look: int, steps: Iterator[None]) -> None:
+        begin = time.perf_counter()
         for _ in steps:
-            self._reactor.callLater(self._step_pause_s, self._step, running, look, steps)
+            pause_s = max(self._step_pause_s, self._step_rests * (time.perf_counter() - begin))
+            self._reactor.callLater(pause_s, self._step, running, look, steps)
             return
         self._look_whether_freed(running, look)
 

@@ -7,8 +7,10 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any, cast
+from unittest import mock
 
 from attrs import define, field
 from twisted.internet import reactor
@@ -19,7 +21,7 @@ from twisted.trial.unittest import TestCase
 from cloudd.control import BOUNDARIES
 from cloudd.daemon._access_log import AccessLog
 from cloudd.daemon._code_source import CodeSource, preload
-from cloudd.daemon._generations import LATE_LOOK_S, Generations, PrepareFailed
+from cloudd.daemon._generations import FREE_DELAY_S, LATE_LOOK_S, Generations, PrepareFailed
 from cloudd.daemon._metrics import RequestCounts
 from cloudd.daemon._site import WorkerSite
 from cloudd.interfaces.application import Resources
@@ -146,6 +148,7 @@ class GenerationsCase(TestCase):
             lend,
             forget,
             step_pause_s=0.0,
+            step_rests=0.0,
             start_load=LoadAtOnce,
             find_holders=holders_at_once,
         )
@@ -662,6 +665,19 @@ class HangTests(GenerationsCase):
         await failed
 
 
+class FreeingTests(GenerationsCase):
+    def test_steps_leave_time_to_others(self) -> None:
+        """The longer a step took, the longer is the pause after it."""
+        generations = self.make(CodeSource(self.folder / "code"))
+        generations._step_pause_s, generations._step_rests = 0.002, 3.0
+        for took, pause in ((0.0001, 0.002), (0.01, 0.03)):
+            with mock.patch("cloudd.daemon._generations.time.perf_counter", side_effect=[5.0, 5.0 + took]):
+                generations._step(mock.Mock(), 1, iter([None, None]))
+            (call,) = self.clock.getDelayedCalls()
+            self.assertAlmostEqual(call.getTime() - self.clock.seconds(), pause)
+            call.cancel()
+
+
 class PreloadTests(GenerationsCase):
     def test_preloaded_is_used(self) -> None:
         """What the loader loaded is booted as it is; for other code it is dropped."""
@@ -674,6 +690,23 @@ class PreloadTests(GenerationsCase):
             opened = CodeSource(self.folder / "code", ready).open(number, wanted)
             self.assertEqual((opened is ready, ready.released), (same, not same))
             opened.release()
+
+    async def test_its_code_is_used(self) -> None:
+        """Other code that comes after it takes what is the same, and only then it is dropped."""
+        old, new = self.stage("read before"), self.stage("read after")
+        ready = preload(self.next_number(), self.folder / "code" / old)
+        assert ready is not None
+        generations = self.make(CodeSource(self.folder / "code", ready))
+        number = self.next_number()
+        with mock.patch.object(
+            SourceFileLoader, "get_code", autospec=True, side_effect=SourceFileLoader.get_code
+        ) as read:
+            await generations.prepare(number, new)
+        self.assertEqual([call.args[1] for call in read.call_args_list], [f"_g{number}.cloudd.application"])
+        self.assertFalse(ready.released)
+        self.clock.advance(FREE_DELAY_S)
+        self.assertTrue(ready.released)
+        generations.abort(number)
 
     def test_cannot_be_loaded(self) -> None:
         """A tree that cannot be loaded is left to the workers, who say why."""
