@@ -31,7 +31,7 @@ from typing import Any
 
 from attrs import define, field
 
-from ._collecting import quiet
+from ._collecting import YOUNG_OBJECTS, quiet
 
 SLICE_S = 0.001
 MAX_OBJECTS = 300_000
@@ -67,13 +67,25 @@ def free_in_parts(
         yield
         search = Components(walk, list(roots))
         del roots
-        yield from search.steps()
+        yield from _collecting_what_others_make(search.steps())
         left = 0
         while search.sizes:
             left = _collect(search.take_part(), left)
             yield
     finally:
         quiet.end(usual_s)
+
+
+def _collecting_what_others_make(steps: Iterator[None]) -> Iterator[None]:
+    """The same steps; what is made between them is looked at by and by: after seconds it would take 30 ms."""
+    made = 0
+    for _ in steps:
+        before = gc.get_count()[0]
+        yield
+        made += gc.get_count()[0] - before
+        if made > YOUNG_OBJECTS:
+            gc.collect(0)
+            made = 0
 
 
 def _collect(part: list[Any], left: int) -> int:

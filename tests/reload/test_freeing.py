@@ -8,12 +8,14 @@ import threading
 import weakref
 from collections.abc import Iterable
 from typing import Any
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from reload import Generation, QuietLoading
+from reload._collecting import YOUNG_OBJECTS
 from reload._freeing import PART, Components, Walk
 
 from .trees import TreeCase
@@ -224,6 +226,21 @@ class FreeTests(TreeCase):
         notes = [search.found, search.sizes, search._open, search._bounds, search._places, search.walk._seen]
         self.assertEqual([gc.is_tracked(note) for note in notes], [False] * len(notes))
         generation.release()
+
+    def test_what_gets_garbage_meanwhile_goes_little_by_little(self) -> None:
+        """Requests are served between the steps of a search that takes seconds."""
+        generation, shop = self.load()
+        del shop
+        generation.release()
+        most, steps = 0, 0
+        with mock.patch("reload._freeing.SLICE_S", 0.0):
+            for _ in generation.free([self]):
+                steps += 1
+                most = max(most, gc.get_count()[0])
+                for _number in range(100):
+                    Knot()
+        self.assertGreater(steps, 100)
+        self.assertLess(most, 2 * YOUNG_OBJECTS)
 
     def test_in_parts(self) -> None:
         """No collection looks at more than a part, whatever there is to be freed; circles stay together."""

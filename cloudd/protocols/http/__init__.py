@@ -38,6 +38,7 @@ from ._factory import HTTPServerFactory, Site
 from ._handed import listen_handed
 from ._head import Header
 from ._klein import KleinApp
+from ._klein_routes import match_only
 from ._listen import PatientPort, listen
 from ._probe import Probed, probe
 from ._reactor import install_lean
@@ -79,6 +80,7 @@ __all__ = [
     "install_lean",
     "listen",
     "listen_handed",
+    "match_only",
     "probe",
 ]
 

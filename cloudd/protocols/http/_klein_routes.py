@@ -87,6 +87,17 @@ class Routes:
         return Found(function, arguments, parameters, executor.segment_count, self._app.url_map)
 
 
+def match_only(app: Any) -> None:
+    """
+    Let no URLs be made of the rules of an app: what werkzeug compiles for that takes nine times as long as the rest.
+
+    :param app: a ``klein.Klein`` that has no rules yet
+    """
+    from ._klein_map import MatchingMap  # late, as klein is
+
+    app._url_map = MatchingMap()
+
+
 class BegunApp:
     """
     A klein app for one request, whose route has begun.

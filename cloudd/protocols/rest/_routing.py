@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from attrs import frozen
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import Map, RuleFactory
 
-from cloudd.protocols.http import Request
+from cloudd.protocols.http import Request, match_only
 from reload import collect_loaded
 
 from ._routes import Declared, routes_of
@@ -39,23 +38,6 @@ class Rule:
     endpoint: str
     pattern: str
     methods: tuple[str, ...]
-
-
-class MatchingMap(Map):
-    """Rules that paths are matched with, and no URLs made of."""
-
-    def add(self, rulefactory: RuleFactory) -> None:
-        """Add a rule; a werkzeug that compiles by another name compiles all."""
-        vars(rulefactory)["_compile_builder"] = _no_builder
-        super().add(rulefactory)
-
-
-def _no_builder(append_unknown: bool = True) -> Any:  # as ``werkzeug.routing.Rule`` has it
-    return _build_nothing
-
-
-def _build_nothing(*_values: object) -> NoReturn:
-    raise NotImplementedError("no URLs are made of the rules of a face: see MatchingMap")
 
 
 class Routed(Protocol):
@@ -100,7 +82,7 @@ def _app_of(rules: tuple[Rule, ...]) -> Any:
     from klein import Klein  # late: its import installs a reactor
 
     app: Any = Klein()
-    app._url_map = MatchingMap()
+    match_only(app)
     for number, rule in enumerate(rules):
         _add(app, rule)
         if number % _COLLECT_EACH == 0:
