@@ -170,7 +170,7 @@ def drive(
         windows = code.windows_of(how)
         if windows:
             found[how] = {
-                **pauses(latencies, phases.quiet, windows),
+                **pauses(latencies, phases.quiet, windows, asked.stolen),
                 **stream_pauses(heard, ticks, windows),
                 "anchor": said_by_anchor(code.outcomes_of(how)),
             }

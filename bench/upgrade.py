@@ -180,7 +180,7 @@ def table(
         windows = code.windows_of(how)
         if windows:
             found[how] = {
-                **pauses(latencies, phases.quiet, windows),
+                **pauses(latencies, phases.quiet, windows, asked.stolen),
                 **stream_pauses(heard, ticks, windows),
                 "anchor": said_by_anchor(code.outcomes_of(how)),
             }
@@ -215,7 +215,7 @@ def measure_nginx(options: argparse.Namespace) -> dict[str, Any]:
         "reconnects": asked.reconnects,
         "requests": requests_table(asked),
         "none": latencies.table(phases.quiet),
-        "upgrade": pauses(latencies, phases.quiet, nginx.windows),
+        "upgrade": pauses(latencies, phases.quiet, nginx.windows, asked.stolen),
     }
 
 

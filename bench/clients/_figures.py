@@ -6,7 +6,7 @@ From what clients saw to figures: what an upgrade adds above the same load's own
 when the client asked.  What the client itself came late by is told apart: it shares the processors with the server, and
 nothing that the server does can be seen there, while a server that stands still shows in all that was asked before.
 The same is worked out for stretches of the quiet phases that are as long as the upgrades were: what "no upgrade at all"
-costs on this machine is the noise.
+costs on this machine is the noise.  Beside each pause stands what the host of a virtual machine kept from it just then.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from attrs import define, frozen
+
+from ._stolen import StolenTime
 
 SETTLE_S = 1.5  # the old code is let go of after the end
 LONGEST_LATENCY_S = 60.0
@@ -74,6 +76,11 @@ class Latencies:
             found += [(self.done[n] - self.asked[n]) * 1e3 for n in self.within(window) if self.done[n] >= window.begin]
         return sorted(found)
 
+    def longest(self, window: Window) -> tuple[float, float]:
+        """When the longest latency began and ended."""
+        spans = ((self.asked[n], self.done[n]) for n in self.within(window))
+        return max(spans, key=lambda span: span[1] - span[0], default=(window.begin, window.begin))
+
     def longest_from_due(self, window: Window) -> float:
         """The longest latency with what the client itself was late by, ms."""
         return max(((self.done[n] - self.due[n]) * 1e3 for n in self.within(window)), default=0.0)
@@ -99,11 +106,29 @@ def stretches(quiet: Sequence[Window], seconds: float) -> list[Window]:
     return found
 
 
-def pauses(latencies: Latencies, quiet: Sequence[Window], upgrades: Sequence[Window]) -> dict[str, Any]:
+def _stolen(
+    latencies: Latencies, stolen: StolenTime, quiet: Sequence[Window], upgrades: Sequence[Window]
+) -> dict[str, Any]:
+    def percent(windows: Sequence[Window]) -> float:
+        seconds = sum(window.seconds for window in windows) or 1.0
+        return round(sum(stolen.within(window.begin, window.end) for window in windows) / seconds / 10, 1)
+
+    return {
+        "stolen_ms": [stolen.within(*latencies.longest(window)) for window in upgrades],
+        "stolen_percent": {"upgrades": percent(upgrades), "quiet": percent(quiet)},
+    }
+
+
+def pauses(
+    latencies: Latencies, quiet: Sequence[Window], upgrades: Sequence[Window], stolen: StolenTime | None = None
+) -> dict[str, Any]:
     """
     What clients saw of some upgrades of one kind.
 
     :param upgrades: from the begin to the end that the operator saw
+    :param stolen: looked at all the time
+    :return: among others ``stolen_ms``, for each upgrade while its longest answer was awaited, and ``stolen_percent`` of
+        one processor
     """
     quiet_ms = latencies.milliseconds(quiet)
     p99 = quantile(quiet_ms, 0.99)
@@ -118,6 +143,7 @@ def pauses(latencies: Latencies, quiet: Sequence[Window], upgrades: Sequence[Win
         "pause_ms": summary(above(longer)),
         "pause_from_due_ms": summary([latencies.longest_from_due(window) - p99 for window in longer]),
         "pauses_ms": [round(pause, 1) for pause in above(longer)],
+        **({} if stolen is None else _stolen(latencies, stolen, quiet, longer)),
         "noise_ms": summary(above(stretches(quiet, typical))),
         "client_lag_ms": summary([latencies.lags(window) for window in longer]),
         "seconds": summary([window.seconds for window in upgrades]),

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection as Orders
 from attrs import define, field, frozen
 
 from . import _sockets
+from ._stolen import StolenTime
 
 PATIENCE_S = 30.0
 PRECISION_S = 0.0001
@@ -69,6 +70,7 @@ class RequestResult:
     :ivar lost: requests that were sent and got no answer
     :ivar reconnects: connections that were opened again
     :ivar wrong: answers that were not what they had to be
+    :ivar stolen: what the machine's host kept from it meanwhile
     :ivar bodies: bodies seen, of each target the different ones
     """
 
@@ -82,6 +84,7 @@ class RequestResult:
     unsent: int = 0
     reconnects: int = 0
     wrong: int = 0
+    stolen: StolenTime = field(factory=StolenTime)
     examples: list[str] = field(factory=list)
     bodies: list[set[bytes]] = field(factory=list)
 
@@ -160,6 +163,7 @@ class _Requests:
                 self.ask(active[number % len(active)], due)
                 number += 1
             self.send_touches(now)
+            self.result.stolen.look(now)
             wanted = min(
                 start + number * interval if active else now + 0.5, self.next_touch if self.touches else now + 1
             )
