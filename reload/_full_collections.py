@@ -83,8 +83,9 @@ class FullCollections:
 
     def _may_be_due(self) -> bool:
         """An object is a block of memory at least, and those are counted in microseconds."""
-        at_most = self._counted + max(0, sys.getallocatedblocks() - self._blocks)
-        return self._is_due(at_most) or self._is_due(min(at_most, FEW_OBJECTS))
+        more = sys.getallocatedblocks() - self._blocks
+        at_least, at_most = self._counted + min(0, more), self._counted + max(0, more)
+        return self._is_due(at_most) or (at_least <= FEW_OBJECTS and self._is_due(min(at_most, FEW_OBJECTS)))
 
     def _is_due(self, objects: int) -> bool:
         if objects <= FEW_OBJECTS:

@@ -120,6 +120,11 @@ class Generation:
 
         Call it when the last work of the generation has ended, in the reactor thread; then ``free``, in a later turn.
         """
+        for _step in self.release_in_steps():
+            pass
+
+    def release_in_steps(self) -> Iterator[None]:
+        """The same in steps of a millisecond or two; at the first it is ``released``.  Take all steps."""
         if self.released:
             return
         self.released = True
@@ -130,8 +135,11 @@ class Generation:
             for name in names:
                 sys.modules.pop(name, None)
             _living.pop(self.name, None)
+        yield
         forget_classes(self.name + ".")
+        yield
         _forget_in_caches(self.name, self.tree.root)
+        yield
         self._code.close()
 
     def free(self, kept: Iterable[Any] = (), *, thorough: bool = False) -> Iterator[None]:

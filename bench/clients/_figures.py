@@ -127,8 +127,8 @@ def pauses(
 
     :param upgrades: from the begin to the end that the operator saw
     :param stolen: looked at all the time
-    :return: among others ``stolen_ms``, for each upgrade while its longest answer was awaited, and ``stolen_percent`` of
-        one processor
+    :return: among others ``stolen_ms``, for each upgrade while its longest answer was awaited, and ``stolen_percent``,
+        of one processor
     """
     quiet_ms = latencies.milliseconds(quiet)
     p99 = quantile(quiet_ms, 0.99)

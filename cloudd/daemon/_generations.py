@@ -491,7 +491,9 @@ class Generations:
         self._reactor.callLater(self._free_delay_s, self._let_go, running)
 
     def _let_go(self, running: Running) -> None:
-        running.generation.release()
+        self._step(running.generation.release_in_steps(), partial(self._released, running))
+
+    def _released(self, running: Running) -> None:
         self._forget()
         self._reactor.callLater(0, self._free, running, 1)
 
@@ -500,15 +502,16 @@ class Generations:
         # and to count the objects takes some, too.
         thorough = look == LOOKS_BEFORE_HOLDERS or (look > EARLY_LOOKS and old_objects() < FEW_OBJECTS)
         kept = [self, self._reactor, *running.lent, *self._kept()]
-        self._step(running, look, running.generation.free(kept, thorough=thorough))
+        steps = running.generation.free(kept, thorough=thorough)
+        self._step(steps, partial(self._look_whether_freed, running, look))
 
-    def _step(self, running: Running, look: int, steps: Iterator[None]) -> None:
+    def _step(self, steps: Iterator[None], then: Callable[[], object]) -> None:
         begin = time.perf_counter()
         for _ in steps:
             pause_s = max(self._step_pause_s, self._step_rests * (time.perf_counter() - begin))
-            self._reactor.callLater(pause_s, self._step, running, look, steps)
+            self._reactor.callLater(pause_s, self._step, steps, then)
             return
-        self._look_whether_freed(running, look)
+        then()
 
     def _look_whether_freed(self, running: Running, look: int) -> None:
         if running.generation.living() == 0:

@@ -672,7 +672,7 @@ class FreeingTests(GenerationsCase):
         generations._step_pause_s, generations._step_rests = 0.002, 3.0
         for took, pause in ((0.0001, 0.002), (0.01, 0.03)):
             with mock.patch("cloudd.daemon._generations.time.perf_counter", side_effect=[5.0, 5.0 + took]):
-                generations._step(mock.Mock(), 1, iter([None, None]))
+                generations._step(iter([None, None]), self.fail)
             (call,) = self.clock.getDelayedCalls()
             self.assertAlmostEqual(call.getTime() - self.clock.seconds(), pause)
             call.cancel()

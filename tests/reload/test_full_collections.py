@@ -111,6 +111,27 @@ class FullCollectionsTests(SynchronousTestCase):
         self.assertEqual(len(counts), 2)
         self.assertEqual(len(kept), 2000)
 
+    def test_many_are_not_counted_to_see_whether_they_are_few(self) -> None:
+        """With many connections that would stop the reactor for 20 ms at each look; unless as many blocks have gone."""
+        kept = self.grow(20_000)
+        self.patch(_full_collections, "FEW_OBJECTS", old_objects() - 10_000)
+        self.patch(_full_collections, "USUAL_OBJECTS", 2 * old_objects())
+        counts: list[int] = []
+
+        def count() -> int:
+            counts.append(old_objects())
+            return counts[-1]
+
+        self.patch(_full_collections, "old_objects", count)
+        for _ in range(5):
+            self.old_knot()
+            self.look()
+        self.assertEqual(len(counts), 1)
+        kept.clear()
+        self.old_knot()
+        self.look()
+        self.assertGreater(len(counts), 1)
+
     def test_it_never_begins_by_itself(self) -> None:
         """However much gets old between two looks; afterwards it may again."""
         knot = self.old_knot()

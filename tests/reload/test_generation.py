@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import dataclasses
 import enum
 import gc
@@ -155,6 +156,19 @@ class ReleaseTests(TreeCase):
         self.assertEqual(generation.holders(), [])
         self.assertFalse([name for name in sys.modules if name.partition(".")[0] == generation.name])
         self.assertFalse([key for key in linecache.cache if generation.name in key])
+
+    def test_in_steps(self) -> None:
+        """Nothing can be imported from the first one on; tables of the process forget it in the others."""
+        generation = self.generation(SHAPES)
+        module = generation.load("shopx.shapes")
+        steps = generation.release_in_steps()
+        self.assertFalse(generation.released)
+        next(steps)
+        self.assertTrue(generation.released)
+        self.assertNotIn(module.__name__, sys.modules)
+        self.assertIn(module.Point, copyreg.dispatch_table)
+        self.assertGreaterEqual(len(list(steps)), 2)
+        self.assertNotIn(module.Point, copyreg.dispatch_table)
 
     def test_release_again_does_nothing(self) -> None:
         """Releasing twice is releasing once."""
