@@ -21,7 +21,7 @@ from typing import Any
 
 import attr._make as attrs_make
 
-MAX_KEPT = 4096
+MAX_KEPT = 2048
 """Classes whose code is kept: several trees' worth.  A code object takes some 5 kB."""
 
 _FILE_NAME = re.compile(r"(<attrs generated .+ )_g\d+\.(.+>)")

@@ -47,6 +47,17 @@ class FullCollectionsTests(SynchronousTestCase):
     def look(self) -> None:
         self.clock.advance(LOOK_S)
 
+    def counted(self) -> list[int]:
+        """What each count of the old objects gives from now on."""
+        counts: list[int] = []
+
+        def count() -> int:
+            counts.append(old_objects())
+            return counts[-1]
+
+        self.patch(_full_collections, "old_objects", count)
+        return counts
+
     def test_when_it_has_grown(self) -> None:
         """There is one when there are many more old objects than the last one left, and not before."""
         knot = self.old_knot()
@@ -94,13 +105,7 @@ class FullCollectionsTests(SynchronousTestCase):
         """Objects are counted when there may be enough of them, as blocks of memory tell at once."""
         self.old_knot()
         self.look()
-        counts: list[int] = []
-
-        def count() -> int:
-            counts.append(old_objects())
-            return counts[-1]
-
-        self.patch(_full_collections, "old_objects", count)
+        counts = self.counted()
         for _ in range(10):
             self.old_knot()
             self.look()
@@ -116,13 +121,7 @@ class FullCollectionsTests(SynchronousTestCase):
         kept = self.grow(20_000)
         self.patch(_full_collections, "FEW_OBJECTS", old_objects() - 10_000)
         self.patch(_full_collections, "USUAL_OBJECTS", 2 * old_objects())
-        counts: list[int] = []
-
-        def count() -> int:
-            counts.append(old_objects())
-            return counts[-1]
-
-        self.patch(_full_collections, "old_objects", count)
+        counts = self.counted()
         for _ in range(5):
             self.old_knot()
             self.look()
