@@ -142,8 +142,9 @@ class LastingTests(SessionCase):
     async def test_queue_deleted(self) -> None:
         """It is declared again, and consumed."""
         session = self.session(self.broker)
-        session.consume(self.queue, self.take)
-        await self.until(lambda: session.is_connected)
+        consumer = session.consume(self.queue, self.take)
+        await self.until(lambda: consumer.is_consuming)
+        consumer.patience_s = PATIENCE_S  # a broker that is slow to answer is another test's
         self.broker.control("delete_queue", self.queue)
 
         async def arrives() -> None:
