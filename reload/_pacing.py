@@ -7,6 +7,9 @@ becomes ready on that processor; but who waits on another one, behind somebody w
 only every few milliseconds, or when a processor has nothing to do.  And a virtual machine that has kept all its
 processors busy for a while is the first that has to wait when its host has more to do, for tens of milliseconds.  So
 work that nobody waits for rests as long as it works, a millisecond at a time.
+
+Work is counted as time on a processor: where others leave it little of that, it would do nothing but rest.  And a rest
+that took longer, since the processor was another's by then, is followed by more work.
 """
 
 from __future__ import annotations
@@ -20,15 +23,16 @@ from typing import Any, ParamSpec, TypeVar
 
 WORK_S = 0.001
 REST_S = 0.001
+LONGER_RESTS = 2  # how many times as long as the work before the next one a rest may take at most
 
 Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
 
 
 class _Pace(threading.local):
-    """When this thread is to rest next: never, unless it does ``paced`` work."""
+    """When this thread is to rest next, by its own time on a processor, s: never, unless its work is ``paced``."""
 
-    rest_at = float("inf")
+    rest_at: float | None = None
 
 
 _pace = _Pace()
@@ -38,7 +42,7 @@ _pace = _Pace()
 def paced() -> Iterator[None]:
     """Inside, this thread rests where ``rest`` is called.  Not for the reactor's thread."""
     before = _pace.rest_at
-    _pace.rest_at = time.perf_counter() + WORK_S
+    _pace.rest_at = time.thread_time() + WORK_S
     try:
         yield
     finally:
@@ -53,9 +57,12 @@ def call_paced(function: Callable[Parameters, Result], *args: Parameters.args, *
 
 def rest() -> None:
     """Rest for a moment, if this thread does paced work and has worked for long enough."""
-    if time.perf_counter() >= _pace.rest_at:
-        time.sleep(REST_S)
-        _pace.rest_at = time.perf_counter() + WORK_S
+    if _pace.rest_at is None or time.thread_time() < _pace.rest_at:
+        return
+    began = time.perf_counter()
+    time.sleep(REST_S)
+    rested_s = time.perf_counter() - began
+    _pace.rest_at = time.thread_time() + max(WORK_S, rested_s / LONGER_RESTS)
 
 
 def build_class(*parts: Any, **keywords: Any) -> Any:

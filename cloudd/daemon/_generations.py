@@ -42,6 +42,7 @@ from ._work_trial import WorkTrial
 
 FREE_DELAY_S = 0.3
 STEP_PAUSE_S = 0.002
+LONGEST_STEP_PAUSE_S = 0.01
 STEP_RESTS = 3  # requests and other processes want the processor, too
 LOOKS_BEFORE_HOLDERS = 5
 LATE_LOOK_S = 30.0  # whether one that was held is gone after all
@@ -75,7 +76,7 @@ class Generations:
     :param make_resources: what a generation of that number is lent
     :param free_delay_s: after which a released generation is freed
     :param step_pause_s: at least, between two steps of that
-    :param step_rests: how many times as long as a step the pause after it is
+    :param step_rests: how many times as long as a step the pause after it is, up to ``LONGEST_STEP_PAUSE_S``
     :param kept: what generations may know and do not own, besides what they are lent
     :param left: called with the number of a generation that no longer answers while requests are in it
     :param canary_ended: called when one has ended, either way
@@ -508,7 +509,8 @@ class Generations:
     def _step(self, steps: Iterator[None], then: Callable[[], object]) -> None:
         begin = time.perf_counter()
         for _ in steps:
-            pause_s = max(self._step_pause_s, self._step_rests * (time.perf_counter() - begin))
+            rest_s = min(LONGEST_STEP_PAUSE_S, self._step_rests * (time.perf_counter() - begin))
+            pause_s = max(self._step_pause_s, rest_s)
             self._reactor.callLater(pause_s, self._step, steps, then)
             return
         then()

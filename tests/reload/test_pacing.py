@@ -19,8 +19,8 @@ from .trees import TreeCase
 
 LONG = """
 import time
-until = time.perf_counter() + 0.003
-while time.perf_counter() < until:
+until = time.thread_time() + 0.003
+while time.thread_time() < until:
     pass
 """
 
@@ -35,8 +35,8 @@ def counted_rests() -> Iterator[list[float]]:
 
 
 def work(seconds: float) -> None:
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
         pass
 
 
@@ -50,6 +50,33 @@ class PacingTests(SynchronousTestCase):
         with counted_rests() as rests:
             call_paced(both)
         self.assertIn(rests, ([REST_S], [REST_S, REST_S]))  # the first one too where the machine was slow
+
+    def test_waiting_is_no_work(self) -> None:
+        """Where others leave it no processor, it would do nothing but rest."""
+
+        def wait() -> None:
+            time.sleep(5 * WORK_S)
+            rest()
+
+        with counted_rests() as rests:
+            call_paced(wait)
+        self.assertEqual(rests, [])
+
+    def test_a_long_rest_is_made_up_for(self) -> None:
+        """As on a machine where others take the processor meanwhile."""
+
+        def both() -> None:
+            for _ in range(2):
+                work(2 * WORK_S)
+                rest()
+            work(20 * WORK_S)
+            rest()
+
+        times = mock.Mock(wraps=time)
+        times.sleep.side_effect = lambda _seconds: time.sleep(20 * WORK_S)
+        with mock.patch.object(_pacing, "time", times):
+            call_paced(both)
+        self.assertEqual(times.sleep.call_count, 2)
 
     def test_never_elsewhere(self) -> None:
         """Neither after paced work, nor in other threads, nor after work that failed."""
