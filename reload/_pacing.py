@@ -23,7 +23,9 @@ from typing import Any, ParamSpec, TypeVar
 
 WORK_S = 0.001
 REST_S = 0.001
-LONGER_RESTS = 2  # how many times as long as the work before the next one a rest may take at most
+LATE_S = 0.003
+"""A rest that took longer ended when somebody else had the processor: there is none to be left free."""
+MAKE_UP = 4  # how many times as long as such a rest the work after it is
 
 Result = TypeVar("Result")
 Parameters = ParamSpec("Parameters")
@@ -62,7 +64,8 @@ def rest() -> None:
     began = time.perf_counter()
     time.sleep(REST_S)
     rested_s = time.perf_counter() - began
-    _pace.rest_at = time.thread_time() + max(WORK_S, rested_s / LONGER_RESTS)
+    work_s = WORK_S if rested_s < LATE_S else MAKE_UP * rested_s
+    _pace.rest_at = time.thread_time() + work_s
 
 
 def build_class(*parts: Any, **keywords: Any) -> Any:

@@ -69,7 +69,7 @@ class PacingTests(SynchronousTestCase):
             for _ in range(2):
                 work(2 * WORK_S)
                 rest()
-            work(20 * WORK_S)
+            work(100 * WORK_S)
             rest()
 
         times = mock.Mock(wraps=time)
