@@ -27,4 +27,4 @@ def _no_builder(append_unknown: bool = True) -> Any:  # as ``werkzeug.routing.Ru
 
 
 def _build_nothing(*_values: object) -> NoReturn:
-    raise NotImplementedError("no URLs are made of the rules of this app: see match_only")
+    raise TypeError("no URLs are made of the rules of this app, which match_only has set up: write the path out")
