@@ -4,13 +4,13 @@ Requests without an end that do not keep an old generation alive: they go on in 
 
 When a generation no longer answers (another one was committed, or its canary was taken back), its requests of which the
 handler has said that they ``follow`` begin again in the one that serves: event streams.  There may be very many, so
-they go in slices, with a longer rest between two; few go slowly, since nobody waits for that, and all workers of a host
-do it in the same moment.  One that cannot tell its state at the moment is asked again, and in the end left where it is.
+they go in slices, with a longer rest between two.  One that cannot tell its state at the moment is
+asked again, and in the end left where it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from attrs import define
@@ -23,9 +23,7 @@ from cloudd.protocols.http._connection import HTTPConnection
 from reload import Snapshot
 
 SLICE_S = 0.003
-REST_S = 0.008  # at least
-LONGEST_REST_S = 0.03
-GENTLY_S = 5.0  # so long all may take on the way to ``REST_S``
+REST_S = 0.008
 LOOK_EACH = 8  # requests between two looks at the clock
 AGAIN_S = (0.05, 0.2, 1.0, 5.0, 20.0)
 
@@ -72,12 +70,12 @@ class Following:
                 await deferLater(self._reactor, wait_s)
         return moved
 
-    async def _move(self, connections: Sequence[HTTPConnection], number: int) -> int:
-        moved, rest_s = 0, _rest_s(len(connections))
+    async def _move(self, connections: Iterable[HTTPConnection], number: int) -> int:
+        moved = 0
         until = self._reactor.seconds() + SLICE_S
         for place, connection in enumerate(connections, 1):
             if place % LOOK_EACH == 0 and self._reactor.seconds() >= until:
-                await deferLater(self._reactor, rest_s)
+                await deferLater(self._reactor, REST_S)
                 until = self._reactor.seconds() + SLICE_S
             if not _may_follow(connection, number):
                 continue  # it has ended meanwhile
@@ -95,11 +93,6 @@ class Following:
     def _failed(self, failure: Any, number: int) -> int:
         self.log.failure("requests of generation {number} could not follow", failure, number=number)
         return 0
-
-
-def _rest_s(count: int) -> float:
-    """How long to rest between two slices of so many connections."""
-    return min(LONGEST_REST_S, max(REST_S, GENTLY_S * LOOK_EACH / max(count, 1)))
 
 
 def _may_follow(connection: HTTPConnection, number: int) -> bool:
