@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from cloudd.cli import Exit, _nodes
 from cloudd.interfaces.application import OperationRefused
@@ -140,7 +141,7 @@ class NodeTests(CommandCase):
 
     def test_wait(self) -> None:
         """``--wait`` looks until nothing runs; a node that was returned meanwhile is no success."""
-        self.patch(time, "sleep", lambda _: None)
+        self.patch(_nodes, "time", mock.Mock(sleep=lambda _: None, time=time.time))
         for state, code in (("drained", Exit.OK), ("ready", Exit.REFUSED)):
             self.host.operations["nodes.drain"] = facts(state="draining")
             self.host.operations["nodes.show"] = facts(state=state)

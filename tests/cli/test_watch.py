@@ -39,7 +39,7 @@ class WatchCase(CommandCase):
             return ControlClient(state, connect)
 
         self.patch(_commands, "ControlClient", client)
-        self.patch(time, "sleep", self.sleep)
+        self.patch(_commands, "time", mock.Mock(sleep=self.sleep, time=time.time))  # others sleep, too
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

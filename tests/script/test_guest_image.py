@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import shutil
@@ -35,6 +36,14 @@ class GuestImageTests(SynchronousTestCase):
         for name in ("kernel", "initrd", "disk.qcow2", "arguments"):
             self.assertEqual(self.digest(folder / name), self.digest(made / name), name)
         self.assertEqual([path.name for path in folder.glob("work-*")], [])
+
+    def test_runs_without_libraries(self) -> None:
+        """Whatever busybox the machine itself has, the guest's needs no interpreter of ELF files."""
+        archive = gzip.decompress(guest_image().initrd.read_bytes())
+        unpack = ["cpio", "--extract", "--to-stdout", "--quiet", "bin/busybox"]
+        busybox = subprocess.run(unpack, input=archive, capture_output=True, check=True).stdout
+        self.assertEqual(busybox[:4], b"\x7fELF")
+        self.assertNotIn(b"ld-linux", busybox)
 
     def digest(self, file: Path) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
