@@ -149,7 +149,7 @@ class Driver:
     async def _measure(self) -> dict[str, Any]:
         self.gaps.start()
         if self.free_delay_s:
-            self.worker._generations._free_delay_s = self.free_delay_s
+            self.worker._generations.freeing._delay_s = self.free_delay_s
         await self._sleep(IDLE_S)
         for number in range(self.swaps):
             await self._swap(number + 2, self.hashes[(number + 1) % 2])
@@ -164,7 +164,7 @@ class Driver:
             "freed_after_s": round(statistics.median(self.frees_s), 3),
             "early": self.early,
             "late": late,
-            "leaks": {str(number): lines for number, lines in self.worker._generations.leaks.items()},
+            "leaks": {str(number): lines for number, lines in self.worker._generations.freeing.leaks.items()},
         }
 
     async def _swap(self, number: int, tree_hash: str) -> None:
@@ -181,7 +181,7 @@ class Driver:
         began = time.perf_counter()
         while generations.retired:
             if time.perf_counter() - began > FREED_TIMEOUT_S:
-                raise RuntimeError(f"not freed: {generations.leaks} {generations.retired}")
+                raise RuntimeError(f"not freed: {generations.freeing.leaks} {generations.retired}")
             await self._sleep(SPREAD_S)
         self.frees_s.append(time.perf_counter() - began)
         self.gaps.enter("between")

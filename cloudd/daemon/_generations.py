@@ -11,8 +11,7 @@ canary may run: ``begin_canary`` starts what was prepared and lets it answer on 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,32 +20,14 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succ
 from twisted.logger import Logger
 
 from cloudd.interfaces.application import IApplication, PartHealth, Resources, SelfCheckFailed, Threads
-from reload import (
-    FEW_OBJECTS,
-    Generation,
-    Load,
-    LoadGivenUp,
-    Snapshot,
-    Spoken,
-    States,
-    TreeError,
-    call_paced,
-    old_objects,
-)
+from reload import Generation, Load, LoadGivenUp, Snapshot, Spoken, States, TreeError, call_paced
 
 from ._code_source import APPLICATION, CodeSource
 from ._comparison import RouteMeasure
-from ._heaps import give_back
+from ._freeing import Freeing, Running
 from ._trial import Trial
 from ._work_trial import WorkTrial
 
-FREE_DELAY_S = 0.3
-STEP_PAUSE_S = 0.002
-LONGEST_STEP_PAUSE_S = 0.01
-STEP_RESTS = 3  # requests and other processes want the processor, too
-LOOKS_BEFORE_HOLDERS = 5
-LATE_LOOK_S = 30.0  # whether one that was held is gone after all
-EARLY_LOOKS = 2  # what holds it is most often an answer that is still to come, no garbage
 CANARY_SILENCE_S = 5.0  # a canary that nobody looks after for so long is ended
 
 
@@ -57,43 +38,20 @@ class PrepareFailed(Exception):
 
 
 @define(eq=False)
-class Running:
-    """One generation in this worker.  ``in_flight`` is changed by ``Generations`` alone."""
-
-    number: int
-    tree_hash: str
-    generation: Generation
-    application: IApplication | None
-    lent: tuple[object, ...]  # what its resources are
-    in_flight: int = 0
-    total: int = 0
-    retired: bool = False
-
-
-@define(eq=False)
 class Generations:
     """
     :param make_resources: what a generation of that number is lent
-    :param free_delay_s: after which a released generation is freed
-    :param step_pause_s: at least, between two steps of that
-    :param step_rests: how many times as long as a step the pause after it is, up to ``LONGEST_STEP_PAUSE_S``
-    :param kept: what generations may know and do not own, besides what they are lent
+    :param freeing: frees generations that are no longer needed
     :param left: called with the number of a generation that no longer answers while requests are in it
     :param canary_ended: called when one has ended, either way
-    :param forget: called when a generation is released, to empty caches of the kernel that may hold its values
     """
 
     _reactor: Any
     _threads: Threads
     _source: CodeSource
     _make_resources: Callable[[int], Resources]
-    _forget: Callable[[], object] = field(default=lambda: None)
-    _free_delay_s: float = FREE_DELAY_S
-    _step_pause_s: float = STEP_PAUSE_S
-    _step_rests: float = STEP_RESTS
-    _kept: Callable[[], Iterable[object]] = field(default=tuple)
+    freeing: Freeing
     _start_load: Callable[..., Any] = field(default=Load)
-    _find_holders: Callable[[Generation, Any], Deferred[list[str]]] = field(default=Generation.find_holders)
     _preparing: dict[int, Deferred[dict[str, str]]] = field(init=False, factory=dict)  # by number: what has not ended
     current: Running | None = None
     highest: int = 0  # number that was ever tried here
@@ -102,10 +60,13 @@ class Generations:
     left: Callable[[int], object] = field(default=lambda _number: None)
     trial: Trial | None = None  # of what is prepared, while a canary runs
     work_trial: WorkTrial | None = None  # likewise
-    retired: dict[int, Running] = field(factory=dict)
-    leaks: dict[int, list[str]] = field(factory=dict)  # number -> what holds it, for the operator
     _trial_guard: Any = None
     log = Logger()
+
+    @property
+    def retired(self) -> Mapping[int, Running]:
+        """By number: those that no longer answer and are not gone yet."""
+        return self.freeing.retired
 
     async def boot(self, number: int, tree_hash: str) -> None:
         """
@@ -149,7 +110,7 @@ class Generations:
             cause = place_and_words(error)
             del error
             if generation is not None:
-                self._release(Running(number, tree_hash, generation, None, lent))
+                self.freeing.free(Running(number, tree_hash, generation, None, lent))
             raise PrepareFailed(cause) from None
         finally:
             self._drop_unneeded()
@@ -160,7 +121,7 @@ class Generations:
         """Only now: of what was loaded before the fork the new generation may have had its code."""
         unneeded = self._source.take_unneeded()
         if unneeded is not None:
-            self._release(Running(unneeded.number, unneeded.tree.hash, unneeded, None, ()))
+            self.freeing.free(Running(unneeded.number, unneeded.tree.hash, unneeded, None, ()))
 
     async def _load(self, generation: Generation, resources: Resources) -> IApplication:
         """Load and build in a thread; nothing of the new code runs in the reactor before that has ended."""
@@ -356,7 +317,7 @@ class Generations:
         if running is not None:
             running.in_flight -= 1
             if running.retired and running.in_flight == 0:
-                self._release(running)
+                self.freeing.free(running)
 
     def in_flight(self) -> int:
         """Requests that have begun and not ended."""
@@ -365,8 +326,7 @@ class Generations:
     @property
     def is_changing(self) -> bool:
         """Whether a generation is loaded or tried, or an old one has ended and waits to be freed, if it can be."""
-        freeing = (old.application is None and number not in self.leaks for number, old in self.retired.items())
-        return bool(self._preparing) or self.prepared is not None or any(freeing)
+        return bool(self._preparing) or self.prepared is not None or self.freeing.is_under_way
 
     def health(self) -> list[PartHealth]:
         """What the current generation says of its parts."""
@@ -392,7 +352,7 @@ class Generations:
                 "requests_running": running.in_flight,
                 "requests_total": running.total,
                 "modules": {} if running.generation.released else running.generation.modules(),
-                "holders": self.leaks.get(running.number, []),
+                "holders": self.freeing.leaks.get(running.number, []),
             }
             for state, running in self._all()
         ]
@@ -474,8 +434,7 @@ class Generations:
             self._trial_guard.cancel()
 
     def _retire(self, running: Running) -> None:
-        running.retired = True
-        self.retired[running.number] = running
+        self.freeing.retire(running)
         if running.application is not None:
             try:
                 running.application.retire()
@@ -485,54 +444,6 @@ class Generations:
         _resting(running.application).addBoth(lambda _: self.end(running.number))
         if running.in_flight:
             self.left(running.number)
-
-    def _release(self, running: Running) -> None:
-        running.application = None
-        # Not at once: frames of the last request are still on the stack, and all workers have just switched.
-        self._reactor.callLater(self._free_delay_s, self._let_go, running)
-
-    def _let_go(self, running: Running) -> None:
-        self._step(running.generation.release_in_steps(), partial(self._released, running))
-
-    def _released(self, running: Running) -> None:
-        self._forget()
-        self._reactor.callLater(0, self._free, running, 1)
-
-    def _free(self, running: Running, look: int) -> None:
-        # A full collection finds all that holds it and is garbage itself; with many connections it takes its time,
-        # and to count the objects takes some, too.
-        thorough = look == LOOKS_BEFORE_HOLDERS or (look > EARLY_LOOKS and old_objects() < FEW_OBJECTS)
-        kept = [self, self._reactor, *running.lent, *self._kept()]
-        steps = running.generation.free(kept, thorough=thorough)
-        self._step(steps, partial(self._look_whether_freed, running, look))
-
-    def _step(self, steps: Iterator[None], then: Callable[[], object]) -> None:
-        begin = time.perf_counter()
-        for _ in steps:
-            rest_s = min(LONGEST_STEP_PAUSE_S, self._step_rests * (time.perf_counter() - begin))
-            pause_s = max(self._step_pause_s, rest_s)
-            self._reactor.callLater(pause_s, self._step, steps, then)
-            return
-        then()
-
-    def _look_whether_freed(self, running: Running, look: int) -> None:
-        if running.generation.living() == 0:
-            self.retired.pop(running.number, None)
-            self.leaks.pop(running.number, None)
-            give_back()
-            return
-        running.lent = ()  # it may be what holds it
-        if look == LOOKS_BEFORE_HOLDERS:
-            self._find_holders(running.generation, self._reactor).addCallback(self._note_leak, running)
-        if look <= LOOKS_BEFORE_HOLDERS:
-            self._reactor.callLater(self._free_delay_s * 2**look, self._free, running, look + 1)
-        else:
-            self._reactor.callLater(LATE_LOOK_S, self._look_whether_freed, running, look)
-
-    def _note_leak(self, holders: list[str], running: Running) -> None:
-        if running.number in self.retired:
-            self.leaks[running.number] = holders
-        self.log.error("generation {number} is not freed; held by {holders}", number=running.number, holders=holders)
 
 
 def _resting(application: IApplication | None) -> Deferred[None]:

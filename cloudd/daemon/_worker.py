@@ -42,8 +42,10 @@ from ._code_source import CodeSource
 from ._database_part import DatabasePart, noted_place, open_place
 from ._database_place import control_place
 from ._following import Following
+from ._freeing import DELAY_S as FREE_DELAY_S
+from ._freeing import Freeing
 from ._gauges import add_worker_gauges, connections_by_generation
-from ._generations import FREE_DELAY_S, Generations, PrepareFailed, place_and_words
+from ._generations import Generations, PrepareFailed, place_and_words
 from ._heaps import use_few_heaps
 from ._hypervisor import LENT, hypervisor_of
 from ._link import Callee
@@ -113,15 +115,13 @@ class Worker:
         self._bus = bus_of(spec.role, self._settings, reactor, self._metrics)
         self._hypervisor = hypervisor_of(spec.role, self._settings, reactor)
         self._access_log = AccessLog(access_log_file(self._state.path, self._settings.log.access_file))
-        self._generations = Generations(
+        freeing = Freeing(
             reactor,
-            self._threads,
-            self._source,
-            self._make_resources,
+            lambda: [self, self._generations, self._site, self._metrics.registry, *self._factories.values()],
             self._database.forget_statements,
-            free_delay_s=FREE_DELAY_S + os.getpid() % 8 * FREE_SPREAD_S,
-            kept=lambda: [self, self._site, self._metrics.registry, *self._factories.values()],
+            FREE_DELAY_S + os.getpid() % 8 * FREE_SPREAD_S,
         )
+        self._generations = Generations(reactor, self._threads, self._source, self._make_resources, freeing)
         self._site = WorkerSite(
             self._generations,
             self._metrics.requests,

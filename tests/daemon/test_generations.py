@@ -21,7 +21,8 @@ from twisted.trial.unittest import TestCase
 from cloudd.control import BOUNDARIES
 from cloudd.daemon._access_log import AccessLog
 from cloudd.daemon._code_source import CodeSource, preload
-from cloudd.daemon._generations import FREE_DELAY_S, LATE_LOOK_S, Generations, PrepareFailed
+from cloudd.daemon._freeing import DELAY_S, LATE_LOOK_S, Freeing
+from cloudd.daemon._generations import Generations, PrepareFailed
 from cloudd.daemon._metrics import RequestCounts
 from cloudd.daemon._site import WorkerSite
 from cloudd.interfaces.application import Resources
@@ -140,18 +141,15 @@ class GenerationsCase(TestCase):
             self.lent[number] = Lent()
             return cast(Resources, self.lent[number])
 
-        threads = ThreadsAtOnce()
-        return Generations(
+        freeing = Freeing(
             self.clock,
-            threads,
-            source,
-            lend,
+            lambda: [self.generations],
             forget,
             step_pause_s=0.0,
             step_rests=0.0,
-            start_load=LoadAtOnce,
             find_holders=holders_at_once,
         )
+        return Generations(self.clock, ThreadsAtOnce(), source, lend, freeing, start_load=LoadAtOnce)
 
     def stage(self, word: str, source: str = APPLICATION) -> str:
         """A staged tree whose application has that word; gives its hash."""
@@ -305,7 +303,7 @@ class SwapTests(GenerationsCase):
         gc.collect()
         self.clock.advance(LATE_LOOK_S)
         self.assertEqual(len(self.generations.status({})), 1)
-        self.assertEqual((self.generations.leaks, self.clock.getDelayedCalls()), ({}, []))
+        self.assertEqual((self.generations.freeing.leaks, self.clock.getDelayedCalls()), ({}, []))
 
     def test_health(self) -> None:
         """A generation whose health cannot be told is a failing part."""
@@ -603,7 +601,8 @@ class HangTests(GenerationsCase):
 
     def make(self, source: CodeSource) -> Generations:
         lend = cast("Callable[[int], Resources]", lambda number: Lent())
-        return Generations(reactor, ThreadsAtOnce(), source, lend, free_delay_s=0.01)
+        freeing = Freeing(reactor, lambda: [self.generations], delay_s=0.01)
+        return Generations(reactor, ThreadsAtOnce(), source, lend, freeing)
 
     async def give_up(self, source: str) -> str:
         """Prepare code that hangs, give it up, and tell why it failed; a thread of it may go on."""
@@ -665,19 +664,6 @@ class HangTests(GenerationsCase):
         await failed
 
 
-class FreeingTests(GenerationsCase):
-    def test_steps_leave_time_to_others(self) -> None:
-        """The longer a step took, the longer is the pause after it; not for ever where it had no processor."""
-        generations = self.make(CodeSource(self.folder / "code"))
-        generations._step_pause_s, generations._step_rests = 0.002, 3.0
-        for took, pause in ((0.0001, 0.002), (0.003, 0.009), (1.0, 0.01)):
-            with mock.patch("cloudd.daemon._generations.time.perf_counter", side_effect=[5.0, 5.0 + took]):
-                generations._step(iter([None, None]), self.fail)
-            (call,) = self.clock.getDelayedCalls()
-            self.assertAlmostEqual(call.getTime() - self.clock.seconds(), pause)
-            call.cancel()
-
-
 class PreloadTests(GenerationsCase):
     def test_preloaded_is_used(self) -> None:
         """What the loader loaded is booted as it is; for other code it is dropped."""
@@ -704,7 +690,7 @@ class PreloadTests(GenerationsCase):
             await generations.prepare(number, new)
         self.assertEqual([call.args[1] for call in read.call_args_list], [f"_g{number}.cloudd.application"])
         self.assertFalse(ready.released)
-        self.clock.advance(FREE_DELAY_S)
+        self.clock.advance(DELAY_S)
         self.assertTrue(ready.released)
         generations.abort(number)
 
