@@ -15,12 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from attrs import evolve
 from twisted.internet.defer import Deferred
-from twisted.internet.defer import TimeoutError as WaitedTooLong
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -44,7 +43,6 @@ from reload import CodeTree, TreeError
 
 from ._allowed import own_environment
 from ._audit import AuditLog
-from ._canary import Canary, CanaryFailed, CanaryRules, CanaryStopped
 from ._causes import (
     NO_CANARY,
     cause_of,
@@ -57,15 +55,11 @@ from ._copies import Copies, Needed
 from ._examining import Examiner
 from ._heaps import give_back
 from ._planning import plan_of, refused_plan
-from ._swap_metrics import Reason, SwapMetrics
+from ._swap import Swap
+from ._swap_metrics import SwapMetrics
 from ._target import ChangeEnded, Running, Target
 from ._upgrade_interfaces import Front, HandOver, StartHandOver, Workers
-from ._workers import Decided, NobodyAsked, SwapFailed
-
-PREPARE_TIMEOUT_S = 60.0
-COMMIT_TIMEOUT_S = 15.0
-
-T = TypeVar("T")
+from ._workers import Decided, SwapFailed
 
 
 @implementer(IUpgrades)
@@ -129,6 +123,7 @@ class Upgrades:
         self._listener: Listener = _nobody
         self._waiting: list[Deferred[Outcome]] = []  # rollbacks that wait for the change under way
         self._asked_back = ""  # the cause that the last of them has given
+        self._swap = Swap(workers, clock, settings.upgrade, self._report)
         self._copies = Copies(self._code_folder, threads, clock, self._needed_copies)
 
     @property
@@ -339,12 +334,13 @@ class Upgrades:
             raise ChangeEnded("failed", f"the tree could not be copied: {error.strerror or error}", target) from error
         if target.new_processes:
             return await self._by_hand_over(action, target, staged)
-        number = await self._prepare(target, staged)
-        canary = await self._try_out(number, percent, target, staged)
+        number = await self._new_number()
+        await self._swap.prepare(number, target, staged)
+        canary = await self._swap.try_out(number, percent, target, staged)
         record, warnings = self._next_record(action, target, number), warnings_of(self.committed, staged.hash)
         await self._decide(record, target)
         self._running = evolve(self._running, committed=record, tree=staged)
-        warnings += [*await self._commit(number), *await self._clean()]
+        warnings += [*await self._swap.commit(number), *await self._clean()]
         return Outcome(
             action=action,
             result="committed",
@@ -426,53 +422,6 @@ class Upgrades:
         self._last_number = max(self._last_number, await self._workers.highest_generation()) + 1
         return self._last_number
 
-    async def _prepare(self, target: Target, staged: CodeTree) -> int:
-        number = await self._new_number()
-        text = f"loading generation {number} and letting it check itself, in a process apart and then in all workers"
-        self._report("prepare", text)
-        try:
-            await self._within(PREPARE_TIMEOUT_S, self._workers.check_apart(number, staged))
-            await self._within(PREPARE_TIMEOUT_S, self._workers.prepare(number, staged))
-        except Exception as error:
-            await self._abort(number)
-            undone: Reason = "timeout" if isinstance(error, WaitedTooLong) else "prepare"
-            blames = not isinstance(error, NobodyAsked)
-            raise ChangeEnded("failed", cause_of(error), target, undone, blames=blames) from error
-        return number
-
-    async def _try_out(self, number: int, percent: float, target: Target, staged: CodeTree) -> str:
-        """
-        Let the prepared generation answer on a share of the connections, and compare.
-
-        :return: by what it was judged; empty: there was no canary
-        """
-        if not percent:
-            return ""
-        rules = CanaryRules.of(self._settings.upgrade, percent)
-        canary = Canary(
-            self._workers, self._clock, rules, lambda text, done, total: self._report("canary", text, done, total)
-        )
-        try:
-            await self._workers.prepare_late(number, staged)
-            judged = await canary.run(number)
-            await self._workers.prepare_late(number, staged)
-        except CanaryFailed as error:
-            await self._abort(number)
-            rollback_s = round(self._clock.seconds() - error.decided_at, 4)
-            cause = f"rolled back by the canary: {cause_of(error)}"
-            raise ChangeEnded(
-                "failed", cause, target, error.reason, blames=True, canary=error.seen, rollback_s=rollback_s
-            ) from error
-        except (CanaryStopped, NobodyAsked) as error:
-            await self._abort(number)
-            raise ChangeEnded("failed", cause_of(error), target, "prepare") from error
-        except Exception as error:
-            await self._abort(number)
-            if isinstance(error, SwapFailed):
-                raise ChangeEnded("failed", cause_of(error), target, "prepare", blames=True) from error
-            raise
-        return judged
-
     async def _hold_back(self, outcome: Outcome) -> None:
         """A restart alone must not bring in what has just been refused or failed."""
         cause = f"{'was refused' if outcome.result == 'refused' else 'failed'} in an upgrade ({outcome.cause})"
@@ -495,24 +444,9 @@ class Upgrades:
         try:
             await self._threads.run(write_committed, self._code_folder, record)
         except OSError as error:
-            await self._abort(record.generation)
+            await self._swap.abort(record.generation)
             cause = f"the decision could not be recorded: {error.strerror or error}"
             raise ChangeEnded("failed", cause, target, "record") from error
-
-    async def _abort(self, number: int) -> None:
-        try:
-            await self._within(COMMIT_TIMEOUT_S, self._workers.abort(number))
-        except Exception:
-            self.log.failure("generation {number} could not be dropped everywhere", number=number)
-
-    async def _commit(self, number: int) -> list[str]:
-        self._report("commit", f"generation {number} takes over")
-        try:
-            silent = await self._within(COMMIT_TIMEOUT_S, self._workers.commit(number))
-        except Exception as error:
-            self.log.failure("generation {number} was not confirmed", number=number)
-            return [f"the decision stands, but not all workers confirmed it: {cause_of(error)}"]
-        return [f"{name} did not confirm: it is ended, and starts again with the new code" for name in silent]
 
     async def _clean(self) -> list[str]:
         """After the decision: whatever happens here, the new code serves."""
@@ -555,16 +489,6 @@ class Upgrades:
         except Exception:
             self.log.failure("a listener of the upgrade's progress failed")
         self._change_log.report(self.progress)
-
-    async def _within(self, seconds: float, work: Awaitable[T]) -> T:
-        async def run() -> T:
-            return await work
-
-        timed: Deferred[T] = Deferred.fromCoroutine(run()).addTimeout(seconds, self._clock)
-        try:
-            return await timed
-        except WaitedTooLong:
-            raise WaitedTooLong(f"not all workers answered within {seconds:g} s") from None
 
 
 def _nobody(_progress: Progress) -> None:

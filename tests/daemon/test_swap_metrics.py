@@ -8,7 +8,7 @@ from typing import Any, get_args
 from twisted.internet.defer import Deferred
 
 from cloudd.control import Outcome, Result
-from cloudd.daemon import _examining, _upgrade
+from cloudd.daemon import _examining, _swap, _upgrade
 from cloudd.daemon._gauges import connections_by_generation
 from cloudd.daemon._health import merge_metrics
 from cloudd.daemon._swap_metrics import REASONS, SwapMetrics
@@ -88,7 +88,7 @@ class SwapMetricsTests(MetricsCase):
         self.workers.errors.clear()
         self.workers.gates["prepare"] = Deferred()
         late = self.upgrade()
-        self.clock.advance(_upgrade.PREPARE_TIMEOUT_S)
+        self.clock.advance(_swap.PREPARE_TIMEOUT_S)
         await late
         self.workers.gates.clear()
 

@@ -24,7 +24,7 @@ from cloudd.control import (
     read_private_key,
     write_manifest,
 )
-from cloudd.daemon import _copies, _examining, _upgrade
+from cloudd.daemon import _copies, _examining, _swap, _upgrade
 from cloudd.daemon._audit import AuditLog
 from cloudd.daemon._committed import ROLLED_BACK, choose_boot_tree, read_committed
 from cloudd.daemon._copies import PRUNE_AFTER_S
@@ -410,7 +410,7 @@ class UpgradeTests(UpgradeCase):
         self.version(2)
         self.workers.gates["prepare"] = Deferred()
         waiting = self.upgrade()
-        self.clock.advance(_upgrade.PREPARE_TIMEOUT_S)
+        self.clock.advance(_swap.PREPARE_TIMEOUT_S)
         outcome = self.successResultOf(waiting)
         self.assertEqual(outcome.result, "failed")
         self.assertIn("not all workers answered within 60 s", outcome.cause)

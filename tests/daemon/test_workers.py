@@ -17,7 +17,7 @@ from cloudd.daemon._leaving import KILL_DELAY_S
 from cloudd.daemon._link import LinkTimeout, RemoteError
 from cloudd.daemon._loader_process import LoaderLost
 from cloudd.daemon._slot import BOOT_TIMEOUT_S, LONGEST_DELAY_S, LOOP_FAILURES, STEADY_S, Slot, restart_delay_s
-from cloudd.daemon._upgrade import PREPARE_TIMEOUT_S
+from cloudd.daemon._swap import PREPARE_TIMEOUT_S
 from cloudd.daemon._workers import SWAP_TIMEOUT_S, Decided, SwapFailed, WorkerPool, planned_workers
 from cloudd.interfaces.settings import Settings, WorkerSettings
 from reload import CodeTree
