@@ -32,7 +32,7 @@ from twisted.logger import ILogObserver, Logger, LogLevel, globalLogBeginner, te
 from cloudd.database import DatabaseDamaged, open_object_index
 from cloudd.interfaces.application import OperationRefused, PartHealth, Resources
 from cloudd.interfaces.settings import Settings
-from cloudd.protocols.http import HTTPServerFactory, install_lean, listen, listen_handed
+from cloudd.protocols.http import HTTPServerFactory, install_lean
 from reload import FullCollections, Generation
 
 from ._access_log import AccessLog, access_log_file
@@ -41,6 +41,7 @@ from ._checkup import Checked, check_databases
 from ._code_source import CodeSource
 from ._database_part import DatabasePart, noted_place, open_place
 from ._database_place import control_place
+from ._face_ports import FacePorts
 from ._following import Following
 from ._freeing import DELAY_S as FREE_DELAY_S
 from ._freeing import Freeing
@@ -62,7 +63,6 @@ from ._spec import WorkerSpec
 from ._state_folder import ProcessLock, StateFolder
 from ._threads import WorkerThreads
 from ._turns import take_short_turns
-from ._unix_port import listen_unix
 from ._worker_canary import WorkerCanary
 from .settings import settings_from_plain
 
@@ -98,7 +98,6 @@ class Worker:
         self._spec = spec
         self._reactor = reactor
         self._link_socket = link_socket
-        self._listeners = listeners
         self._settings: Settings = settings_from_plain(spec.settings)
         self._state = StateFolder(self._settings.state)
         self._source = CodeSource(self._state.code, preloaded)
@@ -131,6 +130,7 @@ class Worker:
             spec.name,
         )
         self._factories: dict[str, HTTPServerFactory] = {}
+        self._ports = FacePorts(reactor, spec.faces, listeners, self._factories)
         self._moving = Moving(
             reactor,
             self._factories,
@@ -181,7 +181,6 @@ class Worker:
         }
         self._anchor = AnchorLink(callees, reactor, self._anchor_has_gone)
         self._host = LinkedHost(self._anchor)
-        self._ports: list[Any] = []
         self._rendezvous = Rendezvous(reactor, self._state.run, self._receive_visit)
         self._standby_state: dict[str, Any] = {}
         self._state_name = "booting"
@@ -251,16 +250,6 @@ class Worker:
         self._anchor.cast("failed", cause=cause)
         Deferred.fromCoroutine(self._end(1))
 
-    def _accept(self, face: str, listener: socket.socket) -> Any:
-        # Both kinds of port never call shutdown(2), which would end the other workers' listening too.
-        factory = self._factories[face]
-        factory.secure = listener.type == socket.SOCK_SEQPACKET
-        if listener.type == socket.SOCK_SEQPACKET:  # the TLS front's channel
-            return listen_handed(self._reactor, listener.fileno(), factory)
-        if listener.family == socket.AF_UNIX:
-            return listen_unix(self._reactor, listener, factory)
-        return listen(self._reactor, listener.fileno(), factory)
-
     # hand-overs, and anchors that come
 
     async def _take_over(self) -> None:
@@ -280,16 +269,13 @@ class Worker:
 
     def open_ports(self) -> None:
         """Accept connections."""
-        if not self._ports and not self._stopping:
+        if not self._ports.are_open and not self._stopping:
             self._state_name = "serving"
-            faces = zip(self._spec.faces, self._listeners, strict=True)
-            self._ports.extend(self._accept(face, listener) for face, listener in faces)
+            self._ports.open()
 
     def close_ports(self) -> None:
         """Accept no more, here; the sockets stay open and clients wait in their queues."""
-        ports, self._ports = self._ports, []
-        for port in ports:
-            port.stopListening()
+        self._ports.close()
         self._state_name = "leaving"
 
     def left(self) -> None:
@@ -298,12 +284,12 @@ class Worker:
 
     def _receive_visit(self, question: Visit, brought: tuple[int, ...]) -> tuple[Welcome, Sequence[int]]:
         if question.purpose == "listen":
-            self._listen_on(dict(zip(question.faces, brought, strict=True)))
+            self._ports.change(dict(zip(question.faces, brought, strict=True)))
             return self._welcome(), ()
         end, *more = brought
         if question.purpose == "anchor":
             self._meet_anchor(socket.socket(fileno=end))
-            return self._welcome(), [listener.fileno() for listener in self._listeners]
+            return self._welcome(), self._ports.descriptors()
         if question.purpose == "give":
             gift = state_file(self._generations.snapshot())
             self._reactor.callLater(1.0, os.close, gift)
@@ -314,22 +300,6 @@ class Worker:
         be_normal()
         self._moving.take(socket.socket(fileno=end), question.generation)
         return self._welcome(), ()
-
-    def _listen_on(self, descriptors: Mapping[str, int]) -> None:
-        """Accept on other sockets than before, for faces that we have."""
-        is_open = bool(self._ports)
-        state = self._state_name
-        if is_open:
-            self.close_ports()
-        for face, descriptor in descriptors.items():
-            fresh = socket.socket(fileno=descriptor)
-            if face in self._spec.faces:
-                place = self._spec.faces.index(face)
-                fresh, self._listeners[place] = self._listeners[place], fresh
-            fresh.close()
-        if is_open:
-            self.open_ports()
-        self._state_name = state
 
     def _welcome(self) -> Welcome:
         current = self._generations.current or self._generations.prepared
@@ -481,8 +451,7 @@ class Worker:
 
     async def _drain(self, timeout_s: float) -> None:
         self.close_ports()
-        for listener in self._listeners:
-            listener.close()  # or newcomers would connect to nobody
+        self._ports.shut()
         for factory in self._factories.values():
             factory.drain(timeout_s)
         resting = self._generations.rest()
