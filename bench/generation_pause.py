@@ -43,7 +43,7 @@ from cloudd.daemon._spec import WorkerSpec
 from cloudd.daemon._state_folder import StateFolder
 from cloudd.daemon.settings import settings_to_plain
 from cloudd.interfaces.settings import HTTPSettings, Settings
-from reload import CodeTree, FullCollections, Generation, guard_plain_imports
+from reload import CodeTree, Generation, guard_plain_imports
 
 FACES = ("api", "object", "s3")
 TICK_S = 0.001
@@ -207,7 +207,6 @@ def become_worker(
     install_lean()
     reactor: Any = importlib.import_module("twisted.internet.reactor")
     worker = Worker(spec, reactor, link, listeners, preloaded)
-    FullCollections(reactor, lambda: worker._generations.is_changing, worker.count_connections).start()
     reactor.callWhenRunning(worker.start)
     if drive is not None:
         signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(begin))

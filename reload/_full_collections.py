@@ -17,10 +17,12 @@ from typing import Any
 
 LOOK_S = 10.0
 GROWTH = 1.5
-FEW_OBJECTS = 80_000  # a full collection of so many takes 20 to 30 ms; the code of a cloud alone is 50,000
+FEW_OBJECTS = 80_000  # a full collection of so many takes 20 to 70 ms; the code of a cloud alone is 50,000
 GROWTH_OF_FEW = 1.1
 USUAL_OBJECTS = 100_000  # three generations and what a daemon has: no sign of garbage
 OBJECTS_EACH = 20  # of a connection; it has 8 when it is idle, 13 as a stream
+OBJECTS_OF_GENERATION = 20_000
+MOST_POSTPONED = 6  # looks: where one change follows the other, garbage would never go
 _NEVER = 1_000_000_000
 _FEW_MIDDLE_COLLECTIONS = 20  # since the last full one: then hardly anything has got old
 
@@ -28,24 +30,33 @@ _FEW_MIDDLE_COLLECTIONS = 20  # since the last full one: then hardly anything ha
 class FullCollections:
     """
     The collector's own full collections are off; instead there is one when there are many old objects, and half as many
-    again as after the last one; where there are few, when a tenth has come: each load lets some get old that are
-    garbage soon after, such as statements on their way to the database.
+    again as after the last one; where there are few, when a tenth has come that neither connections nor generations
+    explain: each load lets some get old that are garbage soon after, such as statements on their way to the database.
 
     What is frozen (``gc.freeze``) is neither counted nor looked at.
 
     :param reactor: whose timer looks every ``LOOK_S``, or a little sooner
-    :param is_changing: whether a generation is being loaded or tried, when clients wait already, or is being freed in
-        steps, which a full collection would do in one
+    :param is_changing: whether a generation is being loaded or tried or has just taken over, when clients wait already,
+        or is being freed in steps, which a full collection would do in one
     :param held: how many connections there are, whose objects are no garbage
+    :param generations: how many live, whose objects are none either
     """
 
     def __init__(
-        self, reactor: Any, is_changing: Callable[[], bool] = lambda: False, held: Callable[[], int] = lambda: 0
+        self,
+        reactor: Any,
+        is_changing: Callable[[], bool] = lambda: False,
+        held: Callable[[], int] = lambda: 0,
+        generations: Callable[[], int] = lambda: 0,
     ) -> None:
         self._reactor = reactor
         self._is_changing = is_changing
         self._held = held
-        self._left = 0  # old objects after the last one
+        self._generations = generations
+        self._left = 0  # old objects after the last one, when there were
+        self._held_then = 0
+        self._generations_then = 0
+        self._postponed = 0  # looks
         self._counted = 0  # old objects when they were counted last, and
         self._blocks = 0  # blocks of memory at that time
         self._look_later: Any = None
@@ -56,6 +67,11 @@ class FullCollections:
         young, middle, _old = self._usual
         gc.set_threshold(young, middle, _NEVER)
         self._wait()
+
+    def first(self) -> None:
+        """One before clients come: else there would be one soon after, since it is not known what is no garbage."""
+        gc.collect()
+        self._note(self._count())
 
     def stop(self) -> None:
         """Leave it to the collector again."""
@@ -69,13 +85,20 @@ class FullCollections:
 
     def _look(self) -> None:
         self._wait()
-        if not gc.isenabled() or self._is_changing():
+        if not gc.isenabled():
             return  # a collector that is off rests for a load
+        if self._is_changing() and self._postponed < MOST_POSTPONED:
+            self._postponed += 1
+            return
+        self._postponed = 0
         if gc.get_count()[2] < _FEW_MIDDLE_COLLECTIONS or not self._may_be_due():
             return  # to count the objects takes milliseconds, too
-        if self._is_due(self._count()):
-            gc.collect()
-            self._left = self._count()
+        objects = self._count()
+        if self._is_due(objects):
+            self._note(objects - gc.collect())
+
+    def _note(self, left: int) -> None:
+        self._left, self._held_then, self._generations_then = left, self._held(), self._generations()
 
     def _count(self) -> int:
         self._counted, self._blocks = old_objects(), sys.getallocatedblocks()
@@ -88,9 +111,12 @@ class FullCollections:
         return self._is_due(at_most) or (at_least <= FEW_OBJECTS and self._is_due(min(at_most, FEW_OBJECTS)))
 
     def _is_due(self, objects: int) -> bool:
+        held = self._held()
+        no_garbage = self._left + OBJECTS_EACH * max(0, held - self._held_then)
+        no_garbage += OBJECTS_OF_GENERATION * (self._generations() - self._generations_then)
         if objects <= FEW_OBJECTS:
-            return objects > self._left * GROWTH_OF_FEW
-        return objects > max(self._left * GROWTH, USUAL_OBJECTS + OBJECTS_EACH * self._held())
+            return objects > no_garbage * GROWTH_OF_FEW
+        return objects > max(self._left * GROWTH, USUAL_OBJECTS + OBJECTS_EACH * held, no_garbage * GROWTH_OF_FEW)
 
 
 def old_objects() -> int:

@@ -28,6 +28,7 @@ from ._freeing import Freeing, Running
 from ._trial import Trial
 from ._work_trial import WorkTrial
 
+SETTLE_S = 5.0  # after a commit: event streams go over, the first requests come
 CANARY_SILENCE_S = 5.0  # a canary that nobody looks after for so long is ended
 
 
@@ -61,6 +62,7 @@ class Generations:
     trial: Trial | None = None  # of what is prepared, while a canary runs
     work_trial: WorkTrial | None = None  # likewise
     _trial_guard: Any = None
+    _committed_at: float | None = None
     log = Logger()
 
     @property
@@ -146,6 +148,7 @@ class Generations:
         self._end_trial()
         self.work_trial = None  # all the work goes over
         self.current, self.prepared = new, None
+        self._committed_at = self._reactor.seconds()
         if old is not None:
             self._retire(old)
         self._let_lead(new)
@@ -327,6 +330,16 @@ class Generations:
     def is_changing(self) -> bool:
         """Whether a generation is loaded or tried, or an old one has ended and waits to be freed, if it can be."""
         return bool(self._preparing) or self.prepared is not None or self.freeing.is_under_way
+
+    @property
+    def has_just_changed(self) -> bool:
+        """Whether a generation took over a moment ago."""
+        return self._committed_at is not None and self._reactor.seconds() - self._committed_at < SETTLE_S
+
+    @property
+    def count(self) -> int:
+        """How many live here, whatever they do."""
+        return len(self._all())
 
     def health(self) -> list[PartHealth]:
         """What the current generation says of its parts."""

@@ -140,6 +140,12 @@ class Worker:
             self._settings.upgrade.window_s + WINDOW_SLACK_S,
             self._generations.spoken,
         )
+        self._collections = FullCollections(
+            reactor,
+            lambda: self._generations.is_changing or self._generations.has_just_changed,
+            self.count_connections,
+            lambda: self._generations.count,
+        )
         self._canary = WorkerCanary(reactor, self._generations, self._factories)
         self._orphan = Orphan(
             spec.name,
@@ -200,6 +206,7 @@ class Worker:
         self._reactor.adoptStreamConnection(self._link_socket.fileno(), socket.AF_UNIX, factory)
         self._link_socket.close()
         self._threads.start()
+        self._collections.start()
         signal.signal(signal.SIGTERM, lambda *_: self._reactor.callFromThread(self._asked_to_end))
         Deferred.fromCoroutine(self._boot()).addErrback(self._failed)
 
@@ -227,6 +234,7 @@ class Worker:
             self._factories[face] = HTTPServerFactory(
                 self._site, self._settings.http, face, self._reactor, per_client=MOST_OF_ONE.get(face, 0)
             )
+        self._collections.first()
         signal.alarm(0)
         self._rendezvous.open()
         self._state_name = "standby"
@@ -521,7 +529,6 @@ def run_worker(
     install_lean()
     reactor: Any = importlib.import_module("twisted.internet.reactor")
     worker = Worker(spec, reactor, link, listeners, preloaded)
-    FullCollections(reactor, lambda: worker._generations.is_changing, worker.count_connections).start()
     reactor.callWhenRunning(worker.start)
     reactor.run(installSignalHandlers=False)
     return worker.status

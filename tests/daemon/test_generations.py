@@ -22,7 +22,7 @@ from cloudd.control import BOUNDARIES
 from cloudd.daemon._access_log import AccessLog
 from cloudd.daemon._code_source import CodeSource, preload
 from cloudd.daemon._freeing import DELAY_S, LATE_LOOK_S, Freeing
-from cloudd.daemon._generations import Generations, PrepareFailed
+from cloudd.daemon._generations import SETTLE_S, Generations, PrepareFailed
 from cloudd.daemon._metrics import RequestCounts
 from cloudd.daemon._site import WorkerSite
 from cloudd.interfaces.application import Resources
@@ -191,6 +191,16 @@ class SwapTests(GenerationsCase):
         self.clock.advance(1.5)
         self.assertEqual((self.forgotten, self.generations.is_changing), (1, False))
         self.assertEqual([row["number"] for row in self.generations.status({})], [second])
+
+    def test_just_changed(self) -> None:
+        """For some seconds after each commit."""
+        self.assertFalse(self.generations.has_just_changed)
+        for word in ("one", "two"):
+            self.swap(word)
+            self.assertTrue(self.generations.has_just_changed)
+            self.clock.advance(SETTLE_S)
+            self.assertFalse(self.generations.has_just_changed)
+        self.assertEqual(self.generations.count, 1)
 
     def test_requests_end_where_they_began(self) -> None:
         """A generation with a request in flight stays until it ends."""

@@ -26,7 +26,10 @@ class FullCollectionsTests(SynchronousTestCase):
         self.clock = Clock()
         self.is_changing = False
         self.connections = 0
-        self.collections = FullCollections(self.clock, lambda: self.is_changing, lambda: self.connections)
+        self.generations = 1
+        self.collections = FullCollections(
+            self.clock, lambda: self.is_changing, lambda: self.connections, lambda: self.generations
+        )
         self.collections.start()
         gc.collect()
         self.patch(_full_collections, "USUAL_OBJECTS", old_objects() + 1000)
@@ -101,6 +104,38 @@ class FullCollectionsTests(SynchronousTestCase):
         self.assertIsNone(knot())
         self.assertGreater(len(kept), 1)
 
+    def test_the_first_comes_before_clients(self) -> None:
+        """Then it is known what is there for good, and the first look brings about none."""
+        self.patch(_full_collections, "FEW_OBJECTS", 10 * old_objects())
+        knot = self.old_knot()
+        self.collections.first()
+        self.assertIsNone(knot())
+        knot = self.old_knot()
+        self.look()
+        self.assertIsNotNone(knot())
+
+    def test_what_explains_objects(self) -> None:
+        """Connections and generations that have come since the last one; with one that goes, what it had."""
+        self.patch(_full_collections, "FEW_OBJECTS", 10 * old_objects())
+        self.collections.first()
+        objects = old_objects()
+        knot = self.old_knot()
+        kept = self.grow(objects // 4)
+        self.patch(_full_collections, "OBJECTS_OF_GENERATION", objects // 2)
+        for self.connections, self.generations in ((objects // 40, 1), (0, 2)):
+            self.look()
+            self.assertIsNotNone(knot())
+        self.connections, self.generations = 0, 1
+        self.look()
+        self.assertIsNone(knot())
+        self.generations = 2
+        self.collections.first()
+        self.generations = 1
+        knot = self.old_knot()
+        self.look()
+        self.assertIsNone(knot())
+        self.assertGreater(len(kept), 1)
+
     def test_counted_seldom(self) -> None:
         """Objects are counted when there may be enough of them, as blocks of memory tell at once."""
         self.old_knot()
@@ -113,7 +148,7 @@ class FullCollectionsTests(SynchronousTestCase):
         kept = self.grow(2000)
         self.old_knot()
         self.look()
-        self.assertEqual(len(counts), 2)
+        self.assertEqual(len(counts), 1)
         self.assertEqual(len(kept), 2000)
 
     def test_many_are_not_counted_to_see_whether_they_are_few(self) -> None:
@@ -149,6 +184,18 @@ class FullCollectionsTests(SynchronousTestCase):
         self.look()
         self.assertIsNotNone(knot())
         self.is_changing = False
+        self.look()
+        self.assertIsNone(knot())
+        self.assertEqual(len(kept), 2000)
+
+    def test_it_does_not_wait_for_ever(self) -> None:
+        """Where one change follows the other, there is one after a minute."""
+        knot = self.old_knot()
+        kept = self.grow(2000)
+        self.is_changing = True
+        for _ in range(_full_collections.MOST_POSTPONED):
+            self.look()
+            self.assertIsNotNone(knot())
         self.look()
         self.assertIsNone(knot())
         self.assertEqual(len(kept), 2000)
