@@ -3,7 +3,7 @@
 Full garbage collections seldom, and at times that have nothing to do with upgrades.
 
 CPython begins one by itself when a quarter more objects have got old than the last one left (``gc.set_threshold``).  A
-generation is some 20,000 objects that get old at once, and a full collection stops the reactor for 30 ms with 60,000
+generation is some 45,000 objects that get old at once, and a full collection stops the reactor for 30 ms with 60,000
 objects on a busy machine: with some connections every second swap would have one.
 """
 
@@ -17,11 +17,11 @@ from typing import Any
 
 LOOK_S = 10.0
 GROWTH = 1.5
-FEW_OBJECTS = 80_000  # a full collection of so many takes 20 to 70 ms; the code of a cloud alone is 50,000
+FEW_OBJECTS = 80_000  # a full collection of so many takes 20 to 70 ms; the code of a cloud alone is 45,000
 GROWTH_OF_FEW = 1.1
 USUAL_OBJECTS = 100_000  # three generations and what a daemon has: no sign of garbage
 OBJECTS_EACH = 20  # of a connection; it has 8 when it is idle, 13 as a stream
-OBJECTS_OF_GENERATION = 20_000
+OBJECTS_OF_GENERATION = 45_000
 MOST_POSTPONED = 6  # looks: where one change follows the other, garbage would never go
 _NEVER = 1_000_000_000
 _FEW_MIDDLE_COLLECTIONS = 20  # since the last full one: then hardly anything has got old
@@ -39,7 +39,7 @@ class FullCollections:
     :param is_changing: whether a generation is being loaded or tried or has just taken over, when clients wait already,
         or is being freed in steps, which a full collection would do in one
     :param held: how many connections there are, whose objects are no garbage
-    :param generations: how many live, whose objects are none either
+    :param generations: how many live of those that were loaded in this process, whose objects are none either
     """
 
     def __init__(

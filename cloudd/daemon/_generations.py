@@ -336,10 +336,9 @@ class Generations:
         """Whether a generation took over a moment ago."""
         return self._committed_at is not None and self._reactor.seconds() - self._committed_at < SETTLE_S
 
-    @property
-    def count(self) -> int:
-        """How many live here, whatever they do."""
-        return len(self._all())
+    def count_after(self, number: int) -> int:
+        """How many live here, whatever they do, that came after that one."""
+        return sum(running.number > number for _state, running in self._all())
 
     def health(self) -> list[PartHealth]:
         """What the current generation says of its parts."""

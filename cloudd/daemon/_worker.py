@@ -144,7 +144,7 @@ class Worker:
             reactor,
             lambda: self._generations.is_changing or self._generations.has_just_changed,
             self.count_connections,
-            lambda: self._generations.count,
+            lambda: self._generations.count_after(spec.generation),  # that one is frozen, if it came with the fork
         )
         self._canary = WorkerCanary(reactor, self._generations, self._factories)
         self._orphan = Orphan(
