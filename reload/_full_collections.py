@@ -32,6 +32,7 @@ class FullCollections:
     The collector's own full collections are off; instead there is one when there are many old objects, and half as many
     again as after the last one; where there are few, when a tenth has come that neither connections nor generations
     explain: each load lets some get old that are garbage soon after, such as statements on their way to the database.
+    Where nobody is connected a tenth is enough.
 
     What is frozen (``gc.freeze``) is neither counted nor looked at.
 
@@ -112,6 +113,8 @@ class FullCollections:
 
     def _is_due(self, objects: int) -> bool:
         held = self._held()
+        if not held:
+            return objects > self._left * GROWTH_OF_FEW  # nobody waits for it
         no_garbage = self._left + OBJECTS_EACH * max(0, held - self._held_then)
         no_garbage += OBJECTS_OF_GENERATION * (self._generations() - self._generations_then)
         if objects <= FEW_OBJECTS:

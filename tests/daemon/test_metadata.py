@@ -66,8 +66,8 @@ class MetadataTests(SynchronousTestCase):
         self.addCleanup(cloud.remove)
         cloud.start()
         self.assertEqual(cloud.ask("/")[0], 200)
-        self.assertEqual(cloud.ask("/openstack")[0], 404)
         wait(lambda: cloud.transact(lambda connection: connection.execute(tables.node.select()).all()))
+        self.assertEqual(cloud.ask("/openstack")[0], 404)  # before the node is written it is 503: ask again
         node_id = (cloud.state / "node" / "id").read_text().strip()
         cloud.transact(lambda connection: _make_guest(connection, node_id))
         for _ in range(8):  # on connections of their own, so by either worker

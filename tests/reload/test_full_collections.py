@@ -25,7 +25,7 @@ class FullCollectionsTests(SynchronousTestCase):
         self.addCleanup(gc.set_threshold, *self.usual)
         self.clock = Clock()
         self.is_changing = False
-        self.connections = 0
+        self.connections = 1
         self.generations = 1
         self.collections = FullCollections(
             self.clock, lambda: self.is_changing, lambda: self.connections, lambda: self.generations
@@ -122,16 +122,29 @@ class FullCollectionsTests(SynchronousTestCase):
         knot = self.old_knot()
         kept = self.grow(objects // 4)
         self.patch(_full_collections, "OBJECTS_OF_GENERATION", objects // 2)
-        for self.connections, self.generations in ((objects // 40, 1), (0, 2)):
+        for self.connections, self.generations in ((objects // 40, 1), (1, 2)):
             self.look()
             self.assertIsNotNone(knot())
-        self.connections, self.generations = 0, 1
+        self.connections, self.generations = 1, 1
         self.look()
         self.assertIsNone(knot())
         self.generations = 2
         self.collections.first()
         self.generations = 1
         knot = self.old_knot()
+        self.look()
+        self.assertIsNone(knot())
+        self.assertGreater(len(kept), 1)
+
+    def test_nobody_waits(self) -> None:
+        """Without connections a tenth is enough, whatever explains it and however many there are."""
+        self.collections.first()
+        self.connections = 0
+        self.generations = 2
+        knot = self.old_knot()
+        self.look()
+        self.assertIsNotNone(knot())
+        kept = self.grow(old_objects() // 8)
         self.look()
         self.assertIsNone(knot())
         self.assertGreater(len(kept), 1)
